@@ -1,0 +1,442 @@
+//! Camera certificates: X.509 with six extensions of ours.
+//!
+//! Ours hold proper DER inside each extension; certificates already in the field hold raw bytes. Both are read, DER first.
+
+use const_oid::ObjectIdentifier;
+use der::asn1::{OctetString, OctetStringRef, Utf8StringRef};
+use der::{Decode, Encode, Reader as _, SliceReader};
+use x509_cert::Certificate;
+use x509_cert::ext::Extension;
+use x509_cert::ext::pkix::BasicConstraints;
+
+use crate::numbers::{KeyIndex, OutOfRange, TableId, Timestamp};
+use crate::public_key::{PublicKey, Signature, SignatureError};
+use crate::token::{CameraToken, SealedNuc, TokenFormatError};
+
+/// The arc all our extensions live under. 60000 is the documents' placeholder until an enterprise number is assigned.
+pub const ARC: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.4.1.60000.1");
+/// No camera certificate is larger.
+pub const MAX_DER: usize = 16 * 1024;
+
+const ECDSA_WITH_SHA256: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.4.3.2");
+const RSA_ENCRYPTION: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.1");
+
+/// What a camera certificate says beyond X.509.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct CameraExtensions {
+    /// Which authority.
+    pub manufacturer_id: String,
+    /// Where its nodes would ask it. Honoured only when their own configuration lists it.
+    pub ma_endpoint: String,
+    /// The NUC hash under a table key, with the table and index.
+    pub token: CameraToken,
+    /// Which model of camera.
+    pub device_family: String,
+}
+
+/// The key a certificate is about.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum DeviceKey {
+    /// Ours.
+    P256(PublicKey),
+    /// Clients of the authority's plan bring RSA keys. They can be certified, but sign nothing we check.
+    Rsa {
+        /// Length of the modulus.
+        bits: usize,
+        /// SubjectPublicKeyInfo.
+        spki_der: Vec<u8>,
+    },
+}
+
+/// A parsed camera certificate. Parsing proves nothing: see [`CameraCertificate::verify_issuer`].
+#[derive(Clone, Debug)]
+pub struct CameraCertificate {
+    der: Vec<u8>,
+    tbs: Vec<u8>,
+    signature: Signature,
+    extensions: CameraExtensions,
+    key: DeviceKey,
+    serial: Vec<u8>,
+    validity: (Timestamp, Timestamp),
+}
+
+/// An authority's own certificate, pinned in a configuration.
+#[derive(Clone, Debug)]
+pub struct IssuerCertificate {
+    /// The key that signs certificates.
+    pub key: PublicKey,
+    /// First and last moment it may sign.
+    pub validity: (Timestamp, Timestamp),
+    /// The subject, for people.
+    pub subject: String,
+}
+
+/// Why bytes are not a certificate we accept.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CertificateError {
+    /// Larger than any certificate of a camera.
+    #[error("{0} bytes are more than a camera certificate has")]
+    TooLarge(usize),
+    /// Not X.509 in DER.
+    #[error("not an X.509 certificate: {0}")]
+    Malformed(String),
+    /// Signed in a way we do not check.
+    #[error("signature algorithm {0} is not ecdsa-with-SHA256")]
+    Algorithm(ObjectIdentifier),
+    /// A certificate that may sign others is not a camera's.
+    #[error("the certificate is a CA's, not a camera's")]
+    IsAuthority,
+    /// A camera certificate was given where a CA's belongs.
+    #[error("the certificate may not sign others (no CA:TRUE)")]
+    NotAuthority,
+    /// One of the six extensions is absent.
+    #[error("extension {0} is missing")]
+    Missing(&'static str),
+    /// An extension that stands twice can be read in two ways.
+    #[error("extension {0} stands twice")]
+    Repeated(&'static str),
+    /// An extension holds something else.
+    #[error("extension {0} is malformed: {1}")]
+    Extension(&'static str, String),
+    /// A key of another kind.
+    #[error("the certificate's key is neither P-256 nor RSA of at least 2048 bits")]
+    Key,
+    /// The signature is malformed or does not hold.
+    #[error("certificate signature: {0}")]
+    Signature(#[from] SignatureError),
+}
+
+#[derive(Clone, Copy)]
+enum Field {
+    ManufacturerId = 1,
+    MaEndpoint = 2,
+    EncryptedNuc = 3,
+    KeyTableId = 4,
+    KeyIndex = 5,
+    DeviceFamily = 6,
+}
+
+impl Field {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::ManufacturerId => "manufacturerID",
+            Self::MaEndpoint => "maEndpoint",
+            Self::EncryptedNuc => "encryptedNUC",
+            Self::KeyTableId => "keyTableID",
+            Self::KeyIndex => "keyIndex",
+            Self::DeviceFamily => "deviceFamily",
+        }
+    }
+
+    fn oid(self) -> Option<ObjectIdentifier> {
+        ARC.push_arc(self as u32).ok()
+    }
+
+    fn wrong(self, reason: impl ToString) -> CertificateError {
+        CertificateError::Extension(self.name(), reason.to_string())
+    }
+}
+
+impl CameraExtensions {
+    /// Reads the six extensions of a certificate.
+    pub fn read(extensions: &[Extension]) -> Result<Self, CertificateError> {
+        let field = |field: Field| find(extensions, field);
+        let sealed = read_nuc(field(Field::EncryptedNuc)?)
+            .map_err(|error| Field::EncryptedNuc.wrong(error))?;
+        Ok(Self {
+            manufacturer_id: read_text(field(Field::ManufacturerId)?, Field::ManufacturerId)?,
+            ma_endpoint: read_text(field(Field::MaEndpoint)?, Field::MaEndpoint)?,
+            token: CameraToken {
+                sealed,
+                table: read_number::<TableId>(field(Field::KeyTableId)?, Field::KeyTableId)?,
+                index: read_number::<KeyIndex>(field(Field::KeyIndex)?, Field::KeyIndex)?,
+            },
+            device_family: read_text(field(Field::DeviceFamily)?, Field::DeviceFamily)?,
+        })
+    }
+
+    /// Writes the six extensions, not critical, in DER.
+    pub fn write(&self) -> Result<Vec<Extension>, CertificateError> {
+        let nuc = self.token.sealed.to_extension();
+        let text = |text: &str| Utf8StringRef::new(text).and_then(|text| text.to_der());
+        [
+            (Field::ManufacturerId, text(&self.manufacturer_id)),
+            (Field::MaEndpoint, text(&self.ma_endpoint)),
+            (
+                Field::EncryptedNuc,
+                OctetStringRef::new(&nuc).and_then(|nuc| nuc.to_der()),
+            ),
+            (Field::KeyTableId, self.token.table.get().to_der()),
+            (Field::KeyIndex, self.token.index.get().to_der()),
+            (Field::DeviceFamily, text(&self.device_family)),
+        ]
+        .into_iter()
+        .map(|(field, value)| write_field(field, value))
+        .collect()
+    }
+}
+
+impl DeviceKey {
+    /// Reads a SubjectPublicKeyInfo: P-256, or RSA of at least 2048 bits.
+    pub fn from_spki_der(der: &[u8]) -> Result<Self, CertificateError> {
+        if let Ok(key) = PublicKey::from_spki_der(der) {
+            return Ok(Self::P256(key));
+        }
+        let bits = rsa_bits(der).ok_or(CertificateError::Key)?;
+        if bits >= 2048 {
+            Ok(Self::Rsa {
+                bits,
+                spki_der: der.to_vec(),
+            })
+        } else {
+            Err(CertificateError::Key)
+        }
+    }
+
+    /// SubjectPublicKeyInfo in DER.
+    pub fn to_spki_der(&self) -> Vec<u8> {
+        match self {
+            Self::P256(key) => key.to_spki_der(),
+            Self::Rsa { spki_der, .. } => spki_der.clone(),
+        }
+    }
+
+    /// The key if it is one whose signatures we check.
+    pub const fn p256(&self) -> Option<&PublicKey> {
+        match self {
+            Self::P256(key) => Some(key),
+            Self::Rsa { .. } => None,
+        }
+    }
+}
+
+impl CameraCertificate {
+    /// Reads a camera certificate in DER.
+    pub fn from_der(der: &[u8]) -> Result<Self, CertificateError> {
+        let (certificate, tbs) = parse(der)?;
+        if is_authority(&certificate)? {
+            return Err(CertificateError::IsAuthority);
+        }
+        let body = certificate.tbs_certificate();
+        let spki = body.subject_public_key_info().to_der().map_err(malformed)?;
+        Ok(Self {
+            der: der.to_vec(),
+            tbs,
+            signature: signature_of(&certificate)?,
+            extensions: CameraExtensions::read(body.extensions().map_or(&[], Vec::as_slice))?,
+            key: DeviceKey::from_spki_der(&spki)?,
+            serial: body.serial_number().as_bytes().to_vec(),
+            validity: validity_of(&certificate),
+        })
+    }
+
+    /// Reads PEM or DER.
+    pub fn from_pem_or_der(bytes: &[u8]) -> Result<Self, CertificateError> {
+        Self::from_der(&unwrap_pem(bytes)?)
+    }
+
+    /// The certificate as it was sent.
+    pub fn der(&self) -> &[u8] {
+        &self.der
+    }
+
+    /// The bytes its issuer signed.
+    pub fn tbs_der(&self) -> &[u8] {
+        &self.tbs
+    }
+
+    /// The issuer's signature over them.
+    pub const fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    /// Our extensions.
+    pub const fn extensions(&self) -> &CameraExtensions {
+        &self.extensions
+    }
+
+    /// The camera's key.
+    pub const fn key(&self) -> &DeviceKey {
+        &self.key
+    }
+
+    /// The serial number, big-endian.
+    pub fn serial(&self) -> &[u8] {
+        &self.serial
+    }
+
+    /// First and last moment of validity.
+    pub const fn validity(&self) -> (Timestamp, Timestamp) {
+        self.validity
+    }
+
+    /// Whether `time` lies within the validity.
+    pub fn valid_at(&self, time: Timestamp) -> bool {
+        self.validity.0 <= time && time <= self.validity.1
+    }
+
+    /// Succeeds when `issuer` signed this certificate. Names are not compared: in the field they do not match.
+    pub fn verify_issuer(&self, issuer: &PublicKey) -> Result<(), CertificateError> {
+        Ok(issuer.verify(&self.tbs, &self.signature)?)
+    }
+}
+
+impl IssuerCertificate {
+    /// Reads a CA certificate, PEM or DER.
+    pub fn from_pem_or_der(bytes: &[u8]) -> Result<Self, CertificateError> {
+        let der = unwrap_pem(bytes)?;
+        let (certificate, _) = parse(&der)?;
+        if !is_authority(&certificate)? {
+            return Err(CertificateError::NotAuthority);
+        }
+        let spki = certificate
+            .tbs_certificate()
+            .subject_public_key_info()
+            .to_der()
+            .map_err(malformed)?;
+        Ok(Self {
+            key: PublicKey::from_spki_der(&spki)?,
+            validity: validity_of(&certificate),
+            subject: certificate.tbs_certificate().subject().to_string(),
+        })
+    }
+}
+
+fn parse(der: &[u8]) -> Result<(Certificate, Vec<u8>), CertificateError> {
+    if der.len() > MAX_DER {
+        return Err(CertificateError::TooLarge(der.len()));
+    }
+    let certificate = Certificate::from_der(der).map_err(malformed)?;
+    if certificate.signature_algorithm().oid != ECDSA_WITH_SHA256 {
+        return Err(CertificateError::Algorithm(
+            certificate.signature_algorithm().oid,
+        ));
+    }
+    // The signature covers the bytes as sent, which need not be the bytes we would write.
+    let mut reader = SliceReader::new(der).map_err(malformed)?;
+    der::Header::decode(&mut reader).map_err(malformed)?;
+    let tbs = reader.tlv_bytes().map_err(malformed)?.to_vec();
+    Ok((certificate, tbs))
+}
+
+fn malformed(error: der::Error) -> CertificateError {
+    CertificateError::Malformed(error.to_string())
+}
+
+fn unwrap_pem(bytes: &[u8]) -> Result<Vec<u8>, CertificateError> {
+    if !bytes.trim_ascii_start().starts_with(b"-----BEGIN") {
+        return Ok(bytes.to_vec());
+    }
+    let (label, der) = der::pem::decode_vec(bytes.trim_ascii_start())
+        .map_err(|error| CertificateError::Malformed(error.to_string()))?;
+    if label == "CERTIFICATE" {
+        Ok(der)
+    } else {
+        Err(CertificateError::Malformed(format!("PEM holds a {label}")))
+    }
+}
+
+fn is_authority(certificate: &Certificate) -> Result<bool, CertificateError> {
+    let constraints = certificate
+        .tbs_certificate()
+        .get_extension::<BasicConstraints>();
+    Ok(constraints
+        .map_err(|error| CertificateError::Malformed(error.to_string()))?
+        .is_some_and(|(_, value)| value.ca))
+}
+
+fn signature_of(certificate: &Certificate) -> Result<Signature, CertificateError> {
+    let bytes = certificate
+        .signature()
+        .as_bytes()
+        .ok_or(SignatureError::Encoding)?;
+    Ok(Signature::from_der(bytes)?)
+}
+
+fn validity_of(certificate: &Certificate) -> (Timestamp, Timestamp) {
+    let validity = certificate.tbs_certificate().validity();
+    let unix = |time: x509_cert::time::Time| {
+        Timestamp::from_unix(i64::try_from(time.to_unix_duration().as_secs()).unwrap_or(i64::MAX))
+    };
+    (unix(validity.not_before), unix(validity.not_after))
+}
+
+fn find(extensions: &[Extension], field: Field) -> Result<&[u8], CertificateError> {
+    let mut matching = extensions
+        .iter()
+        .filter(|extension| Some(extension.extn_id) == field.oid());
+    let found = matching
+        .next()
+        .ok_or(CertificateError::Missing(field.name()))?;
+    if matching.next().is_some() {
+        return Err(CertificateError::Repeated(field.name()));
+    }
+    Ok(found.extn_value.as_bytes())
+}
+
+fn read_text(value: &[u8], field: Field) -> Result<String, CertificateError> {
+    let text = match Utf8StringRef::from_der(value) {
+        Ok(text) => text.as_str(),
+        Err(_) => std::str::from_utf8(value).map_err(|error| field.wrong(error))?,
+    };
+    if text.is_empty() || text.len() > 255 || text.chars().any(char::is_control) {
+        return Err(field.wrong("expected 1 to 255 bytes of text without control characters"));
+    }
+    Ok(text.to_owned())
+}
+
+fn read_nuc(value: &[u8]) -> Result<SealedNuc, TokenFormatError> {
+    let bytes = <&OctetStringRef>::from_der(value).map_or(value, OctetStringRef::as_bytes);
+    SealedNuc::from_extension(bytes)
+}
+
+fn read_number<T: TryFrom<i64, Error = OutOfRange>>(
+    value: &[u8],
+    field: Field,
+) -> Result<T, CertificateError> {
+    let number = match (i64::from_der(value), <[u8; 2]>::try_from(value)) {
+        (Ok(number), _) => number,
+        (Err(_), Ok(raw)) => i64::from(u16::from_be_bytes(raw)),
+        (Err(error), Err(_)) => return Err(field.wrong(error)),
+    };
+    T::try_from(number).map_err(|error| field.wrong(error))
+}
+
+fn write_field(field: Field, value: der::Result<Vec<u8>>) -> Result<Extension, CertificateError> {
+    let extn_id = field.oid().ok_or(CertificateError::Missing(field.name()))?;
+    let extn_value = value
+        .and_then(OctetString::new)
+        .map_err(|error| field.wrong(error))?;
+    Ok(Extension {
+        extn_id,
+        critical: false,
+        extn_value,
+    })
+}
+
+fn rsa_bits(spki_der: &[u8]) -> Option<usize> {
+    let spki = spki::SubjectPublicKeyInfoOwned::from_der(spki_der).ok()?;
+    if spki.algorithm.oid != RSA_ENCRYPTION {
+        return None;
+    }
+    let mut reader = SliceReader::new(spki.subject_public_key.as_bytes()?).ok()?;
+    reader
+        .sequence(|inner| {
+            let modulus = der::asn1::UintRef::decode(inner)?;
+            let exponent = der::asn1::UintRef::decode(inner)?;
+            let leading = modulus
+                .as_bytes()
+                .first()
+                .map_or(0, |byte| byte.leading_zeros() as usize);
+            let odd = exponent.as_bytes().last().is_some_and(|byte| byte % 2 == 1);
+            Ok::<_, der::Error>(if odd {
+                modulus.as_bytes().len() * 8 - leading
+            } else {
+                0
+            })
+        })
+        .ok()
+}
+
+#[cfg(test)]
+mod tests;

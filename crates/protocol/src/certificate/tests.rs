@@ -1,0 +1,170 @@
+use proptest::prelude::*;
+
+use super::*;
+
+fn extensions() -> CameraExtensions {
+    CameraExtensions {
+        manufacturer_id: "test-maker".into(),
+        ma_endpoint: "http://127.0.0.1:8001/validate-cert".into(),
+        token: CameraToken {
+            sealed: SealedNuc {
+                ciphertext: [1; 32],
+                nonce: [2; 12],
+                tag: [3; 16],
+            },
+            table: 42.try_into().unwrap(),
+            index: 137.try_into().unwrap(),
+        },
+        device_family: "Raspberry Pi".into(),
+    }
+}
+
+fn raw(field: Field, value: &[u8]) -> Extension {
+    Extension {
+        extn_id: field.oid().unwrap(),
+        critical: false,
+        extn_value: OctetString::new(value).unwrap(),
+    }
+}
+
+fn field_form(from: &CameraExtensions) -> Vec<Extension> {
+    vec![
+        raw(Field::ManufacturerId, from.manufacturer_id.as_bytes()),
+        raw(Field::MaEndpoint, from.ma_endpoint.as_bytes()),
+        raw(Field::EncryptedNuc, &from.token.sealed.to_extension()),
+        raw(Field::KeyTableId, &from.token.table.get().to_be_bytes()),
+        raw(Field::KeyIndex, &from.token.index.get().to_be_bytes()),
+        raw(Field::DeviceFamily, from.device_family.as_bytes()),
+    ]
+}
+
+#[test]
+fn ours_and_the_fields_forms_mean_the_same() {
+    let ours = extensions();
+    assert_eq!(
+        CameraExtensions::read(&ours.write().unwrap()).unwrap(),
+        ours
+    );
+    assert_eq!(CameraExtensions::read(&field_form(&ours)).unwrap(), ours);
+}
+
+#[test]
+fn a_missing_a_repeated_and_a_wrong_extension_are_named() {
+    let good = field_form(&extensions());
+    for (position, name) in [
+        "manufacturerID",
+        "maEndpoint",
+        "encryptedNUC",
+        "keyTableID",
+        "keyIndex",
+        "deviceFamily",
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let mut without = good.clone();
+        let removed = without.remove(position);
+        assert_eq!(
+            CameraExtensions::read(&without),
+            Err(CertificateError::Missing(name))
+        );
+        let mut twice = good.clone();
+        twice.push(removed);
+        assert_eq!(
+            CameraExtensions::read(&twice),
+            Err(CertificateError::Repeated(name))
+        );
+    }
+    let mut out_of_range = good;
+    out_of_range[3] = raw(Field::KeyTableId, &2500u16.to_be_bytes());
+    let error = CameraExtensions::read(&out_of_range)
+        .unwrap_err()
+        .to_string();
+    assert_eq!(
+        error,
+        "extension keyTableID is malformed: 2500 is out of range 0–2499"
+    );
+}
+
+#[test]
+fn certificates_made_by_openssl_are_read_and_their_signatures_checked() {
+    let ca = IssuerCertificate::from_pem_or_der(include_bytes!("../../tests/fixtures/test-ca.pem"))
+        .unwrap();
+    for der in [
+        &include_bytes!("../../tests/fixtures/test-camera-der.der")[..],
+        include_bytes!("../../tests/fixtures/test-camera-raw.der"),
+    ] {
+        let certificate = CameraCertificate::from_der(der).unwrap();
+        assert_eq!(certificate.extensions(), &extensions());
+        assert_eq!(certificate.verify_issuer(&ca.key), Ok(()));
+        assert!(certificate.key().p256().is_some());
+        let stranger = certificate.key().p256().unwrap();
+        assert!(certificate.verify_issuer(stranger).is_err());
+    }
+}
+
+#[test]
+fn a_changed_byte_in_the_signed_part_breaks_the_signature() {
+    let ca = IssuerCertificate::from_pem_or_der(include_bytes!("../../tests/fixtures/test-ca.pem"))
+        .unwrap();
+    let mut der = include_bytes!("../../tests/fixtures/test-camera-der.der").to_vec();
+    let at = der
+        .windows(12)
+        .position(|window| window == b"Raspberry Pi")
+        .unwrap();
+    der[at] = b'S';
+    let certificate = CameraCertificate::from_der(&der).unwrap();
+    assert_eq!(certificate.extensions().device_family, "Saspberry Pi");
+    assert_eq!(
+        certificate.verify_issuer(&ca.key),
+        Err(SignatureError::Mismatch.into())
+    );
+}
+
+#[test]
+fn a_ca_is_no_camera_and_a_camera_no_ca() {
+    let ca = include_bytes!("../../tests/fixtures/test-ca.pem");
+    assert_eq!(
+        CameraCertificate::from_pem_or_der(ca).unwrap_err(),
+        CertificateError::IsAuthority
+    );
+    let camera = include_bytes!("../../tests/fixtures/test-camera-der.der");
+    assert_eq!(
+        IssuerCertificate::from_pem_or_der(camera).unwrap_err(),
+        CertificateError::NotAuthority
+    );
+}
+
+#[test]
+fn rsa_keys_are_certified_from_2048_bits_on() {
+    let big = include_bytes!("../../tests/fixtures/test-rsa2048.spki.der");
+    assert!(matches!(
+        DeviceKey::from_spki_der(big),
+        Ok(DeviceKey::Rsa { bits: 2048, .. })
+    ));
+    let small = include_bytes!("../../tests/fixtures/test-rsa1024.spki.der");
+    assert_eq!(DeviceKey::from_spki_der(small), Err(CertificateError::Key));
+    let other_curve = include_bytes!("../../tests/fixtures/test-p384.spki.der");
+    assert_eq!(
+        DeviceKey::from_spki_der(other_curve),
+        Err(CertificateError::Key)
+    );
+}
+
+#[test]
+fn too_many_bytes_are_refused_before_they_are_parsed() {
+    assert_eq!(
+        CameraCertificate::from_der(&[0x30; MAX_DER + 1]).unwrap_err(),
+        CertificateError::TooLarge(MAX_DER + 1)
+    );
+}
+
+proptest! {
+    #[test]
+    fn any_change_to_a_certificate_is_an_error_or_a_certificate(at in 0usize..600, byte: u8) {
+        let mut der = include_bytes!("../../tests/fixtures/test-camera-der.der").to_vec();
+        let at = at % der.len();
+        der[at] = byte;
+        let _ = CameraCertificate::from_der(&der);
+    }
+}

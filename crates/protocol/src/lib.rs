@@ -1,0 +1,25 @@
+//! What travels between cameras, authorities, validators and the people who check a photo.
+//!
+//! This crate does no I/O, reads no clock and draws no randomness: time, nonces and openings are arguments. Every outside
+//! byte is adversarial; it becomes a type that cannot be wrong, or an error that names the field.
+
+pub mod bundle;
+pub mod bytes;
+pub mod certificate;
+pub mod commitment;
+pub mod derivation;
+pub mod digest;
+pub mod numbers;
+pub mod public_key;
+pub mod token;
+pub mod verdict;
+
+pub use bundle::{Bundle, BundleError, ImageClaim};
+pub use certificate::{CameraCertificate, CameraExtensions, CertificateError, DeviceKey};
+pub use commitment::{Commitment, Opening};
+pub use derivation::{DerivationProfile, MasterKey, NucHash, TableKey};
+pub use digest::{Digest, DigestError, DigestRole};
+pub use numbers::{KeyIndex, ModificationLevel, OutOfRange, TableId, Timestamp};
+pub use public_key::{KeyId, PublicKey, Signature, SignatureError};
+pub use token::{CameraToken, OpenedBy, SealedNuc, TokenFormatError};
+pub use verdict::{Assurance, SignedVerdict, Verdict, VerdictError, VerdictItem};
