@@ -2,7 +2,6 @@
 
 use hkdf::Hkdf;
 use sha2::Sha256;
-use subtle::ConstantTimeEq;
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
 use crate::numbers::KeyIndex;
@@ -35,7 +34,7 @@ macro_rules! secret32 {
 
         impl PartialEq for $name {
             fn eq(&self, other: &Self) -> bool {
-                self.0.as_slice().ct_eq(other.0.as_slice()).into()
+                subtle::ConstantTimeEq::ct_eq(self.0.as_slice(), other.0.as_slice()).into()
             }
         }
 
