@@ -80,8 +80,10 @@ pub enum JsonProblem {
 impl Value {
     /// Reads exactly one value.
     pub fn parse(bytes: &[u8]) -> Result<Self, JsonError> {
-        let text = std::str::from_utf8(bytes)
-            .map_err(|error| JsonError { at: error.valid_up_to(), problem: JsonProblem::NotUtf8 })?;
+        let text = std::str::from_utf8(bytes).map_err(|error| JsonError {
+            at: error.valid_up_to(),
+            problem: JsonProblem::NotUtf8,
+        })?;
         reader::read(text)
     }
 }
@@ -89,7 +91,11 @@ impl Value {
 impl Integer {
     /// Takes digits with an optional minus sign. Zero has no sign.
     fn from_digits(text: &str) -> Self {
-        Self(if text == "-0" { "0".into() } else { text.into() })
+        Self(if text == "-0" {
+            "0".into()
+        } else {
+            text.into()
+        })
     }
 
     /// The decimal digits, with a minus sign in front of negative numbers.

@@ -9,8 +9,13 @@ pub mod certificate;
 pub mod commitment;
 pub mod derivation;
 pub mod digest;
+pub mod gps;
+pub mod image_data;
+pub mod json;
+pub mod nuc;
 pub mod numbers;
 pub mod public_key;
+pub mod python_json;
 pub mod token;
 pub mod verdict;
 

@@ -94,7 +94,11 @@ fn float_repr(number: f64) -> String {
         return format!("{digits}e{sign}{:02}", exponent.abs());
     }
     let plain = format!("{number}");
-    if plain.contains('.') { plain } else { plain + ".0" }
+    if plain.contains('.') {
+        plain
+    } else {
+        plain + ".0"
+    }
 }
 
 #[cfg(test)]
@@ -134,7 +138,10 @@ mod tests {
             ("0.1", "0.1"),
             ("5e-324", "5e-324"),
             ("1.7976931348623157e308", "1.7976931348623157e+308"),
-            ("340282366920938463463374607431768211456", "340282366920938463463374607431768211456"),
+            (
+                "340282366920938463463374607431768211456",
+                "340282366920938463463374607431768211456",
+            ),
         ] {
             assert_eq!(rewritten(read), written);
         }
@@ -145,13 +152,16 @@ mod tests {
             Just(Value::Null),
             any::<bool>().prop_map(Value::Bool),
             any::<i64>().prop_map(|number| Value::Integer(Integer::from(number))),
-            any::<f64>().prop_filter("JSON has no such number", |number| number.is_finite()).prop_map(Value::Float),
+            any::<f64>()
+                .prop_filter("JSON has no such number", |number| number.is_finite())
+                .prop_map(Value::Float),
             any::<String>().prop_map(Value::Text),
         ];
         leaf.prop_recursive(4, 32, 4, |inner| {
             prop_oneof![
                 proptest::collection::vec(inner.clone(), 0..4).prop_map(Value::List),
-                proptest::collection::btree_map(any::<String>(), inner, 0..4).prop_map(Value::Object),
+                proptest::collection::btree_map(any::<String>(), inner, 0..4)
+                    .prop_map(Value::Object),
             ]
         })
     }

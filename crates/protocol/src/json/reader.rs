@@ -5,11 +5,19 @@ use super::{Integer, JsonError, JsonProblem, MAX_DEPTH, MAX_DIGITS, Object, Valu
 type Result<T> = std::result::Result<T, JsonError>;
 
 pub(super) fn read(text: &str) -> Result<Value> {
-    let mut reader = Reader { text, at: 0, depth: 0 };
+    let mut reader = Reader {
+        text,
+        at: 0,
+        depth: 0,
+    };
     reader.skip_space();
     let value = reader.value()?;
     reader.skip_space();
-    if reader.peek().is_some() { Err(reader.error(JsonProblem::Trailing)) } else { Ok(value) }
+    if reader.peek().is_some() {
+        Err(reader.error(JsonProblem::Trailing))
+    } else {
+        Ok(value)
+    }
 }
 
 struct Reader<'a> {
@@ -24,7 +32,10 @@ impl<'a> Reader<'a> {
     }
 
     fn error(&self, problem: JsonProblem) -> JsonError {
-        JsonError { at: self.at, problem }
+        JsonError {
+            at: self.at,
+            problem,
+        }
     }
 
     fn skip_space(&mut self) {
@@ -41,7 +52,11 @@ impl<'a> Reader<'a> {
     }
 
     fn expect(&mut self, byte: u8, name: &'static str) -> Result<()> {
-        if self.take(byte) { Ok(()) } else { Err(self.error(JsonProblem::Expected(name))) }
+        if self.take(byte) {
+            Ok(())
+        } else {
+            Err(self.error(JsonProblem::Expected(name)))
+        }
     }
 
     /// The text from `start` up to here.
@@ -127,7 +142,10 @@ impl<'a> Reader<'a> {
         let value = self.value()?;
         if object.contains_key(&name) {
             let name = name.chars().take(64).collect();
-            return Err(JsonError { at: start, problem: JsonProblem::Duplicate(name) });
+            return Err(JsonError {
+                at: start,
+                problem: JsonProblem::Duplicate(name),
+            });
         }
         object.insert(name, value);
         Ok(())
@@ -138,7 +156,10 @@ impl<'a> Reader<'a> {
         let mut out = String::new();
         loop {
             let start = self.at;
-            while self.peek().is_some_and(|byte| byte >= b' ' && byte != b'"' && byte != b'\\') {
+            while self
+                .peek()
+                .is_some_and(|byte| byte >= b' ' && byte != b'"' && byte != b'\\')
+            {
                 self.at += 1;
             }
             out.push_str(self.since(start));
@@ -184,7 +205,10 @@ impl<'a> Reader<'a> {
             Some(first)
         };
         let character = code.and_then(char::from_u32);
-        character.ok_or(JsonError { at: start, problem: JsonProblem::LoneSurrogate })
+        character.ok_or(JsonError {
+            at: start,
+            problem: JsonProblem::LoneSurrogate,
+        })
     }
 
     fn hex4(&mut self) -> Result<u32> {
@@ -193,7 +217,8 @@ impl<'a> Reader<'a> {
             return Err(self.error(JsonProblem::Expected("four hexadecimal digits")));
         }
         let code = u32::from_str_radix(digits, 16);
-        let code = code.map_err(|_| self.error(JsonProblem::Expected("four hexadecimal digits")))?;
+        let code =
+            code.map_err(|_| self.error(JsonProblem::Expected("four hexadecimal digits")))?;
         self.at += 4;
         Ok(code)
     }
@@ -214,10 +239,17 @@ impl<'a> Reader<'a> {
             let _sign = self.take(b'+') || self.take(b'-');
             self.digits()?;
         }
-        let too_large = JsonError { at: start, problem: JsonProblem::NumberTooLarge };
+        let too_large = JsonError {
+            at: start,
+            problem: JsonProblem::NumberTooLarge,
+        };
         if !fraction && !exponent {
             let digits = integer.trim_start_matches('-').len();
-            return if digits > MAX_DIGITS { Err(too_large) } else { Ok(Value::Integer(Integer::from_digits(integer))) };
+            return if digits > MAX_DIGITS {
+                Err(too_large)
+            } else {
+                Ok(Value::Integer(Integer::from_digits(integer)))
+            };
         }
         match self.since(start).parse::<f64>() {
             Ok(number) if number.is_finite() => Ok(Value::Float(number)),
@@ -230,7 +262,11 @@ impl<'a> Reader<'a> {
         while self.peek().is_some_and(|byte| byte.is_ascii_digit()) {
             self.at += 1;
         }
-        if self.at == start { Err(self.error(JsonProblem::Expected("a digit"))) } else { Ok(()) }
+        if self.at == start {
+            Err(self.error(JsonProblem::Expected("a digit")))
+        } else {
+            Ok(())
+        }
     }
 }
 
@@ -246,18 +282,35 @@ mod tests {
 
     #[test]
     fn every_kind_of_value_is_read() {
-        let text = r#" {"a": [null, true, false, -12, 1.5e3], "b": {"c": "d\n\u00e9\ud83d\ude00/\/"}} "#;
-        let Value::Object(object) = Value::parse(text.as_bytes()).unwrap() else { panic!("an object") };
-        let list = [Value::Null, Value::Bool(true), Value::Bool(false), Value::Integer((-12).into()), Value::Float(1500.0)];
+        let text =
+            r#" {"a": [null, true, false, -12, 1.5e3], "b": {"c": "d\n\u00e9\ud83d\ude00/\/"}} "#;
+        let Value::Object(object) = Value::parse(text.as_bytes()).unwrap() else {
+            panic!("an object")
+        };
+        let list = [
+            Value::Null,
+            Value::Bool(true),
+            Value::Bool(false),
+            Value::Integer((-12).into()),
+            Value::Float(1500.0),
+        ];
         assert_eq!(object["a"], Value::List(list.to_vec()));
-        let Value::Object(inner) = &object["b"] else { panic!("an object") };
+        let Value::Object(inner) = &object["b"] else {
+            panic!("an object")
+        };
         assert_eq!(inner["c"], Value::Text("d\né😀//".into()));
     }
 
     #[test]
     fn what_two_readers_could_read_differently_is_refused() {
-        assert_eq!(problem(r#"{"a":1,"b":2,"a":1}"#), JsonProblem::Duplicate("a".into()));
-        assert_eq!(problem(r#"{"a":1,"\u0061":1}"#), JsonProblem::Duplicate("a".into()));
+        assert_eq!(
+            problem(r#"{"a":1,"b":2,"a":1}"#),
+            JsonProblem::Duplicate("a".into())
+        );
+        assert_eq!(
+            problem(r#"{"a":1,"\u0061":1}"#),
+            JsonProblem::Duplicate("a".into())
+        );
         assert_eq!(problem("{} {}"), JsonProblem::Trailing);
         assert_eq!(problem(r#""\ud800""#), JsonProblem::LoneSurrogate);
         assert_eq!(problem(r#""\ude00\ud83d""#), JsonProblem::LoneSurrogate);
@@ -269,11 +322,41 @@ mod tests {
 
     #[test]
     fn broken_texts_are_refused_with_their_place() {
-        for text in ["", "{", "[1,]", "{\"a\"}", "{\"a\":}", "{,}", "[1 2]", "01", "1.", ".5", "+1", "-", "1e", "tru", "\"abc", "\"\\x\"", "\"\\u12\""] {
+        for text in [
+            "",
+            "{",
+            "[1,]",
+            "{\"a\"}",
+            "{\"a\":}",
+            "{,}",
+            "[1 2]",
+            "01",
+            "1.",
+            ".5",
+            "+1",
+            "-",
+            "1e",
+            "tru",
+            "\"abc",
+            "\"\\x\"",
+            "\"\\u12\"",
+        ] {
             assert!(Value::parse(text.as_bytes()).is_err(), "{text}");
         }
-        assert_eq!(Value::parse(b"[1, 2, x]").unwrap_err(), JsonError { at: 7, problem: JsonProblem::Expected("a value") });
-        assert_eq!(Value::parse(b"\"\xff\"").unwrap_err(), JsonError { at: 1, problem: JsonProblem::NotUtf8 });
+        assert_eq!(
+            Value::parse(b"[1, 2, x]").unwrap_err(),
+            JsonError {
+                at: 7,
+                problem: JsonProblem::Expected("a value")
+            }
+        );
+        assert_eq!(
+            Value::parse(b"\"\xff\"").unwrap_err(),
+            JsonError {
+                at: 1,
+                problem: JsonProblem::NotUtf8
+            }
+        );
         assert_eq!(Value::parse("\u{feff}{}".as_bytes()).unwrap_err().at, 0);
     }
 
@@ -284,13 +367,21 @@ mod tests {
         assert_eq!(problem(&nested(MAX_DEPTH + 1)), JsonProblem::TooDeep);
         assert_eq!(problem(&"[".repeat(100_000)), JsonProblem::TooDeep);
         assert!(Value::parse("9".repeat(MAX_DIGITS).as_bytes()).is_ok());
-        assert_eq!(problem(&"9".repeat(MAX_DIGITS + 1)), JsonProblem::NumberTooLarge);
+        assert_eq!(
+            problem(&"9".repeat(MAX_DIGITS + 1)),
+            JsonProblem::NumberTooLarge
+        );
     }
 
     #[test]
     fn integers_keep_their_digits() {
-        let Value::Integer(large) = Value::parse(b"123456789012345678901234567890").unwrap() else { panic!("an integer") };
-        assert_eq!((large.as_str(), large.to_i64()), ("123456789012345678901234567890", None));
+        let Value::Integer(large) = Value::parse(b"123456789012345678901234567890").unwrap() else {
+            panic!("an integer")
+        };
+        assert_eq!(
+            (large.as_str(), large.to_i64()),
+            ("123456789012345678901234567890", None)
+        );
         assert_eq!(Value::parse(b"-0").unwrap(), Value::Integer(0.into()));
     }
 

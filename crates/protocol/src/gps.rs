@@ -1,0 +1,462 @@
+//! A commitment to the place a photo was taken at. The photographer alone can open it.
+//!
+//! `gps_hash = SHA-256("birthmark/gps/v1" ‖ salt ‖ position)`, where `position` is the ASCII text
+//!
+//! ```text
+//! <latitude>|<longitude>|<altitude>|<time>
+//! ```
+//!
+//! with latitude and longitude in whole hundred-thousandths of a degree (about a metre; south and west negative), altitude in
+//! whole metres above sea level or `-`, and the time of the fix in Unix seconds. Everything is computed from the receiver's
+//! digits with integers, so that two programs get the same text. The salt is derived per photo from a secret of the camera:
+//! opening one photo says nothing about another. Without the salt a guess cannot be checked; a bare hash of coordinates
+//! could be searched through for the whole Earth in hours.
+
+use std::fmt;
+use std::str::FromStr;
+
+use hkdf::Hkdf;
+use sha2::Sha256;
+use zeroize::{Zeroize, ZeroizeOnDrop};
+
+use crate::derivation::secret32;
+use crate::digest::Digest;
+use crate::numbers::Timestamp;
+
+secret32!(
+    /// The camera's secret behind all its GPS salts. Never leaves the camera.
+    GpsSecret
+);
+secret32!(
+    /// What hides one photo's position.
+    GpsSalt
+);
+
+/// The first field of an opening: what it is, and its version.
+const OPENING_PREFIX: &str = "birthmark-gps-1";
+const SALT_INFO: &[u8] = b"birthmark/gps-salt/v1";
+/// Hundred-thousandths of a degree.
+const PER_DEGREE: i64 = 100_000;
+/// More digits than any receiver prints, and few enough for 64 bits.
+const MAX_FRACTION: usize = 9;
+
+/// A place and the moment of its fix.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Position {
+    latitude: i32,
+    longitude: i32,
+    altitude: Option<i32>,
+    time: Timestamp,
+}
+
+/// What the photographer keeps: enough to prove where one photo was taken.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct GpsOpening {
+    /// The place.
+    pub position: Position,
+    /// What hid it.
+    pub salt: GpsSalt,
+}
+
+/// Why something is not a position or an opening.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum GpsError {
+    /// Not `ddmm.mmmm` with a hemisphere, or not a decimal number.
+    #[error("{0} is not written as a GPS receiver writes it")]
+    Format(&'static str),
+    /// Not on this planet.
+    #[error("{0} is out of range")]
+    Range(&'static str),
+    /// The text is not an opening of ours.
+    #[error("not a GPS opening of the form {OPENING_PREFIX}|latitude|longitude|altitude|time|salt")]
+    Opening,
+}
+
+impl GpsSecret {
+    /// The salt of the photo with this raw digest.
+    pub fn salt(&self, raw: &Digest) -> GpsSalt {
+        let mut salt = GpsSalt::from_bytes([0; 32]);
+        let expanded = Hkdf::<Sha256>::new(None, self.expose())
+            .expand_multi_info(&[SALT_INFO, raw.as_bytes()], salt.expose_mut());
+        debug_assert!(
+            expanded.is_ok(),
+            "32 bytes are always within what HKDF-SHA256 can give"
+        );
+        salt
+    }
+}
+
+impl GpsSalt {
+    fn expose_mut(&mut self) -> &mut [u8] {
+        &mut self.0
+    }
+}
+
+impl Position {
+    /// Takes whole hundred-thousandths of a degree and whole metres.
+    pub fn new(
+        latitude: i32,
+        longitude: i32,
+        altitude: Option<i32>,
+        time: Timestamp,
+    ) -> Result<Self, GpsError> {
+        check("latitude", latitude.into(), 90)?;
+        check("longitude", longitude.into(), 180)?;
+        Ok(Self {
+            latitude,
+            longitude,
+            altitude,
+            time,
+        })
+    }
+
+    /// Takes the fields of an NMEA sentence as they stand there: `4807.038`, `N`, `01131.000`, `E`, `545.4` or nothing.
+    pub fn from_nmea(
+        latitude: (&str, &str),
+        longitude: (&str, &str),
+        altitude: &str,
+        time: Timestamp,
+    ) -> Result<Self, GpsError> {
+        let latitude = coordinate("latitude", latitude, ["N", "S"], 90)?;
+        let longitude = coordinate("longitude", longitude, ["E", "W"], 180)?;
+        let altitude = if altitude.is_empty() {
+            None
+        } else {
+            Some(whole_metres(altitude)?)
+        };
+        Ok(Self {
+            latitude,
+            longitude,
+            altitude,
+            time,
+        })
+    }
+
+    /// Hundred-thousandths of a degree, south negative.
+    pub const fn latitude(&self) -> i32 {
+        self.latitude
+    }
+
+    /// Hundred-thousandths of a degree, west negative.
+    pub const fn longitude(&self) -> i32 {
+        self.longitude
+    }
+
+    /// Metres above sea level, if the receiver knew.
+    pub const fn altitude(&self) -> Option<i32> {
+        self.altitude
+    }
+
+    /// When the receiver was there.
+    pub const fn time(&self) -> Timestamp {
+        self.time
+    }
+}
+
+/// The text that is hashed.
+impl fmt::Display for Position {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}|{}|", self.latitude, self.longitude)?;
+        match self.altitude {
+            Some(altitude) => write!(f, "{altitude}|{}", self.time),
+            None => write!(f, "-|{}", self.time),
+        }
+    }
+}
+
+impl GpsOpening {
+    /// The `gps_hash` this opens.
+    pub fn commitment(&self) -> Digest {
+        let position = self.position.to_string();
+        Digest::tagged(
+            "birthmark/gps/v1",
+            &[self.salt.expose(), position.as_bytes()],
+        )
+    }
+
+    /// Whether this is the opening of `gps_hash`.
+    pub fn opens(&self, gps_hash: &Digest) -> bool {
+        self.commitment() == *gps_hash
+    }
+
+    /// One line of text for the photographer's own records. Whoever has it knows the place.
+    pub fn to_text(&self) -> String {
+        format!(
+            "{OPENING_PREFIX}|{}|{}",
+            self.position,
+            hex::encode(self.salt.expose())
+        )
+    }
+}
+
+impl FromStr for GpsOpening {
+    type Err = GpsError;
+
+    fn from_str(text: &str) -> Result<Self, GpsError> {
+        let [prefix, latitude, longitude, altitude, time, salt] =
+            fields(text).ok_or(GpsError::Opening)?;
+        if prefix != OPENING_PREFIX {
+            return Err(GpsError::Opening);
+        }
+        let altitude = if altitude == "-" {
+            None
+        } else {
+            Some(whole(altitude)?)
+        };
+        let position = Position::new(
+            whole(latitude)?,
+            whole(longitude)?,
+            altitude,
+            Timestamp::from_unix(whole(time)?),
+        )?;
+        let salt = GpsSalt::from_hex(salt).map_err(|_| GpsError::Opening)?;
+        Ok(Self { position, salt })
+    }
+}
+
+fn fields(text: &str) -> Option<[&str; 6]> {
+    let fields: Vec<&str> = text.split('|').collect();
+    fields.try_into().ok()
+}
+
+/// Reads an integer, but only as it would be written here: no plus, no leading zeros, no `-0`.
+fn whole<T: FromStr + fmt::Display>(text: &str) -> Result<T, GpsError> {
+    let number = text.parse::<T>().map_err(|_| GpsError::Opening)?;
+    if number.to_string() == text {
+        Ok(number)
+    } else {
+        Err(GpsError::Opening)
+    }
+}
+
+fn check(name: &'static str, value: i64, degrees: i64) -> Result<i32, GpsError> {
+    let limit = degrees * PER_DEGREE;
+    if !(-limit..=limit).contains(&value) {
+        return Err(GpsError::Range(name));
+    }
+    i32::try_from(value).map_err(|_| GpsError::Range(name))
+}
+
+/// `dddmm.mmmm` to hundred-thousandths of a degree, half of one rounded away from zero.
+fn coordinate(
+    name: &'static str,
+    (digits, side): (&str, &str),
+    sides: [&str; 2],
+    degrees: i64,
+) -> Result<i32, GpsError> {
+    let (whole, scaled, scale) = decimal(digits).ok_or(GpsError::Format(name))?;
+    let fraction = scaled - whole * scale;
+    let (degree, minute) = (whole / 100, whole % 100);
+    if minute >= 60 {
+        return Err(GpsError::Range(name));
+    }
+    let minutes = minute * scale + fraction;
+    let size = degree
+        .checked_mul(PER_DEGREE)
+        .ok_or(GpsError::Range(name))?
+        + divide_rounding(minutes * PER_DEGREE, 60 * scale);
+    let [positive, negative] = sides;
+    match side {
+        _ if side == positive => check(name, size, degrees),
+        _ if side == negative => check(name, -size, degrees),
+        _ => Err(GpsError::Format(name)),
+    }
+}
+
+fn whole_metres(text: &str) -> Result<i32, GpsError> {
+    let (digits, sign) = text
+        .strip_prefix('-')
+        .map_or((text, 1), |digits| (digits, -1));
+    let (_, scaled, scale) = decimal(digits).ok_or(GpsError::Format("altitude"))?;
+    i32::try_from(sign * divide_rounding(scaled, scale)).map_err(|_| GpsError::Range("altitude"))
+}
+
+/// Digits with an optional fraction: the whole part, everything in units of the last digit, and how many of those make one.
+fn decimal(text: &str) -> Option<(i64, i64, i64)> {
+    let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
+    let plain = |part: &str| part.bytes().all(|byte| byte.is_ascii_digit());
+    if whole.is_empty()
+        || whole.len() > 7
+        || fraction.len() > MAX_FRACTION
+        || !plain(whole)
+        || !plain(fraction)
+    {
+        return None;
+    }
+    let scale = 10i64.checked_pow(u32::try_from(fraction.len()).ok()?)?;
+    let whole: i64 = whole.parse().ok()?;
+    let fraction: i64 = if fraction.is_empty() {
+        0
+    } else {
+        fraction.parse().ok()?
+    };
+    Some((whole, whole * scale + fraction, scale))
+}
+
+/// Divides two numbers that are not negative, half rounded up.
+const fn divide_rounding(number: i64, by: i64) -> i64 {
+    (number + by / 2) / by
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const TIME: Timestamp = Timestamp::from_unix(1_795_000_000);
+
+    fn munich() -> Position {
+        Position::from_nmea(("4807.038", "N"), ("01131.000", "E"), "545.4", TIME).unwrap()
+    }
+
+    #[test]
+    fn digits_become_whole_numbers() {
+        assert_eq!(munich().to_string(), "4811730|1151667|545|1795000000");
+        let south_west =
+            Position::from_nmea(("3350.12345", "S"), ("15112.5", "W"), "", TIME).unwrap();
+        assert_eq!(south_west.to_string(), "-3383539|-15120833|-|1795000000");
+        let below_sea =
+            Position::from_nmea(("0000.0000", "S"), ("00000.0002", "W"), "-0.5", TIME).unwrap();
+        assert_eq!(below_sea.to_string(), "0|0|-1|1795000000");
+    }
+
+    #[test]
+    fn half_a_unit_is_rounded_away_from_zero() {
+        // 0.0003 minutes are exactly half of 1e-5 degrees.
+        let half =
+            Position::from_nmea(("0000.0003", "S"), ("00000.0003", "E"), "0.5", TIME).unwrap();
+        assert_eq!(half.to_string(), "-1|1|1|1795000000");
+    }
+
+    #[test]
+    fn what_is_not_on_the_globe_is_refused() {
+        let nmea = |latitude, longitude| Position::from_nmea(latitude, longitude, "", TIME);
+        assert_eq!(
+            nmea(("9000.0001", "N"), ("0", "E")).map(|place| place.latitude()),
+            Ok(9_000_000)
+        );
+        assert_eq!(
+            nmea(("9000.001", "N"), ("0", "E")),
+            Err(GpsError::Range("latitude"))
+        );
+        assert_eq!(
+            nmea(("4860.0", "N"), ("0", "E")),
+            Err(GpsError::Range("latitude"))
+        );
+        assert_eq!(
+            nmea(("4800.0", "E"), ("0", "E")),
+            Err(GpsError::Format("latitude"))
+        );
+        assert_eq!(
+            nmea(("4800.0", "N"), ("18000.1", "W")),
+            Err(GpsError::Range("longitude"))
+        );
+        for text in [
+            "",
+            ".",
+            "4807,038",
+            "-4807.0",
+            "+1",
+            "4807.0380000001",
+            "99999999",
+            "48 07",
+        ] {
+            assert_eq!(
+                nmea((text, "N"), ("0", "E")),
+                Err(GpsError::Format("latitude")),
+                "{text}"
+            );
+        }
+        assert_eq!(
+            Position::new(0, 18_000_001, None, TIME),
+            Err(GpsError::Range("longitude"))
+        );
+    }
+
+    #[test]
+    fn an_opening_opens_its_own_photo_only() {
+        let secret = GpsSecret::from_bytes([7; 32]);
+        let opening = GpsOpening {
+            position: munich(),
+            salt: secret.salt(&Digest::of(b"photo")),
+        };
+        let other = GpsOpening {
+            position: munich(),
+            salt: secret.salt(&Digest::of(b"another")),
+        };
+        assert!(opening.opens(&opening.commitment()));
+        assert!(!other.opens(&opening.commitment()));
+        let elsewhere = Position::new(4_811_731, 1_151_667, Some(545), TIME).unwrap();
+        assert!(
+            !GpsOpening {
+                position: elsewhere,
+                ..opening.clone()
+            }
+            .opens(&opening.commitment())
+        );
+    }
+
+    #[test]
+    fn an_opening_has_one_spelling() {
+        let good = format!(
+            "birthmark-gps-1|4811730|-1151667|-|1795000000|{}",
+            "ab".repeat(32)
+        );
+        assert_eq!(good.parse::<GpsOpening>().unwrap().to_text(), good);
+        for (from, to) in [
+            ("-1|", "-2|"),
+            ("4811730", "+4811730"),
+            ("4811730", "04811730"),
+            ("-1151667", "-0"),
+            ("|-|", "||"),
+            ("ab", "xy"),
+        ] {
+            assert_eq!(
+                good.replace(from, to).parse::<GpsOpening>(),
+                Err(GpsError::Opening),
+                "{to}"
+            );
+        }
+        assert_eq!(
+            (good.clone() + "|").parse::<GpsOpening>(),
+            Err(GpsError::Opening)
+        );
+        assert_eq!(
+            good.replace("4811730", "9000001").parse::<GpsOpening>(),
+            Err(GpsError::Range("latitude"))
+        );
+    }
+
+    #[test]
+    fn a_printed_opening_hides_its_salt() {
+        let opening = GpsOpening {
+            position: munich(),
+            salt: GpsSalt::from_bytes([0xAB; 32]),
+        };
+        assert!(format!("{opening:?}").contains("salt: GpsSalt(secret)"));
+    }
+
+    proptest! {
+        #[test]
+        fn every_opening_reads_back(
+            latitude in -9_000_000i32..=9_000_000,
+            longitude in -18_000_000i32..=18_000_000,
+            altitude: Option<i32>,
+            time: i64,
+            salt: [u8; 32],
+        ) {
+            let position = Position::new(latitude, longitude, altitude, Timestamp::from_unix(time)).unwrap();
+            let opening = GpsOpening { position, salt: GpsSalt::from_bytes(salt) };
+            prop_assert_eq!(opening.to_text().parse::<GpsOpening>().unwrap(), opening);
+        }
+
+        #[test]
+        fn receivers_digits_land_within_half_a_unit(degrees in 0u32..90, minutes in 0u32..60, fraction in 0u32..100_000) {
+            let digits = format!("{degrees:02}{minutes:02}.{fraction:05}");
+            let read = Position::from_nmea((&digits, "N"), ("00000.0", "E"), "", TIME).unwrap();
+            let exact = f64::from(degrees) + (f64::from(minutes) + f64::from(fraction) / 1e5) / 60.0;
+            prop_assert!((f64::from(read.latitude()) - exact * 1e5).abs() < 0.500_001);
+        }
+    }
+}
