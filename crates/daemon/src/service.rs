@@ -1,0 +1,148 @@
+//! What the service manager hears from us: READY, STATUS, STOPPING, RELOADING, and the watchdog's food.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use sd_notify::NotifyState;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::oneshot;
+
+use crate::addresses::Addresses;
+
+/// The line to whoever started this daemon: systemd, or the program or test it is embedded in.
+#[derive(Debug, Clone)]
+pub struct Service {
+    starter: Arc<Starter>,
+}
+
+#[derive(Debug)]
+enum Starter {
+    Systemd,
+    Program(Mutex<Option<oneshot::Sender<Addresses>>>),
+}
+
+impl Service {
+    /// Started by systemd, or by hand: without `$NOTIFY_SOCKET` the messages go nowhere.
+    pub fn of_systemd() -> Self {
+        Self {
+            starter: Arc::new(Starter::Systemd),
+        }
+    }
+
+    /// Started inside another program, which learns the addresses once they are listening.
+    pub fn embedded() -> (Self, oneshot::Receiver<Addresses>) {
+        let (sender, receiver) = oneshot::channel();
+        let starter = Starter::Program(Mutex::new(Some(sender)));
+        let service = Self {
+            starter: Arc::new(starter),
+        };
+        (service, receiver)
+    }
+
+    /// Everything is listening and requests are answered.
+    pub fn ready(&self, addresses: Addresses) {
+        if !matches!(*self.starter, Starter::Systemd) {
+            return self.tell_program(addresses);
+        }
+        log::info!("ready: {addresses}");
+        let status = format!("Listening: {addresses}");
+        self.notify(&[NotifyState::Ready, NotifyState::Status(&status)]);
+    }
+
+    fn tell_program(&self, addresses: Addresses) {
+        let Starter::Program(waiting) = &*self.starter else {
+            return;
+        };
+        let waiting = waiting
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        if let Some(waiting) = waiting {
+            // A starter that no longer waits does not need the addresses.
+            let _ = waiting.send(addresses);
+        }
+    }
+
+    /// One line on what the daemon is doing, shown by `systemctl status`.
+    pub fn status(&self, status: &str) {
+        self.notify(&[NotifyState::Status(status)]);
+    }
+
+    /// The daemon has begun to stop.
+    pub fn stopping(&self) {
+        self.notify(&[NotifyState::Stopping, NotifyState::Status("Stopping")]);
+    }
+
+    /// The daemon has begun to read its configuration anew; [`Service::ready`] says when it is done.
+    pub fn reloading(&self) {
+        match NotifyState::monotonic_usec_now() {
+            Ok(now) => self.notify(&[NotifyState::Reloading, now]),
+            Err(error) => log::warn!("cannot tell systemd of the reload: {error}"),
+        }
+    }
+
+    /// Waits until the service manager asks for a reload (`systemctl reload`, SIGHUP). Never happens when embedded.
+    pub async fn reload_requested(&self) {
+        if let (Starter::Systemd, Ok(mut hangups)) = (&*self.starter, signal(SignalKind::hangup()))
+        {
+            hangups.recv().await;
+            return;
+        }
+        std::future::pending().await
+    }
+
+    /// Feeds the watchdog for as long as `check` passes; does nothing where no watchdog is set (`WatchdogSec=`).
+    ///
+    /// A check that fails, or hangs for half the watchdog's time, is no food: systemd then ends and restarts the daemon.
+    pub fn watch<C, F>(&self, check: C)
+    where
+        C: Fn() -> F + Send + 'static,
+        F: Future<Output = anyhow::Result<()>> + Send,
+    {
+        if !matches!(*self.starter, Starter::Systemd) {
+            return;
+        }
+        if let Some(limit) = sd_notify::watchdog_enabled() {
+            let service = self.clone();
+            tokio::spawn(async move { service.feed(check, limit / 2).await });
+        }
+    }
+
+    async fn feed<C, F>(&self, check: C, every: Duration)
+    where
+        C: Fn() -> F,
+        F: Future<Output = anyhow::Result<()>>,
+    {
+        let mut ticks = tokio::time::interval(every.max(Duration::from_millis(1)));
+        let mut failing = false;
+        loop {
+            ticks.tick().await;
+            let outcome = match tokio::time::timeout(every, check()).await {
+                Ok(outcome) => outcome,
+                Err(_) => Err(anyhow::anyhow!("no result within {every:?}")),
+            };
+            match outcome {
+                Ok(()) if failing => {
+                    log::info!("self-check passes again");
+                    self.notify(&[NotifyState::Watchdog, NotifyState::Status("Running")]);
+                }
+                Ok(()) => self.notify(&[NotifyState::Watchdog]),
+                Err(ref error) if failing => log::debug!("self-check still fails: {error:#}"),
+                Err(ref error) => {
+                    log::error!("self-check fails, the watchdog is not fed: {error:#}");
+                    self.status(&format!("Self-check fails: {error:#}"));
+                }
+            }
+            failing = outcome.is_err();
+        }
+    }
+
+    fn notify(&self, states: &[NotifyState<'_>]) {
+        if matches!(*self.starter, Starter::Program(_)) {
+            return;
+        }
+        if let Err(error) = sd_notify::notify(states) {
+            log::warn!("cannot notify the service manager: {error}");
+        }
+    }
+}
