@@ -1,0 +1,220 @@
+//! Which client a request comes from, also behind a proxy.
+//!
+//! Whoever can choose a forwarded address can at most escape or exhaust somebody's rate limit: nothing else rests on it.
+
+use std::net::{IpAddr, Ipv6Addr};
+use std::str::FromStr;
+
+use axum::http::HeaderMap;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::peer::Peer;
+
+/// A range of addresses, written `address` or `address/bits`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Network {
+    base: u128,
+    bits: u8,
+}
+
+/// The proxies whose word about the client's address is taken.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct TrustedProxies(Vec<Network>);
+
+/// The client of one request: its address, with IPv6 cut to the /64 that one customer has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ClientAddress(u128);
+
+fn as_v6(address: IpAddr) -> Ipv6Addr {
+    match address {
+        IpAddr::V4(address) => address.to_ipv6_mapped(),
+        IpAddr::V6(address) => address,
+    }
+}
+
+impl Network {
+    const fn mask(bits: u8) -> u128 {
+        if bits == 0 {
+            0
+        } else {
+            u128::MAX << (128 - bits)
+        }
+    }
+
+    /// Whether `address` lies inside.
+    pub fn contains(&self, address: IpAddr) -> bool {
+        as_v6(address).to_bits() & Self::mask(self.bits) == self.base
+    }
+}
+
+impl FromStr for Network {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = || format!("{text:?} is neither an address nor address/bits");
+        let (address, bits) = text
+            .split_once('/')
+            .map_or((text, None), |(address, bits)| (address, Some(bits)));
+        let address: IpAddr = address.parse().map_err(|_| wrong())?;
+        let (whole, shift) = if address.is_ipv4() {
+            (32, 96)
+        } else {
+            (128, 0)
+        };
+        let bits = bits
+            .map_or(Ok(whole), str::parse::<u8>)
+            .map_err(|_| wrong())?;
+        if bits > whole {
+            return Err(wrong());
+        }
+        let bits = bits + shift;
+        Ok(Self {
+            base: as_v6(address).to_bits() & Self::mask(bits),
+            bits,
+        })
+    }
+}
+
+impl std::fmt::Display for Network {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let base = Ipv6Addr::from_bits(self.base);
+        match base.to_ipv4_mapped() {
+            Some(v4) if self.bits >= 96 => write!(f, "{v4}/{}", self.bits - 96),
+            _ => write!(f, "{base}/{}", self.bits),
+        }
+    }
+}
+
+impl Serialize for Network {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Network {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?
+            .parse()
+            .map_err(serde::de::Error::custom)
+    }
+}
+
+impl TrustedProxies {
+    /// Whether no proxy is trusted.
+    pub const fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    fn contains(&self, address: IpAddr) -> bool {
+        self.0.iter().any(|network| network.contains(address))
+    }
+
+    /// The client of a request: the peer, or, if the peer is a trusted proxy, the last address in `X-Forwarded-For`
+    /// that is not one.
+    pub fn client(&self, peer: &Peer, headers: &HeaderMap) -> ClientAddress {
+        let Some(peer) = peer.ip() else {
+            return ClientAddress::of(Ipv6Addr::LOCALHOST.into());
+        };
+        if !self.contains(peer) {
+            return ClientAddress::of(peer);
+        }
+        let lines: Vec<&str> = headers
+            .get_all("x-forwarded-for")
+            .iter()
+            .filter_map(|value| value.to_str().ok())
+            .collect();
+        let hops = lines
+            .iter()
+            .rev()
+            .flat_map(|line| line.rsplit(','))
+            .map(|hop| hop.trim().parse::<IpAddr>());
+        let mut nearest = peer;
+        for hop in hops {
+            let Ok(hop) = hop else { break };
+            nearest = hop;
+            if !self.contains(hop) {
+                break;
+            }
+        }
+        ClientAddress::of(nearest)
+    }
+}
+
+impl ClientAddress {
+    /// The client behind an address.
+    pub fn of(address: IpAddr) -> Self {
+        let address = as_v6(address);
+        match address.to_ipv4_mapped() {
+            Some(_) => Self(address.to_bits()),
+            None => Self(address.to_bits() & Network::mask(64)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn peer(address: &str) -> Peer {
+        Peer::Tcp {
+            remote: format!("{address}:1").parse().unwrap(),
+            local: "10.0.0.9:80".parse().unwrap(),
+        }
+    }
+
+    fn forwarded(value: &str) -> HeaderMap {
+        HeaderMap::from_iter([("x-forwarded-for".parse().unwrap(), value.parse().unwrap())])
+    }
+
+    fn proxies(networks: &[&str]) -> TrustedProxies {
+        serde_json::from_value(serde_json::json!(networks)).unwrap()
+    }
+
+    fn address(text: &str) -> ClientAddress {
+        ClientAddress::of(text.parse().unwrap())
+    }
+
+    #[test]
+    fn only_a_configured_proxy_may_speak_for_others() {
+        let headers = forwarded("203.0.113.7");
+        assert_eq!(
+            proxies(&[]).client(&peer("10.0.0.1"), &headers),
+            address("10.0.0.1")
+        );
+        assert_eq!(
+            proxies(&["10.0.0.0/8"]).client(&peer("10.0.0.1"), &headers),
+            address("203.0.113.7")
+        );
+        assert_eq!(
+            proxies(&["10.0.0.0/8"]).client(&peer("192.0.2.1"), &headers),
+            address("192.0.2.1")
+        );
+    }
+
+    #[test]
+    fn an_address_the_client_wrote_itself_is_not_believed() {
+        let headers = forwarded("198.51.100.1, 203.0.113.7, 10.0.0.2");
+        assert_eq!(
+            proxies(&["10.0.0.0/8"]).client(&peer("10.0.0.1"), &headers),
+            address("203.0.113.7")
+        );
+    }
+
+    #[test]
+    fn neighbours_in_one_64_are_one_client() {
+        assert_eq!(address("2001:db8::1"), address("2001:db8::ffff:1"));
+        assert_ne!(address("2001:db8::1"), address("2001:db8:0:1::1"));
+        assert_ne!(address("192.0.2.1"), address("192.0.2.2"));
+    }
+
+    #[test]
+    fn networks_are_read_and_wrong_ones_refused() {
+        for text in ["10.0.0.0/8", "::1/128", "192.0.2.1/32", "2001:db8::/32"] {
+            assert_eq!(text.parse::<Network>().unwrap().to_string(), text);
+        }
+        for text in ["10.0.0.0/33", "::/129", "localhost", "10.0.0.0/", ""] {
+            assert!(text.parse::<Network>().is_err(), "{text}");
+        }
+    }
+}

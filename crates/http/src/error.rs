@@ -1,0 +1,191 @@
+//! What a client is told when something does not work, apart from what the operator reads.
+
+use std::time::Duration;
+
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde_json::{Value, json};
+
+/// An answer that is not the one asked for.
+///
+/// The body is `{"detail": "sentence"}`, or for a field of the request `{"detail": [{"loc": […], "msg": …, "type": …}]}`.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{status}: {message}")]
+pub struct ApiError {
+    status: StatusCode,
+    message: String,
+    location: Option<Vec<String>>,
+    retry_after: Option<u64>,
+}
+
+impl ApiError {
+    /// An error with a sentence.
+    pub fn new(status: StatusCode, message: impl Into<String>) -> Self {
+        Self {
+            status,
+            message: message.into(),
+            location: None,
+            retry_after: None,
+        }
+    }
+
+    /// A field of the body is wrong: 422 with its path, for example `camera_token.nonce`.
+    pub fn field(path: &str, message: impl Into<String>) -> Self {
+        let location = std::iter::once("body").chain(
+            path.split('.')
+                .filter(|part| !part.is_empty() && *part != "?"),
+        );
+        Self {
+            location: Some(location.map(str::to_owned).collect()),
+            ..Self::new(StatusCode::UNPROCESSABLE_ENTITY, message)
+        }
+    }
+
+    /// A part of the path or query is wrong: 422.
+    pub fn parameter(place: &str, name: &str, message: impl Into<String>) -> Self {
+        Self {
+            location: Some(vec![place.to_owned(), name.to_owned()]),
+            ..Self::new(StatusCode::UNPROCESSABLE_ENTITY, message)
+        }
+    }
+
+    /// The request makes no sense: 400.
+    pub fn bad_request(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, message)
+    }
+
+    /// There is no such thing, or the caller may not know of it: 404.
+    pub fn not_found(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::NOT_FOUND, message)
+    }
+
+    /// It is there already: 409.
+    pub fn conflict(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::CONFLICT, message)
+    }
+
+    /// Not now; come back later: 503 with `Retry-After`.
+    pub fn unavailable(message: impl Into<String>, retry_after: Duration) -> Self {
+        Self {
+            retry_after: Some(retry_after.as_secs().max(1)),
+            ..Self::new(StatusCode::SERVICE_UNAVAILABLE, message)
+        }
+    }
+
+    /// Too many requests: 429 with `Retry-After`.
+    pub fn too_many(message: impl Into<String>, retry_after: Duration) -> Self {
+        Self {
+            retry_after: Some(retry_after.as_secs().max(1)),
+            ..Self::new(StatusCode::TOO_MANY_REQUESTS, message)
+        }
+    }
+
+    /// Our own fault: 500. The cause goes to the log, not to the client.
+    pub fn internal(cause: impl std::fmt::Display) -> Self {
+        log::error!("a request failed: {cause}");
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal error")
+    }
+
+    /// The status of the answer.
+    pub const fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    /// The sentence.
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
+    /// The body of the answer.
+    pub fn body(&self) -> Value {
+        match &self.location {
+            None => json!({ "detail": self.message }),
+            Some(location) => {
+                json!({ "detail": [{ "loc": location, "msg": self.message, "type": "value_error" }] })
+            }
+        }
+    }
+}
+
+impl From<sqlx::Error> for ApiError {
+    /// The database is away or busy: 503, since the same request can succeed later. A refused statement is our own fault.
+    fn from(error: sqlx::Error) -> Self {
+        match &error {
+            sqlx::Error::Database(refused) if !is_outage(refused.as_ref()) => Self::internal(error),
+            _ => {
+                log::error!("the database does not answer: {error}");
+                Self::unavailable("the database does not answer", Duration::from_secs(5))
+            }
+        }
+    }
+}
+
+/// Whether the database refused because of its own state: locked, full, read-only, shutting down, out of resources.
+fn is_outage(error: &dyn sqlx::error::DatabaseError) -> bool {
+    let code = error.code().unwrap_or_default();
+    let sqlite_primary = code
+        .parse::<u32>()
+        .map(|code| code & 0xFF)
+        .ok()
+        .filter(|_| code.len() <= 4);
+    matches!(sqlite_primary, Some(5 | 6 | 8 | 10 | 11 | 13 | 14 | 26))
+        || (code.len() == 5
+            && ["08", "53", "57", "58", "40"]
+                .iter()
+                .any(|class| code.starts_with(class)))
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let mut response = (self.status, axum::Json(self.body())).into_response();
+        if let Some(seconds) = self.retry_after {
+            response
+                .headers_mut()
+                .insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        if self.status == StatusCode::UNAUTHORIZED {
+            response
+                .headers_mut()
+                .insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        response
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_field_is_named_by_its_path() {
+        let error = ApiError::field("camera_token.nonce", "expected 24 hexadecimal characters");
+        assert_eq!(
+            error.body()["detail"][0]["loc"],
+            json!(["body", "camera_token", "nonce"])
+        );
+        assert_eq!(
+            ApiError::field(".", "x").body()["detail"][0]["loc"],
+            json!(["body"])
+        );
+    }
+
+    #[test]
+    fn a_busy_service_says_when_to_come_back() {
+        let response = ApiError::unavailable("full", Duration::from_secs(7)).into_response();
+        assert_eq!(
+            (
+                response.status().as_u16(),
+                response.headers()["retry-after"].as_bytes()
+            ),
+            (503, &b"7"[..])
+        );
+    }
+
+    #[test]
+    fn a_missing_database_is_an_outage_and_no_bug() {
+        assert_eq!(
+            ApiError::from(sqlx::Error::PoolTimedOut).status(),
+            StatusCode::SERVICE_UNAVAILABLE
+        );
+    }
+}

@@ -1,0 +1,20 @@
+//! What both HTTP daemons share: connections with limits, errors for clients, client addresses, TLS, databases.
+//!
+//! Nothing here knows what is served. A slow, greedy or malformed client costs a bounded amount of memory and time, and is
+//! told what was wrong.
+
+pub mod body;
+pub mod client;
+pub mod database;
+pub mod error;
+pub mod peer;
+pub mod server;
+pub mod tls;
+
+pub use body::Json;
+pub use client::{ClientAddress, TrustedProxies};
+pub use database::Database;
+pub use error::ApiError;
+pub use peer::Peer;
+pub use server::{Listener, ServerLimits, serve};
+pub use tls::TlsFiles;
