@@ -1,0 +1,273 @@
+//! A record: everything the registry says about one photo. One record is one leaf of the tree.
+//!
+//! It holds the digests as the camera bound them together (raw, file, image-data), so that whoever finds one finds its
+//! siblings, and says who vouched for them. It holds nothing that tells one camera from another of its family.
+//!
+//! The leaf, what is hashed into the tree:
+//!
+//! ```text
+//! u8  version (1)
+//! 32  submitter: which validator took the submission
+//! u8  source: 0 camera by token, 1 camera by certificate, 2 attested camera, 3 software, 4 submission server
+//! u8 + text  authority
+//! u8 + text  device family
+//! u8  0|1 and then 32 bytes: the registered image this one was edited from
+//! …   the bundle (version 1): digests, roles, levels, parents, camera time, GPS commitment
+//! ```
+
+use birthmark_protocol::bytes::{DecodeError, Reader, put_optional32};
+use birthmark_protocol::{
+    Assurance, Bundle, BundleError, Digest, ImageClaim, ModificationLevel, Timestamp,
+};
+use serde::{Deserialize, Serialize};
+
+use crate::label::{self, Label};
+use crate::merkle;
+use crate::validators::ValidatorId;
+
+/// The version of the leaf encoding this program writes.
+pub const RECORD_VERSION: u8 = 1;
+
+/// What kind of device brought the digests, and how strongly it was vouched for.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Source {
+    /// A camera whose authority knows its token; its signature could not be checked.
+    CameraToken,
+    /// A camera whose signature was checked under its authority's chain.
+    CameraCertificate,
+    /// A camera whose key a TPM attested to its authority.
+    CameraAttested,
+    /// Editing software with a certificate of a software authority.
+    Software,
+    /// A registered submission server, on its own word.
+    Server,
+}
+
+/// Who stands behind a record. Records of one batch that share it store it once.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Origin {
+    /// What kind of device, and how strongly vouched for.
+    pub source: Source,
+    /// The authority that vouched (a manufacturer's, a software maker's), or the submission server's name.
+    pub authority: Label,
+    /// The device family or application, as the authority names it.
+    pub family: Label,
+}
+
+/// One vouched photo: its digests, its claims and who stands behind them.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Record {
+    bundle: Bundle,
+    edited_from: Option<Digest>,
+    origin: Origin,
+}
+
+/// Why claims do not make a record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum RecordError {
+    /// A camera's photo comes from its sensor.
+    #[error("a photo from a camera cannot be edited from another image")]
+    CameraEdit,
+    /// Software only changes what is already registered.
+    #[error("an image from editing software must name the registered image it was made from")]
+    NoOriginal,
+    /// Level 0 means straight from the sensor.
+    #[error("an edited image cannot have modification level 0")]
+    EditedRaw,
+    /// An image is not its own original.
+    #[error("image {0} names itself or a sibling as its original")]
+    OwnOriginal(Digest),
+    /// The digests do not fit together.
+    #[error(transparent)]
+    Bundle(#[from] BundleError),
+    /// The bytes are not a record.
+    #[error("not a record: {0}")]
+    Decode(#[from] DecodeError),
+}
+
+impl Source {
+    /// A camera, as strongly vouched for as `assurance` says.
+    pub const fn camera(assurance: Assurance) -> Self {
+        match assurance {
+            Assurance::Token => Self::CameraToken,
+            Assurance::Certificate => Self::CameraCertificate,
+            Assurance::Attested => Self::CameraAttested,
+        }
+    }
+
+    /// How strongly the device was vouched for; a submission server vouches for no device.
+    pub const fn assurance(self) -> Option<Assurance> {
+        match self {
+            Self::CameraToken => Some(Assurance::Token),
+            Self::CameraCertificate | Self::Software => Some(Assurance::Certificate),
+            Self::CameraAttested => Some(Assurance::Attested),
+            Self::Server => None,
+        }
+    }
+
+    /// Whether a camera took the photo.
+    pub const fn is_camera(self) -> bool {
+        matches!(
+            self,
+            Self::CameraToken | Self::CameraCertificate | Self::CameraAttested
+        )
+    }
+
+    pub(crate) const fn to_byte(self) -> u8 {
+        match self {
+            Self::CameraToken => 0,
+            Self::CameraCertificate => 1,
+            Self::CameraAttested => 2,
+            Self::Software => 3,
+            Self::Server => 4,
+        }
+    }
+
+    pub(crate) const fn from_byte(byte: u8) -> Option<Self> {
+        match byte {
+            0 => Some(Self::CameraToken),
+            1 => Some(Self::CameraCertificate),
+            2 => Some(Self::CameraAttested),
+            3 => Some(Self::Software),
+            4 => Some(Self::Server),
+            _ => None,
+        }
+    }
+}
+
+impl Origin {
+    pub(crate) fn put(&self, out: &mut Vec<u8>) {
+        out.push(self.source.to_byte());
+        self.authority.put(out);
+        self.family.put(out);
+    }
+
+    pub(crate) fn take(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        let source =
+            Source::from_byte(reader.byte("source")?).ok_or(DecodeError::Value("source"))?;
+        let authority = label::take(reader, "authority")?;
+        let family = label::take(reader, "device family")?;
+        Ok(Self {
+            source,
+            authority,
+            family,
+        })
+    }
+}
+
+impl Record {
+    /// A photo as a camera or a submission server brings it.
+    pub fn new(bundle: Bundle, origin: Origin) -> Result<Self, RecordError> {
+        Self::with_original(bundle, None, origin)
+    }
+
+    /// An image made from a registered one.
+    pub fn edited(bundle: Bundle, original: Digest, origin: Origin) -> Result<Self, RecordError> {
+        Self::with_original(bundle, Some(original), origin)
+    }
+
+    /// Either of the two; the rules are the same for every reader.
+    pub fn with_original(
+        bundle: Bundle,
+        edited_from: Option<Digest>,
+        origin: Origin,
+    ) -> Result<Self, RecordError> {
+        match edited_from {
+            None if origin.source == Source::Software => return Err(RecordError::NoOriginal),
+            None => {}
+            Some(_) if origin.source.is_camera() => return Err(RecordError::CameraEdit),
+            Some(original) => check_edit(&bundle, original)?,
+        }
+        Ok(Self {
+            bundle,
+            edited_from,
+            origin,
+        })
+    }
+
+    /// The claims, in the form whose digest the camera signed and the authority's commitment hides.
+    pub const fn bundle(&self) -> &Bundle {
+        &self.bundle
+    }
+
+    /// The digests, parents first.
+    pub fn images(&self) -> &[ImageClaim] {
+        self.bundle.images()
+    }
+
+    /// The digest's entry, if this record holds it.
+    pub fn image(&self, digest: &Digest) -> Option<&ImageClaim> {
+        self.images().iter().find(|image| image.digest == *digest)
+    }
+
+    /// What the image `digest` was made from: a sibling in this record, or the registered original.
+    pub fn parent(&self, digest: &Digest) -> Option<Digest> {
+        self.image(digest)
+            .and_then(|image| image.parent.or(self.edited_from))
+    }
+
+    /// When the camera says the photo was taken.
+    pub const fn time(&self) -> Timestamp {
+        self.bundle.time()
+    }
+
+    /// The commitment to the place, if the photographer made one.
+    pub const fn gps(&self) -> Option<Digest> {
+        self.bundle.gps()
+    }
+
+    /// The registered image this one was edited from.
+    pub const fn edited_from(&self) -> Option<Digest> {
+        self.edited_from
+    }
+
+    /// Who stands behind it.
+    pub const fn origin(&self) -> &Origin {
+        &self.origin
+    }
+
+    /// The bytes of the record's leaf in the tree.
+    pub fn leaf_bytes(&self, submitter: &ValidatorId) -> Vec<u8> {
+        let mut out = vec![RECORD_VERSION];
+        out.extend(submitter.as_bytes());
+        self.origin.put(&mut out);
+        put_optional32(&mut out, self.edited_from.as_ref().map(Digest::as_bytes));
+        out.extend(self.bundle.encode());
+        out
+    }
+
+    /// The hash of the record's leaf in the tree.
+    pub fn leaf_hash(&self, submitter: &ValidatorId) -> Digest {
+        merkle::leaf_hash(&self.leaf_bytes(submitter))
+    }
+
+    /// Reads a leaf's bytes: the record and who submitted it.
+    pub fn parse_leaf(bytes: &[u8]) -> Result<(Self, ValidatorId), RecordError> {
+        let mut reader = Reader::new(bytes);
+        let version = reader.byte("version")?;
+        if version != RECORD_VERSION {
+            return Err(DecodeError::Version(version).into());
+        }
+        let submitter = ValidatorId::from_bytes(reader.array("submitter")?);
+        let origin = Origin::take(&mut reader)?;
+        let edited_from = reader.optional32("original")?.map(Digest::from_bytes);
+        let rest = reader.remaining();
+        let bundle = Bundle::decode(reader.slice(rest, "bundle")?)?;
+        Ok((Self::with_original(bundle, edited_from, origin)?, submitter))
+    }
+}
+
+fn check_edit(bundle: &Bundle, original: Digest) -> Result<(), RecordError> {
+    if bundle.images().iter().any(|image| image.digest == original) {
+        return Err(RecordError::OwnOriginal(original));
+    }
+    // Levels never fall within a bundle, so the first image has the lowest.
+    let lowest = bundle.images().first().map(|image| image.level);
+    if lowest == Some(ModificationLevel::RAW) {
+        Err(RecordError::EditedRaw)
+    } else {
+        Ok(())
+    }
+}

@@ -1,0 +1,400 @@
+//! The tip: all a validator must remember to build the next block and to judge one.
+//!
+//! Judging is deterministic: the same tip, block and answers give the same verdict on every machine in every year. It
+//! asks no authority and no clock; whether the authority vouched and whether the time is plausible is asked beside it,
+//! before a vote.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use birthmark_protocol::{Digest, ModificationLevel};
+
+use crate::block::{Block, transactions_root};
+use crate::change::{ChangeError, SetChange};
+use crate::genesis::Genesis;
+use crate::header::{BlockHeader, BlockTime, Height};
+use crate::merkle::Frontier;
+use crate::record::Record;
+use crate::rules::Rules;
+use crate::transaction::{Transaction, TransactionError, TransactionHash};
+use crate::validators::{ValidatorId, ValidatorSet};
+
+/// The state after a block, or after the genesis.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Tip {
+    chain: Digest,
+    height: Height,
+    hash: Digest,
+    time: BlockTime,
+    validators: ValidatorSet,
+    frontier: Frontier,
+}
+
+/// What the store answered to a block's lookups.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Known {
+    /// For each registered original the lowest level it is registered at.
+    pub originals: BTreeMap<Digest, ModificationLevel>,
+    /// Those of the transactions that already are in a block.
+    pub transactions: BTreeSet<TransactionHash>,
+}
+
+/// Why a block cannot follow this tip.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum BlockError {
+    /// A header field is not what the tip and the transactions make it.
+    #[error("the header's {0} is wrong")]
+    Header(&'static str),
+    /// Time does not stand still.
+    #[error("the block's time is not after the one before")]
+    Time,
+    /// The proposer may not propose.
+    #[error("the proposer is not a validator at this height")]
+    Proposer,
+    /// More than the rules allow.
+    #[error("the block has {found} {what}; at most {most} are allowed")]
+    TooMuch {
+        /// What there is too much of.
+        what: &'static str,
+        /// How much there is.
+        found: usize,
+        /// How much is allowed.
+        most: usize,
+    },
+    /// A transaction breaks a rule.
+    #[error("transaction {position}: {error}")]
+    Transaction {
+        /// Where in the block, from 0.
+        position: usize,
+        /// What is wrong with it.
+        error: TransactionFault,
+    },
+    /// The set change may not stand here.
+    #[error(transparent)]
+    Change(#[from] ChangeError),
+}
+
+/// Why a transaction cannot stand in the next block.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum TransactionFault {
+    /// Only validators submit.
+    #[error("the submitter is not a validator at this height")]
+    Submitter,
+    /// Its signature does not hold.
+    #[error(transparent)]
+    Signature(#[from] TransactionError),
+    /// It is already in a block, or twice in this one.
+    #[error("the transaction is already registered")]
+    Repeated,
+    /// A record's camera time lies too far after the block's.
+    #[error("record {record} is from the future")]
+    Future {
+        /// Where in the transaction, from 0.
+        record: usize,
+    },
+    /// A record is edited from an image nobody registered before it.
+    #[error("record {record} is edited from an image that is not registered")]
+    UnknownOriginal {
+        /// Where in the transaction, from 0.
+        record: usize,
+    },
+    /// An edited image claims to be closer to the sensor than its original.
+    #[error("record {record} has a lower modification level than its original")]
+    LevelFalls {
+        /// Where in the transaction, from 0.
+        record: usize,
+    },
+}
+
+impl Tip {
+    /// Before the first block.
+    pub fn genesis(genesis: &Genesis) -> Self {
+        let hash = genesis.hash();
+        Self {
+            chain: hash,
+            height: Height::GENESIS,
+            hash,
+            time: BlockTime::from_millis(genesis.start.unix().saturating_mul(1000)),
+            validators: genesis.validators.clone(),
+            frontier: Frontier::new(),
+        }
+    }
+
+    /// After a stored block: its header, the validators that decide the next, and the frontier stored with it.
+    pub fn resume(
+        header: &BlockHeader,
+        validators: ValidatorSet,
+        frontier: Frontier,
+    ) -> Result<Self, BlockError> {
+        if header.next_validators_hash != validators.hash() {
+            return Err(BlockError::Header("next validators hash"));
+        }
+        if header.tree_size != frontier.size() || header.tree_root != frontier.root() {
+            return Err(BlockError::Header("tree root"));
+        }
+        let (chain, height, time) = (header.chain, header.height, header.time);
+        Ok(Self {
+            chain,
+            height,
+            hash: header.hash(),
+            time,
+            validators,
+            frontier,
+        })
+    }
+
+    /// The registry, by its genesis hash.
+    pub const fn chain(&self) -> &Digest {
+        &self.chain
+    }
+
+    /// The height of the last block.
+    pub const fn height(&self) -> Height {
+        self.height
+    }
+
+    /// The hash of the last block; the genesis hash before the first.
+    pub const fn hash(&self) -> &Digest {
+        &self.hash
+    }
+
+    /// The time of the last block.
+    pub const fn time(&self) -> BlockTime {
+        self.time
+    }
+
+    /// Who decides the next block.
+    pub const fn validators(&self) -> &ValidatorSet {
+        &self.validators
+    }
+
+    /// The right edge of the tree.
+    pub const fn frontier(&self) -> &Frontier {
+        &self.frontier
+    }
+
+    /// Builds the next block. Its time is `now`, or just after the last block's if the clock is behind it.
+    pub fn build(
+        &self,
+        proposer: ValidatorId,
+        now: BlockTime,
+        transactions: Vec<Transaction>,
+        change: Option<SetChange>,
+    ) -> Block {
+        let frontier = self.grown(&transactions);
+        let header = BlockHeader {
+            chain: self.chain,
+            height: self.height.next(),
+            previous: self.hash,
+            time: now.max(self.time.plus_millis(1)),
+            proposer,
+            records: count_records(&transactions) as u32,
+            tree_size: frontier.size(),
+            tree_root: frontier.root(),
+            transactions_root: transactions_root(&transactions, change.as_ref()),
+            validators_hash: self.validators.hash(),
+            next_validators_hash: change
+                .as_ref()
+                .map_or(&self.validators, |change| &change.next)
+                .hash(),
+        };
+        Block {
+            header,
+            transactions,
+            change,
+        }
+    }
+
+    /// Judges a block; what comes back is the tip after it.
+    pub fn check(&self, block: &Block, known: &Known) -> Result<Self, BlockError> {
+        self.check_limits(block)?;
+        let frontier = self.check_header(block)?;
+        self.check_transactions(&block.transactions, block.header.time, known)?;
+        if let Some(change) = &block.change {
+            change.verify(&self.chain, &self.validators, block.header.height)?;
+        }
+        let next = block
+            .change
+            .as_ref()
+            .map_or(&self.validators, |change| &change.next);
+        Ok(Self {
+            chain: self.chain,
+            height: block.header.height,
+            hash: block.hash(),
+            time: block.header.time,
+            validators: next.clone(),
+            frontier,
+        })
+    }
+
+    /// Judges one transaction by itself, as if a block of `time` held nothing else: what a pool does with each.
+    pub fn check_transaction(
+        &self,
+        transaction: &Transaction,
+        time: BlockTime,
+        known: &Known,
+    ) -> Result<(), TransactionFault> {
+        self.check_after(transaction, time, known, &mut Earlier::default())
+    }
+
+    fn check_limits(&self, block: &Block) -> Result<(), BlockError> {
+        let rules = Rules::at(self.height.next());
+        let limits = [
+            (
+                "records",
+                count_records(&block.transactions),
+                rules.max_records,
+            ),
+            (
+                "transactions",
+                block.transactions.len(),
+                rules.max_transactions,
+            ),
+            ("bytes", block.encode().len(), rules.max_bytes),
+        ];
+        match limits.into_iter().find(|(_, found, most)| found > most) {
+            Some((what, found, most)) => Err(BlockError::TooMuch { what, found, most }),
+            None => Ok(()),
+        }
+    }
+
+    fn check_header(&self, block: &Block) -> Result<Frontier, BlockError> {
+        let header = &block.header;
+        if header.time <= self.time {
+            return Err(BlockError::Time);
+        }
+        if self.validators.get(&header.proposer).is_none() {
+            return Err(BlockError::Proposer);
+        }
+        let next = block
+            .change
+            .as_ref()
+            .map_or(&self.validators, |change| &change.next);
+        let frontier = self.grown(&block.transactions);
+        let fields = [
+            ("chain", header.chain == self.chain),
+            ("height", header.height == self.height.next()),
+            ("previous hash", header.previous == self.hash),
+            (
+                "number of records",
+                header.records as usize == count_records(&block.transactions),
+            ),
+            ("tree size", header.tree_size == frontier.size()),
+            ("tree root", header.tree_root == frontier.root()),
+            (
+                "transactions root",
+                header.transactions_root
+                    == transactions_root(&block.transactions, block.change.as_ref()),
+            ),
+            (
+                "validators hash",
+                header.validators_hash == self.validators.hash(),
+            ),
+            (
+                "next validators hash",
+                header.next_validators_hash == next.hash(),
+            ),
+        ];
+        match fields.into_iter().find(|(_, right)| !right) {
+            Some((field, _)) => Err(BlockError::Header(field)),
+            None => Ok(frontier),
+        }
+    }
+
+    fn check_transactions(
+        &self,
+        transactions: &[Transaction],
+        time: BlockTime,
+        known: &Known,
+    ) -> Result<(), BlockError> {
+        let mut earlier = Earlier::default();
+        for (position, transaction) in transactions.iter().enumerate() {
+            let checked = self.check_after(transaction, time, known, &mut earlier);
+            checked.map_err(|error| BlockError::Transaction { position, error })?;
+        }
+        Ok(())
+    }
+
+    fn check_after(
+        &self,
+        transaction: &Transaction,
+        time: BlockTime,
+        known: &Known,
+        earlier: &mut Earlier,
+    ) -> Result<(), TransactionFault> {
+        let hash = transaction.hash();
+        if known.transactions.contains(&hash) || !earlier.transactions.insert(hash) {
+            return Err(TransactionFault::Repeated);
+        }
+        let submitter = self
+            .validators
+            .get(transaction.submitter())
+            .ok_or(TransactionFault::Submitter)?;
+        transaction.verify(&self.chain, &submitter.vote_key)?;
+        let latest = time
+            .timestamp()
+            .plus(Rules::at(self.height.next()).max_camera_lead);
+        for (position, record) in transaction.records().iter().enumerate() {
+            if record.time() > latest {
+                return Err(TransactionFault::Future { record: position });
+            }
+            earlier.check_original(record, position, known)?;
+            earlier.remember(record);
+        }
+        Ok(())
+    }
+
+    fn grown(&self, transactions: &[Transaction]) -> Frontier {
+        let mut frontier = self.frontier.clone();
+        transactions
+            .iter()
+            .flat_map(Transaction::leaf_hashes)
+            .for_each(|leaf| frontier.append(leaf));
+        frontier
+    }
+}
+
+/// What stands earlier in the same block.
+#[derive(Default)]
+struct Earlier {
+    transactions: BTreeSet<TransactionHash>,
+    levels: BTreeMap<Digest, ModificationLevel>,
+}
+
+impl Earlier {
+    /// An original stands in an earlier block, or earlier in this one: so no chain of originals can close.
+    fn check_original(
+        &self,
+        record: &Record,
+        position: usize,
+        known: &Known,
+    ) -> Result<(), TransactionFault> {
+        let Some(original) = record.edited_from() else {
+            return Ok(());
+        };
+        let registered = [known.originals.get(&original), self.levels.get(&original)];
+        let Some(lowest) = registered.into_iter().flatten().min() else {
+            return Err(TransactionFault::UnknownOriginal { record: position });
+        };
+        // Levels never fall within a record, so its first image has the lowest.
+        let own = record.images().first().map(|image| image.level);
+        if own < Some(*lowest) {
+            Err(TransactionFault::LevelFalls { record: position })
+        } else {
+            Ok(())
+        }
+    }
+
+    fn remember(&mut self, record: &Record) {
+        for image in record.images() {
+            let lowest = self.levels.entry(image.digest).or_insert(image.level);
+            *lowest = image.level.min(*lowest);
+        }
+    }
+}
+
+fn count_records(transactions: &[Transaction]) -> usize {
+    transactions
+        .iter()
+        .map(|transaction| transaction.records().len())
+        .sum()
+}

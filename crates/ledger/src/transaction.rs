@@ -1,0 +1,198 @@
+//! A transaction: the records one validator submits together, under one signature.
+//!
+//! Records are packed: what they share is written once, times as differences. A photo with one digest takes about
+//! 36 bytes of a full block.
+//!
+//! ```text
+//! u8  version (1)
+//! 32  submitter
+//! varint  number of origins (1–1,000), each: u8 source, u8 + text authority, u8 + text family
+//! varint  number of records (1–1,000), each:
+//!     u8  bits 0–2 number of digests less one, bit 3 GPS commitment follows, bits 4–7 origin (15: varint of origin less 15 follows)
+//!     varint  zigzag of the camera time less the previous record's (the first: less 0), wrapping at 64 bits
+//!     each digest: u8 bits 0–1 role, bits 2–3 level, bits 4–7 parent; 32 bytes digest
+//!         parent, first digest: 0 none, 1 the 32 bytes of the original follow; others: position of an earlier digest, from 0
+//!     32  GPS commitment, if there is one
+//! 64  signature by the submitter's vote key over "birthmark/transaction/v1" ‖ chain ‖ everything above
+//! ```
+//!
+//! Origins stand in the order in which records first use them, each once.
+
+use std::fmt;
+
+use birthmark_protocol::bytes::{DecodeError, Reader};
+use birthmark_protocol::{Digest, PublicKey, Signature, SignatureError};
+
+use crate::keys::{SigningError, VoteSigner};
+use crate::record::{Origin, Record, RecordError};
+use crate::signatures;
+use crate::validators::ValidatorId;
+use crate::varint;
+
+mod packing;
+
+/// The version of the encoding this program writes.
+pub const TRANSACTION_VERSION: u8 = 1;
+/// How many records one transaction may hold.
+pub const MAX_RECORDS: usize = 1000;
+
+const DOMAIN: &[u8] = b"birthmark/transaction/v1";
+
+/// The name of a transaction: a digest over all of its bytes.
+#[derive(
+    Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug, serde::Serialize, serde::Deserialize,
+)]
+#[serde(transparent)]
+pub struct TransactionHash(Digest);
+
+/// Records submitted together by one validator.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Transaction {
+    submitter: ValidatorId,
+    records: Vec<Record>,
+    signature: Signature,
+}
+
+/// Why something is not a transaction.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum TransactionError {
+    /// No record, or too many.
+    #[error("a transaction has 1 to {MAX_RECORDS} records, not {0}")]
+    Count(usize),
+    /// The bytes are not a transaction.
+    #[error("not a transaction: {0}")]
+    Decode(#[from] DecodeError),
+    /// One of the records breaks a rule.
+    #[error("record {position}: {error}")]
+    Record {
+        /// Where in the transaction, from 0.
+        position: usize,
+        /// What is wrong with it.
+        error: RecordError,
+    },
+    /// The signature is malformed or does not hold.
+    #[error("submitter's signature: {0}")]
+    Signature(#[from] SignatureError),
+    /// The key did not sign.
+    #[error("cannot sign the transaction: {0}")]
+    Signing(#[from] SigningError),
+}
+
+impl TransactionHash {
+    /// Takes 32 stored bytes.
+    pub const fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(Digest::from_bytes(bytes))
+    }
+
+    /// The 32 bytes.
+    pub const fn as_bytes(&self) -> &[u8; 32] {
+        self.0.as_bytes()
+    }
+}
+
+impl fmt::Display for TransactionHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl Transaction {
+    /// Signs `records` as the submitting validator, for the registry whose genesis hash is `chain`.
+    pub fn sign(
+        chain: &Digest,
+        records: Vec<Record>,
+        key: &impl VoteSigner,
+    ) -> Result<Self, TransactionError> {
+        if records.is_empty() || records.len() > MAX_RECORDS {
+            return Err(TransactionError::Count(records.len()));
+        }
+        let submitter = ValidatorId::of(&key.public_key());
+        let body = encode_body(&submitter, &records);
+        let signature = key.sign(&signed_message(chain, &body))?.normalized();
+        Ok(Self {
+            submitter,
+            records,
+            signature,
+        })
+    }
+
+    /// Which validator submitted the records.
+    pub const fn submitter(&self) -> &ValidatorId {
+        &self.submitter
+    }
+
+    /// The records, in the order in which they enter the tree.
+    pub fn records(&self) -> &[Record] {
+        &self.records
+    }
+
+    /// The submitter's signature.
+    pub const fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    /// The canonical bytes.
+    pub fn encode(&self) -> Vec<u8> {
+        let mut out = encode_body(&self.submitter, &self.records);
+        out.extend(self.signature.to_bytes());
+        out
+    }
+
+    /// Its name: a digest over the canonical bytes.
+    pub fn hash(&self) -> TransactionHash {
+        TransactionHash(Digest::tagged(
+            "birthmark/transaction-hash/v1",
+            &[&self.encode()],
+        ))
+    }
+
+    /// Reads exactly one transaction.
+    pub fn parse(bytes: &[u8]) -> Result<Self, TransactionError> {
+        let mut reader = Reader::new(bytes);
+        let transaction = Self::take(&mut reader)?;
+        reader.end()?;
+        Ok(transaction)
+    }
+
+    pub(crate) fn take(reader: &mut Reader<'_>) -> Result<Self, TransactionError> {
+        let version = reader.byte("transaction version")?;
+        if version != TRANSACTION_VERSION {
+            return Err(DecodeError::Version(version).into());
+        }
+        let submitter = ValidatorId::from_bytes(reader.array("submitter")?);
+        let records = packing::take_records(reader)?;
+        let signature = signatures::take_one(reader)?;
+        Ok(Self {
+            submitter,
+            records,
+            signature,
+        })
+    }
+
+    /// Succeeds when `key` belongs to the submitter and signed these records for the registry `chain`.
+    pub fn verify(&self, chain: &Digest, key: &PublicKey) -> Result<(), TransactionError> {
+        if ValidatorId::of(key) != self.submitter {
+            return Err(SignatureError::Mismatch.into());
+        }
+        let body = encode_body(&self.submitter, &self.records);
+        Ok(key.verify(&signed_message(chain, &body), &self.signature)?)
+    }
+
+    /// The leaf hashes of the records, in order.
+    pub fn leaf_hashes(&self) -> impl Iterator<Item = Digest> + '_ {
+        self.records
+            .iter()
+            .map(|record| record.leaf_hash(&self.submitter))
+    }
+}
+
+fn signed_message(chain: &Digest, body: &[u8]) -> Vec<u8> {
+    [DOMAIN, chain.as_bytes(), body].concat()
+}
+
+fn encode_body(submitter: &ValidatorId, records: &[Record]) -> Vec<u8> {
+    let mut out = vec![TRANSACTION_VERSION];
+    out.extend(submitter.as_bytes());
+    packing::put_records(&mut out, records);
+    out
+}

@@ -1,0 +1,216 @@
+//! Checking a receipt against nothing but a genesis (or a later set one trusts). No network, no clock.
+//!
+//! What a receipt cannot tell: whether a certificate was revoked later, and whether validators who left long ago kept
+//! their keys and now sign another past. Against the second, trust a recent set as well ([`Trusted::later`]).
+
+use birthmark_protocol::Digest;
+
+use crate::certificate::{CertificateError, CommitCertificate};
+use crate::genesis::Genesis;
+use crate::header::{BlockHeader, BlockTime, Height};
+use crate::label::{ChainId, KeyName};
+use crate::merkle::MerkleError;
+use crate::receipt::{Receipt, SetLink};
+use crate::record::Record;
+use crate::validators::{ValidatorId, ValidatorSet};
+
+/// What the verifier believes before it reads the receipt.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Trusted {
+    chain_id: ChainId,
+    chain: Digest,
+    since: Height,
+    validators: ValidatorSet,
+}
+
+/// What a verified receipt says.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Verified {
+    /// What is registered.
+    pub record: Record,
+    /// The validator that took the submission.
+    pub submitter: ValidatorId,
+    /// Its name, if it was in the set that decided the block.
+    pub submitter_name: Option<KeyName>,
+    /// The record's place in the registry, from 0.
+    pub index: u64,
+    /// The block that holds it.
+    pub height: Height,
+    /// The block's hash.
+    pub block: Digest,
+    /// The block's time: the photo existed before it.
+    pub block_time: BlockTime,
+    /// Who signed the decision.
+    pub signers: Vec<KeyName>,
+    /// How many validators there were.
+    pub validators: usize,
+}
+
+/// Why a receipt does not hold.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum VerifyError {
+    /// It belongs to another registry.
+    #[error("the receipt belongs to another registry ({0})")]
+    OtherRegistry(ChainId),
+    /// Its block is older than what the verifier trusts.
+    #[error(
+        "the receipt's block {block} is older than the trusted validators, which decide from {since} on"
+    )]
+    TooOld {
+        /// The receipt's block.
+        block: Height,
+        /// The first height of the trusted set.
+        since: Height,
+    },
+    /// Changes of validators are not in order.
+    #[error("the changes of validators are not in ascending order of heights")]
+    LinkOrder,
+    /// A change of validators was not decided.
+    #[error("change of validators at height {height}: {error}")]
+    Link {
+        /// The old set's last block.
+        height: Height,
+        /// What is wrong with it.
+        error: CertificateError,
+    },
+    /// The block names other next validators than the receipt shows.
+    #[error("the validators after height {0} are not the ones their predecessors named")]
+    LinkValidators(Height),
+    /// The block was not decided.
+    #[error(transparent)]
+    Certificate(#[from] CertificateError),
+    /// The proof is about another tree.
+    #[error("the proof is for a tree of {proof} leaves; the header's tree has {header}")]
+    TreeSize {
+        /// What the proof says.
+        proof: u64,
+        /// What the header says.
+        header: u64,
+    },
+    /// The record is older than the block that is said to hold it.
+    #[error("the record stands before the block that is said to hold it")]
+    NotInBlock,
+    /// The record does not stand there.
+    #[error("the record is not in the tree: {0}")]
+    Inclusion(#[from] MerkleError),
+}
+
+impl Trusted {
+    /// Trusts a registry from its beginning.
+    pub fn genesis(genesis: &Genesis) -> Self {
+        Self {
+            chain_id: genesis.chain_id.clone(),
+            chain: genesis.hash(),
+            since: Height::new(1),
+            validators: genesis.validators.clone(),
+        }
+    }
+
+    /// Trusts a later set of the same registry, for blocks from `since` on.
+    pub fn later(self, since: Height, validators: ValidatorSet) -> Self {
+        Self {
+            since,
+            validators,
+            ..self
+        }
+    }
+
+    /// The validators that decided the block of `header`, following the handovers in between.
+    fn validators_of<'a>(
+        &'a self,
+        header: &BlockHeader,
+        links: &'a [SetLink],
+    ) -> Result<&'a ValidatorSet, VerifyError> {
+        if header.height < self.since {
+            return Err(VerifyError::TooOld {
+                block: header.height,
+                since: self.since,
+            });
+        }
+        let heights = links
+            .iter()
+            .map(|link| link.header.height)
+            .chain([header.height]);
+        if !heights.is_sorted_by(|one, next| one < next) {
+            return Err(VerifyError::LinkOrder);
+        }
+        let mut validators = &self.validators;
+        for link in links.iter().filter(|link| link.header.height >= self.since) {
+            validators = self.follow(link, validators)?;
+        }
+        Ok(validators)
+    }
+
+    fn follow<'a>(
+        &self,
+        link: &'a SetLink,
+        present: &ValidatorSet,
+    ) -> Result<&'a ValidatorSet, VerifyError> {
+        let height = link.header.height;
+        self.check_chain(&link.header)?;
+        let decided = link.certificate.verify(&link.header, present);
+        decided.map_err(|error| VerifyError::Link { height, error })?;
+        if link.header.next_validators_hash != link.validators.hash() {
+            return Err(VerifyError::LinkValidators(height));
+        }
+        Ok(&link.validators)
+    }
+
+    fn check_chain(&self, header: &BlockHeader) -> Result<(), VerifyError> {
+        if header.chain == self.chain {
+            Ok(())
+        } else {
+            Err(VerifyError::OtherRegistry(self.chain_id.clone()))
+        }
+    }
+}
+
+/// Checks a receipt: registry, handovers, decision, place. Every error names what does not hold.
+pub fn verify_receipt(receipt: &Receipt, trusted: &Trusted) -> Result<Verified, VerifyError> {
+    let header = &receipt.header;
+    trusted.check_chain(header)?;
+    if receipt.chain_id != trusted.chain_id {
+        return Err(VerifyError::OtherRegistry(receipt.chain_id.clone()));
+    }
+    let validators = trusted.validators_of(header, &receipt.sets)?;
+    receipt.certificate.verify(header, validators)?;
+    check_place(receipt)?;
+    Ok(Verified {
+        record: receipt.record.clone(),
+        submitter: receipt.submitter,
+        submitter_name: validators
+            .get(&receipt.submitter)
+            .map(|validator| validator.name.clone()),
+        index: receipt.proof.index,
+        height: header.height,
+        block: header.hash(),
+        block_time: header.time,
+        signers: signers(&receipt.certificate, validators),
+        validators: validators.len(),
+    })
+}
+
+fn check_place(receipt: &Receipt) -> Result<(), VerifyError> {
+    let Receipt { header, proof, .. } = receipt;
+    if proof.size != header.tree_size {
+        return Err(VerifyError::TreeSize {
+            proof: proof.size,
+            header: header.tree_size,
+        });
+    }
+    if proof.index < header.first_index() {
+        return Err(VerifyError::NotInBlock);
+    }
+    Ok(proof.verify(
+        &receipt.record.leaf_hash(&receipt.submitter),
+        &header.tree_root,
+    )?)
+}
+
+fn signers(certificate: &CommitCertificate, validators: &ValidatorSet) -> Vec<KeyName> {
+    let named = certificate
+        .signatures
+        .iter()
+        .filter_map(|entry| validators.at(entry.validator.into()));
+    named.map(|validator| validator.name.clone()).collect()
+}
