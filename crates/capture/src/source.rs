@@ -1,0 +1,53 @@
+//! Where frames come from: a sensor, a video device, a file, or a simulation.
+
+pub mod simulated;
+
+use crate::exposure::Exposure;
+use crate::frame::{FrameError, RawFrame};
+
+/// A frame and what is known about it.
+#[derive(Debug, Clone)]
+pub struct Shot {
+    /// The samples.
+    pub frame: RawFrame,
+    /// The circumstances.
+    pub exposure: Exposure,
+}
+
+/// Why there is no frame.
+#[derive(Debug, thiserror::Error)]
+pub enum SourceError {
+    /// What arrived is not a frame.
+    #[error(transparent)]
+    Frame(#[from] FrameError),
+    /// The device is gone or refuses.
+    #[error("the camera does not deliver: {0}")]
+    Device(String),
+    /// The device delivers something we do not understand.
+    #[error("the camera offers no 12-bit raw stream: {0}")]
+    Format(String),
+    /// Nothing came in time.
+    #[error("the camera delivered no frame within {0} seconds")]
+    Timeout(u64),
+}
+
+/// Exposure settings that stay put, for calibration.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct FixedExposure {
+    /// Microseconds of light per frame.
+    pub exposure_us: u32,
+    /// Amplification; calibration uses 1.
+    pub analogue_gain: f32,
+}
+
+/// A camera that delivers one raw frame at a time.
+pub trait RawSource: Send {
+    /// What it is, for people and for the journal.
+    fn name(&self) -> &str;
+
+    /// Exposes one frame now.
+    fn capture(&mut self) -> Result<Shot, SourceError>;
+
+    /// Turns automatic exposure off (`Some`) or on again (`None`).
+    fn fix_exposure(&mut self, fixed: Option<FixedExposure>) -> Result<(), SourceError>;
+}
