@@ -3,6 +3,7 @@
 //! This crate does no I/O, reads no clock and draws no randomness: time, nonces and openings are arguments. Every outside
 //! byte is adversarial; it becomes a type that cannot be wrong, or an error that names the field.
 
+pub mod attestation;
 pub mod bundle;
 pub mod bytes;
 pub mod certificate;

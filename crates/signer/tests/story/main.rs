@@ -1,0 +1,12 @@
+//! The signer at its real interfaces: an emulated TPM, real files, the real binary on a real socket.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    missing_docs
+)]
+
+mod attestation;
+mod chip;
