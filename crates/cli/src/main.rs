@@ -1,0 +1,75 @@
+//! The `birthmark` command: in the photographer's hand, at the fact-checker's desk, and for a first look.
+#![allow(clippy::print_stdout, reason = "printing is what this program is for")]
+
+mod digests;
+mod options;
+mod receipt;
+mod terminal;
+mod verify;
+
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser};
+
+use crate::options::{Command, DigestOptions, Options, ReceiptCommand};
+use crate::terminal::Style;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let options = Options::parse();
+    match run(options.command).await {
+        Ok(status) => status,
+        Err(error) => {
+            eprintln!("birthmark: {error:#}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+async fn run(command: Command) -> anyhow::Result<ExitCode> {
+    match command {
+        Command::Verify(options) => verify::run(&options).await,
+        Command::Receipt(ReceiptCommand::Show(options)) => receipt::show(&options),
+        Command::Digest(options) => print_digests(&options),
+        Command::Completions { shell } => {
+            clap_complete::generate(
+                shell,
+                &mut Options::command(),
+                "birthmark",
+                &mut std::io::stdout(),
+            );
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Man => {
+            clap_mangen::Man::new(Options::command()).render(&mut std::io::stdout())?;
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}
+
+fn print_digests(options: &DigestOptions) -> anyhow::Result<ExitCode> {
+    let mut found = serde_json::Map::new();
+    for path in &options.files {
+        let digests = digests::FileDigests::of(path)?;
+        if options.json {
+            found.insert(path.display().to_string(), serde_json::to_value(&digests)?);
+            continue;
+        }
+        println!(
+            "{}",
+            Style::of_standard_output().strong(&path.display().to_string())
+        );
+        digests
+            .digests
+            .iter()
+            .for_each(|found| println!("  {:<10} {}", found.role.name(), found.digest));
+        digests
+            .notes
+            .iter()
+            .for_each(|note| println!("  note: {note}"));
+    }
+    if options.json {
+        println!("{}", serde_json::to_string_pretty(&found)?);
+    }
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,73 @@
+//! What people see: colours only on a terminal, progress only where somebody watches.
+
+use std::io::IsTerminal;
+
+/// How to print to a person.
+#[derive(Clone, Copy, Debug)]
+pub struct Style {
+    colours: bool,
+}
+
+impl Style {
+    /// Colours when standard output is a terminal and nobody asked for none.
+    pub fn of_standard_output() -> Self {
+        Self {
+            colours: std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none(),
+        }
+    }
+
+    /// For what went well.
+    pub fn good(&self, text: &str) -> String {
+        self.paint("32", text)
+    }
+
+    /// For what went wrong.
+    pub fn bad(&self, text: &str) -> String {
+        self.paint("31", text)
+    }
+
+    /// For what matters less.
+    pub fn faint(&self, text: &str) -> String {
+        self.paint("2", text)
+    }
+
+    /// For what is looked for first.
+    pub fn strong(&self, text: &str) -> String {
+        self.paint("1", text)
+    }
+
+    fn paint(&self, code: &str, text: &str) -> String {
+        if self.colours {
+            format!("\x1b[{code}m{text}\x1b[0m")
+        } else {
+            text.to_owned()
+        }
+    }
+}
+
+/// A moment as people write it; seconds since 1970 where the calendar ends.
+pub fn moment(unix: i64) -> String {
+    let format =
+        time::macros::format_description!("[year]-[month]-[day] [hour]:[minute]:[second] UTC");
+    time::OffsetDateTime::from_unix_timestamp(unix)
+        .ok()
+        .and_then(|moment| moment.format(&format).ok())
+        .unwrap_or_else(|| format!("{unix} s since 1970"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn moments_are_readable_and_never_wrong() {
+        assert_eq!(moment(0), "1970-01-01 00:00:00 UTC");
+        assert_eq!(moment(i64::MAX), "9223372036854775807 s since 1970");
+    }
+
+    #[test]
+    fn without_colours_text_stays_text() {
+        assert_eq!(Style { colours: false }.good("fine"), "fine");
+        assert_eq!(Style { colours: true }.good("fine"), "\x1b[32mfine\x1b[0m");
+    }
+}
