@@ -10,6 +10,7 @@
 //! commitment or opening has a place in these formats.
 
 pub mod block;
+pub mod builder;
 pub mod certificate;
 pub mod change;
 pub mod checkpoint;
@@ -33,6 +34,7 @@ pub mod verify;
 pub mod vote;
 
 pub use block::{Block, Lookups};
+pub use builder::{BlockBuilder, NotAdded};
 pub use certificate::{CertificateError, CommitCertificate};
 pub use change::{ChangeError, SetChange};
 pub use checkpoint::{Checkpoint, SignedCheckpoint};
@@ -46,7 +48,7 @@ pub use receipt::{Receipt, ReceiptError, SetLink};
 pub use record::{Origin, Record, RecordError, Source};
 pub use rules::Rules;
 pub use signatures::{QuorumError, SetSignature};
-pub use tip::{BlockError, Known, Tip};
+pub use tip::{BlockError, Known, Tip, TransactionFault};
 pub use tlog_proof::TlogProof;
 pub use transaction::{Transaction, TransactionError, TransactionHash};
 pub use validators::{SetError, Validator, ValidatorId, ValidatorSet, quorum};

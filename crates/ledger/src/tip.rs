@@ -9,14 +9,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use birthmark_protocol::{Digest, ModificationLevel};
 
 use crate::block::{Block, transactions_root};
-use crate::change::{ChangeError, SetChange};
+use crate::builder::BlockBuilder;
+use crate::change::ChangeError;
 use crate::genesis::Genesis;
 use crate::header::{BlockHeader, BlockTime, Height};
 use crate::merkle::Frontier;
 use crate::record::Record;
 use crate::rules::Rules;
 use crate::transaction::{Transaction, TransactionError, TransactionHash};
-use crate::validators::{ValidatorId, ValidatorSet};
+use crate::validators::ValidatorSet;
 
 /// The state after a block, or after the genesis.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -105,6 +106,13 @@ pub enum TransactionFault {
     },
 }
 
+impl TransactionFault {
+    /// Whether the transaction can never enter a block. Only a clock that is behind passes by itself.
+    pub const fn is_final(&self) -> bool {
+        !matches!(self, Self::Future { .. })
+    }
+}
+
 impl Tip {
     /// Before the first block.
     pub fn genesis(genesis: &Genesis) -> Self {
@@ -172,36 +180,9 @@ impl Tip {
         &self.frontier
     }
 
-    /// Builds the next block. Its time is `now`, or just after the last block's if the clock is behind it.
-    pub fn build(
-        &self,
-        proposer: ValidatorId,
-        now: BlockTime,
-        transactions: Vec<Transaction>,
-        change: Option<SetChange>,
-    ) -> Block {
-        let frontier = self.grown(&transactions);
-        let header = BlockHeader {
-            chain: self.chain,
-            height: self.height.next(),
-            previous: self.hash,
-            time: now.max(self.time.plus_millis(1)),
-            proposer,
-            records: count_records(&transactions) as u32,
-            tree_size: frontier.size(),
-            tree_root: frontier.root(),
-            transactions_root: transactions_root(&transactions, change.as_ref()),
-            validators_hash: self.validators.hash(),
-            next_validators_hash: change
-                .as_ref()
-                .map_or(&self.validators, |change| &change.next)
-                .hash(),
-        };
-        Block {
-            header,
-            transactions,
-            change,
-        }
+    /// Starts the next block. Its time is `now`, or just after the last block's if the clock is behind it.
+    pub fn builder<'a>(&'a self, now: BlockTime, known: &'a Known) -> BlockBuilder<'a> {
+        BlockBuilder::new(self, now.max(self.time.plus_millis(1)), known)
     }
 
     /// Judges a block; what comes back is the tip after it.
@@ -224,16 +205,6 @@ impl Tip {
             validators: next.clone(),
             frontier,
         })
-    }
-
-    /// Judges one transaction by itself, as if a block of `time` held nothing else: what a pool does with each.
-    pub fn check_transaction(
-        &self,
-        transaction: &Transaction,
-        time: BlockTime,
-        known: &Known,
-    ) -> Result<(), TransactionFault> {
-        self.check_after(transaction, time, known, &mut Earlier::default())
     }
 
     fn check_limits(&self, block: &Block) -> Result<(), BlockError> {
@@ -314,7 +285,7 @@ impl Tip {
         Ok(())
     }
 
-    fn check_after(
+    pub(crate) fn check_after(
         &self,
         transaction: &Transaction,
         time: BlockTime,
@@ -322,7 +293,7 @@ impl Tip {
         earlier: &mut Earlier,
     ) -> Result<(), TransactionFault> {
         let hash = transaction.hash();
-        if known.transactions.contains(&hash) || !earlier.transactions.insert(hash) {
+        if known.transactions.contains(&hash) || earlier.transactions.contains(&hash) {
             return Err(TransactionFault::Repeated);
         }
         let submitter = self
@@ -333,17 +304,26 @@ impl Tip {
         let latest = time
             .timestamp()
             .plus(Rules::at(self.height.next()).max_camera_lead);
+        let mut own = Levels::default();
         for (position, record) in transaction.records().iter().enumerate() {
             if record.time() > latest {
                 return Err(TransactionFault::Future { record: position });
             }
-            earlier.check_original(record, position, known)?;
-            earlier.remember(record);
+            check_original(record, position, [&known.originals, &earlier.levels, &own])?;
+            remember(
+                &mut own,
+                record
+                    .images()
+                    .iter()
+                    .map(|image| (image.digest, image.level)),
+            );
         }
+        earlier.transactions.insert(hash);
+        remember(&mut earlier.levels, own);
         Ok(())
     }
 
-    fn grown(&self, transactions: &[Transaction]) -> Frontier {
+    pub(crate) fn grown(&self, transactions: &[Transaction]) -> Frontier {
         let mut frontier = self.frontier.clone();
         transactions
             .iter()
@@ -353,46 +333,49 @@ impl Tip {
     }
 }
 
+/// The lowest level each image is registered at.
+type Levels = BTreeMap<Digest, ModificationLevel>;
+
 /// What stands earlier in the same block.
 #[derive(Default)]
-struct Earlier {
+pub(crate) struct Earlier {
     transactions: BTreeSet<TransactionHash>,
-    levels: BTreeMap<Digest, ModificationLevel>,
+    levels: Levels,
 }
 
-impl Earlier {
-    /// An original stands in an earlier block, or earlier in this one: so no chain of originals can close.
-    fn check_original(
-        &self,
-        record: &Record,
-        position: usize,
-        known: &Known,
-    ) -> Result<(), TransactionFault> {
-        let Some(original) = record.edited_from() else {
-            return Ok(());
-        };
-        let registered = [known.originals.get(&original), self.levels.get(&original)];
-        let Some(lowest) = registered.into_iter().flatten().min() else {
-            return Err(TransactionFault::UnknownOriginal { record: position });
-        };
-        // Levels never fall within a record, so its first image has the lowest.
-        let own = record.images().first().map(|image| image.level);
-        if own < Some(*lowest) {
-            Err(TransactionFault::LevelFalls { record: position })
-        } else {
-            Ok(())
-        }
-    }
-
-    fn remember(&mut self, record: &Record) {
-        for image in record.images() {
-            let lowest = self.levels.entry(image.digest).or_insert(image.level);
-            *lowest = image.level.min(*lowest);
-        }
+/// An original stands in an earlier block, or earlier in this one: so no chain of originals can close.
+fn check_original(
+    record: &Record,
+    position: usize,
+    registered: [&Levels; 3],
+) -> Result<(), TransactionFault> {
+    let Some(original) = record.edited_from() else {
+        return Ok(());
+    };
+    let Some(lowest) = registered
+        .iter()
+        .filter_map(|levels| levels.get(&original))
+        .min()
+    else {
+        return Err(TransactionFault::UnknownOriginal { record: position });
+    };
+    // Levels never fall within a record, so its first image has the lowest.
+    let own = record.images().first().map(|image| image.level);
+    if own < Some(*lowest) {
+        Err(TransactionFault::LevelFalls { record: position })
+    } else {
+        Ok(())
     }
 }
 
-fn count_records(transactions: &[Transaction]) -> usize {
+fn remember(levels: &mut Levels, images: impl IntoIterator<Item = (Digest, ModificationLevel)>) {
+    for (digest, level) in images {
+        let lowest = levels.entry(digest).or_insert(level);
+        *lowest = level.min(*lowest);
+    }
+}
+
+pub(crate) fn count_records(transactions: &[Transaction]) -> usize {
     transactions
         .iter()
         .map(|transaction| transaction.records().len())

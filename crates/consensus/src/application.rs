@@ -1,0 +1,83 @@
+//! What the node must offer so that blocks can be made: a durable pool and a store. Implemented over its database.
+
+use std::error::Error;
+use std::future::Future;
+use std::sync::Arc;
+
+use birthmark_ledger::note::NoteSignature;
+use birthmark_ledger::{
+    Block, BlockTime, CommitCertificate, Known, Lookups, Tip, Transaction, TransactionHash,
+};
+
+use crate::evidence::{Authorities, Evidence};
+
+/// How much waits for a block.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Backlog {
+    /// How many records wait.
+    pub records: usize,
+    /// Since when the oldest of them waits; `None` when nothing does.
+    pub oldest: Option<BlockTime>,
+}
+
+/// A waiting transaction and what proves that its records were vouched for.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Offer {
+    /// The signed batch.
+    pub transaction: Transaction,
+    /// Travels beside it, is checked, and is forgotten once the block is decided.
+    pub evidence: Evidence,
+}
+
+/// A decided block with all that is stored in the same database transaction.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Decided {
+    /// The block.
+    pub block: Block,
+    /// Who decided it.
+    pub certificate: CommitCertificate,
+    /// The state after it. Store [`Tip::frontier`] and, when it changed, [`Tip::validators`] with the block.
+    pub tip: Tip,
+    /// This validator's line under the checkpoint of the new tree.
+    pub cosignature: NoteSignature,
+}
+
+/// The node, as block production sees it.
+///
+/// Errors of this trait are the store's: they pass, and the step is tried again. What is wrong with a transaction is not
+/// an error but a reason given to [`Application::discard`].
+pub trait Application: Send + Sync {
+    /// What can go wrong with the store.
+    type Error: Error + Send + Sync + 'static;
+
+    /// The state after the last committed block; of the genesis before the first.
+    fn tip(&self) -> impl Future<Output = Result<Tip, Self::Error>> + Send;
+
+    /// How much waits.
+    fn backlog(&self) -> impl Future<Output = Result<Backlog, Self::Error>> + Send;
+
+    /// The longest waiting transactions, whole, together at most `records` records. They stay in the pool until they are
+    /// committed or discarded: a proposal may fail, and then the same ones are offered again.
+    fn waiting(
+        &self,
+        records: usize,
+    ) -> impl Future<Output = Result<Vec<Offer>, Self::Error>> + Send;
+
+    /// Answers what the validity of some transactions depends on, from committed blocks only.
+    fn known(&self, lookups: &Lookups) -> impl Future<Output = Result<Known, Self::Error>> + Send;
+
+    /// Takes a transaction out of the pool that can never enter a block, durably, with the reason its submitters are told.
+    fn discard(
+        &self,
+        transaction: &TransactionHash,
+        reason: &str,
+    ) -> impl Future<Output = Result<(), Self::Error>> + Send;
+
+    /// Stores block, certificate, index and tip, and removes the block's transactions and their evidence from the pool, in
+    /// one database transaction. When this returns `Ok`, the block is durable. When it fails, nobody knows; the driver asks
+    /// for the [`Application::tip`] again before it does anything else.
+    fn commit(&self, decided: &Decided) -> impl Future<Output = Result<(), Self::Error>> + Send;
+
+    /// The authorities as configured now.
+    fn authorities(&self) -> Arc<dyn Authorities>;
+}

@@ -1,0 +1,184 @@
+//! Proposing, judging and signing a block: the steps every driver takes, alone or with others.
+
+use std::collections::BTreeSet;
+use std::error::Error;
+
+use birthmark_ledger::{
+    Block, BlockError, BlockTime, Height, Lookups, NotAdded, Rules, SigningError, Tip, Transaction,
+    TransactionFault, ValidatorId, Vote, VoteKind, VoteSigner,
+};
+use birthmark_protocol::Signature;
+
+use crate::application::{Application, Offer};
+use crate::evidence::{Evidence, EvidenceError};
+
+/// How far a block's time may be ahead of the clock of a validator that votes for it, in milliseconds.
+pub const MAX_CLOCK_LEAD: i64 = 30_000;
+
+/// A block on its way to a decision.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Proposal {
+    /// The block.
+    pub block: Block,
+    /// For each of its transactions, in order, what proves that its records were vouched for.
+    pub evidence: Vec<Evidence>,
+}
+
+/// Why a validator does not vote for a proposal.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// Its time is not plausible.
+    #[error("the block's time is {ahead} ms ahead of this clock")]
+    ClockLead {
+        /// By how many milliseconds.
+        ahead: i64,
+    },
+    /// It cannot follow the last block.
+    #[error(transparent)]
+    Block(#[from] BlockError),
+    /// One entry of evidence per transaction.
+    #[error("the evidence is for {found} transactions; the block has {expected}")]
+    EvidenceCount {
+        /// What there is.
+        found: usize,
+        /// What there should be.
+        expected: usize,
+    },
+    /// Nobody vouched for a record.
+    #[error("transaction {position}: {error}")]
+    Evidence {
+        /// Where in the block, from 0.
+        position: usize,
+        /// What is wrong.
+        error: EvidenceError,
+    },
+}
+
+/// Why a step of the way to a decision did not succeed.
+#[derive(Debug, thiserror::Error)]
+pub enum ProposeError<E: Error> {
+    /// The store; it passes.
+    #[error(transparent)]
+    Application(E),
+    /// The proposal is not voted for.
+    #[error(transparent)]
+    Refused(Refusal),
+}
+
+/// Builds a proposal from what waits. A transaction that can never enter a block is discarded with its reason and never
+/// keeps the others waiting.
+pub async fn propose<A: Application>(
+    application: &A,
+    tip: &Tip,
+    proposer: ValidatorId,
+    now: BlockTime,
+) -> Result<Proposal, A::Error> {
+    let rules = Rules::at(tip.height().next());
+    let offers = application.waiting(rules.max_records).await?;
+    let transactions: Vec<_> = offers
+        .iter()
+        .map(|offer| offer.transaction.clone())
+        .collect();
+    let known = application.known(&Lookups::of(&transactions)).await?;
+    let authorities = application.authorities();
+    let (mut builder, mut used, mut kept) = (tip.builder(now, &known), BTreeSet::new(), Vec::new());
+    for Offer {
+        transaction,
+        evidence,
+    } in offers
+    {
+        let hash = transaction.hash();
+        let vouched = evidence.check(&transaction, &*authorities, &mut used);
+        let added = match vouched {
+            Ok(()) => builder
+                .add(transaction)
+                .map_err(|error| (is_final(&error), error.to_string())),
+            Err(error) => Err((true, error.to_string())),
+        };
+        match added {
+            Ok(()) => kept.push(evidence),
+            Err((true, reason)) => discard(application, &hash, &reason).await?,
+            Err((false, reason)) => {
+                log::debug!(transaction:% = hash, reason; "a transaction waits for a later block")
+            }
+        }
+    }
+    Ok(Proposal {
+        block: builder.finish(proposer, None),
+        evidence: kept,
+    })
+}
+
+fn is_final(error: &NotAdded) -> bool {
+    match error {
+        NotAdded::Full => false,
+        NotAdded::Fault(fault) => TransactionFault::is_final(fault),
+    }
+}
+
+async fn discard<A: Application>(
+    application: &A,
+    hash: &birthmark_ledger::TransactionHash,
+    reason: &str,
+) -> Result<(), A::Error> {
+    log::warn!(transaction:% = hash, reason; "a waiting transaction can never enter a block and is discarded");
+    application.discard(hash, reason).await
+}
+
+/// Judges a proposal as a validator that is about to vote: its time against this clock, the block against the tip, its
+/// evidence against the configured authorities. What comes back is the state after the block.
+pub async fn validate<A: Application>(
+    application: &A,
+    tip: &Tip,
+    proposal: &Proposal,
+    now: BlockTime,
+) -> Result<Tip, ProposeError<A::Error>> {
+    let ahead = proposal.block.header.time.millis_since(now);
+    if ahead > MAX_CLOCK_LEAD {
+        return Err(ProposeError::Refused(Refusal::ClockLead { ahead }));
+    }
+    let known = application
+        .known(&proposal.block.lookups())
+        .await
+        .map_err(ProposeError::Application)?;
+    let next = tip
+        .check(&proposal.block, &known)
+        .map_err(|error| ProposeError::Refused(error.into()))?;
+    check_evidence(
+        application,
+        &proposal.block.transactions,
+        &proposal.evidence,
+    )
+    .map_err(ProposeError::Refused)?;
+    Ok(next)
+}
+
+fn check_evidence<A: Application>(
+    application: &A,
+    transactions: &[Transaction],
+    evidence: &[Evidence],
+) -> Result<(), Refusal> {
+    let (found, expected) = (evidence.len(), transactions.len());
+    if found != expected {
+        return Err(Refusal::EvidenceCount { found, expected });
+    }
+    let (authorities, mut used) = (application.authorities(), BTreeSet::new());
+    for (position, (transaction, evidence)) in transactions.iter().zip(evidence).enumerate() {
+        let checked = evidence.check(transaction, &*authorities, &mut used);
+        checked.map_err(|error| Refusal::Evidence { position, error })?;
+    }
+    Ok(())
+}
+
+/// Signs a precommit for a block this validator judged valid.
+pub fn cosign(block: &Block, round: u32, key: &impl VoteSigner) -> Result<Signature, SigningError> {
+    let (chain, height): (_, Height) = (block.header.chain, block.header.height);
+    let vote = Vote {
+        chain,
+        kind: VoteKind::Precommit,
+        height,
+        round,
+        block: Some(block.hash()),
+    };
+    key.sign(&vote.signed_bytes())
+}
