@@ -11,6 +11,7 @@ use zlink::{Call, Connection};
 
 use super::bounded::Bounded;
 use super::peers::Peers;
+use super::understood::{Malformed, Understood};
 
 /// A service for allowed callers only.
 #[derive(Debug, Clone)]
@@ -30,7 +31,7 @@ pub(super) enum Refusal<E> {
 }
 
 impl<S: Service<Bounded>> Service<Bounded> for Guarded<S> {
-    type MethodCall<'de> = S::MethodCall<'de>;
+    type MethodCall<'de> = Understood<S::MethodCall<'de>>;
     type ReplyParams<'ser>
         = S::ReplyParams<'ser>
     where
@@ -57,18 +58,37 @@ impl<S: Service<Bounded>> Service<Bounded> for Guarded<S> {
     > {
         let _running = self.calls.token();
         if !admitted(&self.peers, connection).await {
-            let denied = Refusal::Denied(ServiceError::PermissionDenied);
-            return (MethodReply::Error(denied), Vec::new());
+            return refusal(ServiceError::PermissionDenied);
         }
+        let fitting = match call.method() {
+            Understood::Call(fitting) => fitting.with_flags_of(call),
+            Understood::Malformed(malformed) => return refusal(invalid_parameter::<S>(malformed)),
+        };
+        let Some(call) = fitting else {
+            return refusal(ServiceError::PermissionDenied);
+        };
         let (reply, fds) = self.service.handle(call, connection, fds).await;
         let reply = match reply {
             MethodReply::Single(reply) => MethodReply::Single(reply),
             MethodReply::Error(error) => MethodReply::Error(Refusal::Own(error)),
             MethodReply::Multi(stream) => MethodReply::Multi(stream),
             MethodReply::Upgrade(reply, upgrade) => MethodReply::Upgrade(reply, upgrade),
-            _ => MethodReply::Error(Refusal::Denied(ServiceError::PermissionDenied)),
+            // A kind of reply this version of `zlink` does not have.
+            _ => return refusal(ServiceError::PermissionDenied),
         };
         (reply, fds)
+    }
+}
+
+fn refusal<P, T, E, U>(error: ServiceError<'static>) -> HandleResult<P, T, Refusal<E>, U> {
+    (MethodReply::Error(Refusal::Denied(error)), Vec::new())
+}
+
+fn invalid_parameter<S: Service<Bounded>>(malformed: &Malformed) -> ServiceError<'static> {
+    let parameter =
+        malformed.culprit(|call| serde_json::from_str::<S::MethodCall<'_>>(call).is_ok());
+    ServiceError::InvalidParameter {
+        parameter: parameter.into(),
     }
 }
 

@@ -54,6 +54,7 @@ mod calling;
 mod guard;
 mod peers;
 mod serving;
+mod understood;
 
 pub use bounded::{Bounded, LARGEST_MESSAGE};
 pub use calling::{CallError, connect, within};

@@ -1,0 +1,49 @@
+//! The watchdog is fed by a passing self-check and by nothing else.
+
+use std::time::Duration;
+
+use crate::running::{Place, Running, binary};
+
+fn start(place: &Place) -> Running {
+    let mut command = place.command(&binary());
+    command
+        .arg("--config")
+        .arg(place.path("clock.toml"))
+        .env("WATCHDOG_USEC", "40000");
+    Running::of(&mut command)
+}
+
+#[test]
+fn it_starves_while_the_self_check_fails() {
+    let reference = tempfile::tempdir().unwrap();
+    let reference = reference.path().join("reference");
+    std::fs::write(&reference, "").unwrap();
+    let place = Place::with(&format!("reference = {reference:?}"));
+    let _running = start(&place);
+    place.await_notice("WATCHDOG=1");
+    place.await_notice("WATCHDOG=1");
+
+    std::fs::remove_file(&reference).unwrap();
+    place.await_notice("STATUS=Self-check fails: the reference clock is gone");
+    // Room for a dozen meals that must not be served.
+    std::thread::sleep(Duration::from_millis(250));
+    std::fs::write(&reference, "").unwrap();
+    let next = place.notice();
+    assert!(
+        next.contains("STATUS=Running"),
+        "fed while the check failed: {next}"
+    );
+    assert!(next.contains("WATCHDOG=1"), "{next}");
+    place.await_notice("WATCHDOG=1");
+}
+
+#[test]
+fn without_a_watchdog_nothing_is_fed() {
+    let place = Place::with("");
+    let running = place.start(&[]);
+    std::thread::sleep(Duration::from_millis(100));
+    running.signal(rustix::process::Signal::TERM);
+    let next = place.notice();
+    assert!(next.contains("STOPPING=1"), "{next}");
+    assert!(running.end().0.success());
+}
