@@ -1,0 +1,94 @@
+-- The chain: whoever can change these rows can at most break it visibly; `birthmark-node fsck` recomputes every hash.
+CREATE TABLE blocks (
+    height      INTEGER PRIMARY KEY,
+    first_leaf  INTEGER NOT NULL,
+    leaves      INTEGER NOT NULL,
+    time_ms     INTEGER NOT NULL,
+    body        BLOB NOT NULL,
+    certificate BLOB NOT NULL,
+    frontier    BLOB NOT NULL
+);
+CREATE INDEX blocks_by_leaf ON blocks (first_leaf);
+
+-- Everything below is rebuilt from the blocks by `birthmark-node reindex`.
+CREATE TABLE transactions (
+    hash       BLOB PRIMARY KEY,
+    height     INTEGER NOT NULL,
+    first_leaf INTEGER NOT NULL,
+    leaves     INTEGER NOT NULL
+) WITHOUT ROWID;
+
+-- Blocks that hand over to other validators.
+CREATE TABLE set_changes (
+    height INTEGER PRIMARY KEY
+);
+
+-- The first eight bytes of an image digest, and which record holds it.
+CREATE TABLE images (
+    prefix INTEGER NOT NULL,
+    leaf   INTEGER NOT NULL,
+    PRIMARY KEY (prefix, leaf)
+) WITHOUT ROWID;
+
+-- The first eight bytes of an original's digest, and which record was edited from it.
+CREATE TABLE edits (
+    original INTEGER NOT NULL,
+    leaf     INTEGER NOT NULL,
+    PRIMARY KEY (original, leaf)
+) WITHOUT ROWID;
+
+-- Complete subtrees of at least 32 leaves.
+CREATE TABLE nodes (
+    level INTEGER NOT NULL,
+    place INTEGER NOT NULL,
+    hash  BLOB NOT NULL,
+    PRIMARY KEY (level, place)
+) WITHOUT ROWID;
+
+-- Submissions and what became of them. `tx` and `place` say where a validated one stands.
+CREATE TABLE submissions (
+    id          BLOB PRIMARY KEY,
+    state       INTEGER NOT NULL,
+    authority   TEXT NOT NULL,
+    reason      TEXT,
+    tx          BLOB,
+    place       INTEGER,
+    received_at INTEGER NOT NULL,
+    decided_at  INTEGER
+);
+CREATE INDEX submissions_by_age ON submissions (decided_at) WHERE decided_at IS NOT NULL;
+
+-- What still has to be asked about. Gone once decided: the openings live nowhere else.
+CREATE TABLE waiting (
+    seq       INTEGER PRIMARY KEY,
+    id        BLOB NOT NULL,
+    authority TEXT NOT NULL,
+    request   BLOB NOT NULL
+);
+CREATE INDEX waiting_by_authority ON waiting (authority, seq);
+
+-- (digest, camera) pairs that are taken, under a digest of both, so that no column can tell one camera from another.
+CREATE TABLE claims (
+    claim BLOB PRIMARY KEY,
+    id    BLOB NOT NULL
+) WITHOUT ROWID;
+
+CREATE TABLE spent_tokens (
+    token BLOB PRIMARY KEY,
+    id    BLOB NOT NULL
+) WITHOUT ROWID;
+
+-- Transactions that wait for a block, with the evidence that is forgotten once they are in one.
+CREATE TABLE pool (
+    seq      INTEGER PRIMARY KEY,
+    hash     BLOB NOT NULL UNIQUE,
+    records  INTEGER NOT NULL,
+    since_ms INTEGER NOT NULL,
+    body     BLOB NOT NULL,
+    evidence BLOB NOT NULL
+);
+
+CREATE TABLE node_state (
+    name  TEXT PRIMARY KEY,
+    value BLOB NOT NULL
+) WITHOUT ROWID;

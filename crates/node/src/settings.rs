@@ -1,0 +1,218 @@
+//! What `/etc/birthmark/node.toml` may say. `docs/VALIDATOR.md` explains every field; `node.example.toml` is parsed by a test.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use birthmark_daemon::ConfigError;
+use birthmark_http::{TlsFiles, TrustedProxies};
+use serde::{Deserialize, Serialize};
+
+use crate::store::StoreUrl;
+
+mod authority;
+
+pub use authority::{AuthoritySettings, ServerSettings, SoftwareAuthoritySettings};
+
+/// The node's configuration.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Settings {
+    /// `sqlite:` or `postgres:` URL.
+    pub database: StoreUrl,
+    /// The registry's genesis, TOML or JSON. The same file at every validator.
+    pub genesis: PathBuf,
+    /// Where HTTP is served.
+    #[serde(default)]
+    pub http: HttpSettings,
+    /// When blocks are made.
+    #[serde(default)]
+    pub blocks: BlockSettings,
+    /// What strangers may ask of us.
+    #[serde(default)]
+    pub limits: LimitSettings,
+    /// Which authority is asked for submissions that name none, or one we do not know.
+    #[serde(default)]
+    pub default_authority: Option<String>,
+    /// The manufacturers' authorities we ask. Nothing in a request ever adds one.
+    #[serde(default)]
+    pub authorities: Vec<AuthoritySettings>,
+    /// The makers of editing software whose certificates we accept.
+    #[serde(default)]
+    pub software_authorities: Vec<SoftwareAuthoritySettings>,
+    /// Separate submission servers that may register hashes on their own word.
+    #[serde(default)]
+    pub submission_servers: Vec<ServerSettings>,
+}
+
+/// Where and how HTTP is served.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct HttpSettings {
+    /// Address and port, unless systemd passes a socket named `http`.
+    pub listen: SocketAddr,
+    /// Certificate and key; without them HTTP is served in the clear.
+    pub tls: Option<TlsFiles>,
+    /// Proxies whose word about client addresses is taken.
+    pub trusted_proxies: TrustedProxies,
+    /// The institution's name on pages for people.
+    pub operator: Option<String>,
+}
+
+/// When blocks are made.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct BlockSettings {
+    /// How long the oldest validated submission waits for company, in milliseconds. At most 30,000.
+    pub batch_wait_ms: u64,
+    /// After how many seconds without a block an empty one shows that the node lives. 0 makes none.
+    pub heartbeat_s: u64,
+}
+
+/// What strangers may ask of us.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LimitSettings {
+    /// How many submissions may wait for authorities before new ones are told to come back.
+    pub queue: u64,
+    /// Submissions per minute and client address. 0 is unlimited.
+    pub submissions_per_minute: u32,
+    /// Other requests per minute and client address. 0 is unlimited.
+    pub requests_per_minute: u32,
+    /// Connections at once.
+    pub connections: usize,
+    /// For how many days it is remembered what became of a submission. The records themselves stay for ever.
+    pub remember_days: u32,
+}
+
+impl Default for HttpSettings {
+    fn default() -> Self {
+        Self {
+            listen: ([127, 0, 0, 1], 8545).into(),
+            tls: None,
+            trusted_proxies: TrustedProxies::default(),
+            operator: None,
+        }
+    }
+}
+
+impl Default for BlockSettings {
+    fn default() -> Self {
+        Self {
+            batch_wait_ms: 1000,
+            heartbeat_s: 600,
+        }
+    }
+}
+
+impl Default for LimitSettings {
+    fn default() -> Self {
+        Self {
+            queue: 100_000,
+            submissions_per_minute: 600,
+            requests_per_minute: 6000,
+            connections: 16_384,
+            remember_days: 90,
+        }
+    }
+}
+
+impl Settings {
+    /// The smallest configuration: a database and a genesis; the rest is as by default.
+    pub fn new(database: impl Into<String>, genesis: impl Into<PathBuf>) -> Self {
+        Self {
+            database: StoreUrl::new(database),
+            genesis: genesis.into(),
+            http: HttpSettings::default(),
+            blocks: BlockSettings::default(),
+            limits: LimitSettings::default(),
+            default_authority: None,
+            authorities: Vec::new(),
+            software_authorities: Vec::new(),
+            submission_servers: Vec::new(),
+        }
+    }
+}
+
+impl birthmark_daemon::Settings for Settings {
+    const DAEMON: &'static str = "birthmark-node";
+
+    fn check(&self) -> Result<(), ConfigError> {
+        self.database
+            .check()
+            .map_err(|error| ConfigError::field("database", error.to_string()))?;
+        if !(1..=30_000).contains(&self.blocks.batch_wait_ms) {
+            return Err(ConfigError::field(
+                "blocks.batch_wait_ms",
+                "must be 1 to 30000",
+            ));
+        }
+        if self.limits.queue == 0 {
+            return Err(ConfigError::field("limits.queue", "must be at least 1"));
+        }
+        authority::check_names(
+            &self.authorities,
+            &self.software_authorities,
+            &self.submission_servers,
+        )?;
+        match &self.default_authority {
+            Some(name)
+                if !self
+                    .authorities
+                    .iter()
+                    .any(|authority| authority.id == *name) =>
+            {
+                Err(ConfigError::field(
+                    "default_authority",
+                    format!("no [[authorities]] entry has the id {name:?}"),
+                ))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use birthmark_daemon::config;
+
+    use super::*;
+
+    const EXAMPLE: &str = include_str!("../node.example.toml");
+
+    #[test]
+    fn the_example_is_a_good_configuration_and_names_every_field() {
+        let settings: Settings = config::parse(EXAMPLE, "node.example.toml".as_ref()).unwrap();
+        assert_eq!(settings.authorities.len(), 1);
+        let whole = toml::to_string(&settings).unwrap();
+        let names = whole
+            .lines()
+            .filter_map(|line| line.split_once(" = "))
+            .map(|(name, _)| name);
+        for name in names {
+            assert!(EXAMPLE.contains(name), "{name} is missing in the example");
+        }
+    }
+
+    #[test]
+    fn what_does_not_fit_together_is_named_with_its_line() {
+        let minimal = "database = \"sqlite::memory:\"\ngenesis = \"genesis.toml\"\n";
+        let refused = |text: String| {
+            config::parse::<Settings>(&text, "node.toml".as_ref())
+                .unwrap_err()
+                .to_string()
+        };
+        assert!(
+            refused(format!("{minimal}default_authority = \"A\"\n"))
+                .starts_with("node.toml:3:1: `default_authority`")
+        );
+        assert!(
+            refused(format!("{minimal}[blocks]\nbatch_wait_ms = 30001\n"))
+                .contains("`blocks.batch_wait_ms`")
+        );
+        assert!(
+            refused("database = \"mysql://x\"\ngenesis = \"g\"\n".into()).contains("`database`")
+        );
+        let twice = "[[authorities]]\nid = \"A\"\nendpoint = \"http://127.0.0.1:8001\"\n".repeat(2);
+        assert!(refused(format!("{minimal}{twice}")).contains("authorities"));
+    }
+}

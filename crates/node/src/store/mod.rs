@@ -1,0 +1,99 @@
+//! The store: domain verbs over SQLite or PostgreSQL, chosen by the URL.
+//!
+//! SQL is written once and runs on both; only many rows at once are said differently (`bulk`). Whoever can write to the
+//! database can stop this node or make it lie about what is pending, but cannot forge a block: receipts carry signatures
+//! made elsewhere, and `fsck` recomputes everything else from the blocks.
+
+mod bulk;
+mod chain;
+mod open;
+mod pool;
+mod queue;
+mod state;
+
+pub use chain::{BlockSummary, NewBlock, STORED_LEVEL, StoredBlock};
+pub use open::StoreUrl;
+pub use pool::{Pooled, Waiting as PoolWaiting};
+pub use queue::{
+    Decision, NewSubmission, ReceiptId, Reserved, Settled, State, Submission, Waiting,
+};
+pub use state::Sizes;
+
+pub(crate) use birthmark_http::{Database, with_pool as on};
+
+/// The node's database. SQLite has one writer and many readers; PostgreSQL's pool serves both.
+#[derive(Debug, Clone)]
+pub struct Store {
+    pub(crate) read: Database,
+    pub(crate) write: Database,
+}
+
+/// Why the store did not do as asked.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The database is away, busy or full. Asking again later may help.
+    #[error("the database did not answer: {0}")]
+    Unavailable(#[source] sqlx::Error),
+    /// The database holds something this program never writes.
+    #[error("the database holds something unreadable: {0}")]
+    Corrupt(String),
+    /// The schema could not be brought up to date.
+    #[error("cannot prepare the database: {0}")]
+    Migration(#[from] sqlx::migrate::MigrateError),
+    /// The URL names no database we know.
+    #[error("database URL: {0}")]
+    Url(String),
+}
+
+impl From<sqlx::Error> for StoreError {
+    fn from(error: sqlx::Error) -> Self {
+        match error {
+            sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_) => {
+                Self::Corrupt(error.to_string())
+            }
+            error => Self::Unavailable(error),
+        }
+    }
+}
+
+impl Store {
+    /// Succeeds when the database answers and can be written to.
+    pub async fn ping(&self) -> Result<(), StoreError> {
+        on!(&self.write, pool => {
+            sqlx::query("SELECT 1").execute(pool).await?;
+        });
+        Ok(())
+    }
+
+    /// Which kind of database this is, for people.
+    pub const fn kind(&self) -> &'static str {
+        match self.write {
+            Database::Sqlite(_) => "SQLite",
+            Database::Postgres(_) => "PostgreSQL",
+        }
+    }
+
+    /// Waits for running statements and closes every connection.
+    pub async fn close(&self) {
+        on!(&self.read, pool => pool.close().await);
+        on!(&self.write, pool => pool.close().await);
+    }
+}
+
+/// Stored integers are signed; ours never are.
+pub(crate) fn to_i64(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+pub(crate) fn to_u64(number: i64, what: &str) -> Result<u64, StoreError> {
+    u64::try_from(number).map_err(|_| StoreError::Corrupt(format!("{what} is negative")))
+}
+
+/// The first eight bytes of a digest, as the index holds them.
+pub(crate) fn prefix_of(digest: &birthmark_protocol::Digest) -> i64 {
+    let (prefix, _) = digest
+        .as_bytes()
+        .split_first_chunk::<8>()
+        .unwrap_or((&[0; 8], &[]));
+    i64::from_be_bytes(*prefix)
+}

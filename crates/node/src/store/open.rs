@@ -1,0 +1,117 @@
+//! Opening the database a URL names.
+
+use std::str::FromStr;
+use std::time::Duration;
+
+use birthmark_http::Database;
+use serde::{Deserialize, Serialize};
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+
+use super::{Store, StoreError};
+
+/// `sqlite:///var/lib/birthmark-node/node.db` or `postgres:///birthmark?host=/run/postgresql`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct StoreUrl(String);
+
+static SQLITE_MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("migrations/sqlite");
+static POSTGRES_MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("migrations/postgres");
+
+const READERS: u32 = 8;
+const POSTGRES_CONNECTIONS: u32 = 16;
+/// A caller who waits longer than this is better told that we are overloaded.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+impl StoreUrl {
+    /// Takes a URL as it stands in the configuration.
+    pub fn new(url: impl Into<String>) -> Self {
+        Self(url.into())
+    }
+
+    /// Checks that the URL names a database we know.
+    pub fn check(&self) -> Result<(), StoreError> {
+        match self.is_postgres() {
+            true => PgConnectOptions::from_str(&self.0).map(drop),
+            false if self.0.starts_with("sqlite:") => {
+                SqliteConnectOptions::from_str(&self.0).map(drop)
+            }
+            false => {
+                return Err(StoreError::Url(
+                    "must begin with sqlite: or postgres:".into(),
+                ));
+            }
+        }
+        .map_err(|error| StoreError::Url(error.to_string()))
+    }
+
+    /// Whether this names a PostgreSQL server.
+    pub fn is_postgres(&self) -> bool {
+        self.0.starts_with("postgres:") || self.0.starts_with("postgresql:")
+    }
+
+    /// The database file, for SQLite.
+    pub fn file(&self) -> Option<std::path::PathBuf> {
+        if self.is_postgres() {
+            return None;
+        }
+        let options = SqliteConnectOptions::from_str(&self.0).ok()?;
+        Some(options.get_filename().to_path_buf())
+    }
+}
+
+impl Store {
+    /// Opens the database and brings its schema up to date.
+    pub async fn open(url: &StoreUrl) -> Result<Self, StoreError> {
+        url.check()?;
+        if url.is_postgres() {
+            Self::open_postgres(&url.0).await
+        } else {
+            Self::open_sqlite(&url.0).await
+        }
+    }
+
+    async fn open_sqlite(url: &str) -> Result<Self, StoreError> {
+        // FULL: a commit that returned survives power loss. WAL: readers never wait for the writer.
+        let options = SqliteConnectOptions::from_str(url)?
+            .create_if_missing(true)
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(SqliteSynchronous::Full)
+            .busy_timeout(PATIENCE)
+            .pragma("cache_size", "-65536")
+            .pragma("journal_size_limit", "67108864");
+        let writer = SqlitePoolOptions::new()
+            .max_connections(1)
+            .acquire_timeout(PATIENCE)
+            .test_before_acquire(false);
+        let write = writer.connect_with(options.clone()).await?;
+        SQLITE_MIGRATIONS.run(&write).await?;
+        let readers = SqlitePoolOptions::new()
+            .max_connections(READERS)
+            .acquire_timeout(PATIENCE)
+            .test_before_acquire(false);
+        let read = readers
+            .connect_with(options.read_only(true).create_if_missing(false))
+            .await?;
+        Ok(Self {
+            read: Database::Sqlite(read),
+            write: Database::Sqlite(write),
+        })
+    }
+
+    async fn open_postgres(url: &str) -> Result<Self, StoreError> {
+        let options = PgConnectOptions::from_str(url)?.application_name("birthmark-node");
+        let pool = PgPoolOptions::new()
+            .max_connections(POSTGRES_CONNECTIONS)
+            .acquire_timeout(PATIENCE)
+            // A ping before every query nearly doubles its cost; a dead connection shows at its first use and is replaced.
+            .test_before_acquire(false)
+            .connect_with(options)
+            .await?;
+        POSTGRES_MIGRATIONS.run(&pool).await?;
+        Ok(Self {
+            read: Database::Postgres(pool.clone()),
+            write: Database::Postgres(pool),
+        })
+    }
+}

@@ -1,0 +1,118 @@
+//! The pool: signed transactions that wait for a block, each with the evidence other validators check before they vote.
+
+use birthmark_ledger::TransactionHash;
+
+use super::bulk::{Bulk, Column, Table};
+use super::{Store, StoreError, on};
+
+/// A transaction in the pool.
+#[derive(Clone, Debug)]
+pub struct Pooled {
+    /// Its name.
+    pub hash: TransactionHash,
+    /// How many records it has.
+    pub records: u32,
+    /// Since when it waits here, in milliseconds since 1970.
+    pub since_ms: i64,
+    /// Its canonical bytes.
+    pub body: Vec<u8>,
+    /// The authority's verdict and the openings. Forgotten once the transaction is in a block.
+    pub evidence: Vec<u8>,
+}
+
+/// How much waits for a block.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Waiting {
+    /// Records in all transactions together.
+    pub records: u64,
+    /// When the oldest came, in milliseconds since 1970.
+    pub oldest_ms: Option<i64>,
+}
+
+const POOL: Table = Table {
+    name: "pool",
+    columns: &["hash", "records", "since_ms", "body", "evidence"],
+};
+
+pub(super) async fn insert<C: Bulk>(connection: &mut C, pooled: &Pooled) -> sqlx::Result<()> {
+    let columns = vec![
+        Column::Bytes(vec![pooled.hash.as_bytes().to_vec()]),
+        Column::Int(vec![i64::from(pooled.records)]),
+        Column::Int(vec![pooled.since_ms]),
+        Column::Bytes(vec![pooled.body.clone()]),
+        Column::Bytes(vec![pooled.evidence.clone()]),
+    ];
+    connection.insert_all(POOL, columns).await
+}
+
+impl Store {
+    /// Puts a transaction into the pool, unless it is there.
+    ///
+    /// If we stop before the commit the sender, who keeps sending until it sees a block, sends it again.
+    pub async fn pool(&self, pooled: &Pooled) -> Result<(), StoreError> {
+        on!(&self.write, pool => {
+            let mut tx = pool.begin().await?;
+            insert(&mut *tx, pooled).await?;
+            tx.commit().await?;
+        });
+        Ok(())
+    }
+
+    /// The oldest transactions of the pool, at most `limit`.
+    pub async fn pooled(&self, limit: usize) -> Result<Vec<Pooled>, StoreError> {
+        const SQL: &str =
+            "SELECT hash, records, since_ms, body, evidence FROM pool ORDER BY seq LIMIT $1";
+        type Row = (Vec<u8>, i64, i64, Vec<u8>, Vec<u8>);
+        let rows: Vec<Row> = on!(&self.read, pool => {
+            sqlx::query_as(SQL).bind(super::to_i64(limit as u64)).fetch_all(pool).await?
+        });
+        rows.into_iter().map(row).collect()
+    }
+
+    /// One transaction of the pool.
+    pub async fn pooled_one(&self, hash: &TransactionHash) -> Result<Option<Pooled>, StoreError> {
+        const SQL: &str =
+            "SELECT hash, records, since_ms, body, evidence FROM pool WHERE hash = $1";
+        type Row = (Vec<u8>, i64, i64, Vec<u8>, Vec<u8>);
+        let found: Option<Row> = on!(&self.read, pool => {
+            sqlx::query_as(SQL).bind(hash.as_bytes().to_vec()).fetch_optional(pool).await?
+        });
+        found.map(row).transpose()
+    }
+
+    /// How much waits for a block.
+    pub async fn pool_waiting(&self) -> Result<Waiting, StoreError> {
+        const SQL: &str =
+            "SELECT CAST(COALESCE(SUM(records), 0) AS BIGINT), MIN(since_ms) FROM pool";
+        let (records, oldest_ms): (i64, Option<i64>) =
+            on!(&self.read, pool => sqlx::query_as(SQL).fetch_one(pool).await?);
+        Ok(Waiting {
+            records: super::to_u64(records, "a count")?,
+            oldest_ms,
+        })
+    }
+
+    /// Takes a transaction out of the pool that can never stand in a block.
+    pub async fn expel(&self, hash: &TransactionHash) -> Result<(), StoreError> {
+        on!(&self.write, pool => {
+            sqlx::query("DELETE FROM pool WHERE hash = $1").bind(hash.as_bytes().to_vec()).execute(pool).await?;
+        });
+        Ok(())
+    }
+}
+
+fn row(
+    (hash, records, since_ms, body, evidence): (Vec<u8>, i64, i64, Vec<u8>, Vec<u8>),
+) -> Result<Pooled, StoreError> {
+    let hash =
+        <[u8; 32]>::try_from(hash).map_err(|_| StoreError::Corrupt("a transaction hash".into()))?;
+    let records =
+        u32::try_from(records).map_err(|_| StoreError::Corrupt("a number of records".into()))?;
+    Ok(Pooled {
+        hash: TransactionHash::from_bytes(hash),
+        records,
+        since_ms,
+        body,
+        evidence,
+    })
+}

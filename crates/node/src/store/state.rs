@@ -1,0 +1,77 @@
+//! Small things the node remembers, and how large the rest has become.
+
+use super::{Store, StoreError, on, to_u64};
+
+/// How many rows and bytes the store has.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, serde::Serialize)]
+pub struct Sizes {
+    /// Blocks.
+    pub blocks: u64,
+    /// Records in them.
+    pub records: u64,
+    /// Digests in the index.
+    pub digests: u64,
+    /// Canonical bytes of all blocks.
+    pub block_bytes: u64,
+    /// Bytes of all certificates.
+    pub certificate_bytes: u64,
+    /// Submissions that are remembered.
+    pub submissions: u64,
+    /// Bytes on disk with every index.
+    pub disk_bytes: u64,
+}
+
+const PUT: &str = "INSERT INTO node_state (name, value) VALUES ($1, $2) ON CONFLICT (name) DO UPDATE SET value = excluded.value";
+
+impl Store {
+    /// A remembered value.
+    pub async fn state(&self, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        const SQL: &str = "SELECT value FROM node_state WHERE name = $1";
+        Ok(on!(&self.read, pool => sqlx::query_scalar(SQL).bind(name).fetch_optional(pool).await?))
+    }
+
+    /// Remembers a value.
+    pub async fn put_state(&self, name: &'static str, value: &[u8]) -> Result<(), StoreError> {
+        on!(&self.write, pool => {
+            sqlx::query(PUT).bind(name).bind(value.to_vec()).execute(pool).await?;
+        });
+        Ok(())
+    }
+
+    /// How large everything is. Reads whole tables: for operators, not for requests.
+    pub async fn sizes(&self) -> Result<Sizes, StoreError> {
+        const BLOCKS: &str = "SELECT COUNT(*), CAST(COALESCE(SUM(leaves), 0) AS BIGINT), \
+            CAST(COALESCE(SUM(LENGTH(body)), 0) AS BIGINT), CAST(COALESCE(SUM(LENGTH(certificate)), 0) AS BIGINT) FROM blocks";
+        const OTHERS: &str =
+            "SELECT (SELECT COUNT(*) FROM images), (SELECT COUNT(*) FROM submissions)";
+        let blocks: (i64, i64, i64, i64) =
+            on!(&self.read, pool => sqlx::query_as(BLOCKS).fetch_one(pool).await?);
+        let (digests, submissions): (i64, i64) =
+            on!(&self.read, pool => sqlx::query_as(OTHERS).fetch_one(pool).await?);
+        Ok(Sizes {
+            blocks: to_u64(blocks.0, "a count")?,
+            records: to_u64(blocks.1, "a count")?,
+            block_bytes: to_u64(blocks.2, "a size")?,
+            certificate_bytes: to_u64(blocks.3, "a size")?,
+            digests: to_u64(digests, "a count")?,
+            submissions: to_u64(submissions, "a count")?,
+            disk_bytes: self.disk_bytes().await?,
+        })
+    }
+
+    /// Bytes of the whole database on disk.
+    pub async fn disk_bytes(&self) -> Result<u64, StoreError> {
+        const SQLITE: &str =
+            "SELECT page_count * page_size FROM pragma_page_count(), pragma_page_size()";
+        const POSTGRES: &str = "SELECT CAST(SUM(pg_total_relation_size(c.oid)) AS BIGINT) FROM pg_class c \
+            WHERE c.relkind = 'r' AND c.relnamespace = 'public'::regnamespace";
+        let sql = if self.kind() == "SQLite" {
+            SQLITE
+        } else {
+            POSTGRES
+        };
+        let bytes: Option<i64> =
+            on!(&self.read, pool => sqlx::query_scalar(sql).fetch_one(pool).await?);
+        to_u64(bytes.unwrap_or(0), "a size")
+    }
+}
