@@ -11,6 +11,7 @@
 //! It says nothing about colour profiles (ICC, gAMA) and Adobe's colour-transform flag, which live in what is stripped, nor
 //! about what follows the end of the image (second pictures, gain maps, motion videos): callers are told how much that is.
 
+mod crc;
 mod jpeg;
 mod png;
 

@@ -4,6 +4,7 @@
 //! byte is adversarial; it becomes a type that cannot be wrong, or an error that names the field.
 
 pub mod attestation;
+pub mod authority_request;
 pub mod bundle;
 pub mod bytes;
 pub mod certificate;
@@ -17,7 +18,10 @@ pub mod nuc;
 pub mod numbers;
 pub mod public_key;
 pub mod python_json;
+pub mod request;
+pub mod submission;
 pub mod token;
+pub mod token_claim;
 pub mod verdict;
 
 pub use bundle::{Bundle, BundleError, ImageClaim};
