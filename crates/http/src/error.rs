@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use birthmark_protocol::request::{RequestError, Step};
 use serde_json::{Value, json};
 
 /// An answer that is not the one asked for.
@@ -14,7 +15,8 @@ use serde_json::{Value, json};
 pub struct ApiError {
     status: StatusCode,
     message: String,
-    location: Option<Vec<String>>,
+    location: Option<Value>,
+    kind: &'static str,
     retry_after: Option<u64>,
 }
 
@@ -25,6 +27,7 @@ impl ApiError {
             status,
             message: message.into(),
             location: None,
+            kind: "value_error",
             retry_after: None,
         }
     }
@@ -36,7 +39,7 @@ impl ApiError {
                 .filter(|part| !part.is_empty() && *part != "?"),
         );
         Self {
-            location: Some(location.map(str::to_owned).collect()),
+            location: Some(location.collect()),
             ..Self::new(StatusCode::UNPROCESSABLE_ENTITY, message)
         }
     }
@@ -44,7 +47,7 @@ impl ApiError {
     /// A part of the path or query is wrong: 422.
     pub fn parameter(place: &str, name: &str, message: impl Into<String>) -> Self {
         Self {
-            location: Some(vec![place.to_owned(), name.to_owned()]),
+            location: Some(json!([place, name])),
             ..Self::new(StatusCode::UNPROCESSABLE_ENTITY, message)
         }
     }
@@ -101,8 +104,29 @@ impl ApiError {
         match &self.location {
             None => json!({ "detail": self.message }),
             Some(location) => {
-                json!({ "detail": [{ "loc": location, "msg": self.message, "type": "value_error" }] })
+                json!({ "detail": [{ "loc": location, "msg": self.message, "type": self.kind }] })
             }
+        }
+    }
+}
+
+impl From<RequestError> for ApiError {
+    fn from(error: RequestError) -> Self {
+        let status = StatusCode::from_u16(error.status()).unwrap_or(StatusCode::BAD_REQUEST);
+        let RequestError::Field(field) = &error else {
+            return Self::new(status, error.to_string());
+        };
+        let step = |step: &Step| match step {
+            Step::Field(name) => json!(name),
+            Step::Index(index) => json!(index),
+        };
+        let location = std::iter::once(json!("body"))
+            .chain(field.path.iter().map(step))
+            .collect();
+        Self {
+            location: Some(location),
+            kind: field.kind,
+            ..Self::new(status, field.message.clone())
         }
     }
 }
