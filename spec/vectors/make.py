@@ -1,0 +1,566 @@
+#!/usr/bin/env python3
+"""Writes the test vectors of this folder.
+
+Everything is computed here a second time, in Python and from the description in docs/PROTOCOL.md, so that the Rust code and the
+document can be held against something independent of both. All keys are made up for these tests.
+
+Needs: Python 3.9 or newer with the `cryptography` package (43 or newer), ImageMagick and exiftool for the picture files.
+Run it in any folder: ./make.py. The same input gives the same files, except that other versions of ImageMagick may compress
+pictures differently.
+"""
+
+import base64
+import datetime
+import hashlib
+import hmac
+import json
+import pathlib
+import struct
+import subprocess
+import tempfile
+import zlib
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec, utils
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.x509.oid import NameOID
+
+HERE = pathlib.Path(__file__).resolve().parent
+TIME = 1795000000
+
+
+def write(name, about, source, cases):
+    text = json.dumps({"about": about, "source": source, "cases": cases}, indent=1, ensure_ascii=False)
+    (HERE / f"{name}.json").write_text(text + "\n", encoding="utf-8")
+    print(f"{name}: {len(cases)} cases")
+
+
+def sha256(*parts):
+    return hashlib.sha256(b"".join(parts)).digest()
+
+
+def b64(data):
+    return base64.b64encode(data).decode()
+
+
+# Keys ---------------------------------------------------------------------------------------------------------------------
+
+
+def hkdf(ikm, salt, info):
+    prk = hmac.new(salt or bytes(32), ikm, hashlib.sha256).digest()
+    return hmac.new(prk, info + b"\x01", hashlib.sha256).digest()
+
+
+def table_key(master, index, profile):
+    index = index.to_bytes(4, "big")
+    if profile == "A":
+        return hkdf(master, None, index + b"Birthmark")
+    if profile == "B":
+        return hkdf(master, b"Birthmark", index)
+    return master
+
+
+def key_derivation():
+    masters = ["00" * 32, "0123456789abcdef" * 4, "ff" * 32]
+    pairs = [(masters[0], 0), (masters[1], 0), (masters[1], 42), (masters[2], 999)]
+    cases = [
+        {
+            "master_key": master,
+            "key_index": index,
+            "A": table_key(bytes.fromhex(master), index, "A").hex(),
+            "B": table_key(bytes.fromhex(master), index, "B").hex(),
+        }
+        for master, index in pairs
+    ]
+    write(
+        "key-derivation",
+        "Table keys from master keys: HKDF-SHA256, 32 bytes. A: no salt, info = index (4 bytes big-endian) then 'Birthmark'. "
+        "B: salt 'Birthmark', info = index.",
+        "Both forms stand in the public planning documents; values computed with Python's hmac module.",
+        cases,
+    )
+
+
+# Tokens -------------------------------------------------------------------------------------------------------------------
+
+
+def seal(nuc, key, nonce, associated):
+    sealed = AESGCM(key).encrypt(nonce, nuc, associated)
+    return sealed[:32], sealed[32:]
+
+
+def structured(nuc, master, table, index, nonce, associated, profile="A"):
+    ciphertext, tag = seal(nuc, table_key(master, index, profile), nonce, associated)
+    return {
+        "ciphertext": ciphertext.hex(),
+        "nonce": nonce.hex(),
+        "auth_tag": tag.hex(),
+        "table_id": table,
+        "key_index": index,
+    }
+
+
+def tokens():
+    nuc, master = sha256(b"nuc"), sha256(b"master")
+    cases = []
+    for opened_by, bound in [("A", True), ("A", False), ("B", True), ("B", False), ("bare", False)]:
+        nonce = sha256(b"nonce", opened_by.encode(), bytes([bound]))[:12]
+        commitment = sha256(b"commitment") if bound else b""
+        token = structured(nuc, master, 42, 137, nonce, commitment or None, opened_by)
+        ciphertext, tag = bytes.fromhex(token["ciphertext"]), bytes.fromhex(token["auth_tag"])
+        packed = ciphertext + nonce + tag
+        cases.append(
+            {
+                "opened_by": opened_by,
+                "nuc_hash": nuc.hex(),
+                "master_key": master.hex(),
+                "commitment": commitment.hex() or None,
+                "structured": token,
+                "packed_base64": b64(packed),
+                "packed_hex_of_base64": b64(packed).encode().hex(),
+                "extension_hex": (ciphertext + tag + nonce).hex(),
+                "fingerprint": sha256(b"birthmark/token/v1", nonce, ciphertext).hex(),
+            }
+        )
+    write(
+        "tokens",
+        "AES-256-GCM over the NUC hash under a table key, in the three layouts of the same 60 bytes. The commitment, if any, is "
+        "the associated data. 'bare' means the master key itself, which only certificates of older authorities use.",
+        "Computed with the Python package cryptography.",
+        cases,
+    )
+
+
+# Python's JSON ------------------------------------------------------------------------------------------------------------
+
+
+def python_json():
+    texts = [
+        '{"image_hash":"AB","timestamp":1732000000,"gps_hash":null,"camera_token":{"table_id":42,"key_index":137}}',
+        '{"b":1,"a":2,"B":3,"_":4,"é":5,"\\u0000":6,"":7}',
+        '["\\"\\\\\\/\\b\\f\\n\\r\\t\\u001f\\u007f", "ä€😀", "\\ud83d\\ude00", "<&>\\u2028"]',
+        '{"\\uffff":1,"\\ud800\\udc00":2}',
+        "[0, -0, 1, -1, 9223372036854775807, -9223372036854775809, 340282366920938463463374607431768211456]",
+        "[0.0, -0.0, 1.0, 1.50, 1e3, 1E+2, 1e15, 1e16, 123456789012345678, 1234567890123456789.0, 0.0001, 0.00001]",
+        "[5e-324, 2.2250738585072014e-308, 1.7976931348623157e308, 0.1, 0.30000000000000004, 1e22, 1e23, 9007199254740993.0]",
+        "[[], {}, [[]], [{}], {\"a\": []}, true, false, null]",
+        " \t\r\n{ \"a\" :\n[ 1 ,2 ] } ",
+        "9" * 4300,
+    ]
+    cases = [{"text": text, "dumps": json.dumps(json.loads(text), sort_keys=True)} for text in texts]
+    write(
+        "python-json",
+        "What json.dumps(value, sort_keys=True) writes for each text.",
+        "Python's own json module.",
+        cases,
+    )
+
+
+# Bundles, commitments, verdicts -------------------------------------------------------------------------------------------
+
+ROLES = {"unstated": 0, "raw": 1, "file": 2, "image-data": 3}
+
+
+def optional32(value):
+    return b"\x01" + bytes.fromhex(value) if value else b"\x00"
+
+
+def encode_bundle(images, timestamp, gps_hash):
+    out = bytes([1, len(images)])
+    for image in images:
+        out += bytes([ROLES[image.get("role", "unstated")], image["modification_level"]])
+        out += bytes.fromhex(image["image_hash"]) + optional32(image.get("parent_image_hash"))
+    return out + struct.pack(">q", timestamp) + optional32(gps_hash)
+
+
+def photo():
+    raw, file, data = sha256(b"raw").hex(), sha256(b"file").hex(), sha256(b"data").hex()
+    return [
+        {"image_hash": raw, "role": "raw", "modification_level": 0, "parent_image_hash": None},
+        {"image_hash": file, "role": "file", "modification_level": 1, "parent_image_hash": raw},
+        {"image_hash": data, "role": "image-data", "modification_level": 1, "parent_image_hash": file},
+    ]
+
+
+def bundles():
+    one = [{"image_hash": "ab" * 32, "role": "unstated", "modification_level": 0, "parent_image_hash": None}]
+    cases = []
+    for images, timestamp, gps_hash in [(photo(), TIME, sha256(b"place").hex()), (one, TIME, None), (one, -1, None)]:
+        bundle, opening = encode_bundle(images, timestamp, gps_hash), sha256(b"opening")
+        digest = sha256(b"birthmark/bundle/v1", bundle)
+        cases.append(
+            {
+                "image_hashes": images,
+                "timestamp": timestamp,
+                "gps_hash": gps_hash,
+                "bundle": bundle.hex(),
+                "bundle_digest": digest.hex(),
+                "opening": opening.hex(),
+                "commitment": sha256(b"birthmark/commitment/v1", digest, opening).hex(),
+            }
+        )
+    write("bundles", "Bundles, their digests and commitments.", "Computed with Python's struct and hashlib.", cases)
+
+
+def private_key(number):
+    return ec.derive_private_key(number, ec.SECP256R1())
+
+
+def public_hex(key):
+    point = serialization.PublicFormat.UncompressedPoint
+    return key.public_key().public_bytes(serialization.Encoding.X962, point).hex()
+
+
+def sign(key, message):
+    return key.sign(message, ec.ECDSA(hashes.SHA256(), deterministic_signing=True))
+
+
+def sign_digest(key, digest):
+    return key.sign(digest, ec.ECDSA(utils.Prehashed(hashes.SHA256()), deterministic_signing=True))
+
+
+def short(text):
+    return bytes([len(text.encode())]) + text.encode()
+
+
+def verdicts():
+    key = private_key(5)
+    cases = []
+    for items in [[("token", True, "Raspberry Pi")], [("attested", True, "Raspberry Pi"), ("token", False, "")]]:
+        body = b"\x01" + short("Test Maker") + struct.pack(">qH", TIME, len(items))
+        listed = []
+        for number, (assurance, valid, family) in enumerate(items):
+            commitment = sha256(b"commitment", bytes([number]))
+            level = {"token": 0, "certificate": 1, "attested": 2}[assurance]
+            body += commitment + bytes([valid, level]) + short(family)
+            listed.append({"commitment": commitment.hex(), "valid": valid, "assurance": assurance, "device_family": family})
+        digest = sha256(b"birthmark/verdict/v1", body)
+        r, s = utils.decode_dss_signature(sign_digest(key, digest))
+        cases.append(
+            {
+                "manufacturer": "Test Maker",
+                "time": TIME,
+                "items": listed,
+                "digest": digest.hex(),
+                "public_key": public_hex(key),
+                "signed_verdict": (body + r.to_bytes(32, "big") + s.to_bytes(32, "big")).hex(),
+            }
+        )
+    write(
+        "verdicts",
+        "Signed verdicts: the canonical bytes, then r and s of the authority's signature. Public keys are uncompressed points.",
+        "Computed with the Python package cryptography.",
+        cases,
+    )
+
+
+# Submissions --------------------------------------------------------------------------------------------------------------
+
+
+def extension(number, raw, der):
+    value = der if der is not None else raw
+    return x509.UnrecognizedExtension(x509.ObjectIdentifier(f"1.3.6.1.4.1.60000.1.{number}"), value)
+
+
+def der_integer(number):
+    content = number.to_bytes(number.bit_length() // 8 + 1, "big")
+    return bytes([2, len(content)]) + content
+
+
+def certificate(form):
+    """A camera certificate about private_key(7), issued by private_key(6); its extensions in DER or raw."""
+    token = structured(sha256(b"nuc"), sha256(b"master"), 42, 137, sha256(b"cert nonce")[:12], None)
+    nuc = bytes.fromhex(token["ciphertext"] + token["auth_tag"] + token["nonce"])
+    texts = {1: "test-maker", 2: "https://sma.example/validate-cert", 6: "Raspberry Pi"}
+    fields = {number: (text.encode(), b"\x0c" + short(text)) for number, text in texts.items()}
+    fields[3] = (nuc, b"\x04" + bytes([len(nuc)]) + nuc)
+    fields[4] = ((42).to_bytes(2, "big"), der_integer(42))
+    fields[5] = ((137).to_bytes(2, "big"), der_integer(137))
+    day = datetime.datetime(2026, 1, 1)
+    builder = (
+        x509.CertificateBuilder()
+        .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "TEST-001")]))
+        .issuer_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Test CA")]))
+        .public_key(private_key(7).public_key())
+        .serial_number(0x1234)
+        .not_valid_before(day)
+        .not_valid_after(day.replace(year=2028))
+        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+    )
+    for number in sorted(fields):
+        raw, der = fields[number]
+        builder = builder.add_extension(extension(number, raw, der if form == "der" else None), critical=False)
+    issued = builder.sign(private_key(6), hashes.SHA256(), ecdsa_deterministic=True)
+    return issued.public_bytes(serialization.Encoding.DER)
+
+
+def older_requests():
+    """Requests as the public documents' cameras send them, and what must be read out of them."""
+    camera, cert = private_key(7), b64(certificate("raw"))
+    token = structured(sha256(b"nuc"), sha256(b"master"), 42, 137, sha256(b"nonce 1")[:12], None)
+    raw, processed = sha256(b"raw").hex(), sha256(b"processed").hex()
+    packed = bytes.fromhex(token["ciphertext"] + token["nonce"] + token["auth_tag"])
+
+    plan = {"image_hash": raw, "camera_token": token, "timestamp": TIME, "gps_hash": None}
+    plan["device_signature"] = sign(camera, json.dumps(plan, sort_keys=True).encode()).hex()
+    yield "/api/v1/submit", plan, None
+    yield "/api/v1/submit", {**plan, "device_certificate": cert}, "Python"
+
+    pair = {
+        "submission_type": "camera",
+        "image_hashes": [
+            {"image_hash": raw, "modification_level": 0, "parent_image_hash": None},
+            {"image_hash": processed, "modification_level": 1, "parent_image_hash": raw},
+        ],
+        "camera_token": token,
+        "manufacturer_cert": {"authority_id": "SIMULATED_MFG_001", "validation_endpoint": "https://sma.example/validate"},
+        "timestamp": TIME,
+    }
+    yield "/api/v1/submit", pair, None
+
+    flat = {
+        "image_hash": raw.upper(),
+        "encrypted_nuc_token": b64(packed),
+        "table_references": [1, 42, 9],
+        "key_indices": [891, 137, 42],
+        "timestamp": TIME,
+        "gps_hash": sha256(b"place").hex(),
+    }
+    flat["device_signature"] = b64(sign(camera, json.dumps(flat, sort_keys=True).encode()))
+    yield "/api/v1/submit", flat, None
+    yield "/api/v1/submit-legacy", {**flat, "device_certificate": cert}, "Python"
+
+    for gps_hash in [None, sha256(b"place").hex()]:
+        lines = f"{raw}\n{cert}\n{TIME}\n{gps_hash or ''}\n"
+        body = {"image_hash": raw.upper(), "camera_cert": cert, "software_cert": None, "timestamp": TIME, "gps_hash": gps_hash}
+        yield "/api/v1/submit-cert", {**body, "bundle_signature": b64(sign(camera, lines.encode()))}, "CertificateLines"
+    body = {"image_hash": raw, "camera_cert": b64(certificate("der")), "timestamp": TIME}
+    yield "/api/v1/submit-cert", {**body, "bundle_signature": b64(sign(camera, f"{raw}{TIME}".encode()))}, "HashAndTime"
+
+
+def our_request():
+    camera, opening, gps_hash = private_key(7), sha256(b"opening"), sha256(b"place").hex()
+    digest = sha256(b"birthmark/bundle/v1", encode_bundle(photo(), TIME, gps_hash))
+    commitment = sha256(b"birthmark/commitment/v1", digest, opening)
+    body = {
+        "bundle_version": 1,
+        "image_hashes": photo(),
+        "timestamp": TIME,
+        "gps_hash": gps_hash,
+        "camera_cert": b64(certificate("der")),
+        "camera_token": structured(sha256(b"nuc"), sha256(b"master"), 42, 137, sha256(b"nonce 2")[:12], commitment),
+        "opening": opening.hex(),
+        "bundle_signature": b64(sign_digest(camera, digest)),
+    }
+    return "/api/v1/submit-cert", body, "Bundle"
+
+
+def submissions():
+    cases = []
+    for route, body, form in [*older_requests(), our_request()]:
+        images = body.get("image_hashes") or [{"image_hash": body["image_hash"], "modification_level": 0}]
+        bundle = encode_bundle(images, body["timestamp"], body.get("gps_hash"))
+        cases.append(
+            {
+                "route": route,
+                "body": json.dumps(body),
+                "bundle": bundle.hex(),
+                "signed_form": form,
+                "issuer_key": public_hex(private_key(6)) if form else None,
+            }
+        )
+    write(
+        "submissions",
+        "Requests as cameras send them. 'bundle' is what they claim in our encoding; 'signed_form' names the text whose signature "
+        "holds under the camera certificate that came along, null where none came.",
+        "Written from the public planning documents; signed with the Python package cryptography.",
+        cases,
+    )
+
+
+# GPS ----------------------------------------------------------------------------------------------------------------------
+
+
+def nmea_units(text, side):
+    whole, _, fraction = text.partition(".")
+    scale = 10 ** len(fraction)
+    degrees, minutes = divmod(int(whole), 100)
+    minutes = minutes * scale + int(fraction or 0)
+    units = degrees * 100000 + (minutes * 100000 + 30 * scale) // (60 * scale)
+    return -units if side in "SW" else units
+
+
+def gps():
+    cases = []
+    secret = sha256(b"gps secret")
+    for latitude, longitude, altitude in [
+        (("4807.038", "N"), ("01131.000", "E"), ("545.4", 545)),
+        (("3350.12345", "S"), ("15112.5", "W"), ("", None)),
+        (("0000.0003", "S"), ("00000.0002", "W"), ("-0.5", -1)),
+        (("9000.0", "N"), ("18000.000000", "E"), ("0.49", 0)),
+    ]:
+        raw = sha256(b"raw", latitude[0].encode())
+        salt = hkdf(secret, None, b"birthmark/gps-salt/v1" + raw)
+        height = "-" if altitude[1] is None else altitude[1]
+        position = f"{nmea_units(*latitude)}|{nmea_units(*longitude)}|{height}|{TIME}"
+        cases.append(
+            {
+                "nmea": {"latitude": latitude, "longitude": longitude, "altitude": altitude[0]},
+                "time": TIME,
+                "position": position,
+                "gps_secret": secret.hex(),
+                "raw_digest": raw.hex(),
+                "salt": salt.hex(),
+                "opening": f"birthmark-gps-1|{position}|{salt.hex()}",
+                "gps_hash": sha256(b"birthmark/gps/v1", salt, position.encode()).hex(),
+            }
+        )
+    write("gps", "Salted commitments to a place.", "Computed with Python's integers, hmac and hashlib.", cases)
+
+
+# NUC maps -----------------------------------------------------------------------------------------------------------------
+
+
+def nuc_maps():
+    header = struct.pack(
+        ">8sHHBB4HHHHIIiq32s32s16s",
+        b"BMNUC1", 4, 3, 0, 12, 256, 257, 258, 259, 64, 65, 0, 10000, 1000, -1500, TIME, b"imx477", sha256(b"nonce"), b"",
+    )
+    assert len(header) == 128
+    dark = [-128 if pixel == 5 else pixel - 6 for pixel in range(12)]
+    gain = [-128 if pixel == 5 else 6 - pixel for pixel in range(12)]
+    file = header + struct.pack("24b", *dark, *gain)
+    cases = [
+        {
+            "width": 4,
+            "height": 3,
+            "sensor": "imx477",
+            "temperature_milli": -1500,
+            "dark": dark,
+            "gain": gain,
+            "file": file.hex(),
+            "nuc_hash": sha256(file).hex(),
+        }
+    ]
+    write("nuc-maps", "A small NUC map file and its hash.", "Computed with Python's struct and hashlib.", cases)
+
+
+# Image data ---------------------------------------------------------------------------------------------------------------
+
+
+def jpeg_kept(file):
+    """The bytes of a JPEG that count, and how many follow its end."""
+    assert file[:2] == b"\xff\xd8"
+    out, at = file[:2], 2
+    while True:
+        assert file[at] == 0xFF, "a marker"
+        while file[at] == 0xFF:
+            at += 1
+        marker, at = file[at], at + 1
+        if marker == 0xD9:
+            return out + b"\xff\xd9", len(file) - at
+        end = at + int.from_bytes(file[at : at + 2], "big")
+        if not (0xE0 <= marker <= 0xEF or marker == 0xFE):
+            out += bytes([0xFF, marker]) + file[at:end]
+        at = end
+        if marker == 0xDA:
+            while not (file[at] == 0xFF and file[at + 1] not in (0x00, 0xFF, *range(0xD0, 0xD8))):
+                if file[at] == 0xFF and file[at + 1] == 0xFF:
+                    at += 1
+                    continue
+                step = 2 if file[at] == 0xFF else 1
+                out, at = out + file[at : at + step], at + step
+
+
+def png_kept(file):
+    """The bytes that stand for a PNG, and how many follow its end."""
+    out, at, pixels = file[:8], 8, None
+    while True:
+        length, kind = struct.unpack(">I4s", file[at : at + 8])
+        content, at = file[at + 8 : at + 8 + length], at + 12 + length
+        if kind == b"IDAT":
+            pixels = (pixels or b"") + content
+            continue
+        if pixels is not None:
+            out, pixels = out + pixels + struct.pack(">Q", len(pixels)) + b"IDAT", None
+        if kind[:1].isupper() or kind in (b"tRNS", b"acTL", b"fcTL", b"fdAT"):
+            out += content + struct.pack(">Q", length) + kind
+        if kind == b"IEND":
+            return out, len(file) - at
+
+
+def png_recut(file):
+    """The same PNG with its pixels in two chunks and a comment with a checksum in front of them."""
+    at = file.index(b"IDAT") - 4
+    length = int.from_bytes(file[at : at + 4], "big")
+    pixels, rest = file[at + 8 : at + 8 + length], file[at + 12 + length :]
+    chunk = lambda kind, content: struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+    return file[:at] + chunk(b"tEXt", b"Comment\0cut") + chunk(b"IDAT", pixels[:9]) + chunk(b"IDAT", pixels[9:]) + rest
+
+
+def run(*command):
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
+def pictures(folder):
+    """Name, bytes and the name of the file whose image data must be the same."""
+    scene = ["-size", "24x16", "gradient:red-blue"]
+    made = {"plain.jpg": [], "progressive.jpg": ["-interlace", "JPEG"], "grey.jpg": ["-colorspace", "Gray"], "plain.png": []}
+    for name, options in made.items():
+        run("convert", *scene, *options, "-quality", "90", "-strip", str(folder / name))
+    changed = ["-fill", "black", "-draw", "point 3,3"]
+    run("convert", *scene, *changed, "-quality", "90", "-strip", str(folder / "one-pixel.jpg"))
+    run("convert", *scene, *changed, "-strip", str(folder / "one-pixel.png"))
+    for name in ["plain.jpg", "progressive.jpg", "plain.png"]:
+        tags = ["-Artist=Test", "-XMP-dc:Title=Title", "-GPSLatitude=10", "-GPSLatitudeRef=N", "-Comment=hello"]
+        run("exiftool", *tags, "-o", str(folder / f"tagged-{name}"), str(folder / name))
+        run("exiftool", "-all=", "-o", str(folder / f"stripped-{name}"), str(folder / f"tagged-{name}"))
+    for name in ["plain", "progressive", "grey", "one-pixel"]:
+        yield f"{name}.jpg", (folder / f"{name}.jpg").read_bytes(), None
+    for name in ["plain", "one-pixel"]:
+        yield f"{name}.png", (folder / f"{name}.png").read_bytes(), None
+    for name in ["plain.jpg", "progressive.jpg", "plain.png"]:
+        for kind in ["tagged", "stripped"]:
+            yield f"{kind}-{name}", (folder / f"{kind}-{name}").read_bytes(), name
+    plain = (folder / "plain.jpg").read_bytes()
+    yield "fill-bytes.jpg", plain.replace(b"\xff\xdb", b"\xff\xff\xff\xdb", 1), "plain.jpg"
+    yield "second-picture.jpg", plain + (folder / "grey.jpg").read_bytes(), "plain.jpg"
+    yield "recut.png", png_recut((folder / "plain.png").read_bytes()), "plain.png"
+
+
+def image_data():
+    cases, digests = [], {}
+    with tempfile.TemporaryDirectory() as folder:
+        for name, file, same_as in pictures(pathlib.Path(folder)):
+            kept, trailing = png_kept(file) if name.endswith("png") else jpeg_kept(file)
+            digests[name] = sha256(kept).hex()
+            assert same_as is None or digests[name] == digests[same_as], name
+            cases.append(
+                {
+                    "name": name,
+                    "same_as": same_as,
+                    "file_digest": sha256(file).hex(),
+                    "image_data_digest": digests[name],
+                    "trailing": trailing,
+                    "file_base64": b64(file),
+                }
+            )
+    write(
+        "image-data",
+        "Picture files and their image-data digests: equal to those of 'same_as', different from all others.",
+        "Pictures by ImageMagick, metadata added and removed by exiftool, digests computed in Python.",
+        cases,
+    )
+
+
+if __name__ == "__main__":
+    key_derivation()
+    tokens()
+    python_json()
+    bundles()
+    verdicts()
+    submissions()
+    gps()
+    nuc_maps()
+    image_data()
