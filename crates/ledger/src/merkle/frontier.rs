@@ -6,6 +6,9 @@ use birthmark_protocol::Digest;
 
 use super::{InclusionProof, MerkleError, Node, ProofPlan, node_hash};
 
+/// Far more leaves than there will ever be, and far enough from the end of 64 bits that counting never overflows.
+const MAX_SIZE: u64 = 1 << 60;
+
 /// The complete subtrees a tree of some size consists of, largest first.
 ///
 /// ```text
@@ -93,6 +96,9 @@ impl Frontier {
             .split_first_chunk::<8>()
             .ok_or(MerkleError::Frontier("too short"))?;
         let size = u64::from_be_bytes(*size);
+        if size > MAX_SIZE {
+            return Err(MerkleError::Frontier("no registry is that large"));
+        }
         let (hashes, remainder) = rest.as_chunks::<32>();
         if !remainder.is_empty() || hashes.len() != size.count_ones() as usize {
             return Err(MerkleError::Frontier("its length does not fit its size"));

@@ -225,6 +225,11 @@ fn a_frontier_whose_length_does_not_fit_is_refused() {
         assert!(Frontier::parse(&bytes[..cut]).is_err());
     }
     assert!(Frontier::parse(&[bytes.as_slice(), &[0; 32]].concat()).is_err());
+    let endless = [[0xff; 8].as_slice(), &[0; 64 * 32]].concat();
+    assert_eq!(
+        Frontier::parse(&endless),
+        Err(MerkleError::Frontier("no registry is that large"))
+    );
 }
 
 proptest! {

@@ -1,0 +1,210 @@
+//! Checkpoints, cosignatures and proofs as other transparency-log software reads them.
+
+use birthmark_ledger::note::SignedNote;
+use birthmark_ledger::*;
+use birthmark_protocol::Timestamp;
+
+use crate::world::*;
+
+fn story() -> (World, SignedCheckpoint) {
+    let mut world = World::new(4);
+    world.commit_records(vec![photo("one"), photo("two"), photo("three")]);
+    let checkpoint = world.cosigned(&world.blocks[0].0, [0, 1, 3]);
+    (world, checkpoint)
+}
+
+/// The example of the cosignature specification: its texts, and what its public parts must come out as.
+const PUBLISHED: &str = "example.com/behind-the-sofa\n20852163\nCsUYapGGPo4dkMgIAUqom/Xajj7h2fB2MPA3j2jxq2I=\n\n\
+    \u{2014} example.com/behind-the-sofa Az3grlgtzPICa5OS8npVmf1Myq/5IZniMp+ZJurmRDeOoRDe4URYN7u5/Zhcyv2q1gGzGku9nTo+zyWE+xeMcTOAYQ8=\n\
+    \u{2014} witness.example.com/w1 jWbPPwAAAABkGFDLEZMHwSRaJNiIDoe9DYn/zXcrtPHeolMI5OWXEhZCB9dlrDJsX3b2oyin1nPZqhf5nNo0xUe+mbIUBkBIfZ+qnA==\n";
+
+#[test]
+fn the_published_checkpoint_reads_and_writes_back() {
+    let read = SignedCheckpoint::parse(PUBLISHED).unwrap();
+    assert_eq!(
+        (read.checkpoint.size, read.signatures.len()),
+        (20_852_163, 2)
+    );
+    let [log, witness] = read.signatures.as_slice() else {
+        panic!("two lines")
+    };
+    assert_eq!(
+        (log.key_id, log.signature.len()),
+        ([0x03, 0x3d, 0xe0, 0xae], 64)
+    );
+    assert_eq!(
+        (witness.signature.len(), &witness.signature[..8]),
+        (72, 1_679_315_147u64.to_be_bytes().as_slice())
+    );
+    assert_eq!(read.to_string(), PUBLISHED);
+}
+
+#[test]
+fn a_cosigned_checkpoint_verifies_with_the_block_time() {
+    let (world, checkpoint) = story();
+    let read = SignedCheckpoint::parse(&checkpoint.to_string()).unwrap();
+    assert_eq!(read, checkpoint);
+    let times = read
+        .verify(&world.genesis.chain_id, &world.genesis.validators)
+        .unwrap();
+    assert_eq!(times.len(), 3);
+    assert!(
+        times
+            .values()
+            .all(|time| *time == world.blocks[0].0.header.time.timestamp())
+    );
+}
+
+#[test]
+fn what_a_cosignature_covers_is_exactly_the_specified_text() {
+    use ed25519_dalek::Verifier as _;
+    let (world, checkpoint) = story();
+    let (line, member) = (&checkpoint.signatures[0], &world.members[0]);
+    let (time, signature) = line.signature.split_first_chunk::<8>().unwrap();
+    let message = format!(
+        "cosignature/v1\ntime {}\n{}",
+        u64::from_be_bytes(*time),
+        checkpoint.checkpoint.text()
+    );
+    let key =
+        ed25519_dalek::VerifyingKey::from_bytes(&member.entry.checkpoint_key.to_bytes()).unwrap();
+    let signature = ed25519_dalek::Signature::from_slice(signature).unwrap();
+    assert!(key.verify(message.as_bytes(), &signature).is_ok());
+    let verifier_key = member.entry.verifier_key();
+    assert!(verifier_key.starts_with(&format!(
+        "{}+{}+",
+        member.entry.name,
+        hex::encode(line.key_id)
+    )));
+}
+
+#[test]
+fn too_few_wrong_or_foreign_cosignatures_do_not_carry() {
+    let (world, good) = story();
+    let (origin, set) = (&world.genesis.chain_id, &world.genesis.validators);
+    let mut few = good.clone();
+    few.signatures.pop();
+    assert_eq!(
+        few.verify(origin, set),
+        Err(NoteError::TooFew {
+            have: 2,
+            need: 3,
+            of: 4
+        })
+    );
+    let mut twice = few.clone();
+    twice.signatures.push(few.signatures[0].clone());
+    assert_eq!(
+        twice.verify(origin, set),
+        Err(NoteError::TooFew {
+            have: 2,
+            need: 3,
+            of: 4
+        })
+    );
+    let mut moved = good.clone();
+    moved.checkpoint.size += 1;
+    assert!(matches!(
+        moved.verify(origin, set),
+        Err(NoteError::Invalid(_))
+    ));
+    let mut backdated = good.clone();
+    backdated.signatures[0].signature[7] ^= 1;
+    assert!(matches!(
+        backdated.verify(origin, set),
+        Err(NoteError::Invalid(_))
+    ));
+    let other: ChainId = "other.example".parse().unwrap();
+    assert_eq!(
+        good.verify(&other, set),
+        Err(NoteError::Origin(other.clone()))
+    );
+}
+
+#[test]
+fn witnesses_may_sign_beside_validators() {
+    let (world, mut checkpoint) = story();
+    let stranger = member(50);
+    let line = checkpoint.checkpoint.cosign(
+        &stranger.entry.name,
+        &stranger.checkpoint,
+        Timestamp::from_unix(START),
+    );
+    checkpoint.signatures.insert(0, line.unwrap());
+    assert!(
+        checkpoint
+            .verify(&world.genesis.chain_id, &world.genesis.validators)
+            .is_ok()
+    );
+    assert_eq!(checkpoint.cosigners(&set_of(&[stranger])).unwrap().len(), 1);
+}
+
+#[test]
+fn a_time_before_1970_is_not_signed() {
+    let (world, checkpoint) = story();
+    let member = &world.members[0];
+    let refused = checkpoint.checkpoint.cosign(
+        &member.entry.name,
+        &member.checkpoint,
+        Timestamp::from_unix(-1),
+    );
+    assert_eq!(refused, Err(NoteError::Time));
+}
+
+#[test]
+fn malformed_notes_are_refused_by_part() {
+    let good = story().1.to_string();
+    let refused = |text: &str| match SignedCheckpoint::parse(text) {
+        Err(NoteError::Format(part)) => part,
+        other => panic!("expected a refusal, got {other:?}"),
+    };
+    assert_eq!(refused(&good.replace("\n3\n", "\n03\n")), "tree size");
+    assert_eq!(refused(&good.replace("\n3\n", "\n+3\n")), "tree size");
+    assert_eq!(
+        refused(&good.replacen("\n\n", "\nextension\n\n", 1)),
+        "number of checkpoint lines"
+    );
+    assert_eq!(refused(&good.replace('\u{2014}', "-")), "signature line");
+    assert_eq!(refused(good.trim_end()), "last line");
+    assert_eq!(refused("no blank line\n"), "blank line");
+    assert_eq!(refused(&good.replacen("registry", "Registry", 1)), "origin");
+    let many = format!("text\n\n{}", "\u{2014} a AAAAAAA=\n".repeat(257));
+    assert_eq!(
+        SignedNote::parse(&many),
+        Err(NoteError::Format("number of signatures"))
+    );
+    assert_eq!(
+        SignedNote::parse(&"x".repeat(1 << 17)),
+        Err(NoteError::TooLong)
+    );
+}
+
+#[test]
+fn a_proof_text_verifies_and_no_other_leaf_does() {
+    let (world, checkpoint) = story();
+    let receipt = world.receipt(1, 1, vec![]);
+    let text = receipt.to_tlog_proof(checkpoint).to_string();
+    assert!(text.starts_with("c2sp.org/tlog-proof@v1\nextra "));
+    let read = TlogProof::parse(&text).unwrap();
+    assert_eq!(read.to_string(), text);
+    let (origin, set) = (&world.genesis.chain_id, &world.genesis.validators);
+    assert_eq!(read.verify(origin, set), Ok(()));
+    assert_eq!(Record::parse_leaf(&read.leaf).unwrap().0, photo("two"));
+    let forged = TlogProof {
+        leaf: photo("four").leaf_bytes(&member(0).entry.id()),
+        ..read.clone()
+    };
+    assert_eq!(forged.verify(origin, set), Err(MerkleError::Root.into()));
+    let moved = TlogProof { index: 0, ..read };
+    assert_eq!(moved.verify(origin, set), Err(MerkleError::Root.into()));
+    for (from, to) in [
+        ("index 1", "index 01"),
+        ("extra ", "extra !"),
+        ("tlog-proof@v1", "tlog-proof@v2"),
+    ] {
+        assert!(matches!(
+            TlogProof::parse(&text.replacen(from, to, 1)),
+            Err(NoteError::Format(_))
+        ));
+    }
+}

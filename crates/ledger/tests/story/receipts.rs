@@ -1,0 +1,244 @@
+//! Receipts: verified offline, against a genesis, and every way to bend one refused.
+
+use birthmark_ledger::*;
+
+use crate::world::*;
+
+/// Ten blocks by four validators; a receipt from the seventh.
+fn story() -> (World, Receipt) {
+    let mut world = World::new(4);
+    for height in 0..10 {
+        world.commit_records(
+            (0..=height)
+                .map(|n| photo(&format!("{height}-{n}")))
+                .collect(),
+        );
+    }
+    let index = world.blocks[6].0.header.first_index() + 3;
+    let receipt = world.receipt(7, index, vec![]);
+    (world, receipt)
+}
+
+#[test]
+fn a_receipt_says_what_is_registered_where_when_and_by_whom() {
+    let (world, receipt) = story();
+    let read = Receipt::from_json(&receipt.to_json().unwrap()).unwrap();
+    let verified = verify_receipt(&read, &Trusted::genesis(&world.genesis)).unwrap();
+    assert_eq!(verified.record, photo("6-3"));
+    assert_eq!((verified.index, verified.height), (24, Height::new(7)));
+    assert_eq!(verified.block_time, world.blocks[6].0.header.time);
+    assert_eq!(
+        verified.submitter_name.as_ref(),
+        Some(&world.members[0].entry.name)
+    );
+    assert_eq!((verified.signers.len(), verified.validators), (3, 4));
+}
+
+#[test]
+fn every_record_of_every_block_has_a_receipt() {
+    let (world, _) = story();
+    for (height, (block, _)) in world.blocks.iter().enumerate() {
+        for (index, _, record) in block.records() {
+            let receipt = world.receipt(height + 1, index, vec![]);
+            let verified = verify_receipt(&receipt, &Trusted::genesis(&world.genesis)).unwrap();
+            assert_eq!(&verified.record, record);
+        }
+    }
+}
+
+#[test]
+fn a_block_gives_no_receipt_for_what_it_does_not_hold() {
+    let (world, _) = story();
+    let (block, certificate) = &world.blocks[6];
+    let cut = |index, before| {
+        Receipt::cut(
+            world.genesis.chain_id.clone(),
+            block,
+            certificate.clone(),
+            before,
+            index,
+            vec![],
+        )
+        .unwrap_err()
+    };
+    assert!(matches!(
+        cut(0, &world.frontiers[6]),
+        ReceiptError::NoRecord(0)
+    ));
+    assert!(matches!(
+        cut(28, &world.frontiers[6]),
+        ReceiptError::NoRecord(28)
+    ));
+    assert!(matches!(
+        cut(24, &world.frontiers[5]),
+        ReceiptError::Frontier(_)
+    ));
+}
+
+#[test]
+fn every_bent_receipt_is_refused() {
+    let (world, good) = story();
+    let trusted = Trusted::genesis(&world.genesis);
+    let bent = |bend: &dyn Fn(&mut Receipt)| {
+        let mut receipt = good.clone();
+        bend(&mut receipt);
+        verify_receipt(&receipt, &trusted).unwrap_err()
+    };
+    let root = VerifyError::Inclusion(MerkleError::Root);
+    assert_eq!(bent(&|receipt| receipt.record = photo("forged")), root);
+    assert_eq!(
+        bent(&|receipt| receipt.submitter = member(9).entry.id()),
+        root
+    );
+    assert_eq!(bent(&|receipt| receipt.proof.index += 1), root);
+    assert_eq!(bent(&|receipt| receipt.proof.path[0] = digest("x")), root);
+    assert_eq!(
+        bent(&|receipt| receipt.proof.index = 3),
+        VerifyError::NotInBlock
+    );
+    let size = bent(&|receipt| receipt.proof.size += 1);
+    assert_eq!(
+        size,
+        VerifyError::TreeSize {
+            proof: 29,
+            header: 28
+        }
+    );
+    let other = VerifyError::Certificate(CertificateError::OtherBlock);
+    assert_eq!(
+        bent(&|receipt| receipt.header.time = receipt.header.time.plus_millis(1)),
+        other
+    );
+    assert_eq!(
+        bent(&|receipt| receipt.header.tree_root = digest("x")),
+        other
+    );
+    assert_eq!(bent(&|receipt| receipt.header.records = 28), other);
+    let few = bent(&|receipt| receipt.certificate.signatures.truncate(2));
+    assert_eq!(
+        few,
+        CertificateError::from(QuorumError::TooFew {
+            have: 2,
+            need: 3,
+            of: 4
+        })
+        .into()
+    );
+    let name = bent(&|receipt| receipt.chain_id = "other.example".parse().unwrap());
+    assert!(matches!(name, VerifyError::OtherRegistry(_)));
+}
+
+#[test]
+fn another_registry_with_the_same_validators_and_name_is_another_registry() {
+    let (world, receipt) = story();
+    let later = Genesis {
+        start: birthmark_protocol::Timestamp::from_unix(START + 1),
+        ..world.genesis.clone()
+    };
+    let refused = verify_receipt(&receipt, &Trusted::genesis(&later));
+    assert!(matches!(refused, Err(VerifyError::OtherRegistry(_))));
+}
+
+/// A registry that one institution began, four took over and then five others; a receipt from the end.
+fn handed_over() -> (World, Vec<SetLink>, Receipt) {
+    let mut world = World::new(1);
+    let mut links = Vec::new();
+    for next in [members(0..4), members(3..8)] {
+        world.commit_records(vec![photo("between")]);
+        let present = world.tip.validators().clone();
+        let mut change =
+            SetChange::propose(&present, set_of(&next), Height::new(1), Height::new(99));
+        for member in &world.members {
+            change
+                .sign(world.tip.chain(), &present, &member.vote)
+                .unwrap();
+        }
+        world.commit(world.build(vec![], Some(change)));
+        let (block, certificate) = world.blocks.last().unwrap().clone();
+        links.push(SetLink {
+            header: block.header,
+            certificate,
+            validators: set_of(&next),
+        });
+        world.members = next;
+    }
+    world.commit_records(vec![photo("last")]);
+    let receipt = world.receipt(5, 2, links.clone());
+    (world, links, receipt)
+}
+
+#[test]
+fn a_receipt_carries_the_way_from_the_first_validators_to_its_own() {
+    let (world, links, receipt) = handed_over();
+    let trusted = Trusted::genesis(&world.genesis);
+    let read = Receipt::from_json(&receipt.to_json().unwrap()).unwrap();
+    let verified = verify_receipt(&read, &trusted).unwrap();
+    assert_eq!((verified.record, verified.validators), (photo("last"), 5));
+    let early = world.receipt(3, 1, links[..1].to_vec());
+    assert_eq!(verify_receipt(&early, &trusted).unwrap().validators, 4);
+}
+
+#[test]
+fn a_way_with_a_missing_moved_or_forged_step_is_refused() {
+    let (world, _, good) = handed_over();
+    let trusted = Trusted::genesis(&world.genesis);
+    let bent = |bend: &dyn Fn(&mut Receipt)| {
+        let mut receipt = good.clone();
+        bend(&mut receipt);
+        verify_receipt(&receipt, &trusted).unwrap_err()
+    };
+    let others = CertificateError::OtherValidators;
+    assert_eq!(
+        bent(&|receipt| drop(receipt.sets.pop())),
+        others.clone().into()
+    );
+    let skipped = VerifyError::Link {
+        height: Height::new(4),
+        error: others,
+    };
+    assert_eq!(bent(&|receipt| drop(receipt.sets.remove(0))), skipped);
+    assert_eq!(
+        bent(&|receipt| receipt.sets.swap(0, 1)),
+        VerifyError::LinkOrder
+    );
+    let usurped = bent(&|receipt| receipt.sets[1].validators = set_of(&members(20..25)));
+    assert_eq!(usurped, VerifyError::LinkValidators(Height::new(4)));
+    let doubled = bent(&|receipt| receipt.sets.insert(0, receipt.sets[0].clone()));
+    assert_eq!(doubled, VerifyError::LinkOrder);
+}
+
+#[test]
+fn a_later_set_can_be_trusted_and_then_nothing_older_is() {
+    let (world, links, receipt) = handed_over();
+    let since = Height::new(5);
+    let trusted = Trusted::genesis(&world.genesis).later(since, links[1].validators.clone());
+    assert!(verify_receipt(&receipt, &trusted).is_ok());
+    let old = world.receipt(3, 1, links[..1].to_vec());
+    let too_old = VerifyError::TooOld {
+        block: Height::new(3),
+        since,
+    };
+    assert_eq!(verify_receipt(&old, &trusted), Err(too_old));
+}
+
+#[test]
+fn a_receipt_with_unknown_or_missing_fields_is_not_read() {
+    let json = story().1.to_json().unwrap();
+    for (from, to) in [
+        ("\"format\"", "\"formed\""),
+        ("receipt/v1", "receipt/v2"),
+        ("\"gps\"", "\"serial\""),
+    ] {
+        let changed = json.replacen(from, to, 1);
+        assert_ne!(changed, json);
+        assert!(
+            matches!(Receipt::from_json(&changed), Err(ReceiptError::Json(_))),
+            "{to}"
+        );
+    }
+    let long = " ".repeat(birthmark_ledger::receipt::MAX_RECEIPT_BYTES + 1);
+    assert!(matches!(
+        Receipt::from_json(&long),
+        Err(ReceiptError::TooLong)
+    ));
+}

@@ -1,0 +1,220 @@
+//! Institutions with test keys, and a registry they run.
+
+use birthmark_ledger::*;
+use birthmark_protocol::{Bundle, Digest, DigestRole, ImageClaim, ModificationLevel, Timestamp};
+
+pub const START: i64 = 1_790_000_000;
+
+/// Test keys, in the order of their set.
+pub struct Member {
+    pub vote: VoteKey,
+    pub checkpoint: CheckpointKey,
+    pub entry: Validator,
+}
+
+pub fn member(number: u8) -> Member {
+    let vote = VoteKey::from_bytes(&[number + 1; 32]).unwrap();
+    let checkpoint = CheckpointKey::from_seed(&[number + 101; 32]);
+    let entry = Validator {
+        name: format!("library-{number}.example").parse().unwrap(),
+        vote_key: vote.public_key(),
+        checkpoint_key: checkpoint.public_key(),
+    };
+    Member {
+        vote,
+        checkpoint,
+        entry,
+    }
+}
+
+pub fn members(numbers: impl IntoIterator<Item = u8>) -> Vec<Member> {
+    let mut members: Vec<_> = numbers.into_iter().map(member).collect();
+    members.sort_by_key(|member| member.entry.id());
+    members
+}
+
+pub fn set_of(members: &[Member]) -> ValidatorSet {
+    ValidatorSet::new(members.iter().map(|member| member.entry.clone()).collect()).unwrap()
+}
+
+/// A registry with everything a node would keep of it.
+pub struct World {
+    pub genesis: Genesis,
+    pub members: Vec<Member>,
+    pub tip: Tip,
+    pub frontiers: Vec<Frontier>,
+    pub blocks: Vec<(Block, CommitCertificate)>,
+}
+
+impl World {
+    pub fn new(validators: u8) -> Self {
+        let members = members(0..validators);
+        let genesis = Genesis {
+            chain_id: "birthmark.example/registry".parse().unwrap(),
+            start: Timestamp::from_unix(START),
+            validators: set_of(&members),
+        };
+        let tip = Tip::genesis(&genesis);
+        Self {
+            genesis,
+            members,
+            tip,
+            frontiers: vec![Frontier::new()],
+            blocks: vec![],
+        }
+    }
+
+    pub fn now(&self) -> BlockTime {
+        BlockTime::from_millis((START + 60) * 1000 + 1000 * self.tip.height().get() as i64)
+    }
+
+    pub fn transaction(&self, records: Vec<Record>) -> Transaction {
+        Transaction::sign(self.tip.chain(), records, &self.members[0].vote).unwrap()
+    }
+
+    pub fn build(&self, transactions: Vec<Transaction>, change: Option<SetChange>) -> Block {
+        let known = Known::default();
+        let mut builder = self.tip.builder(self.now(), &known);
+        transactions
+            .into_iter()
+            .for_each(|transaction| builder.add(transaction).unwrap());
+        builder.finish(self.members[0].entry.id(), change)
+    }
+
+    pub fn certify(&self, block: &Block) -> CommitCertificate {
+        certify(&self.members, block, 0..self.tip.validators().quorum())
+    }
+
+    pub fn commit(&mut self, block: Block) {
+        self.tip = self.tip.check(&block, &Known::default()).unwrap();
+        self.frontiers.push(self.tip.frontier().clone());
+        let certificate = certify(&self.members, &block, 0..set_of(&self.members).quorum());
+        self.blocks.push((block, certificate));
+    }
+
+    pub fn commit_records(&mut self, records: Vec<Record>) {
+        let block = self.build(vec![self.transaction(records)], None);
+        self.commit(block);
+    }
+
+    pub fn receipt(&self, height: usize, index: u64, sets: Vec<SetLink>) -> Receipt {
+        let (block, certificate) = &self.blocks[height - 1];
+        let chain_id = self.genesis.chain_id.clone();
+        Receipt::cut(
+            chain_id,
+            block,
+            certificate.clone(),
+            &self.frontiers[height - 1],
+            index,
+            sets,
+        )
+        .unwrap()
+    }
+
+    pub fn cosigned(
+        &self,
+        block: &Block,
+        signers: impl IntoIterator<Item = usize>,
+    ) -> SignedCheckpoint {
+        let checkpoint = Checkpoint::after(self.genesis.chain_id.clone(), &block.header);
+        let time = block.header.time.timestamp();
+        let signatures = signers.into_iter().map(|position| {
+            let member = &self.members[position];
+            checkpoint
+                .cosign(&member.entry.name, &member.checkpoint, time)
+                .unwrap()
+        });
+        SignedCheckpoint {
+            signatures: signatures.collect(),
+            checkpoint,
+        }
+    }
+}
+
+pub fn certify(
+    members: &[Member],
+    block: &Block,
+    signers: impl IntoIterator<Item = usize>,
+) -> CommitCertificate {
+    let (height, round) = (block.header.height, 0);
+    let vote = Vote {
+        chain: block.header.chain,
+        kind: VoteKind::Precommit,
+        height,
+        round,
+        block: Some(block.hash()),
+    };
+    let sign = |position: usize| SetSignature {
+        validator: position as u16,
+        signature: members[position].vote.sign(&vote.signed_bytes()).unwrap(),
+    };
+    CommitCertificate {
+        height,
+        round,
+        block: block.hash(),
+        signatures: signers.into_iter().map(sign).collect(),
+    }
+}
+
+pub fn digest(name: impl AsRef<str>) -> Digest {
+    Digest::of(name.as_ref().as_bytes())
+}
+
+pub fn origin(source: Source) -> Origin {
+    Origin {
+        source,
+        authority: "EXAMPLE_MAKER".parse().unwrap(),
+        family: "Raspberry Pi".parse().unwrap(),
+    }
+}
+
+pub fn claim(name: &str, role: DigestRole, level: u8, parent: Option<&str>) -> ImageClaim {
+    ImageClaim {
+        digest: digest(name),
+        role,
+        level: ModificationLevel::try_from(i64::from(level)).unwrap(),
+        parent: parent.map(digest),
+    }
+}
+
+/// A photo with its three digests.
+pub fn photo(name: &str) -> Record {
+    let (raw, file) = (format!("{name} raw"), format!("{name} file"));
+    let images = vec![
+        claim(&raw, DigestRole::Raw, 0, None),
+        claim(&file, DigestRole::File, 1, Some(&raw)),
+        claim(
+            &format!("{name} image-data"),
+            DigestRole::ImageData,
+            1,
+            Some(&file),
+        ),
+    ];
+    let bundle = Bundle::new(
+        images,
+        Timestamp::from_unix(START + 7),
+        Some(digest("a place")),
+    )
+    .unwrap();
+    Record::new(bundle, origin(Source::CameraAttested)).unwrap()
+}
+
+/// A photo with one digest, as older cameras send it.
+pub fn single(name: &str, time: i64) -> Record {
+    let bundle = Bundle::new(
+        vec![claim(name, DigestRole::Unstated, 0, None)],
+        Timestamp::from_unix(time),
+        None,
+    );
+    Record::new(bundle.unwrap(), origin(Source::CameraToken)).unwrap()
+}
+
+/// An image made from the one named `original`.
+pub fn edit(name: &str, level: u8, original: &str) -> Record {
+    let bundle = Bundle::new(
+        vec![claim(name, DigestRole::File, level, None)],
+        Timestamp::from_unix(START + 9),
+        None,
+    );
+    Record::edited(bundle.unwrap(), digest(original), origin(Source::Software)).unwrap()
+}
