@@ -14,7 +14,7 @@ mod statement;
 
 use serde::{Deserialize, Serialize};
 
-pub use credential::{Credential, CredentialSecret, EccRandomness, SeedEncryption};
+pub use credential::{Credential, CredentialSecret, EccRandomness, OaepEncryption, SeedEncryption};
 pub use public_area::{EndorsementKey, KeyName, PublicArea};
 pub use statement::CertifyStatement;
 

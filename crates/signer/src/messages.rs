@@ -1,10 +1,15 @@
 //! What the signer says over Varlink. The service and its clients share these types.
 
 use serde::{Deserialize, Serialize};
+use zlink::introspect::Type;
+
+/// The interface's name.
+pub const INTERFACE: &str = "org.birthmark.Signer";
 
 /// Where the signing key lives. Named in every answer, so that nobody takes a development key for a chip's.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, Type)]
+#[serde(rename_all = "snake_case")]
+#[zlink(rename_all = "snake_case")]
 pub enum KeyStoreKind {
     /// In a TPM, which it cannot leave.
     Tpm,
@@ -13,7 +18,7 @@ pub enum KeyStoreKind {
 }
 
 /// Who made the TPM.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Type)]
 pub struct Chip {
     /// The maker's short name.
     pub manufacturer: String,
@@ -24,7 +29,7 @@ pub struct Chip {
 }
 
 /// The TPM's protection against guessed passwords.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, Type)]
 pub struct Lockout {
     /// Whether authorisations are refused now.
     pub locked: bool,
@@ -35,3 +40,212 @@ pub struct Lockout {
     /// After how many seconds one failure is forgiven.
     pub recovery_seconds: u32,
 }
+
+/// The answer to `SignBundle`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Type)]
+pub struct SignBundleReply {
+    /// The digest that was signed, 64 hexadecimal characters.
+    pub bundle_digest: String,
+    /// The signature: ECDSA P-256 with the low `s`, DER in base64.
+    pub signature: String,
+    /// The certificate it verifies under, DER in base64.
+    pub certificate: String,
+    /// Where the key lives.
+    pub key_store: KeyStoreKind,
+}
+
+/// The answer to `IssueToken`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Type)]
+pub struct IssueTokenReply {
+    /// The encrypted NUC hash, 64 hexadecimal characters.
+    pub ciphertext: String,
+    /// The nonce, 24 hexadecimal characters.
+    pub nonce: String,
+    /// The authentication tag, 32 hexadecimal characters.
+    pub auth_tag: String,
+    /// Which table.
+    pub table_id: i64,
+    /// Which key of the table.
+    pub key_index: i64,
+    /// Where the signing key lives.
+    pub key_store: KeyStoreKind,
+}
+
+/// The answer to `GpsSalt`.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, Type)]
+pub struct GpsSaltReply {
+    /// The salt, 64 hexadecimal characters. Whoever has it can find out the place by guessing.
+    pub salt: String,
+    /// Where the signing key lives.
+    pub key_store: KeyStoreKind,
+}
+
+impl std::fmt::Debug for GpsSaltReply {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("GpsSaltReply(secret)")
+    }
+}
+
+/// The answer to `Status`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Type)]
+pub struct StatusReply {
+    /// Where the key lives.
+    pub key_store: KeyStoreKind,
+    /// The camera's public key, PEM; absent before enrolment and when the key store does not answer.
+    pub public_key: Option<String>,
+    /// Whether the camera can sign and issue tokens.
+    pub provisioned: bool,
+    /// The serial number the authority gave.
+    pub device_serial: Option<String>,
+    /// The model.
+    pub device_family: Option<String>,
+    /// The three tables.
+    pub table_ids: Vec<i64>,
+    /// The last second of the certificate's validity, Unix time.
+    pub certificate_not_after: Option<i64>,
+    /// The measurements the secrets are sealed to.
+    pub sealed_to_pcrs: Vec<i64>,
+    /// When the last signature of this run was made, Unix time.
+    pub last_signature: Option<i64>,
+    /// How many signatures this run made.
+    pub signatures: i64,
+    /// Whether the key store's latest test of itself passed.
+    pub self_test_passed: bool,
+    /// The chip, if it is one and answers.
+    pub chip: Option<Chip>,
+    /// The chip's protection against guessing.
+    pub lockout: Option<Lockout>,
+    /// What is wrong, in a sentence; absent when nothing is.
+    pub problem: Option<String>,
+}
+
+/// The answer to `Enrol`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Type)]
+pub struct EnrolReply {
+    /// The camera's public key, PEM.
+    pub public_key: String,
+    /// Where the key lives.
+    pub key_store: KeyStoreKind,
+}
+
+/// The answer to `Attest`: everything an authority needs to believe in the chip.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Type)]
+pub struct AttestReply {
+    /// The endorsement key's certificate, DER in base64, if the chip has one.
+    pub endorsement_certificate: Option<String>,
+    /// The endorsement key (TPMT_PUBLIC), base64.
+    pub endorsement_key: String,
+    /// The attestation key (TPMT_PUBLIC), base64.
+    pub attestation_key: String,
+    /// The signing key (TPMT_PUBLIC), base64.
+    pub signing_key: String,
+    /// What the chip says about the signing key (TPMS_ATTEST), base64.
+    pub statement: String,
+    /// The attestation key's signature, DER in base64.
+    pub signature: String,
+    /// Where the key lives.
+    pub key_store: KeyStoreKind,
+}
+
+/// The answer to `Activate`.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, Type)]
+pub struct ActivateReply {
+    /// The credential's secret, hexadecimal.
+    pub secret: String,
+    /// Where the key lives.
+    pub key_store: KeyStoreKind,
+}
+
+impl std::fmt::Debug for ActivateReply {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("ActivateReply(secret)")
+    }
+}
+
+/// The answer to `Provision`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Type)]
+pub struct ProvisionReply {
+    /// The serial number the authority gave.
+    pub device_serial: String,
+    /// The model.
+    pub device_family: String,
+    /// The three tables.
+    pub table_ids: Vec<i64>,
+    /// Where the key lives.
+    pub key_store: KeyStoreKind,
+}
+
+/// The answer to `Reseal`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Type)]
+pub struct ResealReply {
+    /// The measurements the secrets are sealed to now.
+    pub sealed_to_pcrs: Vec<i64>,
+    /// Where the key lives.
+    pub key_store: KeyStoreKind,
+}
+
+/// The answer to `SelfTest`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Type)]
+pub struct SelfTestReply {
+    /// Where the key lives.
+    pub key_store: KeyStoreKind,
+}
+
+/// Why the signer refuses, in the words of its interface.
+#[derive(Clone, Debug, PartialEq, Eq, zlink::ReplyError, zlink::introspect::ReplyError)]
+#[zlink(interface = "org.birthmark.Signer")]
+pub enum SignerRefusal {
+    /// Too many requests are waiting; try again.
+    Busy {
+        /// A sentence for people.
+        reason: String,
+    },
+    /// The key store did not answer in time.
+    Late {
+        /// A sentence for people.
+        reason: String,
+    },
+    /// The caller may not do this.
+    NotAllowed {
+        /// A sentence for people.
+        reason: String,
+    },
+    /// A parameter is wrong.
+    BadInput {
+        /// Which.
+        field: String,
+        /// A sentence for people.
+        reason: String,
+    },
+    /// The camera must be provisioned first.
+    NotProvisioned {
+        /// A sentence for people.
+        reason: String,
+    },
+    /// The provisioning file is refused.
+    BadProvisioning {
+        /// A sentence for people.
+        reason: String,
+    },
+    /// The key store refused: cleared, replaced, locked, gone.
+    KeyStore {
+        /// A sentence for people.
+        reason: String,
+    },
+}
+
+impl std::fmt::Display for SignerRefusal {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::BadInput { field, reason } => write!(f, "`{field}` {reason}"),
+            Self::Busy { reason }
+            | Self::Late { reason }
+            | Self::NotAllowed { reason }
+            | Self::NotProvisioned { reason }
+            | Self::BadProvisioning { reason }
+            | Self::KeyStore { reason } => f.write_str(reason),
+        }
+    }
+}
+
+impl std::error::Error for SignerRefusal {}

@@ -21,8 +21,8 @@ use zeroize::Zeroizing;
 
 pub use chip::Tcti;
 pub use error::TpmError;
-pub use seal::Blob;
 
+use crate::key_store::Blob;
 use crate::messages::{Chip as ChipDescription, Lockout};
 use chip::{Chip, Loaded, Session};
 use signing_key::SigningKey;
@@ -274,9 +274,14 @@ impl Tpm {
         )
     }
 
-    /// Lets the chip test itself.
+    /// Lets the chip test everything it has.
     pub fn self_test(&mut self) -> Result<(), TpmError> {
         self.with(|connection, _| health::self_test(&connection.chip))
+    }
+
+    /// What the chip's latest test of itself found.
+    pub fn test_result(&mut self) -> Result<(), TpmError> {
+        self.with(|connection, _| health::test_result(&connection.chip))
     }
 
     /// Whether the chip is locked after failed authorisations.

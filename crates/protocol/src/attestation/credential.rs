@@ -42,14 +42,17 @@ pub struct Credential {
 #[derive(Zeroize, ZeroizeOnDrop)]
 pub struct EccRandomness(pub [u8; 32]);
 
+/// RSA-OAEP with SHA-256: gets the RSAPublicKey (DER), the label and the seed.
+pub type OaepEncryption<'a> = &'a dyn Fn(&[u8], &[u8], &[u8]) -> Result<Vec<u8>, String>;
+
 /// How the seed reaches the endorsement key. Randomness is an argument, as everywhere in this crate.
 pub enum SeedEncryption<'a> {
-    /// RSA-OAEP with SHA-256 by the caller's library: gets the RSAPublicKey (DER), the label and the seed.
+    /// RSA-OAEP by the caller's library.
     Rsa {
         /// 32 random bytes.
         seed: Zeroizing<[u8; 32]>,
         /// The encryption.
-        encrypt: &'a dyn Fn(&[u8], &[u8], &[u8]) -> Result<Vec<u8>, String>,
+        encrypt: OaepEncryption<'a>,
     },
     /// Diffie-Hellman on P-256, done here.
     P256(EccRandomness),

@@ -13,7 +13,7 @@ use tss_esapi::structures::{
 use super::chip::{Chip, Loaded, Session};
 use super::error::TpmError;
 use super::public::marshalled;
-use super::seal::Blob;
+use crate::key_store::Blob;
 
 /// Makes an attestation key under the storage root. It is kept as a blob: needed once, at provisioning.
 pub(super) fn create(

@@ -16,6 +16,11 @@ const IN_LOCKOUT: u32 = 1 << 9;
 pub(super) fn self_test(chip: &Rc<Chip>) -> Result<(), TpmError> {
     chip.ask("test itself", |context| context.self_test(true))
         .map_err(|error| TpmError::SelfTest(error.to_string()))?;
+    test_result(chip)
+}
+
+/// What the latest test found. Costs next to nothing.
+pub(super) fn test_result(chip: &Rc<Chip>) -> Result<(), TpmError> {
     let (_, outcome) = chip.ask("report its self-test", |context| context.get_test_result())?;
     outcome.map_err(|error| TpmError::SelfTest(error.to_string()))
 }

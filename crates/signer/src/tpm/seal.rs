@@ -2,7 +2,6 @@
 
 use std::rc::Rc;
 
-use serde::{Deserialize, Serialize};
 use tss_esapi::attributes::ObjectAttributesBuilder;
 use tss_esapi::interface_types::algorithm::{HashingAlgorithm, PublicAlgorithm};
 use tss_esapi::structures::{
@@ -14,26 +13,12 @@ use zeroize::Zeroizing;
 use super::chip::{Chip, Loaded, Session};
 use super::error::TpmError;
 use super::public::{marshalled, unmarshalled};
+use crate::key_store::Blob;
 
 /// What one sealed object holds.
 pub(super) const MAX_SEALED: usize = 128;
 /// How many measurement registers a chip has.
 const PCRS: u8 = 24;
-
-/// An object that only its chip can load: a sealed secret or a private key.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Blob {
-    /// TPMT_PUBLIC, in hexadecimal.
-    #[serde(with = "crate::text::hex_bytes")]
-    pub public: Vec<u8>,
-    /// The private area, encrypted by the chip.
-    #[serde(with = "crate::text::hex_bytes")]
-    pub private: Vec<u8>,
-    /// The measurements it is bound to; none means the chip alone.
-    #[serde(default)]
-    pub pcrs: Vec<u8>,
-}
 
 /// Seals `secret` to this chip and to the present values of `pcrs`.
 pub(super) fn seal(

@@ -1,0 +1,133 @@
+//! The daemon: wires the key store's thread to the socket.
+
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use birthmark_daemon::Context;
+use birthmark_daemon::varlink::{PeerError, Peers, User, serve};
+
+use crate::error::SignerError;
+use crate::keeper::{Keeper, Started};
+use crate::key_store::KeyStore;
+use crate::messages::KeyStoreKind;
+use crate::provisioning;
+use crate::service::{Roles, Signer};
+use crate::settings::SignerSettings;
+use crate::vault::Vault;
+
+/// Runs the signer until it is asked to stop, or is idle where systemd would start it again.
+pub async fn run(settings: SignerSettings, mut context: Context) -> anyhow::Result<()> {
+    let roles = Roles {
+        callers: peers(&settings.callers)?,
+        administrators: peers(&settings.administrators)?,
+    };
+    let everybody = roles.callers.clone().or(roles.administrators.clone());
+    // The folder's permissions and the kernel's word decide who gets in; the file itself does not.
+    let socket = context
+        .sockets
+        .unix("varlink", &settings.socket, 0o666)
+        .await?;
+    let Started {
+        keeper,
+        opened,
+        thread,
+    } = {
+        let settings = settings.clone();
+        let deadline = Duration::from_secs(settings.deadline_seconds);
+        let length = settings.queue;
+        Keeper::start(move || open(&settings), length, deadline)
+            .context("starting the key store's thread")?
+    };
+    opened.await.context("the key store's thread died")??;
+    let problem = import(&keeper, settings.provisioning_file.as_deref()).await;
+    if settings.key_store == KeyStoreKind::Software {
+        log::warn!(
+            "this is a development build with software keys: nothing it signs proves anything"
+        );
+    }
+    watch(&context, &keeper);
+    let idle = context.idle_after(Duration::from_secs(settings.idle_seconds));
+    let service = Signer::new(keeper, settings.key_store, roles, problem);
+    context.ready();
+    serve(socket, service, everybody, idle, context.shutdown.clone()).await?;
+    // The thread ends when nobody can ask it any more; only then everything in the chip is flushed.
+    tokio::task::spawn_blocking(move || thread.join())
+        .await?
+        .map_err(|_| anyhow::anyhow!("the key store's thread died"))
+}
+
+fn peers(users: &[User]) -> Result<Peers, PeerError> {
+    if users.is_empty() {
+        Ok(Peers::same_user())
+    } else {
+        Peers::users(users)
+    }
+}
+
+/// Feeds the watchdog as long as the key store's thread answers at all.
+fn watch(context: &Context, keeper: &Keeper) {
+    let keeper = keeper.clone();
+    context.service.watch(move || {
+        let keeper = keeper.clone();
+        async move { Ok(keeper.ask(|_| Ok(())).await?) }
+    });
+}
+
+/// Imports the provisioning file, if it is there; why that failed is part of the status.
+async fn import(keeper: &Keeper, path: Option<&Path>) -> Option<String> {
+    let path = path.filter(|path| path.exists())?.to_owned();
+    let outcome = keeper
+        .ask(move |vault| {
+            let text = provisioning::read(&path)?;
+            vault.provision(&text)?;
+            // If we stop here, the next start imports the same file again and then destroys it.
+            provisioning::destroy(&path)?;
+            Ok(())
+        })
+        .await;
+    match outcome {
+        Ok(()) => {
+            log::info!("provisioned; the clear copy of the keys is destroyed");
+            None
+        }
+        Err(error) => {
+            log::error!("not provisioned: {error}");
+            Some(error.to_string())
+        }
+    }
+}
+
+fn open(settings: &SignerSettings) -> Result<Vault, SignerError> {
+    Vault::open(key_store(settings)?, &settings.state_directory)
+}
+
+fn key_store(settings: &SignerSettings) -> Result<Box<dyn KeyStore>, SignerError> {
+    match settings.key_store {
+        #[cfg(feature = "tpm")]
+        KeyStoreKind::Tpm => {
+            let tcti = settings
+                .tpm
+                .tcti
+                .parse()
+                .map_err(|reason| SignerError::input("tpm.tcti", reason))?;
+            let tpm = crate::tpm::Tpm::new(tcti, settings.tpm.signing_key_handle, None);
+            Ok(Box::new(crate::key_store::TpmStore {
+                tpm,
+                pcrs: settings.tpm.sealed_to_pcrs.clone(),
+            }))
+        }
+        #[cfg(feature = "software-keys")]
+        KeyStoreKind::Software => Ok(Box::new(crate::software::SoftwareStore::new(
+            &settings.state_directory,
+        ))),
+        #[allow(
+            unreachable_patterns,
+            reason = "which kinds remain depends on the features of this build"
+        )]
+        _ => Err(SignerError::input(
+            "key_store",
+            "names a kind that this build does not have",
+        )),
+    }
+}

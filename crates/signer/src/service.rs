@@ -1,0 +1,390 @@
+//! The interface `org.birthmark.Signer`. Whoever may connect can at most sign bundles that say what they say, and use
+//! up tokens; only administrators can change what this camera is.
+
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use birthmark_daemon::varlink::Peers;
+use birthmark_protocol::attestation::Credential;
+use birthmark_protocol::{Bundle, CameraCertificate, Commitment, Digest, PublicKey, Timestamp};
+use zeroize::Zeroizing;
+use zlink::Connection;
+use zlink::connection::socket::{FetchPeerCredentials, Socket};
+
+use crate::camera::Camera;
+use crate::error::SignerError;
+use crate::keeper::Keeper;
+use crate::messages::{
+    ActivateReply, AttestReply, EnrolReply, GpsSaltReply, IssueTokenReply, KeyStoreKind,
+    ProvisionReply, ResealReply, SelfTestReply, SignBundleReply, SignerRefusal, StatusReply,
+};
+use crate::vault::Vault;
+
+/// Who may do what.
+#[derive(Debug)]
+pub(crate) struct Roles {
+    /// May sign and issue tokens.
+    pub callers: Peers,
+    /// May change what this camera is.
+    pub administrators: Peers,
+}
+
+/// The service behind one connection.
+#[derive(Clone)]
+pub(crate) struct Signer {
+    keeper: Keeper,
+    key_store: KeyStoreKind,
+    roles: Arc<Roles>,
+    /// Why the last import at start failed.
+    import_problem: Option<Arc<str>>,
+}
+
+impl Signer {
+    pub(crate) fn new(
+        keeper: Keeper,
+        key_store: KeyStoreKind,
+        roles: Roles,
+        import_problem: Option<String>,
+    ) -> Self {
+        Self {
+            keeper,
+            key_store,
+            roles: Arc::new(roles),
+            import_problem: import_problem.map(Arc::from),
+        }
+    }
+
+    /// Asks the key store's thread; a refusal is logged here, where it is handled.
+    async fn ask<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Vault) -> Result<T, SignerError> + Send + 'static,
+    ) -> Result<T, SignerRefusal> {
+        self.keeper.ask(work).await.map_err(refusal)
+    }
+}
+
+#[zlink::service(
+    interface = "org.birthmark.Signer",
+    vendor = "Birthmark",
+    product = "birthmark-signer",
+    version = "1",
+    url = "https://github.com/Birthmark-Standard/Birthmark"
+)]
+impl<Sock> Signer
+where
+    Sock: Socket,
+    Sock::ReadHalf: FetchPeerCredentials,
+{
+    /// Signs a bundle given as its canonical bytes in base64. The digest is computed here; a digest alone is refused.
+    async fn sign_bundle(
+        &self,
+        bundle: String,
+        #[zlink(connection)] connection: &mut Connection<Sock>,
+    ) -> Result<SignBundleReply, SignerRefusal> {
+        allow(connection, &self.roles.callers, "have bundles signed").await?;
+        let bytes = STANDARD
+            .decode(bundle)
+            .map_err(|error| refusal(SignerError::input("bundle", error)))?;
+        let bundle =
+            Bundle::decode(&bytes).map_err(|error| refusal(SignerError::input("bundle", error)))?;
+        let signed = self.ask(move |vault| vault.sign(&bundle, now())).await?;
+        Ok(SignBundleReply {
+            bundle_digest: signed.digest.to_hex(),
+            signature: STANDARD.encode(signed.signature.to_der()),
+            certificate: STANDARD.encode(signed.certificate),
+            key_store: self.key_store,
+        })
+    }
+
+    /// Issues a token bound to a commitment (64 hexadecimal characters).
+    async fn issue_token(
+        &self,
+        commitment: String,
+        #[zlink(connection)] connection: &mut Connection<Sock>,
+    ) -> Result<IssueTokenReply, SignerRefusal> {
+        allow(connection, &self.roles.callers, "have tokens issued").await?;
+        let commitment = Commitment::from_bytes(*digest("commitment", &commitment)?.as_bytes());
+        let token = self
+            .ask(move |vault| vault.issue_token(&commitment))
+            .await?;
+        Ok(IssueTokenReply {
+            ciphertext: hex::encode(token.sealed.ciphertext),
+            nonce: hex::encode(token.sealed.nonce),
+            auth_tag: hex::encode(token.sealed.tag),
+            table_id: token.table.into(),
+            key_index: token.index.into(),
+            key_store: self.key_store,
+        })
+    }
+
+    /// Derives the salt that hides the place of the photo with this raw digest (64 hexadecimal characters).
+    async fn gps_salt(
+        &self,
+        image: String,
+        #[zlink(connection)] connection: &mut Connection<Sock>,
+    ) -> Result<GpsSaltReply, SignerRefusal> {
+        allow(connection, &self.roles.callers, "derive GPS salts").await?;
+        let raw = digest("image", &image)?;
+        let salt = self.ask(move |vault| vault.gps_salt(&raw)).await?;
+        Ok(GpsSaltReply {
+            salt: hex::encode(salt.expose()),
+            key_store: self.key_store,
+        })
+    }
+
+    /// Tells how the camera's keys are.
+    async fn status(&self) -> Result<StatusReply, SignerRefusal> {
+        let mut reply = self.ask(|vault| Ok(status(vault))).await?;
+        if reply.problem.is_none() {
+            reply.problem = self.import_problem.as_deref().map(str::to_owned);
+        }
+        Ok(reply)
+    }
+
+    /// Tests the key store thoroughly.
+    async fn self_test(&self) -> Result<SelfTestReply, SignerRefusal> {
+        self.ask(Vault::test).await?;
+        Ok(SelfTestReply {
+            key_store: self.key_store,
+        })
+    }
+
+    /// Makes the camera's key, or finds it. `again` destroys everything of an earlier camera first.
+    async fn enrol(
+        &self,
+        again: bool,
+        #[zlink(connection)] connection: &mut Connection<Sock>,
+    ) -> Result<EnrolReply, SignerRefusal> {
+        allow(connection, &self.roles.administrators, "enrol this camera").await?;
+        let key = self.ask(move |vault| vault.enrol(again)).await?;
+        Ok(EnrolReply {
+            public_key: pem(&key),
+            key_store: self.key_store,
+        })
+    }
+
+    /// Has the chip speak about the camera's key, as an answer to a nonce (64 hexadecimal characters).
+    async fn attest(
+        &self,
+        nonce: String,
+        #[zlink(connection)] connection: &mut Connection<Sock>,
+    ) -> Result<AttestReply, SignerRefusal> {
+        allow(connection, &self.roles.administrators, "attest this camera").await?;
+        let nonce = digest("nonce", &nonce)?;
+        let evidence = self
+            .ask(move |vault| vault.attest(nonce.as_bytes()))
+            .await?;
+        Ok(AttestReply {
+            endorsement_certificate: evidence
+                .endorsement_certificate
+                .map(|der| STANDARD.encode(der)),
+            endorsement_key: STANDARD.encode(evidence.endorsement_key),
+            attestation_key: STANDARD.encode(evidence.attestation_key),
+            signing_key: STANDARD.encode(evidence.signing_key),
+            statement: STANDARD.encode(evidence.statement),
+            signature: STANDARD.encode(evidence.signature),
+            key_store: self.key_store,
+        })
+    }
+
+    /// Opens a credential (blob and encrypted seed in base64) that an authority made for this chip.
+    async fn activate(
+        &self,
+        blob: String,
+        encrypted_seed: String,
+        #[zlink(connection)] connection: &mut Connection<Sock>,
+    ) -> Result<ActivateReply, SignerRefusal> {
+        allow(
+            connection,
+            &self.roles.administrators,
+            "activate a credential",
+        )
+        .await?;
+        let decode = |field, text: &str| {
+            STANDARD
+                .decode(text)
+                .map_err(|error| refusal(SignerError::input(field, error)))
+        };
+        let credential = Credential {
+            blob: decode("blob", &blob)?,
+            encrypted_seed: decode("encrypted_seed", &encrypted_seed)?,
+        };
+        let secret = self.ask(move |vault| vault.activate(&credential)).await?;
+        Ok(ActivateReply {
+            secret: hex::encode(secret),
+            key_store: self.key_store,
+        })
+    }
+
+    /// Takes over a provisioning file, given as its JSON text: checks it, seals it, tests what was sealed. The caller
+    /// destroys the clear copy afterwards.
+    async fn provision(
+        &self,
+        provisioning: String,
+        #[zlink(connection)] connection: &mut Connection<Sock>,
+    ) -> Result<ProvisionReply, SignerRefusal> {
+        let provisioning = Zeroizing::new(provisioning);
+        allow(
+            connection,
+            &self.roles.administrators,
+            "provision this camera",
+        )
+        .await?;
+        let camera = self
+            .ask(move |vault| vault.provision(&provisioning).cloned())
+            .await?;
+        log::info!("provisioned with tables {:?}", table_ids(&camera));
+        Ok(ProvisionReply {
+            table_ids: table_ids(&camera),
+            device_serial: camera.device_serial,
+            device_family: camera.device_family,
+            key_store: self.key_store,
+        })
+    }
+
+    /// Seals the secrets anew, to the measurements the configuration names as they are now.
+    async fn reseal(
+        &self,
+        #[zlink(connection)] connection: &mut Connection<Sock>,
+    ) -> Result<ResealReply, SignerRefusal> {
+        allow(
+            connection,
+            &self.roles.administrators,
+            "reseal this camera's secrets",
+        )
+        .await?;
+        let camera = self.ask(|vault| vault.reseal().cloned()).await?;
+        Ok(ResealReply {
+            sealed_to_pcrs: pcrs(&camera),
+            key_store: self.key_store,
+        })
+    }
+}
+
+/// Lets a caller through whom the kernel knows to be one of `peers`.
+async fn allow<Sock>(
+    connection: &mut Connection<Sock>,
+    peers: &Peers,
+    action: &'static str,
+) -> Result<(), SignerRefusal>
+where
+    Sock: Socket,
+    Sock::ReadHalf: FetchPeerCredentials,
+{
+    let user = match connection.peer_credentials().await {
+        Ok(peer) => peer.unix_user_id().as_raw(),
+        Err(error) => {
+            log::warn!("refused a caller whom the kernel does not name: {error}");
+            return Err(refusal(SignerError::NotAllowed {
+                user: u32::MAX,
+                action,
+            }));
+        }
+    };
+    if peers.contain(user) {
+        Ok(())
+    } else {
+        Err(refusal(SignerError::NotAllowed { user, action }))
+    }
+}
+
+/// What the caller hears; the operator reads the same in the journal.
+fn refusal(error: SignerError) -> SignerRefusal {
+    let reason = error.to_string();
+    log::warn!("refused: {reason}");
+    match error {
+        SignerError::Busy(_) => SignerRefusal::Busy { reason },
+        SignerError::Late(_) | SignerError::Stopping => SignerRefusal::Late { reason },
+        SignerError::NotAllowed { .. } => SignerRefusal::NotAllowed { reason },
+        SignerError::Input { field, reason } => SignerRefusal::BadInput {
+            field: field.to_owned(),
+            reason,
+        },
+        SignerError::NotProvisioned | SignerError::NotEnrolled => {
+            SignerRefusal::NotProvisioned { reason }
+        }
+        SignerError::Provisioning(_) | SignerError::SelfTest(_) => {
+            SignerRefusal::BadProvisioning { reason }
+        }
+        _ => SignerRefusal::KeyStore { reason },
+    }
+}
+
+fn digest(field: &'static str, text: &str) -> Result<Digest, SignerRefusal> {
+    text.parse()
+        .map_err(|error| refusal(SignerError::input(field, error)))
+}
+
+fn status(vault: &mut Vault) -> StatusReply {
+    let health = vault.health();
+    let public_key = vault.public_key();
+    let problem = health
+        .as_ref()
+        .err()
+        .or(public_key.as_ref().err())
+        .map(ToString::to_string);
+    let camera = vault.camera();
+    let (last_signature, signatures) = vault.signatures();
+    let (self_test_passed, health) = (health.is_ok(), health.ok());
+    let (chip, lockout) = health.map_or((None, None), |health| (health.chip, health.lockout));
+    StatusReply {
+        key_store: vault.kind(),
+        public_key: public_key.ok().as_ref().map(pem),
+        provisioned: camera.is_some(),
+        device_serial: camera.map(|camera| camera.device_serial.clone()),
+        device_family: camera.map(|camera| camera.device_family.clone()),
+        table_ids: camera.map(table_ids).unwrap_or_default(),
+        certificate_not_after: camera.and_then(not_after),
+        sealed_to_pcrs: camera.map(pcrs).unwrap_or_default(),
+        last_signature: last_signature.map(Timestamp::unix),
+        signatures: i64::try_from(signatures).unwrap_or(i64::MAX),
+        self_test_passed,
+        chip,
+        lockout,
+        problem,
+    }
+}
+
+fn table_ids(camera: &Camera) -> Vec<i64> {
+    camera.tables.iter().map(|table| (*table).into()).collect()
+}
+
+fn pcrs(camera: &Camera) -> Vec<i64> {
+    camera
+        .secrets
+        .pcrs
+        .iter()
+        .map(|number| (*number).into())
+        .collect()
+}
+
+fn not_after(camera: &Camera) -> Option<i64> {
+    CameraCertificate::from_der(&camera.certificate)
+        .ok()
+        .map(|certificate| certificate.validity().1.unix())
+}
+
+/// SubjectPublicKeyInfo in PEM.
+fn pem(key: &PublicKey) -> String {
+    let text = STANDARD.encode(key.to_spki_der());
+    let (mut out, mut rest) = ("-----BEGIN PUBLIC KEY-----\n".to_owned(), text.as_str());
+    while let Some((line, tail)) = rest.split_at_checked(64) {
+        out.push_str(line);
+        out.push('\n');
+        rest = tail;
+    }
+    if !rest.is_empty() {
+        out.push_str(rest);
+        out.push('\n');
+    }
+    out + "-----END PUBLIC KEY-----\n"
+}
+
+fn now() -> Timestamp {
+    let seconds = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |since| since.as_secs());
+    Timestamp::from_unix(i64::try_from(seconds).unwrap_or(i64::MAX))
+}
