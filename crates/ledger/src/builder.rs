@@ -2,9 +2,10 @@
 
 use crate::block::{Block, transactions_root};
 use crate::change::SetChange;
+use crate::fault::TransactionFault;
 use crate::header::{BlockHeader, BlockTime};
 use crate::rules::Rules;
-use crate::tip::{Earlier, Known, Tip, TransactionFault, count_records};
+use crate::tip::{Earlier, Known, Tip, count_records};
 use crate::transaction::Transaction;
 use crate::validators::ValidatorId;
 

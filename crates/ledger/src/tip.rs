@@ -10,13 +10,13 @@ use birthmark_protocol::{Digest, ModificationLevel};
 
 use crate::block::{Block, transactions_root};
 use crate::builder::BlockBuilder;
-use crate::change::ChangeError;
+use crate::fault::{BlockError, TransactionFault};
 use crate::genesis::Genesis;
 use crate::header::{BlockHeader, BlockTime, Height};
 use crate::merkle::Frontier;
 use crate::record::Record;
 use crate::rules::Rules;
-use crate::transaction::{Transaction, TransactionError, TransactionHash};
+use crate::transaction::{Transaction, TransactionHash};
 use crate::validators::ValidatorSet;
 
 /// The state after a block, or after the genesis.
@@ -37,80 +37,6 @@ pub struct Known {
     pub originals: BTreeMap<Digest, ModificationLevel>,
     /// Those of the transactions that already are in a block.
     pub transactions: BTreeSet<TransactionHash>,
-}
-
-/// Why a block cannot follow this tip.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum BlockError {
-    /// A header field is not what the tip and the transactions make it.
-    #[error("the header's {0} is wrong")]
-    Header(&'static str),
-    /// Time does not stand still.
-    #[error("the block's time is not after the one before")]
-    Time,
-    /// The proposer may not propose.
-    #[error("the proposer is not a validator at this height")]
-    Proposer,
-    /// More than the rules allow.
-    #[error("the block has {found} {what}; at most {most} are allowed")]
-    TooMuch {
-        /// What there is too much of.
-        what: &'static str,
-        /// How much there is.
-        found: usize,
-        /// How much is allowed.
-        most: usize,
-    },
-    /// A transaction breaks a rule.
-    #[error("transaction {position}: {error}")]
-    Transaction {
-        /// Where in the block, from 0.
-        position: usize,
-        /// What is wrong with it.
-        error: TransactionFault,
-    },
-    /// The set change may not stand here.
-    #[error(transparent)]
-    Change(#[from] ChangeError),
-}
-
-/// Why a transaction cannot stand in the next block.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum TransactionFault {
-    /// Only validators submit.
-    #[error("the submitter is not a validator at this height")]
-    Submitter,
-    /// Its signature does not hold.
-    #[error(transparent)]
-    Signature(#[from] TransactionError),
-    /// It is already in a block, or twice in this one.
-    #[error("the transaction is already registered")]
-    Repeated,
-    /// A record's camera time lies too far after the block's.
-    #[error("record {record} is from the future")]
-    Future {
-        /// Where in the transaction, from 0.
-        record: usize,
-    },
-    /// A record is edited from an image nobody registered before it.
-    #[error("record {record} is edited from an image that is not registered")]
-    UnknownOriginal {
-        /// Where in the transaction, from 0.
-        record: usize,
-    },
-    /// An edited image claims to be closer to the sensor than its original.
-    #[error("record {record} has a lower modification level than its original")]
-    LevelFalls {
-        /// Where in the transaction, from 0.
-        record: usize,
-    },
-}
-
-impl TransactionFault {
-    /// Whether the transaction can never enter a block. Only a clock that is behind passes by itself.
-    pub const fn is_final(&self) -> bool {
-        !matches!(self, Self::Future { .. })
-    }
 }
 
 impl Tip {

@@ -1,6 +1,5 @@
 //! Blocks: what may follow a tip and what may not.
 
-use birthmark_ledger::tip::TransactionFault;
 use birthmark_ledger::*;
 use birthmark_protocol::{Bundle, DigestRole, ModificationLevel, Timestamp};
 

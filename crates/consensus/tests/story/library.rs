@@ -1,0 +1,338 @@
+//! A library with one validator, an authority, and a memory in place of a database.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use birthmark_consensus::*;
+use birthmark_ledger::*;
+use birthmark_protocol::*;
+use p256::ecdsa::SigningKey;
+use p256::ecdsa::signature::hazmat::PrehashSigner as _;
+
+pub const START: i64 = 1_790_000_000;
+pub const MAKER: &str = "EXAMPLE_MAKER";
+pub const FAMILY: &str = "Raspberry Pi";
+
+pub fn at(seconds: f64) -> BlockTime {
+    BlockTime::from_millis(START * 1000 + (seconds * 1000.0) as i64)
+}
+
+pub fn digest(name: impl AsRef<str>) -> Digest {
+    Digest::of(name.as_ref().as_bytes())
+}
+
+/// Test keys of validator `number`.
+pub fn keys(number: u8) -> ValidatorKeys<VoteKey> {
+    ValidatorKeys {
+        vote: VoteKey::from_bytes(&[number + 1; 32]).unwrap(),
+        checkpoint: CheckpointKey::from_seed(&[number + 101; 32]),
+    }
+}
+
+pub fn genesis(validators: u8) -> Genesis {
+    let entry = |number| Validator {
+        name: format!("library-{number}.example").parse().unwrap(),
+        vote_key: keys(number).vote.public_key(),
+        checkpoint_key: keys(number).checkpoint.public_key(),
+    };
+    Genesis {
+        chain_id: "birthmark.example/registry".parse().unwrap(),
+        start: Timestamp::from_unix(START),
+        validators: ValidatorSet::new((0..validators).map(entry).collect()).unwrap(),
+    }
+}
+
+pub fn origin(source: Source) -> Origin {
+    Origin {
+        source,
+        authority: MAKER.parse().unwrap(),
+        family: FAMILY.parse().unwrap(),
+    }
+}
+
+pub fn photo_at(name: &str, time: i64, source: Source) -> Record {
+    let claim = ImageClaim {
+        digest: digest(name),
+        role: DigestRole::File,
+        level: ModificationLevel::RAW,
+        parent: None,
+    };
+    let bundle = Bundle::new(vec![claim], Timestamp::from_unix(time), None).unwrap();
+    Record::new(bundle, origin(source)).unwrap()
+}
+
+pub fn photo(name: &str) -> Record {
+    photo_at(name, START, Source::CameraCertificate)
+}
+
+pub fn opening(record: &Record) -> Opening {
+    Opening::from_bytes(*digest(format!("opening of {}", record.images()[0].digest)).as_bytes())
+}
+
+pub fn commitment(record: &Record) -> Commitment {
+    Commitment::new(&record.bundle().digest(), &opening(record))
+}
+
+fn authority_key() -> SigningKey {
+    SigningKey::from_slice(&[77; 32]).unwrap()
+}
+
+pub fn verdict(manufacturer: &str, items: Vec<VerdictItem>) -> SignedVerdict {
+    let verdict = Verdict::new(manufacturer, Timestamp::from_unix(START), items).unwrap();
+    let signature: p256::ecdsa::Signature = authority_key()
+        .sign_prehash(verdict.digest().as_bytes())
+        .unwrap();
+    SignedVerdict {
+        verdict,
+        signature: signature.into(),
+    }
+}
+
+pub fn yes(record: &Record) -> VerdictItem {
+    VerdictItem {
+        commitment: commitment(record),
+        valid: true,
+        assurance: Assurance::Token,
+        device_family: FAMILY.into(),
+    }
+}
+
+/// One signed yes over all of the records.
+pub fn vouched(records: &[Record]) -> Evidence {
+    let vouching = records.iter().map(|record| Vouching::Verdict {
+        verdict: 0,
+        opening: opening(record),
+    });
+    Evidence {
+        verdicts: vec![verdict(MAKER, records.iter().map(yes).collect())],
+        vouching: vouching.collect(),
+    }
+}
+
+pub fn transaction(records: Vec<Record>) -> Transaction {
+    Transaction::sign(&genesis(1).hash(), records, &keys(0).vote).unwrap()
+}
+
+pub fn offer(records: Vec<Record>) -> Offer {
+    let evidence = vouched(&records);
+    Offer {
+        transaction: transaction(records),
+        evidence,
+    }
+}
+
+/// Knows one authority, and takes this library's word for submission servers only.
+pub struct Configured;
+
+impl Authorities for Configured {
+    fn verdict_keys(&self, authority: &Label, _at: Timestamp) -> Vec<PublicKey> {
+        let known = authority.as_str() == MAKER;
+        known
+            .then(|| PublicKey::from(*authority_key().verifying_key()))
+            .into_iter()
+            .collect()
+    }
+
+    fn accepts_word(&self, submitter: &ValidatorId, origin: &Origin) -> bool {
+        origin.source == Source::Server && *submitter == ValidatorId::of(&keys(0).vote.public_key())
+    }
+}
+
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the memory is gone")]
+pub struct Gone;
+
+/// When the memory fails next.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Failure {
+    /// Before it did anything.
+    Before,
+    /// After it did it: the answer is lost.
+    After,
+}
+
+/// What a database would hold.
+#[derive(Clone, Default)]
+pub struct Memory(Arc<Mutex<State>>);
+
+#[derive(Default)]
+pub struct State {
+    pub pool: Vec<(Offer, BlockTime)>,
+    pub chain: Vec<Decided>,
+    pub discarded: BTreeMap<TransactionHash, String>,
+    pub next_failure: Option<Failure>,
+    pub fail_reads: bool,
+    pub genesis: Option<Genesis>,
+}
+
+impl Memory {
+    pub fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap()
+    }
+
+    pub fn push(&self, offer: Offer, since: BlockTime) {
+        self.state().pool.push((offer, since));
+    }
+
+    pub fn photos(&self) -> Vec<Digest> {
+        let state = self.state();
+        let blocks = state.chain.iter().map(|decided| &decided.block);
+        let records = blocks.flat_map(|block| {
+            block
+                .records()
+                .map(|(_, _, record)| record.images()[0].digest)
+        });
+        records.collect()
+    }
+
+    fn read(&self) -> Result<MutexGuard<'_, State>, Gone> {
+        let state = self.state();
+        if state.fail_reads {
+            Err(Gone)
+        } else {
+            Ok(state)
+        }
+    }
+}
+
+impl Application for Memory {
+    type Error = Gone;
+
+    async fn tip(&self) -> Result<Tip, Gone> {
+        let state = self.read()?;
+        let genesis = state.genesis.clone().unwrap_or_else(|| genesis(1));
+        Ok(state
+            .chain
+            .last()
+            .map_or_else(|| Tip::genesis(&genesis), |decided| decided.tip.clone()))
+    }
+
+    async fn backlog(&self) -> Result<Backlog, Gone> {
+        let state = self.read()?;
+        let records = state
+            .pool
+            .iter()
+            .map(|(offer, _)| offer.transaction.records().len())
+            .sum();
+        Ok(Backlog {
+            records,
+            oldest: state.pool.iter().map(|(_, since)| *since).min(),
+        })
+    }
+
+    async fn waiting(&self, records: usize) -> Result<Vec<Offer>, Gone> {
+        let state = self.read()?;
+        let mut total = 0;
+        let fitting = state.pool.iter().take_while(|(offer, _)| {
+            total += offer.transaction.records().len();
+            total <= records
+        });
+        Ok(fitting.map(|(offer, _)| offer.clone()).collect())
+    }
+
+    async fn known(&self, lookups: &Lookups) -> Result<Known, Gone> {
+        let state = self.read()?;
+        let blocks = || state.chain.iter().map(|decided| &decided.block);
+        let committed: BTreeSet<_> = blocks()
+            .flat_map(|block| &block.transactions)
+            .map(Transaction::hash)
+            .collect();
+        let mut known = Known::default();
+        known.transactions = committed
+            .intersection(&lookups.transactions)
+            .copied()
+            .collect();
+        for (_, _, record) in blocks().flat_map(Block::records) {
+            for image in record
+                .images()
+                .iter()
+                .filter(|image| lookups.originals.contains(&image.digest))
+            {
+                let lowest = known.originals.entry(image.digest).or_insert(image.level);
+                *lowest = image.level.min(*lowest);
+            }
+        }
+        Ok(known)
+    }
+
+    async fn discard(&self, transaction: &TransactionHash, reason: &str) -> Result<(), Gone> {
+        let mut state = self.read()?;
+        state
+            .pool
+            .retain(|(offer, _)| offer.transaction.hash() != *transaction);
+        state.discarded.insert(*transaction, reason.to_owned());
+        Ok(())
+    }
+
+    async fn commit(&self, decided: &Decided) -> Result<(), Gone> {
+        let mut state = self.state();
+        let failure = state.next_failure.take();
+        if failure == Some(Failure::Before) {
+            return Err(Gone);
+        }
+        let gone: BTreeSet<_> = decided
+            .block
+            .transactions
+            .iter()
+            .map(Transaction::hash)
+            .collect();
+        state
+            .pool
+            .retain(|(offer, _)| !gone.contains(&offer.transaction.hash()));
+        state.chain.push(decided.clone());
+        if failure == Some(Failure::After) {
+            Err(Gone)
+        } else {
+            Ok(())
+        }
+    }
+
+    fn authorities(&self) -> Arc<dyn Authorities> {
+        Arc::new(Configured)
+    }
+}
+
+pub fn library(memory: &Memory) -> SingleValidator<Memory, VoteKey> {
+    SingleValidator::new(
+        memory.clone(),
+        keys(0),
+        genesis(1).chain_id,
+        Pacing::default(),
+    )
+}
+
+/// Judges the whole chain as a stranger would: every block against the one before, every certificate and cosignature.
+pub fn audit(memory: &Memory) {
+    let genesis = genesis(1);
+    let (mut tip, mut seen) = (Tip::genesis(&genesis), Known::default());
+    for decided in &memory.state().chain {
+        let Decided {
+            block,
+            certificate,
+            cosignature,
+            ..
+        } = decided;
+        tip = tip.check(block, &seen).unwrap();
+        assert_eq!(tip, decided.tip);
+        certificate
+            .verify(&block.header, &genesis.validators)
+            .unwrap();
+        let checkpoint = Checkpoint::after(genesis.chain_id.clone(), &block.header);
+        let signed = SignedCheckpoint {
+            checkpoint,
+            signatures: vec![cosignature.clone()],
+        };
+        signed
+            .verify(&genesis.chain_id, &genesis.validators)
+            .unwrap();
+        seen.transactions
+            .extend(block.transactions.iter().map(Transaction::hash));
+    }
+}
+
+pub fn committed(step: Step) -> Decided {
+    match step {
+        Step::Committed(decided) => *decided,
+        other => panic!("expected a block, got {other:?}"),
+    }
+}

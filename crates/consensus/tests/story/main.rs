@@ -1,0 +1,14 @@
+//! Making blocks alone, over an application whose memory can fail at any moment.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    missing_docs
+)]
+
+mod evidence;
+mod failures;
+mod library;
+mod pacing;
+mod production;
