@@ -237,11 +237,14 @@ impl Application for Memory {
             .flat_map(|block| &block.transactions)
             .map(Transaction::hash)
             .collect();
-        let mut known = Known::default();
-        known.transactions = committed
+        let transactions = committed
             .intersection(&lookups.transactions)
             .copied()
             .collect();
+        let mut known = Known {
+            transactions,
+            ..Known::default()
+        };
         for (_, _, record) in blocks().flat_map(Block::records) {
             for image in record
                 .images()
