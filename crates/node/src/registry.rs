@@ -3,18 +3,19 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, PoisonError, RwLock};
 
+use birthmark_consensus::Decided as Agreed;
 use birthmark_ledger::block::BlockFormatError;
+use birthmark_ledger::note::NoteSignature;
 use birthmark_ledger::{
-    Block, BlockError, CertificateError, CommitCertificate, Frontier, Genesis, Height, Known,
-    Lookups, MerkleError, Receipt, ReceiptError, Record, SetLink, Tip, Transaction,
-    TransactionHash, ValidatorSet,
+    Block, CommitCertificate, Frontier, Genesis, Height, Known, Lookups, MerkleError, Receipt,
+    ReceiptError, Record, SetLink, Tip, Transaction, TransactionHash, ValidatorSet,
 };
 use birthmark_protocol::bytes::DecodeError;
 use birthmark_protocol::{Digest, ModificationLevel};
 use tokio::sync::watch;
 
 use crate::filter::Filter;
-use crate::store::{Store, StoreError, StoredBlock};
+use crate::store::{NewBlock, Store, StoreError, StoredBlock};
 
 mod cache;
 mod index;
@@ -45,6 +46,8 @@ pub struct Decided {
     pub certificate: CommitCertificate,
     /// The right edge of the tree after it.
     pub frontier: Frontier,
+    /// This validator's line under the checkpoint of the tree after it.
+    pub cosignature: Option<NoteSignature>,
 }
 
 /// A record and where it stands.
@@ -80,12 +83,6 @@ pub enum RegistryError {
         /// What the file says.
         given: Digest,
     },
-    /// A block does not follow.
-    #[error("the block cannot follow: {0}")]
-    Block(#[from] BlockError),
-    /// A block was not decided.
-    #[error("the block was not decided: {0}")]
-    Certificate(#[from] CertificateError),
     /// A receipt could not be cut.
     #[error("receipt: {0}")]
     Receipt(#[from] ReceiptError),
@@ -108,11 +105,18 @@ impl Decided {
                 "it stands at another height or under another block's certificate".into(),
             ));
         }
+        let cosignature = stored
+            .cosignature
+            .as_deref()
+            .map(read_cosignature)
+            .transpose()
+            .map_err(damaged)?;
         Ok(Self {
             block,
             bytes: stored.body,
             certificate,
             frontier,
+            cosignature,
         })
     }
 
@@ -177,7 +181,12 @@ impl Registry {
         Ok(registry)
     }
 
-    async fn resume(&self) -> Result<(), RegistryError> {
+    /// Reads the tip from the store again.
+    pub async fn resume(&self) -> Result<(), RegistryError> {
+        self.links
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clear();
         for height in self.store.set_changes().await? {
             let decided = self.must_block(height).await?;
             self.remember_link(&decided);
@@ -296,33 +305,36 @@ impl Registry {
             .min())
     }
 
-    /// Appends a decided block.
+    /// Appends a block that was judged and decided.
     ///
-    /// Everything is checked before anything is written. If we stop before the store's commit, the block is not there and
-    /// will be decided or fetched again; after it, the block is there and this tip is rebuilt from it at the next start.
-    pub async fn commit(
-        &self,
-        block: Block,
-        certificate: CommitCertificate,
-    ) -> Result<(), RegistryError> {
-        let known = self.known(&block.lookups()).await?;
-        let tip = self.tip();
-        let next = tip.check(&block, &known)?;
-        certificate.verify(&block.header, tip.validators())?;
-        let indexed = index_of(&block, &certificate, tip.frontier());
+    /// If we stop before the store's commit, the block is not there and will be decided or fetched again; after it, the
+    /// block is there and the tip is rebuilt from it at the next start.
+    pub async fn append(&self, decided: &Agreed) -> Result<(), RegistryError> {
+        let Agreed {
+            block,
+            certificate,
+            tip,
+            cosignature,
+        } = decided;
+        let before = self.tip();
+        let indexed = NewBlock {
+            cosignature: cosignature_line(cosignature),
+            ..index_of(block, certificate, before.frontier())
+        };
         // Before, so that no answer misses it; after, because the filter may have been replaced meanwhile.
         self.filter.insert_all(&indexed.images);
         self.store.append_block(&indexed).await?;
         self.filter.insert_all(&indexed.images);
-        let decided = Decided {
+        let kept = Decided {
             bytes: indexed.body,
-            frontier: next.frontier().clone(),
-            block,
-            certificate,
+            frontier: tip.frontier().clone(),
+            block: block.clone(),
+            certificate: certificate.clone(),
+            cosignature: Some(cosignature.clone()),
         };
-        self.remember_link(&decided);
-        self.cache.insert(Arc::new(decided));
-        self.set_tip(next);
+        self.remember_link(&kept);
+        self.cache.insert(Arc::new(kept));
+        self.set_tip(tip.clone());
         Ok(())
     }
 
@@ -419,4 +431,32 @@ impl Registry {
     pub fn next_height(&self) -> Height {
         self.tip().height().next()
     }
+}
+
+/// Name, key id and signature, apart from each other by one space.
+fn cosignature_line(cosignature: &NoteSignature) -> Option<Vec<u8>> {
+    let NoteSignature {
+        name,
+        key_id,
+        signature,
+    } = cosignature;
+    Some(format!("{name} {} {}", hex::encode(key_id), hex::encode(signature)).into_bytes())
+}
+
+fn read_cosignature(line: &[u8]) -> Result<NoteSignature, String> {
+    let unreadable = || "its cosignature cannot be read".to_owned();
+    let text = std::str::from_utf8(line).map_err(|_| unreadable())?;
+    let [name, key_id, signature] = text
+        .split(' ')
+        .collect::<Vec<_>>()
+        .try_into()
+        .map_err(|_| unreadable())?;
+    let mut id = [0; 4];
+    hex::decode_to_slice(key_id, &mut id).map_err(|_| unreadable())?;
+    let signature = hex::decode(signature).map_err(|_| unreadable())?;
+    Ok(NoteSignature {
+        name: name.to_owned(),
+        key_id: id,
+        signature,
+    })
 }

@@ -10,8 +10,10 @@ use serde::{Deserialize, Serialize};
 use crate::store::StoreUrl;
 
 mod authority;
+mod notice;
 
 pub use authority::{AuthoritySettings, ServerSettings, SoftwareAuthoritySettings};
+pub use notice::NoticeSettings;
 
 /// The node's configuration.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -42,6 +44,9 @@ pub struct Settings {
     /// Separate submission servers that may register hashes on their own word.
     #[serde(default)]
     pub submission_servers: Vec<ServerSettings>,
+    /// What has become known against devices: records stay, answers about them say so.
+    #[serde(default)]
+    pub notices: Vec<NoticeSettings>,
 }
 
 /// Where and how HTTP is served.
@@ -129,6 +134,7 @@ impl Settings {
             authorities: Vec::new(),
             software_authorities: Vec::new(),
             submission_servers: Vec::new(),
+            notices: Vec::new(),
         }
     }
 }
@@ -154,6 +160,7 @@ impl birthmark_daemon::Settings for Settings {
             &self.software_authorities,
             &self.submission_servers,
         )?;
+        self.notices.iter().try_for_each(NoticeSettings::check)?;
         match &self.default_authority {
             Some(name)
                 if !self

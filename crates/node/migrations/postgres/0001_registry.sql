@@ -6,7 +6,8 @@ CREATE TABLE blocks (
     time_ms     BIGINT NOT NULL,
     body        BYTEA NOT NULL,
     certificate BYTEA NOT NULL,
-    frontier    BYTEA NOT NULL
+    frontier    BYTEA NOT NULL,
+    cosignature BYTEA
 );
 CREATE INDEX blocks_by_leaf ON blocks (first_leaf);
 

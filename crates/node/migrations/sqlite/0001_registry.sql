@@ -6,7 +6,8 @@ CREATE TABLE blocks (
     time_ms     INTEGER NOT NULL,
     body        BLOB NOT NULL,
     certificate BLOB NOT NULL,
-    frontier    BLOB NOT NULL
+    frontier    BLOB NOT NULL,
+    cosignature BLOB
 );
 CREATE INDEX blocks_by_leaf ON blocks (first_leaf);
 

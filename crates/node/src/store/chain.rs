@@ -35,6 +35,8 @@ pub struct NewBlock {
     pub nodes: Vec<(Node, Digest)>,
     /// The right edge of the tree after it.
     pub frontier: Vec<u8>,
+    /// Our line under the checkpoint of the tree after it.
+    pub cosignature: Option<Vec<u8>>,
     /// Whether other validators decide the next block.
     pub hands_over: bool,
 }
@@ -50,9 +52,11 @@ pub struct StoredBlock {
     pub certificate: Vec<u8>,
     /// The right edge of the tree after it.
     pub frontier: Vec<u8>,
+    /// Our line under the checkpoint of the tree after it.
+    pub cosignature: Option<Vec<u8>>,
 }
 
-type BlockRow = (i64, Vec<u8>, Vec<u8>, Vec<u8>);
+type BlockRow = (i64, Vec<u8>, Vec<u8>, Vec<u8>, Option<Vec<u8>>);
 
 /// What a list of blocks shows.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -151,14 +155,14 @@ impl Store {
     /// One database transaction. If we stop before its commit, the block is not there and is proposed or fetched again;
     /// after it, the block is there with all of its index. There is nothing in between.
     pub async fn append_block(&self, block: &NewBlock) -> Result<(), StoreError> {
-        const BLOCK: &str = "INSERT INTO blocks (height, first_leaf, leaves, time_ms, body, certificate, frontier) \
-            VALUES ($1, $2, $3, $4, $5, $6, $7)";
+        const BLOCK: &str = "INSERT INTO blocks (height, first_leaf, leaves, time_ms, body, certificate, frontier, cosignature) \
+            VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
         on!(&self.write, pool => {
             let mut tx = pool.begin().await?;
             let query = sqlx::query(BLOCK).bind(to_i64(block.height)).bind(to_i64(block.first_leaf));
             let query = query.bind(to_i64(block.leaves)).bind(block.time_ms);
             let query = query.bind(block.body.clone()).bind(block.certificate.clone());
-            query.bind(block.frontier.clone()).execute(&mut *tx).await?;
+            query.bind(block.frontier.clone()).bind(block.cosignature.clone()).execute(&mut *tx).await?;
             index(&mut *tx, block).await?;
             for (hash, ..) in &block.transactions {
                 sqlx::query("DELETE FROM pool WHERE hash = $1").bind(hash.as_bytes().to_vec()).execute(&mut *tx).await?;
@@ -206,14 +210,14 @@ impl Store {
     /// The block at a height.
     pub async fn block(&self, height: u64) -> Result<Option<StoredBlock>, StoreError> {
         const SQL: &str =
-            "SELECT height, body, certificate, frontier FROM blocks WHERE height = $1";
+            "SELECT height, body, certificate, frontier, cosignature FROM blocks WHERE height = $1";
         let row: Option<BlockRow> = on!(&self.read, pool => sqlx::query_as(SQL).bind(to_i64(height)).fetch_optional(pool).await?);
         row.map(stored).transpose()
     }
 
     /// The block that holds a record.
     pub async fn block_of_leaf(&self, leaf: u64) -> Result<Option<StoredBlock>, StoreError> {
-        const SQL: &str = "SELECT height, body, certificate, frontier FROM blocks WHERE first_leaf <= $1 AND leaves > 0 \
+        const SQL: &str = "SELECT height, body, certificate, frontier, cosignature FROM blocks WHERE first_leaf <= $1 AND leaves > 0 \
             ORDER BY first_leaf DESC LIMIT 1";
         let row: Option<BlockRow> = on!(&self.read, pool => sqlx::query_as(SQL).bind(to_i64(leaf)).fetch_optional(pool).await?);
         row.map(stored).transpose()
@@ -338,11 +342,14 @@ async fn index<C: Bulk>(connection: &mut C, block: &NewBlock) -> sqlx::Result<()
     Ok(())
 }
 
-fn stored((height, body, certificate, frontier): BlockRow) -> Result<StoredBlock, StoreError> {
+fn stored(
+    (height, body, certificate, frontier, cosignature): BlockRow,
+) -> Result<StoredBlock, StoreError> {
     Ok(StoredBlock {
         height: to_u64(height, "a height")?,
         body,
         certificate,
         frontier,
+        cosignature,
     })
 }

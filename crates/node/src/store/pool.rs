@@ -1,6 +1,7 @@
 //! The pool: signed transactions that wait for a block, each with the evidence other validators check before they vote.
 
 use birthmark_ledger::TransactionHash;
+use birthmark_protocol::Timestamp;
 
 use super::bulk::{Bulk, Column, Table};
 use super::{Store, StoreError, on};
@@ -92,10 +93,22 @@ impl Store {
         })
     }
 
-    /// Takes a transaction out of the pool that can never stand in a block.
-    pub async fn expel(&self, hash: &TransactionHash) -> Result<(), StoreError> {
+    /// Takes a transaction out of the pool that can never stand in a block, and tells its submissions why.
+    ///
+    /// If we stop before the commit it is judged, and discarded, again.
+    pub async fn discard(
+        &self,
+        hash: &TransactionHash,
+        reason: &str,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        const REJECT: &str = "UPDATE submissions SET state = 2, reason = $2, decided_at = $3, tx = NULL, place = NULL WHERE tx = $1";
         on!(&self.write, pool => {
-            sqlx::query("DELETE FROM pool WHERE hash = $1").bind(hash.as_bytes().to_vec()).execute(pool).await?;
+            let mut tx = pool.begin().await?;
+            let hash = hash.as_bytes().to_vec();
+            sqlx::query(REJECT).bind(hash.clone()).bind(reason.to_owned()).bind(now.unix()).execute(&mut *tx).await?;
+            sqlx::query("DELETE FROM pool WHERE hash = $1").bind(hash).execute(&mut *tx).await?;
+            tx.commit().await?;
         });
         Ok(())
     }

@@ -1,0 +1,288 @@
+//! Admission: what a node checks by itself before it keeps a submission and asks the authority.
+//!
+//! In the order that costs an attacker most and us least: room, shape, time, the authority from the configuration, the
+//! certificate (its issuer once, its standing always), the signature; then one commit for many. Nothing in a request ever
+//! chooses whom this node connects to.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use birthmark_protocol::authority_request::{CameraProof, Question};
+use birthmark_protocol::submission::{Camera, SignedClaims, Submission};
+use birthmark_protocol::{Commitment, Digest, Opening, Timestamp};
+use tokio::sync::{Notify, mpsc, oneshot};
+
+use crate::authorities::{Authority, AuthorityBook};
+use crate::signatures;
+use crate::store::{NewSubmission, Store, StoreError};
+
+mod certificates;
+mod intake;
+pub mod question;
+
+pub use intake::Taken;
+pub use question::{Asked, Request};
+
+/// How far a camera's clock may be ahead of ours, in seconds.
+pub const CLOCK_TOLERANCE: i64 = 300;
+/// The queue of submissions nobody is asked about.
+pub const NOBODY: &str = "";
+
+/// Takes submissions.
+pub struct Admission {
+    book: Arc<AuthorityBook>,
+    certificates: certificates::CertificateCache,
+    arrivals: mpsc::Sender<intake::Arrival>,
+    queued: Arc<AtomicU64>,
+    most_queued: u64,
+}
+
+/// Why a submission is not taken. Every sentence is for its sender.
+#[derive(Debug, thiserror::Error)]
+pub enum Refused {
+    /// Too many wait already.
+    #[error("too many submissions are waiting; come back later")]
+    Full,
+    /// The database does not answer.
+    #[error("submissions cannot be stored at the moment; come back later")]
+    Store(#[source] Arc<StoreError>),
+    /// No randomness: the system is not well.
+    #[error("the node has no randomness at the moment; come back later")]
+    Randomness,
+    /// The camera's clock is wrong.
+    #[error(
+        "the timestamp lies {ahead} seconds in the future; at most {CLOCK_TOLERANCE} are allowed"
+    )]
+    Future {
+        /// By how many seconds.
+        ahead: i64,
+    },
+    /// Nobody to ask.
+    #[error(
+        "the submission names no authority this node knows, and the node has no default authority"
+    )]
+    NoAuthority,
+    /// Not one of the pinned keys signed the certificate.
+    #[error("the certificate was not issued by an authority this node knows")]
+    UnknownIssuer,
+    /// The authority took the certificate back.
+    #[error("the certificate was revoked by its authority")]
+    Revoked,
+    /// The certificate's time is over.
+    #[error("the certificate expired at {until} (seconds since 1970)")]
+    Expired {
+        /// Its last moment.
+        until: Timestamp,
+    },
+    /// The certificate's time has not come.
+    #[error("the certificate is not valid before {from} (seconds since 1970)")]
+    NotYetValid {
+        /// Its first moment.
+        from: Timestamp,
+    },
+    /// The signature is over something else, or by another key.
+    #[error("the signature does not match the claims and the certificate's key")]
+    Signature,
+    /// One token, two photos.
+    #[error("the camera token was already used for another photo")]
+    TokenSpent,
+    /// What it was edited from is not registered.
+    #[error("the parent image is not registered; register the original first")]
+    NoParent,
+    /// Editing does not bring an image closer to the sensor.
+    #[error("the modification level must be 1 or 2 and not lower than the parent's")]
+    Level,
+}
+
+impl Refused {
+    /// Whether the same submission may succeed later.
+    pub const fn is_temporary(&self) -> bool {
+        matches!(self, Self::Full | Self::Store(_) | Self::Randomness)
+    }
+}
+
+impl Admission {
+    /// Starts the task that makes submissions durable; `wake` is told of each commit.
+    pub async fn start(
+        store: Store,
+        book: Arc<AuthorityBook>,
+        most_queued: u64,
+        wake: Arc<Notify>,
+    ) -> Result<Self, StoreError> {
+        let queued = Arc::new(AtomicU64::new(store.waiting_count().await?));
+        let (sender, arrivals) = mpsc::channel(intake::ROOM);
+        let intake = intake::Intake {
+            store,
+            arrivals,
+            queued: Arc::clone(&queued),
+            wake,
+        };
+        tokio::spawn(intake.run());
+        Ok(Self {
+            book,
+            certificates: certificates::CertificateCache::default(),
+            arrivals: sender,
+            queued,
+            most_queued,
+        })
+    }
+
+    /// How many submissions wait for an authority.
+    pub fn queued(&self) -> u64 {
+        self.queued.load(Ordering::Relaxed)
+    }
+
+    /// Says that this many wait no longer.
+    pub fn decided(&self, count: u64) {
+        let _ = self
+            .queued
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |queued| {
+                Some(queued.saturating_sub(count))
+            });
+    }
+
+    /// Whether another submission may come; asked before any work is done.
+    pub fn check_room(&self) -> Result<(), Refused> {
+        if self.queued() >= self.most_queued || self.arrivals.capacity() == 0 {
+            Err(Refused::Full)
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Checks a submission and makes it durable.
+    pub async fn submit(&self, submission: &Submission, now: Timestamp) -> Result<Taken, Refused> {
+        let (authority, request) = self.check(submission, now)?;
+        self.keep(authority.settings.id.clone(), request, now).await
+    }
+
+    /// Makes a request durable whose checks are done.
+    pub async fn keep(
+        &self,
+        authority: String,
+        request: Request,
+        now: Timestamp,
+    ) -> Result<Taken, Refused> {
+        let id = request.receipt_id();
+        let new = NewSubmission {
+            id,
+            authority,
+            request: request.to_bytes(),
+            received_at: now,
+        };
+        let (answer, answered) = oneshot::channel();
+        self.arrivals
+            .try_send(intake::Arrival {
+                new,
+                request,
+                answer,
+            })
+            .map_err(|_| Refused::Full)?;
+        match answered.await {
+            Ok(Ok(Taken::TokenSpent)) => Err(Refused::TokenSpent),
+            Ok(Ok(taken)) => Ok(taken),
+            Ok(Err(error)) => Err(Refused::Store(error)),
+            Err(_) => Err(Refused::Full),
+        }
+    }
+
+    fn check(
+        &self,
+        submission: &Submission,
+        now: Timestamp,
+    ) -> Result<(Arc<Authority>, Request), Refused> {
+        check_time(submission.time(), now)?;
+        let signed = submission.camera.signed();
+        let digest = signed.map(|signed| Digest::of(signed.certificate.der()));
+        let authority = match signed.zip(digest.as_ref()) {
+            Some((signed, digest)) => {
+                let authority =
+                    self.certificates
+                        .authority(&self.book, &signed.certificate, digest, now)?;
+                check_signature(signed)?;
+                authority
+            }
+            None => self.named_authority(submission)?,
+        };
+        let request = request_of(submission, &authority, digest)?;
+        Ok((authority, request))
+    }
+
+    /// The authority a request names if the configuration has it, or else the default. The address in it is not looked at.
+    fn named_authority(&self, submission: &Submission) -> Result<Arc<Authority>, Refused> {
+        let named = submission
+            .named_authority
+            .as_ref()
+            .and_then(|named| self.book.get(&named.id));
+        named
+            .or_else(|| self.book.default_authority())
+            .cloned()
+            .ok_or(Refused::NoAuthority)
+    }
+}
+
+/// The future is refused; the past is not, because cameras are offline for weeks.
+pub fn check_time(time: Timestamp, now: Timestamp) -> Result<(), Refused> {
+    match time.since(now) {
+        ahead if ahead > CLOCK_TOLERANCE => Err(Refused::Future { ahead }),
+        _ => Ok(()),
+    }
+}
+
+fn check_signature(signed: &SignedClaims) -> Result<(), Refused> {
+    let key = signed.certificate.key().p256().ok_or(Refused::Signature)?;
+    let holds = signed
+        .texts
+        .iter()
+        .any(|text| signatures::verify_digest(key, &text.digest, &signed.signature));
+    if holds {
+        Ok(())
+    } else {
+        Err(Refused::Signature)
+    }
+}
+
+fn request_of(
+    submission: &Submission,
+    authority: &Authority,
+    certificate: Option<Digest>,
+) -> Result<Request, Refused> {
+    let fresh = submission.camera.fresh();
+    let opening = match fresh {
+        Some(fresh) => fresh.opening.clone(),
+        None => draw_opening()?,
+    };
+    let proof = match &submission.camera {
+        Camera::Token { token, .. } => CameraProof::Token(*token),
+        Camera::Certificate { signed, fresh } => CameraProof::Certificate(
+            Box::new(signed.certificate.clone()),
+            fresh.as_ref().map(|fresh| fresh.token),
+        ),
+    };
+    let commitment = Commitment::new(&submission.bundle.digest(), &opening);
+    let question = Question {
+        commitment: Some(commitment),
+        proof,
+        authority_id: Some(authority.settings.id.clone()),
+    };
+    let spends = submission.camera.spends();
+    let credential = certificate
+        .or(spends)
+        .unwrap_or_else(|| submission.bundle.digest());
+    let asked = Asked::Authority(question.to_json());
+    Ok(Request::new(
+        &submission.bundle,
+        &opening,
+        certificate.is_some(),
+        &credential,
+        spends,
+        asked,
+    ))
+}
+
+/// 32 random bytes that hide a photo from its authority.
+pub fn draw_opening() -> Result<Opening, Refused> {
+    let mut bytes = zeroize::Zeroizing::new([0; 32]);
+    getrandom::fill(bytes.as_mut_slice()).map_err(|_| Refused::Randomness)?;
+    Ok(Opening::from_bytes(*bytes))
+}

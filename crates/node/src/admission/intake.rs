@@ -1,0 +1,116 @@
+//! From checked submissions to durable ones: many at once, each answered only after the commit.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use tokio::sync::{Notify, mpsc, oneshot};
+
+use super::question::Request;
+use crate::store::{NewSubmission, ReceiptId, Store, StoreError};
+
+/// How many submissions one commit takes.
+const MOST: usize = 1000;
+/// How many may wait for the commit before new ones are told to come back.
+pub(super) const ROOM: usize = 8192;
+
+/// A checked submission on its way to the database.
+pub(super) struct Arrival {
+    pub(super) new: NewSubmission,
+    pub(super) request: Request,
+    pub(super) answer: oneshot::Sender<Result<Taken, Arc<StoreError>>>,
+}
+
+/// What became of an arrival.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Taken {
+    /// It is durable under this name, now or since an earlier time.
+    Queued(ReceiptId),
+    /// The same photo of the same camera was accepted before, under this name.
+    Known(ReceiptId),
+    /// Its token was spent for another photo.
+    TokenSpent,
+}
+
+/// Takes arrivals until all senders are gone.
+pub(super) struct Intake {
+    pub(super) store: Store,
+    pub(super) arrivals: mpsc::Receiver<Arrival>,
+    pub(super) queued: Arc<AtomicU64>,
+    pub(super) wake: Arc<Notify>,
+}
+
+impl Intake {
+    pub(super) async fn run(mut self) {
+        let mut arrivals = Vec::with_capacity(MOST);
+        while self.arrivals.recv_many(&mut arrivals, MOST).await > 0 {
+            let outcome = self.take(&arrivals).await.map_err(Arc::new);
+            if let Err(error) = &outcome {
+                log::warn!(SUBMISSIONS = arrivals.len(); "submissions could not be stored and were turned away: {error}");
+            }
+            for (position, arrival) in arrivals.drain(..).enumerate() {
+                let taken = match &outcome {
+                    Ok(taken) => taken
+                        .get(position)
+                        .copied()
+                        .ok_or_else(|| Arc::new(StoreError::Corrupt("no answer".into()))),
+                    Err(error) => Err(Arc::clone(error)),
+                };
+                // A client that left does not need the answer; its submission is durable all the same.
+                let _ = arrival.answer.send(taken);
+            }
+        }
+    }
+
+    async fn take(&self, arrivals: &[Arrival]) -> Result<Vec<Taken>, StoreError> {
+        let claims: Vec<_> = arrivals
+            .iter()
+            .map(|arrival| arrival.request.claim.clone())
+            .collect();
+        let tokens: Vec<_> = arrivals
+            .iter()
+            .filter_map(|arrival| arrival.request.token.clone())
+            .collect();
+        let claimed: HashMap<_, _> = self.store.claimed(&claims).await?.into_iter().collect();
+        let spent: HashMap<_, _> = if tokens.is_empty() {
+            HashMap::new()
+        } else {
+            self.store.spent(&tokens).await?.into_iter().collect()
+        };
+        let taken: Vec<_> = arrivals
+            .iter()
+            .map(|arrival| judge(arrival, &claimed, &spent))
+            .collect();
+        let fresh = arrivals
+            .iter()
+            .zip(&taken)
+            .filter(|(_, taken)| matches!(taken, Taken::Queued(_)));
+        let fresh: Vec<_> = fresh.map(|(arrival, _)| arrival.new.clone()).collect();
+        if fresh.is_empty() {
+            return Ok(taken);
+        }
+        let new = self.store.enqueue(&fresh).await?;
+        self.queued.fetch_add(new.len() as u64, Ordering::Relaxed);
+        self.wake.notify_waiters();
+        Ok(taken)
+    }
+}
+
+fn judge(
+    arrival: &Arrival,
+    claimed: &HashMap<Vec<u8>, ReceiptId>,
+    spent: &HashMap<Vec<u8>, ReceiptId>,
+) -> Taken {
+    if let Some(first) = claimed.get(&arrival.request.claim) {
+        return Taken::Known(*first);
+    }
+    let spent = arrival
+        .request
+        .token
+        .as_ref()
+        .and_then(|token| spent.get(token));
+    match spent {
+        Some(first) if *first != arrival.new.id => Taken::TokenSpent,
+        _ => Taken::Queued(arrival.new.id),
+    }
+}

@@ -1,0 +1,218 @@
+//! Who may vouch for photos: read once from the configuration and its files. Nothing in a request adds to it.
+
+use std::collections::{BTreeMap, HashSet};
+use std::path::Path;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use anyhow::Context as _;
+use birthmark_consensus::Authorities;
+use birthmark_ledger::{Label, Origin, ValidatorId};
+use birthmark_protocol::certificate::IssuerCertificate;
+use birthmark_protocol::{CameraCertificate, PublicKey, Timestamp};
+
+use crate::settings::{AuthoritySettings, Settings};
+use crate::signatures;
+
+/// A certificate authority's certificate, and what it has taken back.
+#[derive(Debug)]
+pub struct Issuer {
+    /// Its certificate.
+    pub certificate: IssuerCertificate,
+    revoked: RwLock<HashSet<Vec<u8>>>,
+}
+
+/// One manufacturer's authority.
+#[derive(Debug)]
+pub struct Authority {
+    /// Its name.
+    pub name: Label,
+    /// How it is asked.
+    pub settings: AuthoritySettings,
+    /// The certificate authorities its cameras' certificates come from.
+    pub issuers: Vec<Issuer>,
+    verdict_keys: Vec<PublicKey>,
+}
+
+/// All authorities this node knows.
+#[derive(Debug)]
+pub struct AuthorityBook {
+    own: ValidatorId,
+    default: Option<Arc<Authority>>,
+    by_name: BTreeMap<String, Arc<Authority>>,
+    software: BTreeMap<String, Vec<Issuer>>,
+}
+
+impl Issuer {
+    fn read(path: &Path) -> anyhow::Result<Self> {
+        let bytes = std::fs::read(path)
+            .with_context(|| format!("cannot read the CA certificate {}", path.display()))?;
+        let certificate = IssuerCertificate::from_pem_or_der(&bytes)
+            .with_context(|| format!("{} is no CA certificate", path.display()))?;
+        Ok(Self {
+            certificate,
+            revoked: RwLock::default(),
+        })
+    }
+
+    /// Whether it took this serial number back.
+    pub fn has_revoked(&self, serial: &[u8]) -> bool {
+        self.revoked
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .contains(significant(serial))
+    }
+
+    /// Replaces the list of what it took back. Returns how many there are.
+    pub fn replace_revoked(&self, serials: impl IntoIterator<Item = Vec<u8>>) -> usize {
+        let serials: HashSet<_> = serials
+            .into_iter()
+            .map(|serial| significant(&serial).to_vec())
+            .collect();
+        let count = serials.len();
+        *self.revoked.write().unwrap_or_else(PoisonError::into_inner) = serials;
+        count
+    }
+}
+
+/// Leading zeros of an integer carry no meaning.
+fn significant(serial: &[u8]) -> &[u8] {
+    let zeros = serial.iter().take_while(|byte| **byte == 0).count();
+    serial.split_at(zeros.min(serial.len())).1
+}
+
+impl Authority {
+    fn read(settings: &AuthoritySettings) -> anyhow::Result<Self> {
+        let issuers = settings
+            .ca
+            .iter()
+            .map(|path| Issuer::read(path))
+            .collect::<Result<_, _>>()?;
+        let verdict_keys = settings
+            .verdict_keys
+            .iter()
+            .map(|path| read_key(path))
+            .collect::<Result<_, _>>()?;
+        Ok(Self {
+            name: Label::new(&settings.id)?,
+            settings: settings.clone(),
+            issuers,
+            verdict_keys,
+        })
+    }
+
+    /// The pinned issuer whose key signed this certificate. Names are not compared: in the field they do not match.
+    pub fn issuer_of(&self, certificate: &CameraCertificate) -> Option<&Issuer> {
+        find_issuer(&self.issuers, certificate)
+    }
+
+    /// Whether its verdicts are signed.
+    pub fn signs(&self) -> bool {
+        !self.verdict_keys.is_empty()
+    }
+
+    /// The keys of its verdicts.
+    pub fn verdict_keys(&self) -> &[PublicKey] {
+        &self.verdict_keys
+    }
+}
+
+fn find_issuer<'a>(issuers: &'a [Issuer], certificate: &CameraCertificate) -> Option<&'a Issuer> {
+    let signed = |issuer: &&Issuer| {
+        signatures::verify(
+            &issuer.certificate.key,
+            certificate.tbs_der(),
+            certificate.signature(),
+        )
+    };
+    issuers.iter().find(signed)
+}
+
+fn read_key(path: &Path) -> anyhow::Result<PublicKey> {
+    let text = std::fs::read_to_string(path)
+        .with_context(|| format!("cannot read the verdict key {}", path.display()))?;
+    PublicKey::from_pem(&text)
+        .with_context(|| format!("{} is no P-256 public key in PEM", path.display()))
+}
+
+impl AuthorityBook {
+    /// Reads every file the configuration names.
+    pub fn read(settings: &Settings, own: ValidatorId) -> anyhow::Result<Self> {
+        let mut by_name = BTreeMap::new();
+        for entry in &settings.authorities {
+            let authority =
+                Authority::read(entry).with_context(|| format!("authority {:?}", entry.id))?;
+            by_name.insert(entry.id.clone(), Arc::new(authority));
+        }
+        let mut software = BTreeMap::new();
+        for entry in &settings.software_authorities {
+            let issuers = entry
+                .ca
+                .iter()
+                .map(|path| Issuer::read(path))
+                .collect::<Result<_, _>>()?;
+            software.insert(entry.id.clone(), issuers);
+        }
+        let default = settings
+            .default_authority
+            .as_ref()
+            .and_then(|name| by_name.get(name).cloned());
+        Ok(Self {
+            own,
+            default,
+            by_name,
+            software,
+        })
+    }
+
+    /// The authority of this name.
+    pub fn get(&self, name: &str) -> Option<&Arc<Authority>> {
+        self.by_name.get(name)
+    }
+
+    /// Every authority, by name.
+    pub fn all(&self) -> impl Iterator<Item = &Arc<Authority>> {
+        self.by_name.values()
+    }
+
+    /// Who is asked when nobody is named.
+    pub fn default_authority(&self) -> Option<&Arc<Authority>> {
+        self.default.as_ref()
+    }
+
+    /// The authority under whose pinned keys a camera certificate was issued.
+    pub fn of_certificate(
+        &self,
+        certificate: &CameraCertificate,
+    ) -> Option<(&Arc<Authority>, &Issuer)> {
+        self.by_name
+            .values()
+            .find_map(|authority| Some((authority, authority.issuer_of(certificate)?)))
+    }
+
+    /// The makers of editing software, with their certificate authorities.
+    pub fn software(&self) -> impl Iterator<Item = (&str, &[Issuer])> {
+        self.software
+            .iter()
+            .map(|(name, issuers)| (name.as_str(), issuers.as_slice()))
+    }
+}
+
+impl Authorities for AuthorityBook {
+    fn verdict_keys(&self, authority: &Label, _at: Timestamp) -> Vec<PublicKey> {
+        self.by_name
+            .get(authority.as_str())
+            .map(|authority| authority.verdict_keys.clone())
+            .unwrap_or_default()
+    }
+
+    /// Our own word is enough where no signed verdict exists: this node did ask, or checked the software's certificate, or
+    /// knows the submission server. Another validator's word never is.
+    fn accepts_word(&self, submitter: &ValidatorId, origin: &Origin) -> bool {
+        *submitter == self.own
+            && (!origin.source.is_camera()
+                || self
+                    .by_name
+                    .get(origin.authority.as_str())
+                    .is_some_and(|authority| !authority.signs()))
+    }
+}

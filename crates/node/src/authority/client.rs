@@ -1,0 +1,245 @@
+//! One authority over HTTP: batches where it offers them, one by one where not.
+
+use std::time::Duration;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use birthmark_protocol::{Commitment, Digest, SignedVerdict};
+use futures_util::future::join_all;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::authorities::Authority;
+
+/// How long an answer may take.
+const DEADLINE: Duration = Duration::from_secs(20);
+/// How many single questions may be open at once.
+const OPEN: usize = 16;
+/// No answer of an authority is larger.
+const LARGEST_ANSWER: usize = 8 << 20;
+
+/// Asks one authority.
+#[derive(Debug)]
+pub struct AuthorityClient {
+    http: reqwest::Client,
+    base: String,
+}
+
+/// What an authority said to one question.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Answer {
+    /// What was asked about.
+    pub commitment: Commitment,
+    /// Whether it vouches.
+    pub valid: bool,
+    /// Its reason, in its own words.
+    pub message: String,
+}
+
+/// What an authority said to many questions.
+#[derive(Clone, Debug, Default)]
+pub struct Verdicts {
+    /// Its answers; those it left out are asked again.
+    pub answers: Vec<Answer>,
+    /// Its signature over those that passed.
+    pub signed: Option<SignedVerdict>,
+}
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum AskError {
+    /// It did not answer, or is not well. Later it may.
+    #[error("the authority does not answer: {0}")]
+    Away(String),
+    /// It answered something that is no answer.
+    #[error("the authority's answer makes no sense: {0}")]
+    Nonsense(String),
+    /// It will never answer this question.
+    #[error("the authority refuses the question: {0}")]
+    Question(String),
+}
+
+#[derive(Deserialize)]
+struct BatchAnswer {
+    results: Vec<ItemAnswer>,
+    #[serde(default)]
+    verdict: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct ItemAnswer {
+    commitment: Option<Digest>,
+    valid: Option<bool>,
+    #[serde(default)]
+    message: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct SingleAnswer {
+    valid: bool,
+    #[serde(default)]
+    message: Option<String>,
+    #[serde(default)]
+    verdict: Option<String>,
+}
+
+impl AuthorityClient {
+    /// A client with its own pool of connections.
+    pub fn new(authority: &Authority) -> anyhow::Result<Self> {
+        let http = reqwest::Client::builder()
+            .timeout(DEADLINE)
+            .connect_timeout(Duration::from_secs(5))
+            .pool_idle_timeout(Duration::from_secs(60))
+            .tcp_nodelay(true)
+            // An authority is where the configuration says, and nowhere it would send us.
+            .redirect(reqwest::redirect::Policy::none())
+            .no_proxy()
+            .user_agent(concat!("birthmark-node/", env!("CARGO_PKG_VERSION")))
+            .build()?;
+        Ok(Self {
+            http,
+            base: authority.settings.endpoint.trim_end_matches('/').to_owned(),
+        })
+    }
+
+    /// Asks all of these questions in one request.
+    pub async fn ask_batch(&self, questions: &[&Value]) -> Result<Verdicts, AskError> {
+        let body = self
+            .post("/api/v1/validate/batch", &json!({ "requests": questions }))
+            .await?;
+        let answer: BatchAnswer =
+            serde_json::from_slice(&body).map_err(|error| AskError::Nonsense(error.to_string()))?;
+        let signed = answer.verdict.as_deref().map(read_verdict).transpose()?;
+        let answers = answer
+            .results
+            .into_iter()
+            .filter_map(ItemAnswer::into_answer)
+            .collect();
+        Ok(Verdicts { answers, signed })
+    }
+
+    /// Asks one question of an authority that knows no batches.
+    pub async fn ask_one(
+        &self,
+        question: &Value,
+    ) -> Result<(Answer, Option<SignedVerdict>), AskError> {
+        let path = if question.get("camera_cert").is_some() {
+            "/validate-cert"
+        } else {
+            "/validate"
+        };
+        let body = self.post(path, question).await?;
+        let answer: SingleAnswer =
+            serde_json::from_slice(&body).map_err(|error| AskError::Nonsense(error.to_string()))?;
+        let commitment = question
+            .get("commitment")
+            .and_then(Value::as_str)
+            .and_then(|text| text.parse::<Digest>().ok());
+        let commitment =
+            commitment.ok_or_else(|| AskError::Question("it names no commitment".into()))?;
+        let signed = answer.verdict.as_deref().map(read_verdict).transpose()?;
+        let message = answer.message.unwrap_or_default();
+        Ok((
+            Answer {
+                commitment: commitment.into(),
+                valid: answer.valid,
+                message,
+            },
+            signed,
+        ))
+    }
+
+    /// Asks one by one, several at once.
+    pub async fn ask_each(
+        &self,
+        questions: &[&Value],
+    ) -> Vec<Result<(Answer, Option<SignedVerdict>), AskError>> {
+        let mut answers = Vec::with_capacity(questions.len());
+        for portion in questions.chunks(OPEN) {
+            let mut open = Vec::with_capacity(portion.len());
+            for question in portion {
+                open.push(self.ask_one(question));
+            }
+            answers.extend(join_all(open).await);
+        }
+        answers
+    }
+
+    /// Fetches a file of the authority's, such as its list of revoked certificates.
+    pub async fn fetch(&self, address: &str) -> Result<Vec<u8>, AskError> {
+        let response = self.http.get(address).send().await.map_err(away)?;
+        read(response).await
+    }
+
+    /// Succeeds when the authority answers at all.
+    pub async fn health(&self) -> Result<(), AskError> {
+        self.fetch(&format!("{}/health", self.base)).await.map(drop)
+    }
+
+    async fn post(&self, path: &str, body: &Value) -> Result<Vec<u8>, AskError> {
+        let response = self
+            .http
+            .post(format!("{}{path}", self.base))
+            .json(body)
+            .send()
+            .await
+            .map_err(away)?;
+        read(response).await
+    }
+}
+
+impl ItemAnswer {
+    fn into_answer(self) -> Option<Answer> {
+        let message = self.message.unwrap_or_default();
+        Some(Answer {
+            commitment: self.commitment?.into(),
+            valid: self.valid?,
+            message,
+        })
+    }
+}
+
+async fn read(mut response: reqwest::Response) -> Result<Vec<u8>, AskError> {
+    let status = response.status();
+    let mut body = Vec::new();
+    while let Some(chunk) = response.chunk().await.map_err(away)? {
+        body.extend_from_slice(&chunk);
+        if body.len() > LARGEST_ANSWER {
+            return Err(AskError::Nonsense("the answer is too large".into()));
+        }
+    }
+    match status.as_u16() {
+        200..=299 => Ok(body),
+        400 | 413 | 422 => Err(AskError::Question(sentence(&body))),
+        _ => Err(AskError::Away(format!("status {status}"))),
+    }
+}
+
+/// What an error answer says, if it says anything.
+fn sentence(body: &[u8]) -> String {
+    let detail = serde_json::from_slice::<Value>(body)
+        .ok()
+        .and_then(|body| body.get("detail").cloned());
+    match detail {
+        Some(Value::String(text)) => text,
+        Some(other) => other.to_string(),
+        None => "no reason given".into(),
+    }
+}
+
+fn away(error: reqwest::Error) -> AskError {
+    let mut text = error.to_string();
+    let mut cause = std::error::Error::source(&error);
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    AskError::Away(text)
+}
+
+fn read_verdict(text: &str) -> Result<SignedVerdict, AskError> {
+    let nonsense =
+        |error: &dyn std::fmt::Display| AskError::Nonsense(format!("its verdict: {error}"));
+    let bytes = STANDARD.decode(text).map_err(|error| nonsense(&error))?;
+    SignedVerdict::decode(&bytes).map_err(|error| nonsense(&error))
+}

@@ -1,0 +1,133 @@
+//! The node's HTTP interface.
+
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::http::{HeaderName, HeaderValue, header};
+use axum::routing::{get, post};
+use birthmark_http::ApiError;
+use birthmark_protocol::Digest;
+use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::cors::CorsLayer;
+use tower_http::set_header::SetResponseHeaderLayer;
+
+use crate::admission::Admission;
+use crate::authorities::AuthorityBook;
+use crate::authority::LaneReport;
+use crate::registry::{Registry, RegistryError};
+use crate::settings::Settings;
+use crate::store::StoreError;
+
+mod answer;
+mod blocks;
+mod status;
+mod submission;
+mod submit;
+mod verify;
+
+pub use answer::{Evidence, Sighting};
+
+/// What every handler needs.
+pub struct App {
+    /// The registry.
+    pub registry: Arc<Registry>,
+    /// Takes submissions.
+    pub admission: Arc<Admission>,
+    /// Who may vouch.
+    pub book: Arc<AuthorityBook>,
+    /// The configuration.
+    pub settings: Settings,
+    /// This validator's name.
+    pub name: String,
+    /// How the authorities have been answering, by name.
+    pub lanes: Vec<(String, Arc<Mutex<LaneReport>>)>,
+    /// When the daemon started.
+    pub started: Instant,
+}
+
+type Shared = axum::extract::State<Arc<App>>;
+
+/// Every route.
+pub fn router(app: Arc<App>) -> Router {
+    Router::new()
+        .route("/api/v1/submit", post(submit::submit))
+        .route("/api/v1/submit-legacy", post(submit::legacy))
+        .route("/api/v1/submit-cert", post(submit::certificate))
+        .route(
+            "/api/v1/submission/{receipt_id}",
+            get(submission::submission),
+        )
+        .route("/api/v1/verify", post(verify::many))
+        .route("/api/v1/verify/{image_hash}", get(verify::one))
+        .route("/api/v1/blockchain/verify/{image_hash}", get(verify::one))
+        .route("/api/v1/receipt/{image_hash}", get(verify::receipt))
+        .route("/api/v1/block/{height}", get(blocks::block))
+        .route("/api/v1/block/{height}/bytes", get(blocks::bytes))
+        .route("/api/v1/blocks", get(blocks::list))
+        .route("/api/v1/genesis", get(blocks::genesis))
+        .route("/api/v1/status", get(status::status))
+        .route("/api/v1/blockchain/status", get(status::status))
+        .route("/health", get(status::health))
+        .fallback(|| async { ApiError::not_found("there is nothing at this address") })
+        .method_not_allowed_fallback(|| async {
+            ApiError::new(
+                axum::http::StatusCode::METHOD_NOT_ALLOWED,
+                "this address does not know that method",
+            )
+        })
+        .layer(DefaultBodyLimit::disable())
+        .layer(CatchPanicLayer::new())
+        .layer(security_headers("x-content-type-options", "nosniff"))
+        .layer(security_headers("referrer-policy", "no-referrer"))
+        // Anyone may ask from any page: there is nothing here that belongs to a browser's user.
+        .layer(CorsLayer::permissive())
+        .with_state(app)
+}
+
+fn security_headers(
+    name: &'static str,
+    value: &'static str,
+) -> SetResponseHeaderLayer<HeaderValue> {
+    SetResponseHeaderLayer::if_not_present(
+        HeaderName::from_static(name),
+        HeaderValue::from_static(value),
+    )
+}
+
+/// A digest in a path: anything else is 422, as the documents say.
+fn digest_of(text: &str) -> Result<Digest, ApiError> {
+    text.parse()
+        .map_err(|error| ApiError::parameter("path", "image_hash", format!("{error}")))
+}
+
+/// Answers that never change may be kept by everyone for ever.
+const IMMUTABLE: (HeaderName, HeaderValue) = (
+    header::CACHE_CONTROL,
+    HeaderValue::from_static("public, max-age=31536000, immutable"),
+);
+/// Answers that change with the next block.
+const FRESH: (HeaderName, HeaderValue) =
+    (header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+
+impl From<StoreError> for ApiError {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Unavailable(error) => error.into(),
+            error => Self::internal(error),
+        }
+    }
+}
+
+impl From<RegistryError> for ApiError {
+    fn from(error: RegistryError) -> Self {
+        match error {
+            RegistryError::Store(error) => error.into(),
+            error => Self::internal(error),
+        }
+    }
+}
+
+/// When a client that was turned away may come back.
+const COME_BACK: Duration = Duration::from_secs(5);

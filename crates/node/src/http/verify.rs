@@ -1,0 +1,77 @@
+//! Is this image registered?
+
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use birthmark_http::{ApiError, Json};
+use birthmark_protocol::Digest;
+use serde::{Deserialize, Serialize};
+
+use super::{App, Evidence, FRESH, IMMUTABLE, Shared, digest_of};
+
+/// How many digests one question may hold.
+const MOST: usize = 1000;
+
+/// Many digests at once.
+#[derive(Deserialize, utoipa::ToSchema)]
+pub struct Many {
+    /// Up to 1,000 digests, in hexadecimal.
+    #[schema(value_type = Vec<String>)]
+    image_hashes: Vec<Digest>,
+}
+
+/// An answer for each digest, in the order of the question.
+#[derive(Serialize, utoipa::ToSchema)]
+pub struct Answers {
+    results: Vec<Evidence>,
+}
+
+/// One digest: 200 if it is registered, 404 with the same fields if not.
+pub async fn one(State(app): Shared, Path(image_hash): Path<String>) -> Result<Response, ApiError> {
+    let digest = digest_of(&image_hash)?;
+    let evidence = evidence(&app, digest).await?;
+    let status = if evidence.verified {
+        StatusCode::OK
+    } else {
+        StatusCode::NOT_FOUND
+    };
+    Ok((status, [FRESH], axum::Json(evidence)).into_response())
+}
+
+/// Up to 1,000 digests in one question.
+pub async fn many(State(app): Shared, Json(many): Json<Many>) -> Result<Response, ApiError> {
+    if many.image_hashes.len() > MOST {
+        return Err(ApiError::field(
+            "image_hashes",
+            format!("at most {MOST} digests at once"),
+        ));
+    }
+    let mut results = Vec::with_capacity(many.image_hashes.len());
+    for digest in many.image_hashes {
+        results.push(evidence(&app, digest).await?);
+    }
+    Ok(([FRESH], axum::Json(Answers { results })).into_response())
+}
+
+async fn evidence(app: &App, digest: Digest) -> Result<Evidence, ApiError> {
+    let found = app.registry.find(&digest).await?;
+    let sightings = found
+        .iter()
+        .filter_map(|found| app.sighting(found, &digest))
+        .collect();
+    Ok(Evidence::of(digest, sightings))
+}
+
+/// The receipt of the first record of an image: verifies offline, for ever.
+pub async fn receipt(
+    State(app): Shared,
+    Path(image_hash): Path<String>,
+) -> Result<Response, ApiError> {
+    let digest = digest_of(&image_hash)?;
+    let found = app.registry.find(&digest).await?;
+    let found = found
+        .first()
+        .ok_or_else(|| ApiError::not_found("this image is not registered"))?;
+    let receipt = app.registry.receipt(found).await?;
+    Ok(([IMMUTABLE], axum::Json(receipt)).into_response())
+}

@@ -1,0 +1,185 @@
+//! The daemon: wires configuration, keys, store, lanes, block production and HTTP together.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use birthmark_daemon::{Context, Shutdown};
+use birthmark_http::{Listener, ServerLimits, serve};
+use birthmark_ledger::ValidatorId;
+use birthmark_ledger::VoteSigner as _;
+use tokio::sync::Notify;
+use tokio::task::JoinSet;
+
+use crate::admission::Admission;
+use crate::authorities::AuthorityBook;
+use crate::authority::{Lane, Settler};
+use crate::http::{self, App};
+use crate::identity;
+use crate::production::{self, Node};
+use crate::registry::Registry;
+use crate::settings::Settings;
+use crate::store::Store;
+
+/// The name of the HTTP socket, for systemd and for whoever starts the node inside another program.
+pub const HTTP_SOCKET: &str = "http";
+
+/// Runs the node until it is asked to stop.
+pub async fn run(settings: Settings, mut context: Context) -> anyhow::Result<()> {
+    let keys = identity::keys(&context.credentials)?;
+    let genesis = identity::read_genesis(&settings.genesis)?;
+    let entry = identity::entry(&genesis, &keys)
+        .context("the vote key belongs to no validator of the genesis")?;
+    let name = entry.name.to_string();
+    let book = Arc::new(AuthorityBook::read(
+        &settings,
+        ValidatorId::of(&keys.vote.public_key()),
+    )?);
+    let store = Store::open(&settings.database)
+        .await
+        .context("cannot open the database")?;
+    let registry = Arc::new(Registry::open(store.clone(), genesis).await?);
+
+    let (submitted, pooled) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let admission = Admission::start(
+        store.clone(),
+        Arc::clone(&book),
+        settings.limits.queue,
+        Arc::clone(&submitted),
+    )
+    .await?;
+    let admission = Arc::new(admission);
+    let signer = Arc::new(identity::vote_key(&context.credentials)?);
+    let chain = registry.genesis().hash();
+    let settler = Settler::new(
+        store.clone(),
+        Arc::clone(&admission),
+        signer,
+        chain,
+        Arc::clone(&pooled),
+    );
+    let settler = Arc::new(settler);
+
+    let mut tasks = Tasks::new(context.shutdown.clone());
+    let mut lanes = Vec::new();
+    for authority in book.all() {
+        let lane = Lane::of(
+            Arc::clone(authority),
+            Arc::clone(&settler),
+            Arc::clone(&submitted),
+        )?;
+        lanes.push((authority.settings.id.clone(), lane.report()));
+        tasks.lane(lane);
+    }
+    tasks.lane(Lane::of_nobody(
+        Arc::clone(&settler),
+        Arc::clone(&submitted),
+    ));
+    tasks.lookups(Arc::clone(&registry));
+    let node = Node::new(Arc::clone(&registry), Arc::clone(&book));
+    let pacing = production::pacing(&settings.blocks);
+    let stop = context.shutdown.clone();
+    tasks.essential(async move { production::produce(node, keys, pacing, pooled, stop).await });
+
+    let listener = context
+        .sockets
+        .tcp(HTTP_SOCKET, settings.http.listen)
+        .await?;
+    let listener = match &settings.http.tls {
+        Some(files) => Listener::Tls(listener, files.clone().open().context("TLS")?),
+        None => Listener::Tcp(listener),
+    };
+    let limits = ServerLimits {
+        connections: settings.limits.connections,
+        ..ServerLimits::default()
+    };
+    let app = Arc::new(App {
+        registry,
+        admission,
+        book,
+        settings,
+        name,
+        lanes,
+        started: Instant::now(),
+    });
+    let (checked, stop) = (Arc::clone(&app), context.shutdown.clone());
+    context.service.watch(move || {
+        let app = Arc::clone(&checked);
+        async move { app.check().await }
+    });
+    tasks.essential(async move {
+        serve(listener, http::router(app), limits, async move {
+            stop.requested().await
+        })
+        .await;
+        Ok(())
+    });
+    context.ready();
+    let outcome = tasks.finish().await;
+    store.close().await;
+    outcome
+}
+
+/// Everything that runs at once. One that fails stops all.
+struct Tasks {
+    set: JoinSet<anyhow::Result<()>>,
+    shutdown: Shutdown,
+}
+
+/// How often a crowded filter is looked for.
+const FILTER_CHECK: Duration = Duration::from_secs(60);
+
+impl Tasks {
+    fn new(shutdown: Shutdown) -> Self {
+        Self {
+            set: JoinSet::new(),
+            shutdown,
+        }
+    }
+
+    fn essential(&mut self, task: impl Future<Output = anyhow::Result<()>> + Send + 'static) {
+        self.set.spawn(task);
+    }
+
+    fn lane(&mut self, lane: Lane) {
+        let shutdown = self.shutdown.clone();
+        self.set.spawn(async move {
+            lane.run(shutdown).await;
+            Ok(())
+        });
+    }
+
+    /// Fills the filter of registered digests, now and whenever it has become crowded.
+    fn lookups(&mut self, registry: Arc<Registry>) {
+        let shutdown = self.shutdown.clone();
+        self.set.spawn(async move {
+            loop {
+                let filter = registry.filter();
+                if !filter.is_complete() || filter.is_crowded() {
+                    let registered = registry.tip().frontier().size().saturating_mul(3);
+                    if let Err(error) = filter.fill(registry.store(), registered).await {
+                        log::warn!("the filter of registered digests is not filled, lookups ask the database: {error}");
+                    }
+                }
+                tokio::select! {
+                    () = tokio::time::sleep(FILTER_CHECK) => {}
+                    () = shutdown.requested() => return Ok(()),
+                }
+            }
+        });
+    }
+
+    async fn finish(mut self) -> anyhow::Result<()> {
+        let mut outcome = Ok(());
+        while let Some(ended) = self.set.join_next().await {
+            let ended = ended
+                .context("a part of the node broke")
+                .and_then(|ended| ended);
+            if ended.is_err() {
+                outcome = outcome.and(ended);
+            }
+            self.shutdown.request();
+        }
+        outcome
+    }
+}

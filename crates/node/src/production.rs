@@ -1,0 +1,163 @@
+//! Block production: the node as the consensus engine sees it, and the task that drives it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use birthmark_consensus::{
+    Application, Authorities, Backlog, Decided, Evidence, Offer, Pacing, SingleValidator, Step,
+    ValidatorKeys,
+};
+use birthmark_daemon::Shutdown;
+use birthmark_ledger::{BlockTime, Known, Lookups, Tip, Transaction, TransactionHash, VoteSigner};
+use tokio::sync::Notify;
+
+use crate::authorities::AuthorityBook;
+use crate::clock;
+use crate::registry::{Registry, RegistryError};
+use crate::settings::BlockSettings;
+use crate::store::StoreError;
+
+/// How many transactions of the pool are looked at for one block.
+const LOOKED_AT: usize = 1000;
+/// The pause after the store failed.
+const AFTER_FAILURE: Duration = Duration::from_millis(500);
+
+/// The node's pool and registry, for the engine.
+#[derive(Clone)]
+pub struct Node {
+    registry: Arc<Registry>,
+    book: Arc<AuthorityBook>,
+}
+
+impl Node {
+    /// Over this registry, with these authorities.
+    pub const fn new(registry: Arc<Registry>, book: Arc<AuthorityBook>) -> Self {
+        Self { registry, book }
+    }
+}
+
+impl Application for Node {
+    type Error = RegistryError;
+
+    async fn tip(&self) -> Result<Tip, RegistryError> {
+        // The engine asks at the start, and when it does not know whether a commit succeeded: only the store knows.
+        self.registry.resume().await?;
+        Ok(Tip::clone(&self.registry.tip()))
+    }
+
+    async fn backlog(&self) -> Result<Backlog, RegistryError> {
+        let waiting = self.registry.store().pool_waiting().await?;
+        let records = usize::try_from(waiting.records).unwrap_or(usize::MAX);
+        Ok(Backlog {
+            records,
+            oldest: waiting.oldest_ms.map(BlockTime::from_millis),
+        })
+    }
+
+    async fn waiting(&self, records: usize) -> Result<Vec<Offer>, RegistryError> {
+        let (mut offers, mut room) = (Vec::new(), records);
+        for pooled in self.registry.store().pooled(LOOKED_AT).await? {
+            let Some(left) = room.checked_sub(pooled.records as usize) else {
+                break;
+            };
+            room = left;
+            let unreadable = |error: &dyn std::fmt::Display| {
+                StoreError::Corrupt(format!("transaction {}: {error}", pooled.hash))
+            };
+            let transaction =
+                Transaction::parse(&pooled.body).map_err(|error| unreadable(&error))?;
+            let evidence = Evidence::parse(&pooled.evidence).map_err(|error| unreadable(&error))?;
+            offers.push(Offer {
+                transaction,
+                evidence,
+            });
+        }
+        Ok(offers)
+    }
+
+    async fn known(&self, lookups: &Lookups) -> Result<Known, RegistryError> {
+        self.registry.known(lookups).await
+    }
+
+    async fn discard(
+        &self,
+        transaction: &TransactionHash,
+        reason: &str,
+    ) -> Result<(), RegistryError> {
+        Ok(self
+            .registry
+            .store()
+            .discard(transaction, reason, clock::now())
+            .await?)
+    }
+
+    async fn commit(&self, decided: &Decided) -> Result<(), RegistryError> {
+        self.registry.append(decided).await
+    }
+
+    fn authorities(&self) -> Arc<dyn Authorities> {
+        Arc::clone(&self.book) as Arc<dyn Authorities>
+    }
+}
+
+/// When blocks are due, by the configuration.
+pub fn pacing(settings: &BlockSettings) -> Pacing {
+    let heartbeat = match settings.heartbeat_s {
+        0 => i64::MAX / 4,
+        seconds => i64::try_from(seconds)
+            .unwrap_or(i64::MAX / 4)
+            .saturating_mul(1000)
+            .min(i64::MAX / 4),
+    };
+    Pacing {
+        batch_wait: i64::try_from(settings.batch_wait_ms).unwrap_or(1000),
+        heartbeat,
+        ..Pacing::default()
+    }
+}
+
+/// Makes blocks until asked to stop. Ends with an error only when trying again cannot help.
+pub async fn produce<V: VoteSigner + Send + Sync>(
+    node: Node,
+    keys: ValidatorKeys<V>,
+    pacing: Pacing,
+    pooled: Arc<Notify>,
+    shutdown: Shutdown,
+) -> anyhow::Result<()> {
+    let chain_id = node.registry.genesis().chain_id.clone();
+    let mut engine = SingleValidator::new(node, keys, chain_id, pacing);
+    let mut failing = false;
+    while !shutdown.is_requested() {
+        let now = clock::now_millis();
+        let pause = match engine.step(now).await {
+            Ok(Step::Committed(decided)) => {
+                let header = &decided.block.header;
+                log::info!(BLOCK_HEIGHT = header.height.get(), RECORDS = header.records; "block {} holds {} records", header.height, header.records);
+                failing = false;
+                continue;
+            }
+            Ok(Step::Wait(until)) => {
+                failing = false;
+                Duration::from_millis(
+                    u64::try_from(until.millis_since(now))
+                        .unwrap_or_default()
+                        .clamp(1, 60_000),
+                )
+            }
+            Err(error) if error.is_fatal() => return Err(error.into()),
+            Err(error) => {
+                if !failing {
+                    log::error!("no block can be made at the moment: {error}");
+                }
+                failing = true;
+                AFTER_FAILURE
+            }
+        };
+        tokio::select! {
+            () = pooled.notified() => {}
+            () = tokio::time::sleep(pause) => {}
+            () = shutdown.requested() => {}
+        }
+    }
+    Ok(())
+}

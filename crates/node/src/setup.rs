@@ -1,0 +1,126 @@
+//! Before the first start: a validator's keys and a registry's genesis.
+
+use std::io::Write as _;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::Path;
+
+use anyhow::Context as _;
+use birthmark_ledger::{
+    ChainId, CheckpointKey, Genesis, KeyName, Validator, ValidatorSet, VoteKey, VoteSigner as _,
+};
+use birthmark_protocol::Timestamp;
+use p256::pkcs8::{EncodePrivateKey as _, LineEnding};
+use zeroize::Zeroizing;
+
+use crate::identity::{CHECKPOINT_KEY, VOTE_KEY};
+
+/// Draws both keys into files a unit can load as credentials. A key that exists is never overwritten.
+pub fn create_keys(folder: &Path, name: KeyName) -> anyhow::Result<Validator> {
+    std::fs::create_dir_all(folder)
+        .with_context(|| format!("cannot create {}", folder.display()))?;
+    let secret = draw_vote_key()?;
+    let pem = secret
+        .to_pkcs8_pem(LineEnding::LF)
+        .context("the vote key cannot be written")?;
+    let mut seed = Zeroizing::new([0; 32]);
+    getrandom::fill(seed.as_mut_slice()).context("no randomness")?;
+    write_secret(&folder.join(VOTE_KEY), pem.as_bytes())?;
+    write_secret(
+        &folder.join(CHECKPOINT_KEY),
+        Zeroizing::new(hex::encode(seed.as_slice())).as_bytes(),
+    )?;
+    let vote_key = VoteKey::from_pem(&pem)?.public_key();
+    Ok(Validator {
+        name,
+        vote_key,
+        checkpoint_key: CheckpointKey::from_seed(&seed).public_key(),
+    })
+}
+
+fn draw_vote_key() -> anyhow::Result<p256::SecretKey> {
+    loop {
+        let mut bytes = Zeroizing::new([0; 32]);
+        getrandom::fill(bytes.as_mut_slice()).context("no randomness")?;
+        // Fewer than one in four billion draws is no scalar of the curve.
+        if let Ok(secret) = p256::SecretKey::from_slice(bytes.as_slice()) {
+            return Ok(secret);
+        }
+    }
+}
+
+fn write_secret(path: &Path, content: &[u8]) -> anyhow::Result<()> {
+    let file = std::fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path);
+    let mut file = file.with_context(|| {
+        format!(
+            "cannot create {}; a key that exists is never overwritten",
+            path.display()
+        )
+    })?;
+    file.write_all(content)?;
+    file.sync_all()?;
+    Ok(())
+}
+
+/// The genesis of a registry that starts with these validators. The same answers give the same genesis everywhere.
+pub fn genesis(
+    chain_id: ChainId,
+    start: Timestamp,
+    validators: Vec<Validator>,
+) -> anyhow::Result<Genesis> {
+    Ok(Genesis {
+        chain_id,
+        start,
+        validators: ValidatorSet::new(validators)?,
+    })
+}
+
+/// Writes the genesis file; one that exists is never overwritten.
+pub fn write_genesis(path: &Path, genesis: &Genesis) -> anyhow::Result<()> {
+    let text = format!(
+        "# The start of a Birthmark registry: the same file at every validator.\n# genesis hash {}\n\n{}",
+        genesis.hash(),
+        toml::to_string(genesis)?
+    );
+    let file = std::fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .open(path);
+    file.with_context(|| format!("cannot create {}", path.display()))?
+        .write_all(text.as_bytes())?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_setup_writes_is_what_the_daemon_reads() {
+        let folder = tempfile::tempdir().unwrap();
+        let name = KeyName::new("library.example").unwrap();
+        let validator = create_keys(&folder.path().join("keys"), name.clone()).unwrap();
+        assert!(
+            create_keys(&folder.path().join("keys"), name).is_err(),
+            "keys are never overwritten"
+        );
+        let made = genesis(
+            ChainId::new("test.example/registry").unwrap(),
+            Timestamp::from_unix(1_790_000_000),
+            vec![validator],
+        )
+        .unwrap();
+        let path = folder.path().join("genesis.toml");
+        write_genesis(&path, &made).unwrap();
+        let read = crate::identity::read_genesis(&path).unwrap();
+        assert_eq!(read.hash(), made.hash());
+        let keys = crate::identity::keys(&birthmark_daemon::Credentials::at(
+            folder.path().join("keys"),
+        ))
+        .unwrap();
+        assert!(crate::identity::entry(&read, &keys).is_some());
+    }
+}

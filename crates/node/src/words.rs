@@ -1,0 +1,101 @@
+//! What an answer says in words a newsroom can quote, and what it does not prove.
+
+use birthmark_ledger::{BlockTime, Source};
+use birthmark_protocol::{DigestRole, Timestamp};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+/// A moment as RFC 3339, in UTC.
+pub fn moment(seconds: i64) -> Option<String> {
+    OffsetDateTime::from_unix_timestamp(seconds)
+        .ok()?
+        .format(&Rfc3339)
+        .ok()
+}
+
+/// A block's time for people.
+pub fn block_moment(time: BlockTime) -> Option<String> {
+    moment(time.timestamp().unix())
+}
+
+/// What the registry vouches for, in one sentence.
+pub fn finding(
+    source: Source,
+    authority: &str,
+    family: &str,
+    taken: Timestamp,
+    registered: BlockTime,
+) -> String {
+    let by = match source {
+        Source::CameraToken => format!(
+            "by {}, whose genuineness its authority {authority} confirmed",
+            camera(family)
+        ),
+        Source::CameraCertificate => {
+            format!(
+                "by {}, with a signature checked under a certificate of its authority {authority}",
+                camera(family)
+            )
+        }
+        Source::CameraAttested => format!(
+            "by {}, with a signature of a key that, according to its authority {authority}, cannot leave the camera's security chip",
+            camera(family)
+        ),
+        Source::Software => format!(
+            "by editing software ({family}) certified by {authority}, as made from another registered image"
+        ),
+        Source::Server => format!("by the submission server {authority} on its own word"),
+    };
+    let registered = block_moment(registered).unwrap_or_else(|| "an unknown time".into());
+    let claimed = moment(taken.unix())
+        .map(|time| format!("; the device's own clock said {time}"))
+        .unwrap_or_default();
+    format!("This exact data was registered {by}. It existed before {registered} (UTC){claimed}.")
+}
+
+fn camera(family: &str) -> String {
+    if family.is_empty() {
+        "a camera".into()
+    } else {
+        format!("a camera of the family {family:?}")
+    }
+}
+
+/// What this answer does not prove.
+pub fn limits(source: Source) -> Vec<&'static str> {
+    let mut limits = vec![
+        "It is not proven that the scene is what it seems: a camera can photograph a screen, a print or a staged scene.",
+        "It is not proven who took the photo.",
+        "The capture time is the device's own claim; proven is only that the data existed before the block's time.",
+    ];
+    match source {
+        Source::CameraToken => limits.push(
+            "The camera's signature could not be checked; only its authority knows the camera.",
+        ),
+        Source::CameraCertificate => {
+            limits.push("It is not proven that the camera's key never left the camera.")
+        }
+        Source::CameraAttested => {}
+        Source::Software => limits.push(
+            "It is not proven what was changed; the software states the kind of change itself.",
+        ),
+        Source::Server => {
+            limits.push("No camera was checked: the submission server alone answers for it.")
+        }
+    }
+    limits
+}
+
+/// What not finding a digest means.
+pub const NOT_FOUND: &str = "No record of exactly this data exists in this registry. That proves nothing about the photo: \
+    most photos are not registered, and cropping, resizing or re-encoding changes the data.";
+
+/// What a digest of this role was computed over.
+pub const fn role(role: DigestRole) -> &'static str {
+    match role {
+        DigestRole::Unstated => "the sender did not say what this digest was computed over",
+        DigestRole::Raw => "the sensor's data",
+        DigestRole::File => "the file, byte for byte",
+        DigestRole::ImageData => "the file without its metadata",
+    }
+}
