@@ -1,0 +1,56 @@
+//! The house's own commands, the same on a laptop, in continuous integration and in the Nix shell: `cargo xtask`.
+//!
+//! One module per command. A new command is a module with its options and one `run`, a variant below, and a line in
+//! CONTRIBUTING.md.
+
+mod bench;
+mod doctor;
+mod fuzz;
+mod house;
+mod test;
+mod tools;
+mod wasm;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::house::House;
+
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", about = "The house's own commands")]
+enum Command {
+    /// Run every check and every test
+    Test(test::Options),
+    /// Run the benchmarks
+    Bench(bench::Options),
+    /// Feed the parsers of outside bytes with nonsense
+    Fuzz(fuzz::Options),
+    /// Build what runs in browsers
+    Wasm,
+    /// Say what this machine has of what the commands need
+    Doctor,
+}
+
+fn main() -> ExitCode {
+    let command = Command::parse();
+    match House::find().and_then(|house| run(&house, &command)) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            house::say(&format!("error: {error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(house: &House, command: &Command) -> anyhow::Result<bool> {
+    match command {
+        Command::Test(options) => return test::run(house, options),
+        Command::Bench(options) => bench::run(house, options)?,
+        Command::Fuzz(options) => fuzz::run(house, options)?,
+        Command::Wasm => wasm::run(house)?,
+        Command::Doctor => doctor::run(house)?,
+    }
+    Ok(true)
+}

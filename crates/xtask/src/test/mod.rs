@@ -1,0 +1,108 @@
+//! `cargo xtask test`: everything, in one command, with one answer at the end.
+//!
+//! Each step passes, fails, or says in one line why it was skipped; a failed step does not keep the others from running.
+
+mod leftovers;
+mod nix;
+mod rust;
+mod step;
+
+use anyhow::{Result, bail};
+
+use crate::house::{self, House};
+use crate::{fuzz, tools, wasm};
+
+use self::step::{Outcome, Step, Tally};
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Options {
+    /// Only these steps
+    #[arg(long, value_name = "STEP")]
+    only: Vec<String>,
+    /// All but these steps
+    #[arg(long, value_name = "STEP")]
+    skip: Vec<String>,
+    /// Only say which steps there are
+    #[arg(long)]
+    list: bool,
+    /// How long each fuzz target runs
+    #[arg(long, value_name = "SECONDS", default_value_t = 3)]
+    fuzz_seconds: u32,
+}
+
+/// Cheap ones first: a person waiting at the screen learns of a missing semicolon before the long ones start. The
+/// tests come last, so that their summary stands at the end.
+const STEPS: [Step; 12] = [
+    Step::new("format", rust::format),
+    Step::new("scripts", scripts),
+    Step::new("nix-format", nix::format),
+    Step::new("nix-dead-code", nix::dead_code),
+    Step::new("nix-evaluation", nix::evaluation),
+    Step::new("lints", rust::lints),
+    Step::new("licences", rust::licences),
+    Step::new("advisories", rust::advisories),
+    Step::new("browser", browser),
+    Step::new("fuzz", fuzzing),
+    Step::new("doc-tests", rust::doc_tests),
+    Step::new("tests", rust::tests),
+];
+
+impl Options {
+    fn wants(&self, step: &Step) -> bool {
+        let named = |names: &[String]| names.iter().any(|name| name == step.name);
+        (self.only.is_empty() || named(&self.only)) && !named(&self.skip)
+    }
+
+    fn refuse_unknown_steps(&self) -> Result<()> {
+        let known = |name: &&String| STEPS.iter().any(|step| step.name == **name);
+        match self.only.iter().chain(&self.skip).find(|name| !known(name)) {
+            Some(name) => bail!("there is no step `{name}`; see --list"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Says whether nothing failed.
+pub(crate) fn run(house: &House, options: &Options) -> Result<bool> {
+    options.refuse_unknown_steps()?;
+    if options.list {
+        STEPS.iter().for_each(|step| house::say(step.name));
+        return Ok(true);
+    }
+    let mark = leftovers::Mark::new();
+    let mut tally = Tally::default();
+    for step in STEPS.iter().filter(|step| options.wants(step)) {
+        tally.add(step, step.run(house, &mark, options));
+    }
+    tally.add_leftovers(mark.end_leftovers());
+    tally.conclude()
+}
+
+fn scripts(house: &House, _: &Options) -> Result<Outcome> {
+    let Some(shellcheck) = tools::find("shellcheck") else {
+        return Ok(Outcome::skipped("shellcheck is not installed"));
+    };
+    let scripts = ["demo", "check", ".ci/run", "scripts/machine.sh"];
+    let mut check = house.program(shellcheck);
+    house::run(
+        check
+            .args(["--shell=sh", "--external-sources"])
+            .args(scripts),
+    )?;
+    Ok(Outcome::passed())
+}
+
+fn browser(house: &House, _: &Options) -> Result<Outcome> {
+    if !wasm::is_possible(house) {
+        return Ok(Outcome::skipped(
+            "this compiler does not build for browsers",
+        ));
+    }
+    wasm::build(house)?;
+    Ok(Outcome::passed())
+}
+
+fn fuzzing(house: &House, options: &Options) -> Result<Outcome> {
+    fuzz::run(house, &fuzz::Options::all_for(options.fuzz_seconds))?;
+    Ok(Outcome::passed())
+}
