@@ -1,0 +1,90 @@
+//! The parsers of `birthmark-ledger`.
+
+use std::sync::LazyLock;
+
+use birthmark_ledger::{
+    Block, BlockHeader, CommitCertificate, Frontier, Genesis, Receipt, Record, SetChange,
+    SignedCheckpoint, SignedNote, TlogProof, Transaction, Trusted, ValidatorSet, verify_receipt,
+};
+
+/// Blocks and headers are written back byte for byte.
+pub fn block(input: &[u8]) {
+    if let Ok(block) = Block::parse(input) {
+        assert_eq!(block.encode(), input);
+        let _ = (block.lookups(), block.leaf_hashes());
+    }
+    if let Ok(header) = BlockHeader::parse(input) {
+        assert_eq!(header.encode(), input);
+    }
+}
+
+/// Transactions and the leaves of the tree are written back byte for byte.
+pub fn transaction(input: &[u8]) {
+    if let Ok(transaction) = Transaction::parse(input) {
+        assert_eq!(transaction.encode(), input);
+    }
+    if let Ok((record, submitter)) = Record::parse_leaf(input) {
+        assert_eq!(record.leaf_bytes(&submitter), input);
+    }
+}
+
+/// Sets of validators, their changes, what they signed and the edge of their tree.
+pub fn validators(input: &[u8]) {
+    if let Ok(set) = ValidatorSet::parse(input) {
+        assert_eq!(set.encode(), input);
+    }
+    if let Ok(change) = SetChange::parse(input) {
+        assert_eq!(change.encode(), input);
+    }
+    if let Ok(certificate) = CommitCertificate::parse(input) {
+        assert_eq!(certificate.encode(), input);
+    }
+    if let Ok(frontier) = Frontier::parse(input) {
+        assert_eq!(frontier.encode(), input);
+    }
+}
+
+/// Receipts and genesis files, in JSON. Under the genesis of the vectors nothing verifies but their own record.
+pub fn receipt(input: &[u8]) {
+    let Ok(text) = std::str::from_utf8(input) else {
+        return;
+    };
+    if let Ok(genesis) = Genesis::from_json(text) {
+        let _ = genesis.hash();
+    }
+    let Ok(receipt) = Receipt::from_json(text) else {
+        return;
+    };
+    let again = receipt.to_json().expect("what was read can be written");
+    assert_eq!(Receipt::from_json(&again).expect("what we wrote"), receipt);
+    if verify_receipt(&receipt, &Trusted::genesis(&VECTORS.genesis)).is_ok() {
+        assert_eq!(receipt.record, VECTORS.receipt.record);
+    }
+}
+
+#[derive(serde::Deserialize)]
+struct Vectors {
+    genesis: Genesis,
+    receipt: Receipt,
+}
+
+static VECTORS: LazyLock<Vectors> = LazyLock::new(|| {
+    serde_json::from_str(include_str!("../../spec/vectors/ledger.json"))
+        .expect("the ledger's vectors")
+});
+
+/// The texts that witnesses and mirrors of transparency logs exchange.
+pub fn notes(input: &[u8]) {
+    let Ok(text) = std::str::from_utf8(input) else {
+        return;
+    };
+    if let Ok(note) = SignedNote::parse(text) {
+        assert_eq!(note.to_string(), text);
+    }
+    if let Ok(checkpoint) = SignedCheckpoint::parse(text) {
+        assert_eq!(checkpoint.to_string(), text);
+    }
+    if let Ok(proof) = TlogProof::parse(text) {
+        assert_eq!(proof.to_string(), text);
+    }
+}
