@@ -1,0 +1,126 @@
+//! A PostgreSQL server for one test: its own folder, its own socket, no port.
+
+use std::fs;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, bail, ensure};
+use rustix::process::{Pid, Signal, kill_process};
+use tempfile::TempDir;
+
+/// How long the server may take until it answers.
+const START_DEADLINE: Duration = Duration::from_secs(60);
+const USER: &str = "birthmark";
+
+/// A running server. It is stopped by its process id and its folder removed when this value goes.
+#[derive(Debug)]
+pub struct Postgres {
+    folder: TempDir,
+    process: Option<Child>,
+    user: Option<(u32, u32)>,
+}
+
+impl Postgres {
+    /// Whether the server is installed here.
+    pub fn is_installed() -> bool {
+        let version = Command::new("initdb").arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
+        version.is_ok_and(|status| status.success())
+    }
+
+    /// Makes a new, empty server and starts it.
+    pub fn start() -> anyhow::Result<Self> {
+        let folder = TempDir::with_prefix("birthmark-pg-").context("making a folder for PostgreSQL")?;
+        let user = server_user()?;
+        if let Some((uid, gid)) = user {
+            fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755))?;
+            chown(folder.path(), Some(uid), Some(gid)).context("giving the folder to PostgreSQL's user")?;
+        }
+        let mut server = Self { folder, process: None, user };
+        let arguments = ["-A", "trust", "-U", USER, "-E", "UTF8", "--locale=C", "--no-sync", "-D"];
+        let made = server.command("initdb").args(arguments).arg(server.data()).output().context("starting initdb")?;
+        ensure!(made.status.success(), "initdb failed: {}", String::from_utf8_lossy(&made.stderr));
+        server.resume()?;
+        Ok(server)
+    }
+
+    fn data(&self) -> PathBuf {
+        self.folder.path().join("data")
+    }
+
+    fn command(&self, program: &str) -> Command {
+        let mut command = Command::new(program);
+        command.current_dir("/").stdin(Stdio::null());
+        if let Some((uid, gid)) = self.user {
+            command.uid(uid).gid(gid);
+        }
+        command
+    }
+
+    /// Starts the server again after [`Postgres::stop`], with everything it had.
+    pub fn resume(&mut self) -> anyhow::Result<()> {
+        let log = fs::File::create(self.folder.path().join("server.log"))?;
+        let mut command = self.command("postgres");
+        command.arg("-D").arg(self.data()).arg("-k").arg(self.folder.path());
+        command.args(["-c", "listen_addresses=", "-c", "fsync=off", "-c", "max_connections=100"]);
+        self.process = Some(command.stdout(log.try_clone()?).stderr(log).spawn().context("starting postgres")?);
+        let deadline = Instant::now() + START_DEADLINE;
+        while !self.answers() {
+            if Instant::now() > deadline {
+                bail!("PostgreSQL did not start: {}", fs::read_to_string(self.folder.path().join("server.log"))?);
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        Ok(())
+    }
+
+    fn answers(&self) -> bool {
+        let ready = self.command("pg_isready").arg("-q").arg("-h").arg(self.folder.path()).status();
+        ready.is_ok_and(|status| status.success())
+    }
+
+    /// Stops the server as an administrator does who cannot wait: connections are cut, committed data stays.
+    pub fn stop(&mut self) -> anyhow::Result<()> {
+        let Some(mut process) = self.process.take() else { return Ok(()) };
+        kill_process(Pid::from_child(&process), Signal::INT).context("stopping PostgreSQL")?;
+        process.wait().context("waiting for PostgreSQL")?;
+        Ok(())
+    }
+
+    /// Creates an empty database and returns its URL.
+    pub fn database(&self, name: &str) -> anyhow::Result<String> {
+        let created = self.command("createdb").arg("-U").arg(USER).arg("-h").arg(self.folder.path()).arg(name).output()?;
+        ensure!(created.status.success(), "createdb failed: {}", String::from_utf8_lossy(&created.stderr));
+        Ok(format!("postgres:///{name}?host={}&user={USER}", self.folder.path().display()))
+    }
+
+    /// The folder with the server's socket.
+    pub fn socket_folder(&self) -> &Path {
+        self.folder.path()
+    }
+}
+
+impl Drop for Postgres {
+    fn drop(&mut self) {
+        if let Some(mut process) = self.process.take() {
+            // Fast shutdown, so that its helpers end with it; both only fail when it is gone already.
+            let _ = kill_process(Pid::from_child(&process), Signal::INT);
+            let _ = process.wait();
+        }
+    }
+}
+
+/// PostgreSQL refuses to run as root: then it runs as its own user, or as nobody.
+fn server_user() -> anyhow::Result<Option<(u32, u32)>> {
+    if fs::metadata("/proc/self")?.uid() != 0 {
+        return Ok(None);
+    }
+    let users = fs::read_to_string("/etc/passwd")?;
+    let find = |name: &str| {
+        let mut fields = users.lines().find(|line| line.split(':').next() == Some(name))?.split(':').skip(2);
+        Some((fields.next()?.parse().ok()?, fields.next()?.parse().ok()?))
+    };
+    find("postgres").or_else(|| find("nobody")).map(Some).context("no user to run PostgreSQL as")
+}
