@@ -9,6 +9,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail, ensure};
+use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
 /// How long the emulator may take until it listens.
@@ -71,6 +72,22 @@ impl Swtpm {
         // Both only fail when the process is gone already, which is what is wanted.
         let _ = process.kill();
         let _ = process.wait();
+    }
+
+    /// Lets the chip stop answering, as one on a bad bus does.
+    pub fn pause(&self) -> anyhow::Result<()> {
+        self.signal(Signal::STOP)
+    }
+
+    /// Lets it answer again.
+    pub fn proceed(&self) -> anyhow::Result<()> {
+        self.signal(Signal::CONT)
+    }
+
+    fn signal(&self, signal: Signal) -> anyhow::Result<()> {
+        let pid = self.pid().and_then(|pid| Pid::from_raw(pid.cast_signed()));
+        kill_process(pid.context("the TPM emulator is off")?, signal)
+            .context("signalling the TPM emulator")
     }
 
     /// Gives the power back, on the same ports.

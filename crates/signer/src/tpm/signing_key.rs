@@ -40,14 +40,7 @@ impl SigningKey {
 
 /// Finds the key at `handle` and refuses anything that could be used outside this chip.
 pub(super) fn find(chip: &Rc<Chip>, handle: u32) -> Result<SigningKey, TpmError> {
-    let resident =
-        Resident::find(chip, TpmHandle::Persistent(persistent(handle)?)).map_err(|error| {
-            if error.is_empty_handle() {
-                TpmError::NoSigningKey { handle }
-            } else {
-                error
-            }
-        })?;
+    let resident = look_up(chip, handle)?;
     let key = KeyHandle::from(resident.handle());
     let (public, _, _) = chip.ask("read the signing key", |context| context.read_public(key))?;
     check(&public).map_err(|reason| TpmError::ForeignKey { handle, reason })?;
@@ -89,12 +82,20 @@ pub(super) fn create(
 /// Destroys the key at `handle` for ever.
 pub(super) fn remove(chip: &Rc<Chip>, session: &Session, handle: u32) -> Result<(), TpmError> {
     let place = persistent(handle)?;
-    let resident = Resident::find(chip, TpmHandle::Persistent(place))?;
+    let resident = look_up(chip, handle)?;
     let object = resident.into_handle();
     chip.run("remove the signing key", session.alone(), |context| {
         context.evict_control(Provision::Owner, object, Persistent::Persistent(place))
     })?;
     Ok(())
+}
+
+fn look_up(chip: &Rc<Chip>, handle: u32) -> Result<Resident, TpmError> {
+    let place = TpmHandle::Persistent(persistent(handle)?);
+    Resident::find(chip, place).map_err(|error| match error.is_empty_handle() {
+        true => TpmError::NoSigningKey { handle },
+        false => error,
+    })
 }
 
 fn persistent(handle: u32) -> Result<PersistentTpmHandle, TpmError> {

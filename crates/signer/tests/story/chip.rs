@@ -247,7 +247,7 @@ fn tool(emulator: &Swtpm, name: &str, arguments: &[&str]) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-fn extend_pcr(emulator: &Swtpm, number: u8) {
+pub fn extend_pcr(emulator: &Swtpm, number: u8) {
     tool(
         emulator,
         "tpm2_pcrextend",

@@ -9,4 +9,9 @@
 )]
 
 mod attestation;
+mod authority;
+mod bad_files;
 mod chip;
+mod daemon;
+mod key_stores;
+mod running;
