@@ -1,5 +1,4 @@
 //! Fixtures for tests: TPM emulator, databases, daemons on free ports. Never published.
 
 pub mod postgres;
-pub mod postgres;
 pub mod tpm;

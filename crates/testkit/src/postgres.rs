@@ -26,22 +26,51 @@ pub struct Postgres {
 impl Postgres {
     /// Whether the server is installed here.
     pub fn is_installed() -> bool {
-        let version = Command::new("initdb").arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
+        let version = Command::new("initdb")
+            .arg("--version")
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .status();
         version.is_ok_and(|status| status.success())
     }
 
     /// Makes a new, empty server and starts it.
     pub fn start() -> anyhow::Result<Self> {
-        let folder = TempDir::with_prefix("birthmark-pg-").context("making a folder for PostgreSQL")?;
+        let folder =
+            TempDir::with_prefix("birthmark-pg-").context("making a folder for PostgreSQL")?;
         let user = server_user()?;
         if let Some((uid, gid)) = user {
             fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755))?;
-            chown(folder.path(), Some(uid), Some(gid)).context("giving the folder to PostgreSQL's user")?;
+            chown(folder.path(), Some(uid), Some(gid))
+                .context("giving the folder to PostgreSQL's user")?;
         }
-        let mut server = Self { folder, process: None, user };
-        let arguments = ["-A", "trust", "-U", USER, "-E", "UTF8", "--locale=C", "--no-sync", "-D"];
-        let made = server.command("initdb").args(arguments).arg(server.data()).output().context("starting initdb")?;
-        ensure!(made.status.success(), "initdb failed: {}", String::from_utf8_lossy(&made.stderr));
+        let mut server = Self {
+            folder,
+            process: None,
+            user,
+        };
+        let arguments = [
+            "-A",
+            "trust",
+            "-U",
+            USER,
+            "-E",
+            "UTF8",
+            "--locale=C",
+            "--no-sync",
+            "-D",
+        ];
+        let made = server
+            .command("initdb")
+            .args(arguments)
+            .arg(server.data())
+            .output()
+            .context("starting initdb")?;
+        ensure!(
+            made.status.success(),
+            "initdb failed: {}",
+            String::from_utf8_lossy(&made.stderr)
+        );
         server.resume()?;
         Ok(server)
     }
@@ -51,7 +80,7 @@ impl Postgres {
     }
 
     fn command(&self, program: &str) -> Command {
-        let mut command = Command::new(program);
+        let mut command = Command::new(path_of(program));
         command.current_dir("/").stdin(Stdio::null());
         if let Some((uid, gid)) = self.user {
             command.uid(uid).gid(gid);
@@ -63,13 +92,33 @@ impl Postgres {
     pub fn resume(&mut self) -> anyhow::Result<()> {
         let log = fs::File::create(self.folder.path().join("server.log"))?;
         let mut command = self.command("postgres");
-        command.arg("-D").arg(self.data()).arg("-k").arg(self.folder.path());
-        command.args(["-c", "listen_addresses=", "-c", "fsync=off", "-c", "max_connections=100"]);
-        self.process = Some(command.stdout(log.try_clone()?).stderr(log).spawn().context("starting postgres")?);
+        command
+            .arg("-D")
+            .arg(self.data())
+            .arg("-k")
+            .arg(self.folder.path());
+        command.args([
+            "-c",
+            "listen_addresses=",
+            "-c",
+            "fsync=off",
+            "-c",
+            "max_connections=100",
+        ]);
+        self.process = Some(
+            command
+                .stdout(log.try_clone()?)
+                .stderr(log)
+                .spawn()
+                .context("starting postgres")?,
+        );
         let deadline = Instant::now() + START_DEADLINE;
         while !self.answers() {
             if Instant::now() > deadline {
-                bail!("PostgreSQL did not start: {}", fs::read_to_string(self.folder.path().join("server.log"))?);
+                bail!(
+                    "PostgreSQL did not start: {}",
+                    fs::read_to_string(self.folder.path().join("server.log"))?
+                );
             }
             std::thread::sleep(Duration::from_millis(50));
         }
@@ -77,13 +126,20 @@ impl Postgres {
     }
 
     fn answers(&self) -> bool {
-        let ready = self.command("pg_isready").arg("-q").arg("-h").arg(self.folder.path()).status();
+        let ready = self
+            .command("pg_isready")
+            .arg("-q")
+            .arg("-h")
+            .arg(self.folder.path())
+            .status();
         ready.is_ok_and(|status| status.success())
     }
 
     /// Stops the server as an administrator does who cannot wait: connections are cut, committed data stays.
     pub fn stop(&mut self) -> anyhow::Result<()> {
-        let Some(mut process) = self.process.take() else { return Ok(()) };
+        let Some(mut process) = self.process.take() else {
+            return Ok(());
+        };
         kill_process(Pid::from_child(&process), Signal::INT).context("stopping PostgreSQL")?;
         process.wait().context("waiting for PostgreSQL")?;
         Ok(())
@@ -91,9 +147,31 @@ impl Postgres {
 
     /// Creates an empty database and returns its URL.
     pub fn database(&self, name: &str) -> anyhow::Result<String> {
-        let created = self.command("createdb").arg("-U").arg(USER).arg("-h").arg(self.folder.path()).arg(name).output()?;
-        ensure!(created.status.success(), "createdb failed: {}", String::from_utf8_lossy(&created.stderr));
-        Ok(format!("postgres:///{name}?host={}&user={USER}", self.folder.path().display()))
+        let created = self
+            .command("createdb")
+            .arg("-U")
+            .arg(USER)
+            .arg("-h")
+            .arg(self.folder.path())
+            .arg(name)
+            .output()?;
+        ensure!(
+            created.status.success(),
+            "createdb failed: {}",
+            String::from_utf8_lossy(&created.stderr)
+        );
+        Ok(format!(
+            "postgres:///{name}?host={}&user={USER}",
+            self.folder.path().display()
+        ))
+    }
+
+    /// The URL of the database that every server has from the beginning.
+    pub fn url(&self) -> String {
+        format!(
+            "postgres:///postgres?host={}&user={USER}",
+            self.folder.path().display()
+        )
     }
 
     /// The folder with the server's socket.
@@ -112,6 +190,13 @@ impl Drop for Postgres {
     }
 }
 
+/// A program of PostgreSQL's: where Debian puts the newest version, or in `PATH`.
+fn path_of(program: &str) -> PathBuf {
+    let versions = fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
+    let found = versions.map(|entry| entry.path().join("bin").join(program)).filter(|path| path.exists());
+    found.max().unwrap_or_else(|| PathBuf::from(program))
+}
+
 /// PostgreSQL refuses to run as root: then it runs as its own user, or as nobody.
 fn server_user() -> anyhow::Result<Option<(u32, u32)>> {
     if fs::metadata("/proc/self")?.uid() != 0 {
@@ -119,8 +204,15 @@ fn server_user() -> anyhow::Result<Option<(u32, u32)>> {
     }
     let users = fs::read_to_string("/etc/passwd")?;
     let find = |name: &str| {
-        let mut fields = users.lines().find(|line| line.split(':').next() == Some(name))?.split(':').skip(2);
+        let mut fields = users
+            .lines()
+            .find(|line| line.split(':').next() == Some(name))?
+            .split(':')
+            .skip(2);
         Some((fields.next()?.parse().ok()?, fields.next()?.parse().ok()?))
     };
-    find("postgres").or_else(|| find("nobody")).map(Some).context("no user to run PostgreSQL as")
+    find("postgres")
+        .or_else(|| find("nobody"))
+        .map(Some)
+        .context("no user to run PostgreSQL as")
 }
