@@ -1,0 +1,122 @@
+# The card of a camera: Raspberry Pi 4, HQ camera (IMX477), TPM (SLB9670), GPS on the serial pins, button and LED.
+{
+  config,
+  lib,
+  modulesPath,
+  nixos-hardware,
+  ...
+}:
+
+{
+  imports = [
+    nixos-hardware.nixosModules.raspberry-pi-4
+    (modulesPath + "/installer/sd-card/sd-image.nix")
+    ./state-partition.nix
+    ./card-setup.nix
+  ];
+
+  hardware.raspberry-pi = {
+    # Both lists replace the profile's own (sound, desktop graphics): a camera without a screen has neither.
+    configtxt.settings.all = {
+      camera_auto_detect = false;
+      dtparam = [
+        "spi=on"
+        "i2c_arm=on"
+      ];
+      enable_uart = true;
+    };
+    configtxt.deviceTreeOverlays.all = [
+      { imx477 = { }; }
+      { tpm-slb9670 = { }; }
+      # The good serial port for the GPS receiver, not for Bluetooth.
+      { disable-bt = { }; }
+      # The power cable is a network cable as well: photos can be fetched over it.
+      { dwc2.dr_mode = "peripheral"; }
+    ]
+    ++ lib.optional config.services.birthmark.camera.pps.enable { pps-gpio.gpiopin = 4; };
+    firmware = {
+      enable = true;
+      uboot.enable = true;
+    };
+  };
+  boot.kernelModules = [
+    "tpm_tis_spi"
+    "spi-bcm2835"
+    "g_ether"
+  ];
+  # No login and no boot messages on the line the GPS receiver talks on.
+  boot.kernelParams = lib.mkForce [
+    "console=tty1"
+    "cma=512M"
+    "loglevel=4"
+  ];
+  systemd.services."serial-getty@ttyAMA0".enable = false;
+  systemd.services."serial-getty@ttyS0".enable = false;
+  boot.supportedFilesystems = lib.mkForce [
+    "ext4"
+    "vfat"
+  ];
+
+  sdImage = {
+    populateRootCommands = ''
+      mkdir -p ./files/boot
+      ${config.boot.loader.generic-extlinux-compatible.populateCmd} -c ${config.system.build.toplevel} -d ./files/boot
+    '';
+    # Room for a few generations; everything behind it becomes the state partition on the first boot.
+    expandOnBoot = false;
+    preBuildCommands = ''
+      truncate -s 8G "$root_fs"
+      resize2fs "$root_fs"
+    '';
+    firmwareSize = 128;
+  };
+  boot.loader.generic-extlinux-compatible.configurationLimit = 5;
+  fileSystems."/".options = [
+    "noatime"
+    "commit=60"
+  ];
+  # The journal is on the card too: small, and not written for every line.
+  services.journald.extraConfig = ''
+    SystemMaxUse=200M
+    SyncIntervalSec=2m
+  '';
+
+  services.birthmark.camera = {
+    enable = true;
+    share.enable = true;
+  };
+
+  networking = {
+    hostName = "birthmark-camera";
+    useNetworkd = true;
+    wireless.iwd.enable = true;
+  };
+  # Over the cable the camera is the network: a computer gets an address from it and finds the photos there.
+  systemd.network.networks."20-usb" = {
+    matchConfig.Name = "usb0";
+    address = [ "10.55.0.1/28" ];
+    networkConfig = {
+      DHCPServer = true;
+      MulticastDNS = true;
+    };
+    dhcpServerConfig.EmitDNS = false;
+    dhcpServerConfig.EmitRouter = false;
+    linkConfig.RequiredForOnline = false;
+  };
+  networking.firewall.interfaces.usb0.allowedUDPPorts = [
+    67
+    5353
+  ];
+  systemd.network.wait-online.anyInterface = true;
+
+  assertions = [
+    {
+      assertion = !config.boot.loader.generic-extlinux-compatible.useGenerationDeviceTree;
+      message = "boot.loader.generic-extlinux-compatible.useGenerationDeviceTree must stay off on this card: U-Boot would load a plain device tree, and sensor and TPM would be missing from it.";
+    }
+  ];
+
+  systemd.enableStrictShellChecks = true;
+  nixpkgs.hostPlatform = "aarch64-linux";
+  system.stateVersion = "26.05";
+}

@@ -1,0 +1,74 @@
+# A card without keyboard or screen is set up from its FAT partition, which every computer can read and write: a person edits
+# one text file, puts the card in, and reads back from the same place what happened.
+{
+  config,
+  lib,
+  pkgs,
+  ...
+}:
+
+let
+  setup = pkgs.writeShellApplication {
+    name = "birthmark-card-setup";
+    runtimeInputs = [
+      pkgs.coreutils
+      pkgs.gawk
+      pkgs.iw
+      config.services.birthmark.capture.package
+    ];
+    text = builtins.readFile ./card-setup.sh;
+  };
+in
+{
+  # The daemon reads a file outside the store: the built one, with what the card was told.
+  services.birthmark.capture.settingsFile = "/var/lib/birthmark-card/capture.toml";
+
+  sdImage.populateFirmwareCommands = lib.mkAfter ''
+    cp ${./birthmark-setup.txt} firmware/birthmark-setup.example.txt
+  '';
+
+  systemd.services.card-setup = {
+    description = "Take over birthmark-setup.txt from the card";
+    wantedBy = [ "multi-user.target" ];
+    before = [
+      "birthmark-capture.service"
+      "iwd.service"
+      "sshd.service"
+    ];
+    requiredBy = [ "birthmark-capture.service" ];
+    unitConfig.RequiresMountsFor = [
+      "/boot/firmware"
+      "/var/lib"
+    ];
+    serviceConfig = {
+      Type = "oneshot";
+      RemainAfterExit = true;
+      ExecStart = "${lib.getExe setup} /boot/firmware /etc/birthmark/capture.toml /var/lib/birthmark-card /var/lib/iwd";
+      UMask = "0077";
+    };
+  };
+
+  users.users.photographer = {
+    isNormalUser = true;
+    extraGroups = [
+      "wheel"
+      "birthmark"
+    ];
+  };
+  security.sudo.wheelNeedsPassword = false;
+  services.openssh = {
+    enable = true;
+    settings = {
+      PasswordAuthentication = false;
+      KbdInteractiveAuthentication = false;
+      PermitRootLogin = "no";
+    };
+    authorizedKeysFiles = [ "/var/lib/birthmark-card/keys/%u" ];
+    hostKeys = [
+      {
+        path = "/var/lib/ssh/host_ed25519";
+        type = "ed25519";
+      }
+    ];
+  };
+}

@@ -1,0 +1,93 @@
+# A server that boots as it is: UEFI, one disk, state on its own partition that no rollback touches, entry by SSH key only.
+{
+  config,
+  lib,
+  pkgs,
+  ...
+}:
+
+{
+  boot.loader.systemd-boot = {
+    enable = true;
+    # Each generation is one entry in the boot menu: the way back after an upgrade that went wrong.
+    configurationLimit = 20;
+  };
+  boot.loader.efi.canTouchEfiVariables = lib.mkDefault false;
+  boot.initrd.systemd.enable = true;
+  boot.initrd.availableKernelModules = [
+    "virtio_pci"
+    "virtio_blk"
+    "virtio_scsi"
+    "nvme"
+    "ahci"
+    "sd_mod"
+  ];
+
+  fileSystems = {
+    "/" = {
+      device = "/dev/disk/by-label/nixos";
+      fsType = "ext4";
+    };
+    "/boot" = {
+      device = "/dev/disk/by-label/ESP";
+      fsType = "vfat";
+      options = [ "umask=0077" ];
+    };
+    # Databases, keys and certificates. A generation only ever replaces what is in the Nix store.
+    "/var/lib" = {
+      device = "/dev/disk/by-partlabel/birthmark-state";
+      fsType = "ext4";
+      neededForBoot = true;
+    };
+  };
+  # Made on the first boot from all the room behind the system, whatever the size of the disk.
+  boot.growPartition = false;
+  boot.initrd.systemd.repart.enable = true;
+  systemd.repart.partitions = {
+    "10-esp".Type = "esp";
+    "20-root".Type = "root";
+    "30-state" = {
+      Type = "linux-generic";
+      Label = "birthmark-state";
+      Format = "ext4";
+      SizeMinBytes = "4G";
+    };
+  };
+  image.modules = {
+    iso.fileSystems."/var/lib" = lib.mkForce {
+      device = "tmpfs";
+      fsType = "tmpfs";
+    };
+    iso.boot.initrd.systemd.repart.enable = lib.mkForce false;
+    qemu-efi.virtualisation.diskSize = 16 * 1024;
+    raw-efi.virtualisation.diskSize = 16 * 1024;
+  };
+
+  networking.useNetworkd = true;
+  # Keys of the administrators come with the institution's own flake, or with the cloud's metadata; no image has one.
+  services.openssh = {
+    enable = true;
+    settings = {
+      PasswordAuthentication = false;
+      KbdInteractiveAuthentication = false;
+      PermitRootLogin = "prohibit-password";
+    };
+    # The machine's own identity stays with its state.
+    hostKeys = [
+      {
+        path = "/var/lib/ssh/host_ed25519";
+        type = "ed25519";
+      }
+    ];
+  };
+  systemd.enableStrictShellChecks = true;
+  environment.systemPackages = [ pkgs.birthmark-command ];
+  nix.settings.experimental-features = [
+    "nix-command"
+    "flakes"
+  ];
+
+  nixpkgs.hostPlatform = lib.mkDefault "x86_64-linux";
+  system.stateVersion = "26.05";
+  system.nixos.tags = [ config.networking.hostName ];
+}

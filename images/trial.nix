@@ -1,0 +1,14 @@
+# Everything on one machine, to look at: authority, validator, and a camera with a drawn sensor. It keeps SQLite and reaches
+# only itself. Not for production: whoever runs the authority must not run the validator.
+{
+  imports = [ ./server.nix ];
+  networking.hostName = "trial";
+  services.birthmark = {
+    sma.enable = true;
+    node.enable = true;
+    camera = {
+      enable = true;
+      gps.enable = false;
+    };
+  };
+}

@@ -1,0 +1,144 @@
+# Wrong settings are refused in words: each case must fail, and with the sentence a person can act on.
+{
+  self,
+  pkgs,
+  lib,
+}:
+
+let
+  evaluate =
+    module:
+    (lib.nixosSystem {
+      modules = [
+        self.nixosModules.default
+        {
+          nixpkgs.hostPlatform = pkgs.stdenv.hostPlatform.system;
+          boot.loader.grub.enable = false;
+          fileSystems."/" = {
+            device = "tmpfs";
+            fsType = "tmpfs";
+          };
+          system.stateVersion = "26.05";
+        }
+        module
+      ];
+    }).config;
+
+  failures =
+    module:
+    map (entry: entry.message) (lib.filter (entry: !entry.assertion) (evaluate module).assertions);
+  warnings = module: (evaluate module).warnings;
+
+  contains = part: lib.any (lib.hasInfix part);
+
+  refused = {
+    "a secret in the store" = {
+      module.services.birthmark.node = {
+        enable = true;
+        credentials.signing-key = "${pkgs.writeText "TEST-key" "not a secret"}";
+      };
+      says = "give an absolute path outside the Nix store";
+    };
+    "a credential nobody reads" = {
+      module.services.birthmark.sma = {
+        enable = true;
+        credentials.sining-key = "/run/secrets/x";
+      };
+      says = "reads no credential of that name";
+    };
+    "TLS without a name" = {
+      module.services.birthmark.node = {
+        enable = true;
+        front.enable = true;
+      };
+      says = "which name does the certificate carry?";
+    };
+    "ACME without its terms" = {
+      module.services.birthmark.node = {
+        enable = true;
+        front.enable = true;
+        front.hostName = "validator.example";
+      };
+      says = "read the issuer's terms";
+    };
+    "a backup that goes nowhere" = {
+      module.services.birthmark.node = {
+        enable = true;
+        backup.enable = true;
+      };
+      says = "needs both services.birthmark.node.backup.repository";
+    };
+    "upgrades from nowhere" = {
+      module.services.birthmark.node.enable = true;
+      module.services.birthmark.autoUpgrade.enable = true;
+      says = "which flake describes this machine?";
+    };
+    "two readers of one serial line" = {
+      module.services.birthmark.gps.enable = true;
+      module.services.gpsd.enable = true;
+      says = "two readers of one line";
+    };
+    "two resource managers on one TPM" = {
+      module.services.birthmark.signer.enable = true;
+      module.security.tpm2.abrmd.enable = true;
+      says = "two resource managers";
+    };
+    "two daemons on one port" = {
+      module.services.birthmark.node.enable = true;
+      module.services.birthmark.sma = {
+        enable = true;
+        listen = [ "127.0.0.1:8545" ];
+      };
+      says = "both listen on 127.0.0.1:8545";
+    };
+  };
+
+  warned = {
+    "plain HTTP to the world" = {
+      module.services.birthmark.node = {
+        enable = true;
+        listen = [ "[::]:8545" ];
+      };
+      says = "reaches beyond this machine without TLS";
+    };
+    "an open port nobody listens on" = {
+      module.services.birthmark.sma = {
+        enable = true;
+        openFirewall = true;
+      };
+      says = "opens a port that only this machine listens on";
+    };
+    "no firewall" = {
+      module.services.birthmark.node.enable = true;
+      module.networking.firewall.enable = false;
+      says = "The firewall is off";
+    };
+    "a camera that cannot sign" = {
+      module.services.birthmark.capture.enable = true;
+      says = "nothing will sign its photos";
+    };
+  };
+
+  # A machine with everything at its defaults has nothing to complain about.
+  quiet =
+    let
+      module.services.birthmark = {
+        camera.enable = true;
+        node.enable = true;
+        sma.enable = true;
+      };
+    in
+    failures module ++ warnings module;
+
+  silent =
+    lib.filterAttrs (_: case: !contains case.says (failures case.module)) refused
+    // lib.filterAttrs (_: case: !contains case.says (warnings case.module)) warned;
+in
+if silent != { } then
+  throw "These cases are not refused in the expected words: ${lib.concatStringsSep ", " (lib.attrNames silent)}"
+else if quiet != [ ] then
+  throw "The defaults complain: ${lib.concatStringsSep "\n" quiet}"
+else
+  pkgs.runCommand "birthmark-assertions" { } ''
+    echo "${toString (lib.length (lib.attrNames (refused // warned)))} cases" > "$out"
+  ''

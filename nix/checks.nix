@@ -1,0 +1,34 @@
+# `nix flake check` builds all of these.
+{
+  self,
+  pkgs,
+  lib,
+}:
+
+let
+  nix-files = lib.fileset.toSource {
+    root = ../.;
+    fileset = lib.fileset.fileFilter (file: file.hasExt "nix") ../.;
+  };
+in
+import ./rust-checks.nix { inherit pkgs; }
+// {
+  package = pkgs.birthmark;
+  verify-page = pkgs.birthmark-verify-page;
+
+  nix-format = pkgs.runCommand "nix-format" { nativeBuildInputs = [ pkgs.nixfmt ]; } ''
+    find ${nix-files} -name '*.nix' -exec nixfmt --check {} +
+    touch "$out"
+  '';
+  nix-dead-code = pkgs.runCommand "nix-dead-code" { nativeBuildInputs = [ pkgs.deadnix ]; } ''
+    deadnix --fail ${nix-files}
+    touch "$out"
+  '';
+
+  assertions = import ./assertion-tests.nix { inherit self pkgs lib; };
+  units = import ./unit-tests.nix { inherit pkgs; };
+  no-secrets-in-images = import ./secret-tests.nix { inherit self pkgs lib; };
+}
+// lib.mapAttrs' (name: test: lib.nameValuePair "vm-${name}" test) (
+  import ../vm-tests { inherit self pkgs lib; }
+)

@@ -1,0 +1,69 @@
+# Every program of the workspace, built once. The packages that machines install are cut from it in slices.nix, so that a
+# validator's closure has no TPM library and a camera's no database.
+{
+  lib,
+  rustPlatform,
+  pkg-config,
+  tpm2-tss,
+  installShellFiles,
+  stdenv,
+}:
+
+rustPlatform.buildRustPackage {
+  pname = "birthmark";
+  version = (lib.importTOML ../Cargo.toml).workspace.package.version;
+
+  # Documents and units are left out: editing them rebuilds no Rust.
+  src = lib.fileset.toSource {
+    root = ../.;
+    fileset = lib.fileset.unions [
+      ../Cargo.toml
+      ../Cargo.lock
+      ../clippy.toml
+      ../crates
+      ../spec
+    ];
+  };
+  cargoLock.lockFile = ../Cargo.lock;
+
+  nativeBuildInputs = [
+    pkg-config
+    rustPlatform.bindgenHook
+    installShellFiles
+  ];
+  buildInputs = [ tpm2-tss ];
+
+  cargoBuildFlags = [
+    "--workspace"
+    "--exclude=xtask"
+    "--exclude=birthmark-testkit"
+    "--exclude=birthmark-verify-wasm"
+  ];
+
+  # The tests need a TPM emulator, PostgreSQL and a browser: they are a check of their own (checks.nix), not part of every build.
+  doCheck = false;
+
+  # Manual pages and completions are printed by the programs themselves. A program for another machine cannot run here; the
+  # same pages are in its own build.
+  postInstall = lib.optionalString (stdenv.buildPlatform.canExecute stdenv.hostPlatform) ''
+    for program in "$out"/bin/birthmark*; do
+      name=$(basename "$program")
+      section=8
+      test "$name" = birthmark && section=1
+      "$program" man > "$name.$section"
+      installManPage "$name.$section"
+      installShellCompletion --cmd "$name" \
+        --bash <("$program" completions bash) \
+        --fish <("$program" completions fish) \
+        --zsh <("$program" completions zsh)
+    done
+  '';
+
+  meta = {
+    description = "Proof at the moment of capture that a photo came from a camera's sensor";
+    homepage = "https://github.com/Birthmark-Standard/Birthmark";
+    license = lib.licenses.asl20;
+    mainProgram = "birthmark";
+    platforms = lib.platforms.linux;
+  };
+}

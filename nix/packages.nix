@@ -1,0 +1,18 @@
+# What `nix build .#NAME` knows: the workspace, each program by itself, the verification page, the documents.
+{ pkgs }:
+
+{
+  default = pkgs.birthmark;
+  inherit (pkgs)
+    birthmark
+    birthmark-command
+    birthmark-signer
+    birthmark-gps
+    birthmark-capture
+    birthmark-sma
+    birthmark-node
+    birthmark-common
+    birthmark-verify-page
+    birthmark-docs
+    ;
+}

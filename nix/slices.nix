@@ -1,0 +1,76 @@
+# What a machine installs: one program with its unit files, cut from the one build of the workspace.
+{
+  lib,
+  runCommand,
+  birthmark,
+}:
+
+let
+  slice =
+    {
+      program,
+      units ? [ ],
+      about,
+    }:
+    runCommand "${program}-${birthmark.version}"
+      {
+        meta = birthmark.meta // {
+          description = about;
+          mainProgram = program;
+        };
+      }
+      ''
+        install -D -m 0755 ${birthmark}/bin/${program} "$out/bin/${program}"
+        for page in ${birthmark}/share/man/man?/${program}.[18].gz; do
+          test -e "$page" || continue
+          install -D -m 0644 "$page" "$out/share/man/$(basename "$(dirname "$page")")/$(basename "$page")"
+        done
+        ${lib.concatMapStrings (unit: ''
+          install -D -m 0644 ${../systemd + "/${unit}"} "$out/lib/systemd/system/${unit}"
+          substituteInPlace "$out/lib/systemd/system/${unit}" --replace-quiet /usr/bin/ "$out/bin/"
+        '') units}
+      '';
+
+  unitsOf = name: [
+    "birthmark-${name}.service"
+    "birthmark-${name}.socket"
+  ];
+
+  daemon =
+    name: about:
+    slice {
+      inherit about;
+      program = "birthmark-${name}";
+      units = unitsOf name;
+    };
+in
+{
+  birthmark-signer = slice {
+    program = "birthmark-signer";
+    about = "Sole owner of a camera's TPM: enrols, seals, signs, issues tokens";
+    units = unitsOf "signer" ++ [ "dev-tpmrm0.device.d/50-birthmark.conf" ];
+  };
+  birthmark-gps = daemon "gps" "Reads a camera's GPS receiver and answers with fixes";
+  birthmark-capture = daemon "capture" "Takes photos, hashes, develops, queues and submits them";
+  birthmark-sma = daemon "sma" "Manufacturer authority: certificates, tokens, revocation";
+  birthmark-node = daemon "node" "Validator node: admission, blocks, receipts";
+
+  birthmark-command = slice {
+    program = "birthmark";
+    about = "The birthmark command: verify photos, run the demo";
+  };
+
+  # What every daemon shares: the sandbox, and the journal's explanations for `journalctl -x`.
+  birthmark-common =
+    runCommand "birthmark-common-${birthmark.version}"
+      {
+        meta = birthmark.meta // {
+          description = "Sandbox and message catalog of the Birthmark daemons";
+        };
+      }
+      ''
+        install -D -m 0644 ${../systemd/birthmark-.service.d/50-sandbox.conf} \
+          "$out/lib/systemd/system/birthmark-.service.d/50-sandbox.conf"
+        install -D -m 0644 ${../systemd/birthmark.catalog} "$out/lib/systemd/catalog/birthmark.catalog"
+      '';
+}

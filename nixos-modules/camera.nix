@@ -1,0 +1,85 @@
+# A camera: its three daemons together, the time of day, and the way photos leave it.
+{
+  config,
+  lib,
+  pkgs,
+  ...
+}:
+
+let
+  cfg = config.services.birthmark.camera;
+  photos = config.services.birthmark.capture.settings.photos;
+in
+{
+  imports = [
+    ./signer.nix
+    ./gps.nix
+    ./capture.nix
+  ];
+
+  options.services.birthmark.camera = {
+    enable = lib.mkEnableOption "a Birthmark camera: signer, GPS and capture on one machine";
+
+    gps.enable = lib.mkOption {
+      type = lib.types.bool;
+      default = true;
+      description = "Whether the camera has a GPS receiver.";
+    };
+
+    pps.enable = lib.mkEnableOption ''
+      the receiver's pulse per second as a clock. The pulse says when a second begins, not which: the seconds are numbered by
+      network time, so this sharpens the clock and does not replace a network'';
+
+    share = {
+      enable = lib.mkEnableOption "the photos as a read-only network folder";
+      interface = lib.mkOption {
+        type = lib.types.str;
+        default = "usb0";
+        example = "wlan0";
+        description = "The only interface the folder is offered on. The default is the USB cable: whoever holds it holds the camera.";
+      };
+    };
+  };
+
+  config = lib.mkIf cfg.enable {
+    services.birthmark.signer.enable = true;
+    services.birthmark.capture.enable = true;
+    services.birthmark.gps.enable = cfg.gps.enable;
+    services.birthmark.capture.settings.gps = lib.mkIf cfg.gps.enable "/run/birthmark/gps";
+
+    # The Pi keeps no time while it is off: step at any distance, at any time, instead of slewing for days.
+    services.chrony.extraConfig = ''
+      makestep 1 -1
+      ${lib.optionalString cfg.pps.enable "refclock PPS /dev/pps0 poll 4 refid PPS"}
+    '';
+    boot.kernelModules = lib.mkIf cfg.pps.enable [ "pps-gpio" ];
+
+    services.samba = lib.mkIf cfg.share.enable {
+      enable = true;
+      nmbd.enable = false;
+      winbindd.enable = false;
+      settings = {
+        global = {
+          "server role" = "standalone server";
+          "interfaces" = "lo ${cfg.share.interface}";
+          "bind interfaces only" = "yes";
+          "map to guest" = "Bad User";
+          "server min protocol" = "SMB3";
+        };
+        photos = {
+          path = photos;
+          "read only" = "yes";
+          "guest ok" = "yes";
+          "force user" = "birthmark-capture";
+          # A photo appears under its own name when it is whole; half-written ones begin with a dot.
+          "veto files" = "/.*/";
+        };
+      };
+    };
+    networking.firewall.interfaces.${cfg.share.interface}.allowedTCPPorts = lib.mkIf cfg.share.enable [
+      445
+    ];
+
+    environment.systemPackages = [ pkgs.birthmark-command ];
+  };
+}

@@ -1,0 +1,104 @@
+# What every machine with a Birthmark daemon gets, whichever daemon it is.
+{
+  config,
+  lib,
+  pkgs,
+  ...
+}:
+
+let
+  cfg = config.services.birthmark;
+  daemons = [
+    "signer"
+    "gps"
+    "capture"
+    "sma"
+    "node"
+  ];
+  shared = lib.optionals (cfg.sma.enable && cfg.node.enable) (
+    lib.intersectLists cfg.sma.listen cfg.node.listen
+  );
+in
+{
+  options.services.birthmark = {
+    commonPackage = lib.mkPackageOption pkgs "birthmark-common" { };
+
+    journal.keep = lib.mkOption {
+      type = lib.types.str;
+      default = "90day";
+      example = "1year";
+      description = "How long the journal is kept. Older entries are removed; see {manpage}`journald.conf(5)`, MaxRetentionSec.";
+    };
+
+    autoUpgrade = {
+      enable = lib.mkEnableOption "unattended upgrades from a flake, taken at the next boot inside a window";
+      flake = lib.mkOption {
+        type = lib.types.nullOr lib.types.str;
+        default = null;
+        example = "github:my-library/our-validator#validator";
+        description = "The flake to upgrade from. Its lock decides the versions; nothing is updated past it.";
+      };
+      window = {
+        lower = lib.mkOption {
+          type = lib.types.str;
+          default = "02:00";
+          description = "No reboot before this time of day.";
+        };
+        upper = lib.mkOption {
+          type = lib.types.str;
+          default = "04:00";
+          description = "No reboot after this time of day.";
+        };
+      };
+    };
+
+    monitoring.enable = lib.mkEnableOption "Prometheus exporters for the machine, on 127.0.0.1 only. The daemons' own figures are at /metrics of their HTTP address";
+  };
+
+  config = lib.mkIf (lib.any (daemon: cfg.${daemon}.enable) daemons) {
+    systemd.packages = [ cfg.commonPackage ];
+    environment.etc."systemd/catalog/birthmark.catalog".source =
+      "${cfg.commonPackage}/lib/systemd/catalog/birthmark.catalog";
+
+    # Certificates, tokens and blocks are judged by time: a machine without the time of day refuses good photos.
+    services.chrony.enable = lib.mkDefault true;
+    services.journald.extraConfig = "MaxRetentionSec=${cfg.journal.keep}";
+    networking.firewall.enable = lib.mkDefault true;
+
+    system.autoUpgrade = lib.mkIf cfg.autoUpgrade.enable {
+      enable = true;
+      inherit (cfg.autoUpgrade) flake;
+      operation = "boot";
+      allowReboot = true;
+      rebootWindow = { inherit (cfg.autoUpgrade.window) lower upper; };
+    };
+
+    services.prometheus.exporters = lib.mkIf cfg.monitoring.enable {
+      node = {
+        enable = true;
+        listenAddress = "127.0.0.1";
+        enabledCollectors = [ "systemd" ];
+      };
+      postgres = lib.mkIf config.services.postgresql.enable {
+        enable = true;
+        listenAddress = "127.0.0.1";
+        runAsLocalSuperUser = true;
+      };
+    };
+
+    assertions = [
+      {
+        assertion = cfg.autoUpgrade.enable -> cfg.autoUpgrade.flake != null;
+        message = "services.birthmark.autoUpgrade.enable needs services.birthmark.autoUpgrade.flake: which flake describes this machine?";
+      }
+      {
+        assertion = shared == [ ];
+        message = "services.birthmark.sma.listen and services.birthmark.node.listen: both listen on ${lib.concatStringsSep ", " shared}. Give one of them another port.";
+      }
+    ];
+    warnings = lib.optional (!config.networking.firewall.enable) (
+      "The firewall is off on a machine that runs Birthmark daemons. Every port that is opened in a module here assumes that "
+      + "all others are closed."
+    );
+  };
+}

@@ -1,0 +1,87 @@
+# What every daemon's module shares: the settings file and its check, secrets as paths, and the unit they become part of.
+{ lib, pkgs }:
+
+let
+  format = pkgs.formats.toml { };
+
+  # The daemon itself reads its file at build time. When the machine is of another kind than the builder, the program cannot
+  # run here; then the builder's own build of the same source does the reading, so a cross-built card is checked all the same.
+  checker =
+    package:
+    if pkgs.stdenv.buildPlatform.canExecute pkgs.stdenv.hostPlatform then
+      package
+    else
+      pkgs.buildPackages.${package.meta.mainProgram};
+
+  # null and empty parts are left out: TOML has no null.
+  prune = lib.filterAttrsRecursive (_: value: value != null);
+in
+{
+  settingsType = format.type;
+
+  # The daemon's file, refused at build time with the daemon's own words.
+  checkedFile =
+    {
+      daemon,
+      package,
+      settings,
+    }:
+    let
+      raw = format.generate "${daemon}.toml" (prune settings);
+    in
+    pkgs.runCommand "birthmark-${daemon}.toml" { } ''
+      cp ${raw} ${daemon}.toml
+      ${lib.getExe (checker package)} --config ${daemon}.toml check-config
+      install -m 0444 ${daemon}.toml "$out"
+    '';
+
+  credentialsOption =
+    names:
+    lib.mkOption {
+      type = lib.types.attrsOf lib.types.str;
+      default = { };
+      example = lib.mapAttrs (name: _: "/run/secrets/${name}") names;
+      description = ''
+        Secrets, each a path outside the Nix store that only root may read. systemd hands them to the daemon as credentials;
+        they are never copied into the store, the environment or the settings.
+
+        ${lib.concatStringsSep "\n" (lib.mapAttrsToList (name: about: "- `${name}`: ${about}") names)}
+      '';
+    };
+
+  # Sentences for the mistakes that would put a secret where everyone can read it.
+  credentialAssertions =
+    daemon: names: credentials:
+    lib.concatLists (
+      lib.mapAttrsToList (name: path: [
+        {
+          assertion = lib.hasAttr name names;
+          message = "services.birthmark.${daemon}.credentials.${name}: birthmark-${daemon} reads no credential of that name; it knows ${
+            if names == { } then "none" else lib.concatStringsSep ", " (lib.attrNames names)
+          }.";
+        }
+        {
+          assertion = lib.hasPrefix "/" path && !(lib.hasPrefix builtins.storeDir path);
+          message = "services.birthmark.${daemon}.credentials.${name} = \"${path}\": give an absolute path outside the Nix store, in quotes. What is in the store, everyone can read.";
+        }
+      ]) credentials
+    );
+
+  # The unit file comes with the package and is the same on Debian; this adds what this machine knows.
+  unit =
+    {
+      file,
+      credentials ? { },
+      starts ? true,
+    }:
+    {
+      wantedBy = lib.mkIf starts [ "multi-user.target" ];
+      restartTriggers = [ file ];
+      serviceConfig.LoadCredential = lib.mapAttrsToList (name: path: "${name}:${path}") credentials;
+    };
+
+  account = groups: {
+    isSystemUser = true;
+    extraGroups = groups;
+  };
+}
