@@ -1,5 +1,7 @@
 //! What the system clock is worth.
 
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
 use crate::exposure::ClockQuality;
 
 /// No photo was taken by this software before it was written (2026-01-01): a clock that says so was never set.
@@ -8,6 +10,14 @@ const EARLIEST_NS: i64 = 1_767_225_600_000_000_000;
 /// Judges the clock that says it is `unix_ns`.
 pub fn quality(unix_ns: i64) -> ClockQuality {
     judge(unix_ns, kernel_says_synchronised())
+}
+
+/// The system's clock, in nanoseconds since 1970.
+pub fn now_ns() -> i64 {
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or(Duration::ZERO);
+    i64::try_from(since.as_nanos()).unwrap_or(i64::MAX)
 }
 
 fn judge(unix_ns: i64, synchronised: bool) -> ClockQuality {

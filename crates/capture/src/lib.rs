@@ -1,11 +1,38 @@
-//! Sensor, hashing, developing, files, durable queue, submission.
+//! The camera: from the sensor's bytes to a photo whose proof will arrive.
+//!
+//! One photo passes through the rooms of this crate: a [`source`] delivers a [`frame`], the [`darkroom`] hashes and develops
+//! it, the [`signer`] stands behind it, the [`queue`] keeps the proof, the [`album`] the files, and [`submit`] gets the proof
+//! to a validator and the receipt back. [`studio`] has the order in which all that happens; [`Capture`] is what others call.
+//!
+//! The crate does not know the camera's keys, and never opens the TPM.
 
+pub mod album;
+pub mod camera;
+mod chance;
+pub mod client;
 pub mod clock;
+pub mod darkroom;
 pub mod develop;
 pub mod dng;
+pub mod durable;
 pub mod exif;
 pub mod exposure;
 pub mod frame;
+pub mod messages;
+pub mod panel;
+pub mod place;
+pub mod queue;
+mod run;
+mod service;
+pub mod settings;
+pub mod sidecar;
+pub mod signer;
 pub mod source;
+pub mod studio;
+pub mod submit;
 pub mod tiff;
 pub mod timeline;
+
+pub use run::{assemble, run};
+pub use service::{Capture, told};
+pub use settings::CaptureSettings;

@@ -1,5 +1,6 @@
 //! Where frames come from: a sensor, a video device, a file, or a simulation.
 
+pub mod replay;
 pub mod simulated;
 
 use crate::exposure::Exposure;

@@ -13,8 +13,6 @@ mod sensor;
 mod shapes;
 mod terrain;
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
-
 pub use sensor::FixedPattern;
 
 use self::noise::{Dice, Texture, mix};
@@ -151,13 +149,16 @@ impl RawSource for Simulated {
     }
 
     fn capture(&mut self) -> Result<Shot, SourceError> {
-        let began = SystemTime::now();
+        let unix_ns = clock::now_ns();
         let seed = mix(self.sensor.seed() ^ mix(self.shots));
         self.shots = self.shots.wrapping_add(1);
         let (frame, exposure_us, analogue_gain) = self.expose(seed)?;
         let mut dice = Dice::new(seed ^ 1);
         let exposure = Exposure {
-            moment: moment(began),
+            moment: Moment {
+                unix_ns,
+                clock: clock::quality(unix_ns),
+            },
             exposure_us,
             analogue_gain,
             colour_gains: COLOUR_GAINS,
@@ -174,15 +175,6 @@ impl RawSource for Simulated {
     fn fix_exposure(&mut self, fixed: Option<FixedExposure>) -> Result<(), SourceError> {
         self.fixed = fixed;
         Ok(())
-    }
-}
-
-fn moment(at: SystemTime) -> Moment {
-    let since = at.duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
-    let unix_ns = i64::try_from(since.as_nanos()).unwrap_or(i64::MAX);
-    Moment {
-        unix_ns,
-        clock: clock::quality(unix_ns),
     }
 }
 

@@ -1,0 +1,270 @@
+//! Where photos lie, what they are called, and in which order they appear.
+//!
+//! A photo is written completely under `incoming/`, then its proof becomes durable, and only then it moves to the folder of
+//! its day. So whatever a crash leaves under `incoming/` either has a proof in the queue, and is moved now, or has none and
+//! was never reported: it is removed, because nobody can say whether it is complete.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+use time::UtcOffset;
+
+use crate::durable;
+use crate::exif::date_of;
+use crate::exposure::Moment;
+use crate::queue::EntryId;
+use crate::sidecar;
+
+/// The endings of a photo's files. The picture comes last: whoever sees it finds everything else.
+const ENDINGS: [&str; 4] = [sidecar::PLACE_ENDING, sidecar::ENDING, "dng", "jpg"];
+
+/// The folder of photos.
+#[derive(Debug, Clone)]
+pub struct Album {
+    root: PathBuf,
+}
+
+/// A photo's name without its ending, relative to the album: `2026-11-20/20261120T101500.123Z-4f2a`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Name {
+    day: String,
+    stem: String,
+}
+
+impl Name {
+    /// The name of the photo taken at `moment`.
+    pub fn new(moment: Moment, id: EntryId) -> Self {
+        let date = date_of(moment, UtcOffset::UTC);
+        let (year, month, day) = (date.year(), u8::from(date.month()), date.day());
+        let (hour, minute, second) = (date.hour(), date.minute(), date.second());
+        let millisecond = date.millisecond();
+        Self {
+            day: format!("{year:04}-{month:02}-{day:02}"),
+            stem: format!(
+                "{year:04}{month:02}{day:02}T{hour:02}{minute:02}{second:02}.{millisecond:03}Z-{}",
+                id.short()
+            ),
+        }
+    }
+
+    /// Where the picture is, relative to the album.
+    pub fn picture(&self) -> String {
+        format!("{}/{}.jpg", self.day, self.stem)
+    }
+
+    /// Reads the name of a picture back.
+    pub fn of_picture(picture: &str) -> Option<Self> {
+        let (day, file) = picture.split_once('/')?;
+        let stem = file.strip_suffix(".jpg")?;
+        let plain = |text: &str| {
+            !text.is_empty() && !text.starts_with('.') && !text.contains(['/', '\\', '\0'])
+        };
+        (plain(day) && plain(stem)).then(|| Self {
+            day: day.to_owned(),
+            stem: stem.to_owned(),
+        })
+    }
+}
+
+impl Album {
+    /// Opens the album; its folders are made if they are missing.
+    pub fn open(root: &Path) -> io::Result<Self> {
+        durable::make_folder(&root.join("incoming"))?;
+        Ok(Self {
+            root: root.to_owned(),
+        })
+    }
+
+    /// The folder itself.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// Writes a complete file, not yet visible as a photo.
+    pub fn bring_in(&self, id: EntryId, name: &Name, ending: &str, bytes: &[u8]) -> io::Result<()> {
+        let path = self.incoming(id, name, ending);
+        // Whoever can read the opening of a place knows the place.
+        let mode = if ending == sidecar::PLACE_ENDING {
+            durable::PRIVATE
+        } else {
+            durable::SHARED
+        };
+        durable::write_unnamed(&path, bytes, mode)?;
+        durable::sync_folder(&self.root.join("incoming"))
+    }
+
+    /// Makes the files of a photo visible. Its proof must be durable by now.
+    pub fn reveal(&self, id: EntryId, name: &Name) -> io::Result<()> {
+        let folder = self.root.join(&name.day);
+        durable::make_folder(&folder)?;
+        for ending in ENDINGS {
+            let from = self.incoming(id, name, ending);
+            // If we stop here, the next start finds the remaining files and moves them.
+            if from.exists() {
+                durable::rename(&from, &folder.join(format!("{}.{ending}", name.stem)))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes what was brought in for a photo that will not be.
+    pub fn discard(&self, id: EntryId, name: &Name) {
+        for ending in ENDINGS {
+            if let Err(error) = durable::remove(&self.incoming(id, name, ending)) {
+                log::warn!("cannot remove an abandoned photo: {error}");
+            }
+        }
+    }
+
+    /// Finishes what a crash interrupted; `proven` says whether a proof for the photo is durable.
+    /// Returns how many files were moved and how many removed.
+    pub fn recover(&self, proven: impl Fn(EntryId) -> bool) -> io::Result<(usize, usize)> {
+        let (mut moved, mut removed) = (0, 0);
+        for file in fs::read_dir(self.root.join("incoming"))? {
+            let path = file?.path();
+            let known = path
+                .file_name()
+                .and_then(|name| name.to_str())
+                .and_then(parse_incoming);
+            match known {
+                Some((id, name)) if proven(id) => {
+                    self.reveal(id, &name)?;
+                    moved += 1;
+                }
+                _ => {
+                    durable::remove(&path)?;
+                    removed += 1;
+                }
+            }
+        }
+        Ok((moved, removed))
+    }
+
+    /// Writes a file about a photo beside it.
+    pub fn write_beside(
+        &self,
+        picture: &str,
+        ending: &str,
+        bytes: &[u8],
+        mode: u32,
+    ) -> io::Result<PathBuf> {
+        let name = Name::of_picture(picture).ok_or_else(|| {
+            io::Error::new(io::ErrorKind::InvalidInput, "not the name of a photo")
+        })?;
+        let folder = self.root.join(&name.day);
+        // The photographer may have moved the day's photos away; what is said about them must not be lost.
+        durable::make_folder(&folder)?;
+        let path = folder.join(format!("{}.{ending}", name.stem));
+        durable::replace(&path, bytes, mode)?;
+        Ok(path)
+    }
+
+    /// Writes a JSON file about a photo beside it.
+    pub fn write_json(
+        &self,
+        picture: &str,
+        ending: &str,
+        value: &impl Serialize,
+    ) -> io::Result<PathBuf> {
+        let mut bytes = serde_json::to_vec_pretty(value).map_err(io::Error::other)?;
+        bytes.push(b'\n');
+        self.write_beside(picture, ending, &bytes, durable::SHARED)
+    }
+
+    fn incoming(&self, id: EntryId, name: &Name, ending: &str) -> PathBuf {
+        self.root
+            .join("incoming")
+            .join(format!("{id}_{}_{}.{ending}", name.day, name.stem))
+    }
+}
+
+fn parse_incoming(file: &str) -> Option<(EntryId, Name)> {
+    let mut parts = file.splitn(3, '_');
+    let id = parts.next()?.parse().ok()?;
+    let (day, rest) = (parts.next()?, parts.next()?);
+    let stem = ENDINGS
+        .iter()
+        .find_map(|ending| rest.strip_suffix(ending)?.strip_suffix('.'))?;
+    Name::of_picture(&format!("{day}/{stem}.jpg")).map(|name| (id, name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::exposure::ClockQuality;
+
+    fn name(id: EntryId) -> Name {
+        Name::new(
+            Moment {
+                unix_ns: 1_795_176_000_123_000_000,
+                clock: ClockQuality::Free,
+            },
+            id,
+        )
+    }
+
+    #[test]
+    fn names_say_the_day_and_the_millisecond_and_can_be_read_back() {
+        let name = name(EntryId::new(1, 0xabcd12));
+        assert_eq!(name.picture(), "2026-11-20/20261120T120000.123Z-abcd.jpg");
+        assert_eq!(Name::of_picture(&name.picture()), Some(name));
+        for wrong in [
+            "x.jpg",
+            "../x.jpg",
+            "a/b/c.jpg",
+            "a/.jpg",
+            "a/.x.jpg",
+            "a/b.png",
+            "/b.jpg",
+        ] {
+            assert_eq!(Name::of_picture(wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn after_a_crash_proven_photos_appear_and_others_are_gone() {
+        let folder = tempfile::tempdir().unwrap();
+        let album = Album::open(folder.path()).unwrap();
+        let (proven, unproven) = (EntryId::new(1, 0x100), EntryId::new(2, 0x200));
+        for id in [proven, unproven] {
+            album.bring_in(id, &name(id), "dng", b"frame").unwrap();
+            album.bring_in(id, &name(id), "jpg", b"picture").unwrap();
+        }
+        fs::write(folder.path().join("incoming/half"), b"?").unwrap();
+        album.recover(|id| id == proven).unwrap();
+        assert_eq!(
+            fs::read(folder.path().join(name(proven).picture())).unwrap(),
+            b"picture"
+        );
+        assert_eq!(
+            fs::read_dir(folder.path().join("2026-11-20"))
+                .unwrap()
+                .count(),
+            2
+        );
+        assert_eq!(
+            fs::read_dir(folder.path().join("incoming"))
+                .unwrap()
+                .count(),
+            0
+        );
+        assert_eq!(album.recover(|_| false).unwrap(), (0, 0));
+    }
+
+    #[test]
+    fn nothing_is_written_outside_the_album() {
+        let folder = tempfile::tempdir().unwrap();
+        let album = Album::open(folder.path()).unwrap();
+        assert!(
+            album
+                .write_beside("../../etc/x.jpg", "json", b"{}", 0o600)
+                .is_err()
+        );
+        let path = album
+            .write_beside("2026-11-20/a.jpg", "receipt.json", b"{}", 0o600)
+            .unwrap();
+        assert_eq!(path, folder.path().join("2026-11-20/a.receipt.json"));
+    }
+}

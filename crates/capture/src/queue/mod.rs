@@ -1,0 +1,441 @@
+//! The proofs that have not arrived yet: one small file each, durable before anybody is told, gone only when a receipt is.
+//!
+//! Entries lie in 256 folders, so that a hundred thousand of them do not make one folder slow. Memory holds their names and
+//! when each is due, never their contents. Whoever can change these files can lose or delay proofs, not make one: the
+//! signature is the TPM's.
+
+mod entry;
+mod schedule;
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::sync::Notify;
+
+pub use entry::{Entry, EntryId, IdError, Stage};
+use schedule::Schedule;
+
+use crate::durable;
+
+/// A signer that was away a moment ago is not asked again at once.
+const UNSIGNED_REST: Duration = Duration::from_secs(1);
+
+/// Why the queue could not do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum QueueError {
+    /// The disk says no.
+    #[error("the queue cannot use {path}: {source}", path = path.display())]
+    Disk {
+        /// The file or folder.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A file of the queue is damaged.
+    #[error("the queue's file {path} is damaged: {reason}", path = path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// There is no such entry.
+    #[error("no proof {0} is waiting")]
+    Unknown(EntryId),
+}
+
+/// The queue of one camera.
+#[derive(Debug)]
+pub struct Queue {
+    folder: PathBuf,
+    waiting: PathBuf,
+    refused: PathBuf,
+    /// Only one process may use the queue; the lock is released by the kernel, however we end.
+    _lock: fs::File,
+    state: Mutex<State>,
+    /// Rings when something may have become due.
+    bell: Notify,
+    /// Rings when somebody does not want to wait any longer.
+    hurry: Notify,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    schedule: Schedule,
+    refused: BTreeSet<EntryId>,
+    stored: u64,
+}
+
+/// How many proofs are where.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Counts {
+    /// On the way.
+    pub waiting: u64,
+    /// Refused for good, kept with the reason.
+    pub refused: u64,
+    /// Stored since this process began.
+    pub stored: u64,
+}
+
+impl Queue {
+    /// Opens the queue in `folder`; everything that waits is due at once.
+    pub fn open(folder: &Path) -> Result<Self, QueueError> {
+        let (waiting, refused) = (folder.join("queue"), folder.join("refused"));
+        for folder in [&waiting, &refused] {
+            for shard in 0..=u8::MAX {
+                let path = folder.join(format!("{shard:02x}"));
+                durable::make_folder(&path).map_err(disk(&path))?;
+            }
+        }
+        let lock = lock(folder)?;
+        let now = Instant::now();
+        let mut state = State::default();
+        for id in ids_in(&waiting)? {
+            state.schedule.add(id, now);
+        }
+        state.refused = ids_in(&refused)?.into_iter().collect();
+        Ok(Self {
+            folder: folder.to_owned(),
+            waiting,
+            refused,
+            _lock: lock,
+            state: Mutex::new(state),
+            bell: Notify::new(),
+            hurry: Notify::new(),
+        })
+    }
+
+    /// The folder it lies in.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Makes `entry` durable. When this returns, its proof will arrive, whatever happens to the power.
+    pub fn add(&self, id: EntryId, entry: &Entry) -> Result<(), QueueError> {
+        self.write(&self.path(&self.waiting, id), entry)?;
+        // If we stop here, the next start finds the file and goes on with it.
+        let rest = if entry.stage == Stage::Unsigned {
+            UNSIGNED_REST
+        } else {
+            Duration::ZERO
+        };
+        self.state().schedule.add(id, Instant::now() + rest);
+        self.bell.notify_one();
+        Ok(())
+    }
+
+    /// Replaces an entry by its next stage.
+    pub fn update(&self, id: EntryId, entry: &Entry) -> Result<(), QueueError> {
+        self.write(&self.path(&self.waiting, id), entry)
+    }
+
+    /// Reads an entry, waiting or refused.
+    pub fn read(&self, id: EntryId) -> Result<Entry, QueueError> {
+        for folder in [&self.waiting, &self.refused] {
+            let path = self.path(folder, id);
+            match fs::read(&path) {
+                Ok(bytes) => {
+                    return Entry::decode(&bytes)
+                        .map_err(|reason| QueueError::Damaged { path, reason });
+                }
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(disk(&path)(error)),
+            }
+        }
+        Err(QueueError::Unknown(id))
+    }
+
+    /// Whether this proof is on its way or was refused.
+    pub fn knows(&self, id: EntryId) -> bool {
+        let state = self.state();
+        state.schedule.contains(id) || state.refused.contains(&id)
+    }
+
+    /// Forgets an entry whose receipt is durable.
+    pub fn finish(&self, id: EntryId) -> Result<(), QueueError> {
+        let path = self.path(&self.waiting, id);
+        durable::remove(&path).map_err(disk(&path))?;
+        let mut state = self.state();
+        state.schedule.remove(id);
+        state.stored += 1;
+        Ok(())
+    }
+
+    /// Puts an entry aside, with the reason in it.
+    pub fn refuse(&self, id: EntryId, entry: &Entry) -> Result<(), QueueError> {
+        self.write(&self.path(&self.waiting, id), entry)?;
+        // If we stop here, the entry waits with its reason inside; the next attempt puts it aside again.
+        self.set_aside(id)
+    }
+
+    /// Puts an entry aside as it is: its file cannot be read any more, but a person may be able to.
+    pub fn set_aside(&self, id: EntryId) -> Result<(), QueueError> {
+        let (from, to) = (self.path(&self.waiting, id), self.path(&self.refused, id));
+        durable::rename(&from, &to).map_err(disk(&to))?;
+        let mut state = self.state();
+        state.schedule.remove(id);
+        state.refused.insert(id);
+        Ok(())
+    }
+
+    /// Tries a refused entry again from the start, or makes a waiting one due now.
+    pub fn retry(&self, id: EntryId) -> Result<(), QueueError> {
+        if self.state().refused.contains(&id) {
+            let path = self.path(&self.refused, id);
+            let entry = self.read(id)?.again();
+            self.write(&path, &entry)?;
+            let to = self.path(&self.waiting, id);
+            durable::rename(&path, &to).map_err(disk(&to))?;
+            self.state().refused.remove(&id);
+        } else if !self.knows(id) {
+            return Err(QueueError::Unknown(id));
+        }
+        self.state().schedule.add(id, Instant::now());
+        self.bell.notify_one();
+        self.hurry.notify_one();
+        Ok(())
+    }
+
+    /// Makes everything that waits due now.
+    pub fn hurry(&self) {
+        self.state().schedule.hurry(Instant::now());
+        self.bell.notify_one();
+        self.hurry.notify_one();
+    }
+
+    /// Makes an entry due later.
+    pub fn postpone(&self, id: EntryId, until: Instant) {
+        self.state().schedule.postpone(id, until);
+    }
+
+    /// How often in a row the entry was postponed.
+    pub fn attempts(&self, id: EntryId) -> u32 {
+        self.state().schedule.attempts(id)
+    }
+
+    /// The entry that is due first, and when.
+    pub fn next(&self) -> Option<(Instant, EntryId)> {
+        self.state().schedule.first()
+    }
+
+    /// Waits until something new may be due.
+    pub async fn changed(&self) {
+        self.bell.notified().await;
+    }
+
+    /// Waits until somebody asks for an attempt now.
+    pub async fn hurried(&self) {
+        self.hurry.notified().await;
+    }
+
+    /// How many proofs are where.
+    pub fn counts(&self) -> Counts {
+        let state = self.state();
+        Counts {
+            waiting: state.schedule.len() as u64,
+            refused: state.refused.len() as u64,
+            stored: state.stored,
+        }
+    }
+
+    /// The oldest `limit` entries after `after`, waiting and refused together.
+    pub fn page(&self, after: Option<EntryId>, limit: usize) -> Vec<EntryId> {
+        let state = self.state();
+        let beyond = |id: &EntryId| after.is_none_or(|after| *id > after);
+        let mut ids: Vec<EntryId> = state.schedule.after(after).take(limit).collect();
+        ids.extend(state.refused.iter().copied().filter(beyond).take(limit));
+        ids.sort_unstable();
+        ids.truncate(limit);
+        ids
+    }
+
+    fn write(&self, path: &Path, entry: &Entry) -> Result<(), QueueError> {
+        durable::replace(path, &entry.encode(), durable::PRIVATE).map_err(disk(path))
+    }
+
+    fn path(&self, folder: &Path, id: EntryId) -> PathBuf {
+        folder.join(id.shard()).join(id.to_string())
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn lock(folder: &Path) -> Result<fs::File, QueueError> {
+    let path = folder.join("lock");
+    let file = fs::OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(&path)
+        .map_err(disk(&path))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(fs::TryLockError::WouldBlock) => {
+            Err(disk(&path)(io::Error::other("another process uses it")))
+        }
+        Err(fs::TryLockError::Error(error)) => Err(disk(&path)(error)),
+    }
+}
+
+/// The entries of a folder; files under other names are what a crash left behind, and are not read.
+fn ids_in(folder: &Path) -> Result<Vec<EntryId>, QueueError> {
+    let mut ids = Vec::new();
+    for shard in fs::read_dir(folder).map_err(disk(folder))? {
+        let shard = shard.map_err(disk(folder))?.path();
+        for file in fs::read_dir(&shard).map_err(disk(&shard))? {
+            let name = file.map_err(disk(&shard))?.file_name();
+            ids.extend(name.to_str().and_then(|name| name.parse::<EntryId>().ok()));
+        }
+    }
+    Ok(ids)
+}
+
+fn disk(path: &Path) -> impl Fn(io::Error) -> QueueError {
+    let path = path.to_owned();
+    move |source| QueueError::Disk {
+        path: path.clone(),
+        source,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(name: &str) -> Entry {
+        Entry {
+            photo: name.to_owned(),
+            bundle: "AAAA".to_owned(),
+            opening: "00".repeat(32),
+            stage: Stage::Unsigned,
+        }
+    }
+
+    #[test]
+    fn what_was_added_is_there_after_a_restart() {
+        let folder = tempfile::tempdir().unwrap();
+        let ids: Vec<EntryId> = (0..300).map(|n| EntryId::new(n, 7 * n as u64)).collect();
+        {
+            let queue = Queue::open(folder.path()).unwrap();
+            for id in &ids {
+                queue.add(*id, &entry(&id.to_string())).unwrap();
+            }
+            queue.finish(ids[3]).unwrap();
+            queue.refuse(ids[4], &entry("refused")).unwrap();
+        }
+        let queue = Queue::open(folder.path()).unwrap();
+        assert_eq!(
+            queue.counts(),
+            Counts {
+                waiting: 298,
+                refused: 1,
+                stored: 0
+            }
+        );
+        assert_eq!(queue.read(ids[200]).unwrap(), entry(&ids[200].to_string()));
+        assert!(matches!(queue.read(ids[3]), Err(QueueError::Unknown(_))));
+        assert_eq!(
+            queue.page(None, 5),
+            [ids[0], ids[1], ids[2], ids[4], ids[5]]
+        );
+        assert_eq!(queue.page(Some(ids[298]), 5), [ids[299]]);
+    }
+
+    #[test]
+    fn a_refused_proof_is_kept_and_can_be_tried_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let queue = Queue::open(folder.path()).unwrap();
+        let id = EntryId::new(5, 6);
+        queue.add(id, &entry("a")).unwrap();
+        let refused = Entry {
+            stage: Stage::Refused {
+                proof: None,
+                reason: "no".to_owned(),
+                at: 9,
+            },
+            ..entry("a")
+        };
+        queue.refuse(id, &refused).unwrap();
+        assert_eq!((queue.next(), queue.read(id).unwrap()), (None, refused));
+        queue.retry(id).unwrap();
+        assert_eq!(queue.read(id).unwrap().stage, Stage::Unsigned);
+        assert_eq!(
+            queue.counts(),
+            Counts {
+                waiting: 1,
+                refused: 0,
+                stored: 0
+            }
+        );
+        assert!(matches!(
+            queue.retry(EntryId::new(1, 1)),
+            Err(QueueError::Unknown(_))
+        ));
+    }
+
+    #[test]
+    fn a_postponed_entry_comes_after_the_others_until_hurried() {
+        let folder = tempfile::tempdir().unwrap();
+        let queue = Queue::open(folder.path()).unwrap();
+        let (first, second) = (EntryId::new(1, 1), EntryId::new(2, 2));
+        queue.add(first, &entry("a")).unwrap();
+        queue.add(second, &entry("b")).unwrap();
+        queue.hurry();
+        queue.postpone(first, Instant::now() + Duration::from_secs(3600));
+        assert_eq!(queue.next().map(|(_, id)| id), Some(second));
+        queue.finish(second).unwrap();
+        assert!(queue.next().unwrap().0 > Instant::now());
+        assert_eq!(queue.attempts(first), 1);
+        queue.hurry();
+        assert!(queue.next().unwrap().0 <= Instant::now());
+    }
+
+    #[test]
+    fn damaged_and_foreign_files_are_named_and_do_no_harm() {
+        let folder = tempfile::tempdir().unwrap();
+        let id = EntryId::new(1, 1);
+        Queue::open(folder.path())
+            .unwrap()
+            .add(id, &entry("a"))
+            .unwrap();
+        let path = folder
+            .path()
+            .join("queue")
+            .join(id.shard())
+            .join(id.to_string());
+        fs::write(&path, b"{\"photo\":").unwrap();
+        fs::write(path.with_file_name("notes.txt"), b"hello").unwrap();
+        let queue = Queue::open(folder.path()).unwrap();
+        assert_eq!(queue.counts().waiting, 1);
+        assert!(matches!(queue.read(id), Err(QueueError::Damaged { .. })));
+        queue.set_aside(id).unwrap();
+        assert_eq!(
+            queue.counts(),
+            Counts {
+                waiting: 0,
+                refused: 1,
+                stored: 0
+            }
+        );
+    }
+
+    #[test]
+    fn two_processes_cannot_use_one_queue() {
+        let folder = tempfile::tempdir().unwrap();
+        let first = Queue::open(folder.path()).unwrap();
+        assert!(
+            Queue::open(folder.path())
+                .unwrap_err()
+                .to_string()
+                .contains("another process")
+        );
+        drop(first);
+        assert!(Queue::open(folder.path()).is_ok());
+    }
+}

@@ -1,0 +1,79 @@
+//! When each entry is due. Names and times only: about a hundred bytes each.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Instant;
+
+use super::EntryId;
+
+#[derive(Debug, Default)]
+pub(super) struct Schedule {
+    by_time: BTreeSet<(Instant, EntryId)>,
+    by_name: BTreeMap<EntryId, Due>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Due {
+    at: Instant,
+    attempts: u32,
+}
+
+impl Schedule {
+    /// Makes an entry due; its attempts are forgotten.
+    pub(super) fn add(&mut self, id: EntryId, at: Instant) {
+        self.remove(id);
+        self.by_time.insert((at, id));
+        self.by_name.insert(id, Due { at, attempts: 0 });
+    }
+
+    pub(super) fn remove(&mut self, id: EntryId) {
+        if let Some(due) = self.by_name.remove(&id) {
+            self.by_time.remove(&(due.at, id));
+        }
+    }
+
+    /// Counts an attempt and makes the entry due later. Entries that are gone stay gone.
+    pub(super) fn postpone(&mut self, id: EntryId, until: Instant) {
+        let attempts = self.attempts(id).saturating_add(1);
+        if self.contains(id) {
+            self.remove(id);
+            self.by_time.insert((until, id));
+            self.by_name.insert(
+                id,
+                Due {
+                    at: until,
+                    attempts,
+                },
+            );
+        }
+    }
+
+    /// Makes everything due.
+    pub(super) fn hurry(&mut self, now: Instant) {
+        let ids: Vec<EntryId> = self.by_name.keys().copied().collect();
+        for id in ids {
+            self.add(id, now);
+        }
+    }
+
+    pub(super) fn contains(&self, id: EntryId) -> bool {
+        self.by_name.contains_key(&id)
+    }
+
+    pub(super) fn attempts(&self, id: EntryId) -> u32 {
+        self.by_name.get(&id).map_or(0, |due| due.attempts)
+    }
+
+    pub(super) fn first(&self) -> Option<(Instant, EntryId)> {
+        self.by_time.first().copied()
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.by_name.len()
+    }
+
+    pub(super) fn after(&self, after: Option<EntryId>) -> impl Iterator<Item = EntryId> + '_ {
+        use std::ops::Bound::{Excluded, Unbounded};
+        let from = after.map_or(Unbounded, Excluded);
+        self.by_name.range((from, Unbounded)).map(|(id, _)| *id)
+    }
+}

@@ -1,0 +1,188 @@
+//! The daemon: everything put together, until asked to stop.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use birthmark_daemon::varlink::{self, Peers, User};
+use birthmark_daemon::{Context, Idle};
+
+use crate::album::Album;
+use crate::camera::{Camera, Opener};
+use crate::clock;
+use crate::darkroom::Darkroom;
+use crate::panel;
+use crate::place::{Locator, Nowhere, RemoteLocator};
+use crate::queue::Queue;
+use crate::service::Capture;
+use crate::settings::{CaptureSettings, Place, Source};
+use crate::signer::{RemoteSigner, Signer};
+use crate::source::replay::Replay;
+use crate::source::simulated::{HEIGHT, Simulated, WIDTH};
+use crate::source::{RawSource, SourceError};
+use crate::studio::Studio;
+use crate::submit::{Node, Submitter};
+
+/// Permission bits of the socket: its group may give commands, if the configuration lists its members.
+const SOCKET_MODE: u32 = 0o660;
+
+/// Runs the daemon until it is asked to stop.
+pub async fn run(settings: CaptureSettings, mut context: Context) -> anyhow::Result<()> {
+    let capture = assemble(&settings).await?;
+    let listener = context
+        .sockets
+        .unix("varlink", &settings.socket, SOCKET_MODE)
+        .await?;
+    start_panel(&settings, &capture)?;
+    let checked = capture.clone();
+    context.service.watch(move || self_check(checked.clone()));
+    context.ready();
+    let shutdown = context.shutdown.clone();
+    let (submitter, stop) = (Arc::clone(&capture.submitter), shutdown.clone());
+    let submitting = tokio::spawn(async move { submitter.run(stop).await });
+    let callers = peers(&settings.callers)?;
+    // Proofs are sent whether or not anybody calls: this daemon is never idle.
+    varlink::serve(listener, capture, callers, Idle::never(), shutdown).await?;
+    submitting.await.context("the submission worker has died")
+}
+
+/// Opens the queue, the album and the camera, and finishes what a crash interrupted.
+pub async fn assemble(settings: &CaptureSettings) -> anyhow::Result<Capture> {
+    let (photos, state) = (settings.photos.clone(), settings.state.clone());
+    let open = move || open_storage(&photos, &state);
+    let (album, queue) = tokio::task::spawn_blocking(open)
+        .await
+        .context("opening the queue was interrupted")??;
+    let queue = Arc::new(queue);
+    let signer: Arc<dyn Signer> = Arc::new(RemoteSigner::new(
+        settings.signer.clone(),
+        peers(&settings.signer_users)?,
+    ));
+    let node = Node::new(&settings.node, settings.node_authority.as_deref())?;
+    let longest = Duration::from_secs(settings.longest_pause_seconds.into());
+    let submitter = Submitter::new(
+        Arc::clone(&queue),
+        album.clone(),
+        Arc::clone(&signer),
+        node,
+        longest,
+    );
+    let camera = Camera::start(opener(settings.source.clone()))
+        .context("the camera's thread cannot be started")?;
+    let studio = Studio {
+        source: camera
+            .name()
+            .await
+            .unwrap_or_else(|error| error.to_string()),
+        camera,
+        darkroom: Darkroom {
+            quality: settings.jpeg_quality,
+            zone: settings.zone(),
+            dng: settings.dng,
+        },
+        album,
+        queue,
+        signer,
+        locator: locator(settings)?,
+        place: settings.place,
+        keep_free_mib: settings.keep_free_mib,
+        taken: AtomicU64::new(0),
+        seats: Studio::seats(),
+    };
+    Ok(Capture {
+        studio: Arc::new(studio),
+        submitter: Arc::new(submitter),
+        lamp: panel::Lamp::default(),
+        node: settings.node.clone(),
+        full_queue: settings.full_queue,
+    })
+}
+
+fn open_storage(photos: &Path, state: &Path) -> anyhow::Result<(Album, Queue)> {
+    let album = Album::open(photos)
+        .with_context(|| format!("photos cannot be kept in {}", photos.display()))?;
+    let queue = Queue::open(state)?;
+    let (moved, removed) = album
+        .recover(|id| queue.knows(id))
+        .context("interrupted photos cannot be recovered")?;
+    if moved + removed > 0 {
+        log::warn!(
+            "the last run was interrupted: {moved} files of proven photos put in place, {removed} others removed"
+        );
+    }
+    log::info!(WAITING = queue.counts().waiting; "{} proofs are waiting, {} were refused", queue.counts().waiting, queue.counts().refused);
+    Ok((album, queue))
+}
+
+/// By default whoever we are ourselves, and root, who can do everything anyway.
+fn peers(users: &[User]) -> anyhow::Result<Peers> {
+    match users.is_empty() {
+        true => Ok(Peers::same_user().or(Peers::ids([0]))),
+        false => Ok(Peers::users(users)?),
+    }
+}
+
+fn locator(settings: &CaptureSettings) -> anyhow::Result<Arc<dyn Locator>> {
+    Ok(match (&settings.gps, settings.place) {
+        (Some(path), Place::Committed | Place::InPicture) => Arc::new(RemoteLocator::new(
+            path.clone(),
+            peers(&settings.gps_users)?,
+        )),
+        _ => Arc::new(Nowhere),
+    })
+}
+
+/// How to open the configured camera. A source this program was built without is an error at every photo, named in the status.
+fn opener(source: Source) -> Opener {
+    Box::new(move || match &source {
+        Source::Simulated {
+            sensor,
+            width,
+            height,
+        } => {
+            let (width, height) = (width.unwrap_or(WIDTH), height.unwrap_or(HEIGHT));
+            let first_shot = clock::now_ns().unsigned_abs();
+            Ok(
+                Box::new(Simulated::with_size(*sensor, first_shot, width, height))
+                    as Box<dyn RawSource>,
+            )
+        }
+        Source::Dng { folder } => Ok(Box::new(Replay::open(folder)?)),
+        Source::V4l2 { device } => open_v4l2(device),
+        Source::Libcamera { camera } => open_libcamera(camera.as_deref()),
+    })
+}
+
+fn open_v4l2(_: &Path) -> Result<Box<dyn RawSource>, SourceError> {
+    Err(SourceError::Device(
+        "this program was built without V4L2".to_owned(),
+    ))
+}
+
+fn open_libcamera(_: Option<&str>) -> Result<Box<dyn RawSource>, SourceError> {
+    Err(SourceError::Device(
+        "this program was built without libcamera".to_owned(),
+    ))
+}
+
+fn start_panel(settings: &CaptureSettings, capture: &Capture) -> anyhow::Result<()> {
+    let Some(panel) = &settings.panel else {
+        return Ok(());
+    };
+    let (button, light) = panel::open(panel)
+        .map_err(|reason| anyhow::anyhow!("the panel cannot be used: {reason}"))?;
+    panel::watch_button(button, capture.clone())
+        .context("the button's thread cannot be started")?;
+    if let Some(light) = light {
+        tokio::spawn(panel::drive_light(light, capture.lamp.clone()));
+    }
+    Ok(())
+}
+
+/// The daemon is well if it could keep a photo.
+async fn self_check(capture: Capture) -> anyhow::Result<()> {
+    let check = move || capture.studio.free_mib().map(|_| ());
+    Ok(tokio::task::spawn_blocking(check).await??)
+}

@@ -1,0 +1,346 @@
+//! The interface `org.birthmark.Capture`: what a button, a command and a script can ask of the camera.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use birthmark_protocol::{Digest, DigestRole, ModificationLevel};
+use futures_util::stream::BoxStream;
+use futures_util::{Stream, StreamExt as _};
+use tokio::time::Instant;
+use zlink::Reply;
+
+use crate::clock;
+use crate::exposure::ClockQuality;
+use crate::messages::{CaptureRefusal, Photo, QueueItem, QueuePage, Retried, Status, TimelineStep};
+use crate::panel::{Lamp, Shown};
+use crate::queue::{EntryId, QueueError, Stage};
+use crate::settings::Place;
+use crate::studio::{self, Studio, StudioError};
+use crate::submit::Submitter;
+
+/// How many photos of a series are on their way at once.
+const IN_FLIGHT: usize = 2;
+/// The largest part of the queue that is told at once.
+const LARGEST_PAGE: i64 = 500;
+/// The longest pause within a series: a day.
+const LONGEST_INTERVAL_MS: i64 = 86_400_000;
+
+/// The camera behind one connection.
+#[derive(Clone)]
+pub struct Capture {
+    pub(crate) studio: Arc<Studio>,
+    pub(crate) submitter: Arc<Submitter>,
+    pub(crate) lamp: Lamp,
+    pub(crate) node: String,
+    pub(crate) full_queue: u64,
+}
+
+impl Capture {
+    /// Takes one photo; the light tells how it went.
+    pub async fn take(&self) -> Result<studio::Photo, StudioError> {
+        self.lamp.show(Shown::Busy);
+        let outcome = self.studio.take().await;
+        match &outcome {
+            Ok(photo) => {
+                log::info!(
+                    PHOTO = photo.path.display().to_string().as_str(),
+                    MILLISECONDS = photo.took.as_millis() as u64;
+                    "photo taken, proof {}", if photo.proof.is_some() { "queued" } else { "waits for the signer" }
+                );
+            }
+            Err(error) => log::error!("no photo: {error}"),
+        }
+        self.lamp
+            .show(self.condition(outcome.as_ref().err(), outcome.as_ref().ok()));
+        outcome
+    }
+
+    fn condition(&self, error: Option<&StudioError>, photo: Option<&studio::Photo>) -> Shown {
+        match (error, photo) {
+            (Some(StudioError::DiskFull { .. }), _) => Shown::DiskFull,
+            (Some(_), _) => Shown::Problem,
+            (None, Some(photo)) if photo.proof.is_none() => Shown::Unsigned,
+            _ if self.studio.queue.counts().waiting > self.full_queue => {
+                log::warn!(
+                    "more than {} proofs are waiting; photos are still taken",
+                    self.full_queue
+                );
+                Shown::QueueFull
+            }
+            _ => Shown::Taken,
+        }
+    }
+
+    /// Takes `count` photos (for ever if 0), `interval` apart; ends with the first that fails.
+    pub fn series(
+        &self,
+        count: u64,
+        interval: Duration,
+    ) -> impl Stream<Item = Result<studio::Photo, StudioError>> + Send + 'static {
+        let (capture, begin) = (self.clone(), Instant::now());
+        let endless = if count == 0 { u64::MAX } else { count };
+        futures_util::stream::iter(0..endless)
+            .map(move |number| {
+                let capture = capture.clone();
+                async move {
+                    let steps = u32::try_from(number).unwrap_or(u32::MAX);
+                    tokio::time::sleep_until(begin + interval.saturating_mul(steps)).await;
+                    // On a task of its own: a photo is finished even when nobody listens any more.
+                    tokio::spawn(async move { capture.take().await })
+                        .await
+                        .unwrap_or_else(|_| Err(interrupted()))
+                }
+            })
+            .buffered(IN_FLIGHT)
+            .scan(false, |failed, outcome| {
+                let over = std::mem::replace(failed, outcome.is_err());
+                std::future::ready((!over).then_some(outcome))
+            })
+    }
+
+    /// How the camera is.
+    pub async fn condition_now(&self) -> Status {
+        let camera = self.studio.camera.name().await;
+        let (counts, progress) = (self.studio.queue.counts(), self.submitter.progress());
+        let free_mib = self.studio.free_mib().unwrap_or(0);
+        Status {
+            camera_problem: camera.as_ref().err().map(ToString::to_string),
+            source: camera.ok(),
+            photos: whole(self.studio.taken.load(std::sync::atomic::Ordering::Relaxed)),
+            waiting: whole(counts.waiting),
+            refused: whole(counts.refused),
+            stored: whole(counts.stored),
+            queue_full: counts.waiting > self.full_queue,
+            last_stored: progress.last_stored,
+            trouble: progress.trouble,
+            node: self.node.clone(),
+            free_mib: whole(free_mib),
+            disk_full: free_mib < self.studio.keep_free_mib,
+            clock: clock_word(clock::quality(clock::now_ns())).to_owned(),
+            place: place_word(self.studio.place).to_owned(),
+        }
+    }
+
+    /// A part of the queue, oldest first.
+    pub fn queue_page(&self, after: Option<EntryId>, limit: usize) -> QueuePage {
+        let ids = self.studio.queue.page(after, limit + 1);
+        let items: Vec<QueueItem> = ids
+            .iter()
+            .take(limit)
+            .filter_map(|id| self.queue_item(*id))
+            .collect();
+        let more = ids.len() > limit;
+        let next = ids
+            .get(limit.saturating_sub(1))
+            .filter(|_| more)
+            .map(ToString::to_string);
+        QueuePage { items, next }
+    }
+
+    fn queue_item(&self, id: EntryId) -> Option<QueueItem> {
+        let item = |photo: String, stage: &str, receipt_id, reason| QueueItem {
+            id: id.to_string(),
+            photo,
+            stage: stage.to_owned(),
+            receipt_id,
+            reason,
+        };
+        match self.studio.queue.read(id) {
+            Ok(entry) => {
+                let stage = entry.stage.name();
+                let (receipt_id, reason) = match entry.stage {
+                    Stage::Submitted { receipt_id, .. } => (Some(receipt_id), None),
+                    Stage::Refused { reason, .. } => (None, Some(reason)),
+                    Stage::Unsigned | Stage::Signed { .. } => (None, None),
+                };
+                Some(item(entry.photo, stage, receipt_id, reason))
+            }
+            // It arrived between the list and now.
+            Err(QueueError::Unknown(_)) => None,
+            Err(error) => Some(item(
+                String::new(),
+                "damaged",
+                None,
+                Some(error.to_string()),
+            )),
+        }
+    }
+}
+
+#[zlink::service(
+    interface = "org.birthmark.Capture",
+    vendor = "Birthmark",
+    product = "birthmark-capture",
+    version = "1",
+    url = "https://github.com/Birthmark-Standard/Birthmark"
+)]
+impl Capture {
+    /// Takes a photo. The answer comes when the photo and its proof are durable.
+    async fn capture(&self) -> Result<Photo, CaptureRefusal> {
+        self.take()
+            .await
+            .map(|photo| told(&photo))
+            .map_err(|error| refusal(&error))
+    }
+
+    /// Takes `count` photos, `interval_ms` apart (0: as fast as possible), or goes on until the caller hangs up if `count`
+    /// is 0. Each answer is one photo. Ends with the first that fails.
+    #[zlink(more)]
+    async fn capture_series(
+        &self,
+        more: bool,
+        count: i64,
+        interval_ms: i64,
+    ) -> impl Stream<Item = Result<Reply<Photo>, CaptureRefusal>> + Unpin + Send + use<> {
+        let wanted = match (more, u64::try_from(count)) {
+            (_, Err(_)) => return refused("count", "must not be negative"),
+            (false, Ok(_)) => 1,
+            (true, Ok(count)) => count,
+        };
+        if !(0..=LONGEST_INTERVAL_MS).contains(&interval_ms) {
+            return refused("interval_ms", "must be between 0 and a day");
+        }
+        let interval = Duration::from_millis(interval_ms.unsigned_abs());
+        let photos = self.series(wanted, interval).enumerate();
+        let answers = photos.map(move |(number, outcome)| match outcome {
+            Ok(photo) => {
+                let last = wanted != 0 && number as u64 + 1 >= wanted;
+                Ok(Reply::new(Some(told(&photo))).set_continues(Some(!last)))
+            }
+            Err(error) => Err(refusal(&error)),
+        });
+        answers.boxed()
+    }
+
+    /// Tells how the camera is.
+    async fn status(&self) -> Result<Status, CaptureRefusal> {
+        Ok(self.condition_now().await)
+    }
+
+    /// Lists proofs that have not arrived, oldest first: at most `limit`, after the one named `after` if given.
+    async fn list_queue(
+        &self,
+        after: Option<String>,
+        limit: i64,
+    ) -> Result<QueuePage, CaptureRefusal> {
+        let after = after
+            .as_deref()
+            .map(|text| named("after", text))
+            .transpose()?;
+        let limit = usize::try_from(limit.clamp(1, LARGEST_PAGE)).unwrap_or(1);
+        let capture = self.clone();
+        let list = move || capture.queue_page(after, limit);
+        tokio::task::spawn_blocking(list)
+            .await
+            .map_err(|_| refusal(&interrupted()))
+    }
+
+    /// Tries one proof again, also one that was refused; without a name, everything that waits is tried now.
+    async fn retry_queue(&self, id: Option<String>) -> Result<Retried, CaptureRefusal> {
+        let Some(id) = id else {
+            let waiting = self.studio.queue.counts().waiting;
+            self.studio.queue.hurry();
+            return Ok(Retried {
+                count: whole(waiting),
+            });
+        };
+        let id = named("id", &id)?;
+        match self.studio.queue.retry(id) {
+            Ok(()) => Ok(Retried { count: 1 }),
+            Err(QueueError::Unknown(id)) => Err(CaptureRefusal::Unknown {
+                reason: format!("no proof {id} is waiting"),
+            }),
+            Err(error) => Err(CaptureRefusal::Failed {
+                reason: error.to_string(),
+            }),
+        }
+    }
+}
+
+/// A stream of one refusal.
+pub(crate) fn refused<T: Send + 'static>(
+    field: &str,
+    reason: &str,
+) -> BoxStream<'static, Result<Reply<T>, CaptureRefusal>> {
+    let refusal = CaptureRefusal::BadInput {
+        field: field.to_owned(),
+        reason: reason.to_owned(),
+    };
+    futures_util::stream::iter([Err(refusal)]).boxed()
+}
+
+fn named(field: &str, text: &str) -> Result<EntryId, CaptureRefusal> {
+    text.parse()
+        .map_err(|error: crate::queue::IdError| CaptureRefusal::BadInput {
+            field: field.to_owned(),
+            reason: error.to_string(),
+        })
+}
+
+fn interrupted() -> StudioError {
+    StudioError::Darkroom(crate::darkroom::DarkroomError::Interrupted)
+}
+
+fn refusal(error: &StudioError) -> CaptureRefusal {
+    let reason = error.to_string();
+    match error {
+        StudioError::Source(_) => CaptureRefusal::Camera { reason },
+        StudioError::DiskFull { .. } => CaptureRefusal::DiskFull { reason },
+        _ => CaptureRefusal::Failed { reason },
+    }
+}
+
+/// A photo as it is told over Varlink.
+pub fn told(photo: &studio::Photo) -> Photo {
+    let images = photo.bundle.images();
+    let digest = |role, level| {
+        images
+            .iter()
+            .find(|image| image.role == role && image.level == level)
+            .map(|image| image.digest)
+    };
+    let text = |digest: Option<Digest>| digest.map(|digest| digest.to_hex());
+    let required = |digest: Option<Digest>| text(digest).unwrap_or_default();
+    Photo {
+        id: photo.id.to_string(),
+        path: photo.path.display().to_string(),
+        raw: required(digest(DigestRole::Raw, ModificationLevel::RAW)),
+        file: required(digest(DigestRole::File, ModificationLevel::PROCESSED)),
+        image_data: required(digest(DigestRole::ImageData, ModificationLevel::PROCESSED)),
+        dng_file: text(digest(DigestRole::File, ModificationLevel::RAW)),
+        timestamp: photo.bundle.time().unix(),
+        clock: clock_word(photo.exposure.moment.clock).to_owned(),
+        gps_hash: text(photo.bundle.gps()),
+        key_store: photo.proof.as_ref().map(|proof| proof.key_store.clone()),
+        milliseconds: i64::try_from(photo.took.as_millis()).unwrap_or(i64::MAX),
+        timeline: photo
+            .timeline
+            .iter()
+            .map(|step| TimelineStep {
+                name: step.name.clone(),
+                start_us: whole(step.start_us),
+                duration_us: whole(step.duration_us),
+            })
+            .collect(),
+    }
+}
+
+fn whole(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+const fn clock_word(clock: ClockQuality) -> &'static str {
+    match clock {
+        ClockQuality::Synchronised => "synchronised",
+        ClockQuality::Free => "free",
+        ClockQuality::Unset => "unset",
+    }
+}
+
+const fn place_word(place: Place) -> &'static str {
+    match place {
+        Place::Ignored => "ignored",
+        Place::Committed => "committed",
+        Place::InPicture => "in-picture",
+    }
+}

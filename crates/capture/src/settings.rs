@@ -1,0 +1,228 @@
+//! What `/etc/birthmark/capture.toml` may say.
+
+use std::path::PathBuf;
+
+use birthmark_daemon::varlink::User;
+use birthmark_daemon::{ConfigError, Settings};
+use serde::{Deserialize, Serialize};
+use time::UtcOffset;
+
+/// The settings of the capture daemon.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct CaptureSettings {
+    /// Where commands are taken by Varlink, unless systemd passes the socket `varlink`.
+    pub socket: PathBuf,
+    /// Who may give commands; by default this daemon's own user and root.
+    pub callers: Vec<User>,
+    /// Where photos go.
+    pub photos: PathBuf,
+    /// Where the queue of proofs lives. Whoever can change it can at most lose or delay proofs, not make one.
+    pub state: PathBuf,
+    /// The validator node proofs are sent to.
+    pub node: String,
+    /// A certificate authority to trust for the node, besides those of the system: a PEM file.
+    pub node_authority: Option<PathBuf>,
+    /// The longest pause between two attempts to reach the node, in seconds.
+    pub longest_pause_seconds: u32,
+    /// The signer's socket.
+    pub signer: PathBuf,
+    /// Who may serve it; by default this daemon's own user and root.
+    pub signer_users: Vec<User>,
+    /// The socket of the GPS daemon, if there is one.
+    pub gps: Option<PathBuf>,
+    /// Who may serve it; by default this daemon's own user and root.
+    pub gps_users: Vec<User>,
+    /// What happens to the place of a photo.
+    pub place: Place,
+    /// Where frames come from.
+    pub source: Source,
+    /// Whether the raw frame is kept as a DNG beside the JPEG.
+    pub dng: bool,
+    /// Quality of the JPEG, 1 to 100.
+    pub jpeg_quality: u8,
+    /// How many minutes local time is ahead of UTC, for the dates in the pictures.
+    pub zone_minutes: i16,
+    /// No photo is taken when fewer mebibytes than this are free: it could not be kept.
+    pub keep_free_mib: u64,
+    /// More proofs than this waiting is reported as a full queue; photos are still taken.
+    pub full_queue: u64,
+    /// Shutter button and light.
+    pub panel: Option<Panel>,
+}
+
+/// What happens to the place of a photo.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Place {
+    /// It is not asked for.
+    Ignored,
+    /// A commitment is signed and published; only the photographer can open it.
+    Committed,
+    /// The same, and the place stands in the picture for everybody who gets the file.
+    InPicture,
+}
+
+/// Where frames come from.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "lowercase", deny_unknown_fields)]
+pub enum Source {
+    /// A simulated sensor; equal numbers are the same sensor.
+    Simulated {
+        /// Which sensor.
+        sensor: u64,
+        /// Samples in a row, if not those of the IMX477.
+        #[serde(default)]
+        width: Option<u32>,
+        /// Rows, if not those of the IMX477.
+        #[serde(default)]
+        height: Option<u32>,
+    },
+    /// The DNG files of a folder, one after another and again from the first.
+    Dng {
+        /// The folder.
+        folder: PathBuf,
+    },
+    /// A video device that delivers 12-bit Bayer samples.
+    V4l2 {
+        /// The device.
+        device: PathBuf,
+    },
+    /// A camera of libcamera.
+    Libcamera {
+        /// Its id; the first one if absent.
+        #[serde(default)]
+        camera: Option<String>,
+    },
+}
+
+/// Shutter button and light on the pins of a GPIO chip.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Panel {
+    /// The chip's device.
+    pub chip: PathBuf,
+    /// The line of the button, which pulls it to ground.
+    pub button: u32,
+    /// The line of the light.
+    pub light: Option<u32>,
+}
+
+impl Default for CaptureSettings {
+    fn default() -> Self {
+        Self {
+            socket: "/run/birthmark/capture".into(),
+            callers: Vec::new(),
+            photos: "/var/lib/birthmark-photos".into(),
+            state: "/var/lib/birthmark-capture".into(),
+            node: "http://127.0.0.1:8545".to_owned(),
+            node_authority: None,
+            longest_pause_seconds: 3_600,
+            signer: "/run/birthmark/signer".into(),
+            signer_users: Vec::new(),
+            gps: None,
+            gps_users: Vec::new(),
+            place: Place::Committed,
+            source: Source::Simulated {
+                sensor: 1,
+                width: None,
+                height: None,
+            },
+            dng: false,
+            jpeg_quality: 95,
+            zone_minutes: 0,
+            keep_free_mib: 256,
+            full_queue: 100_000,
+            panel: None,
+        }
+    }
+}
+
+impl CaptureSettings {
+    /// The zone of local dates.
+    pub fn zone(&self) -> UtcOffset {
+        UtcOffset::from_whole_seconds(i32::from(self.zone_minutes) * 60).unwrap_or(UtcOffset::UTC)
+    }
+}
+
+impl Settings for CaptureSettings {
+    const DAEMON: &'static str = "birthmark-capture";
+
+    fn check(&self) -> Result<(), ConfigError> {
+        let node = reqwest::Url::parse(&self.node)
+            .map_err(|error| ConfigError::field("node", error.to_string()))?;
+        let rules = [
+            (
+                "node",
+                matches!(node.scheme(), "http" | "https"),
+                "must begin with http:// or https://",
+            ),
+            ("node", node.host().is_some(), "names no host"),
+            (
+                "jpeg_quality",
+                (1..=100).contains(&self.jpeg_quality),
+                "must be between 1 and 100",
+            ),
+            (
+                "zone_minutes",
+                self.zone_minutes.unsigned_abs() <= 14 * 60,
+                "must be within 14 hours",
+            ),
+            (
+                "longest_pause_seconds",
+                self.longest_pause_seconds >= 1,
+                "must be at least 1",
+            ),
+            (
+                "photos",
+                self.photos.is_absolute(),
+                "must be an absolute path",
+            ),
+            (
+                "state",
+                self.state.is_absolute(),
+                "must be an absolute path",
+            ),
+        ];
+        match rules.into_iter().find(|(_, holds, _)| !holds) {
+            Some((field, _, reason)) => Err(ConfigError::field(field, reason)),
+            None => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_defaults_are_allowed_and_each_rule_names_its_field() {
+        assert!(CaptureSettings::default().check().is_ok());
+        let broken = |change: fn(&mut CaptureSettings)| {
+            let mut settings = CaptureSettings::default();
+            change(&mut settings);
+            settings.check().unwrap_err().to_string()
+        };
+        assert!(broken(|s| s.node = "localhost".to_owned()).contains("node"));
+        assert!(broken(|s| s.node = "ftp://node".to_owned()).contains("http://"));
+        assert!(broken(|s| s.jpeg_quality = 0).contains("jpeg_quality"));
+        assert!(broken(|s| s.zone_minutes = 10_000).contains("zone_minutes"));
+        assert!(broken(|s| s.photos = "photos".into()).contains("photos"));
+    }
+
+    #[test]
+    fn settings_survive_being_written_and_read() {
+        let text = toml::to_string(&CaptureSettings::default()).unwrap();
+        let again: CaptureSettings = toml::from_str(&text).unwrap();
+        assert_eq!(again.source, CaptureSettings::default().source);
+        assert!(toml::from_str::<CaptureSettings>("shutter = 1").is_err());
+        let source = "[source]\nkind = \"v4l2\"\ndevice = \"/dev/video0\"\n";
+        let settings: CaptureSettings = toml::from_str(source).unwrap();
+        assert_eq!(
+            settings.source,
+            Source::V4l2 {
+                device: "/dev/video0".into()
+            }
+        );
+    }
+}

@@ -1,0 +1,122 @@
+//! What lies beside a photo: everything its proof consists of, for the photographer and for independent checks.
+//!
+//! Whoever changes a sidecar changes a copy: the signature covers the bundle, and the registry has the digests. The opening
+//! of the commitment is not in it, and the opening of the place lies in a file of its own, so that a sidecar can be given away
+//! without giving these away.
+
+use std::io;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use birthmark_protocol::{Bundle, Digest, ModificationLevel};
+use serde::{Deserialize, Serialize};
+
+use crate::album::Album;
+use crate::exposure::Exposure;
+use crate::signer::Proof;
+use crate::timeline::Step;
+
+/// The ending of a sidecar's name.
+pub const ENDING: &str = "json";
+/// The ending of the file that opens the place.
+pub const PLACE_ENDING: &str = "place.txt";
+
+/// One digest of the photo.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Image {
+    /// The digest.
+    pub image_hash: Digest,
+    /// What it was computed over.
+    pub role: String,
+    /// How far from the sensor.
+    pub modification_level: ModificationLevel,
+    /// The digest it was made from.
+    pub parent_image_hash: Option<Digest>,
+}
+
+/// The sidecar.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Sidecar {
+    /// The picture's name, relative to the folder of photos.
+    pub photo: String,
+    /// The proof's name in the queue.
+    pub id: String,
+    /// The digests, parents first.
+    pub images: Vec<Image>,
+    /// When the photo was taken, in Unix seconds, as signed.
+    pub timestamp: i64,
+    /// The commitment to the place, if there is one.
+    pub gps_hash: Option<Digest>,
+    /// The canonical bytes of the bundle, in base64.
+    pub bundle: String,
+    /// What was signed.
+    pub bundle_digest: Digest,
+    /// The signature, if the signer could be reached.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bundle_signature: Option<String>,
+    /// The camera's certificate, in base64.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub camera_cert: Option<String>,
+    /// Where the key lives: `tpm` or `software`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key_store: Option<String>,
+    /// How the photo was exposed, and what the clock was worth.
+    pub exposure: Exposure,
+    /// Where the frame came from.
+    pub source: String,
+    /// What took how long.
+    pub timeline: Vec<Step>,
+}
+
+impl Sidecar {
+    /// The images of a bundle.
+    pub fn images(bundle: &Bundle) -> Vec<Image> {
+        let image = |claim: &birthmark_protocol::ImageClaim| Image {
+            image_hash: claim.digest,
+            role: claim.role.name().to_owned(),
+            modification_level: claim.level,
+            parent_image_hash: claim.parent,
+        };
+        bundle.images().iter().map(image).collect()
+    }
+
+    /// The canonical bytes of a bundle, in base64.
+    pub fn encoded(bundle: &Bundle) -> String {
+        STANDARD.encode(bundle.encode())
+    }
+
+    /// The bytes of its file.
+    pub fn encode(&self) -> Vec<u8> {
+        // Strings and numbers always have a JSON form.
+        let mut bytes = serde_json::to_vec_pretty(self).unwrap_or_default();
+        bytes.push(b'\n');
+        bytes
+    }
+
+    /// Puts the proof in.
+    pub fn with(mut self, proof: Option<&Proof>) -> Self {
+        if let Some(proof) = proof {
+            self.bundle_signature = Some(proof.signature.clone());
+            self.camera_cert = Some(proof.certificate.clone());
+            self.key_store = Some(proof.key_store.clone());
+        }
+        self
+    }
+}
+
+/// Puts a late proof into the sidecar of a photo. A sidecar that is gone or damaged is left alone: it is only a copy.
+pub fn add_proof(album: &Album, picture: &str, proof: &Proof) -> io::Result<()> {
+    let path = album.root().join(picture).with_extension(ENDING);
+    let Ok(bytes) = std::fs::read(&path) else {
+        return Ok(());
+    };
+    match serde_json::from_slice::<Sidecar>(&bytes) {
+        Ok(sidecar) => album
+            .write_json(picture, ENDING, &sidecar.with(Some(proof)))
+            .map(|_| ()),
+        Err(error) => {
+            log::warn!("{} is damaged and stays as it is: {error}", path.display());
+            Ok(())
+        }
+    }
+}

@@ -1,0 +1,375 @@
+//! One photo from the shutter to its durable proof, and everything that has to stand ready for it.
+//!
+//! The order is what makes a pulled battery harmless:
+//!
+//! 1. the files are written completely, under `incoming/`, while the bundle is signed;
+//! 2. the proof becomes durable in the queue;
+//! 3. the files move to their place;
+//! 4. success is reported.
+//!
+//! Before 2 nothing was promised and nothing will be sent; after 2 the proof will arrive and the next start finishes 3.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
+
+use birthmark_protocol::gps::{GpsOpening, Position};
+use birthmark_protocol::{Bundle, BundleError, Opening};
+use tokio::sync::Semaphore;
+
+use crate::album::{Album, Name};
+use crate::camera::Camera;
+use crate::chance::{self, NoRandomness};
+use crate::darkroom::{Darkroom, DarkroomError, Developed};
+use crate::durable;
+use crate::exif;
+use crate::place::Locator;
+use crate::queue::{Entry, EntryId, Queue, QueueError, Stage};
+use crate::settings::Place;
+use crate::sidecar::{self, Sidecar};
+use crate::signer::{Proof, Signer};
+use crate::source::{Shot, SourceError};
+use crate::timeline::{Step, Timeline};
+
+/// How many photos are worked on at once. Each takes up to a hundred megabytes while it is developed.
+const AT_ONCE: usize = 2;
+
+/// Why there is no photo.
+#[derive(Debug, thiserror::Error)]
+pub enum StudioError {
+    /// The camera does not deliver.
+    #[error(transparent)]
+    Source(#[from] SourceError),
+    /// There would be no room for it.
+    #[error("only {free_mib} MiB are free for photos, {keep_mib} must be: no photo was taken")]
+    DiskFull {
+        /// What is free.
+        free_mib: u64,
+        /// What must be.
+        keep_mib: u64,
+    },
+    /// It could not be developed.
+    #[error(transparent)]
+    Darkroom(#[from] DarkroomError),
+    /// Its claims make no sense.
+    #[error(transparent)]
+    Bundle(#[from] BundleError),
+    /// The files could not be stored.
+    #[error("the photo cannot be stored: {0}")]
+    Files(std::io::Error),
+    /// The proof could not be stored.
+    #[error(transparent)]
+    Queue(#[from] QueueError),
+    /// No opening could be drawn.
+    #[error(transparent)]
+    Randomness(#[from] NoRandomness),
+}
+
+/// A photo and its proof, both durable.
+#[derive(Debug, Clone)]
+pub struct Photo {
+    /// The name of the proof.
+    pub id: EntryId,
+    /// The picture.
+    pub path: PathBuf,
+    /// What was claimed.
+    pub bundle: Bundle,
+    /// The proof, if the signer could be reached.
+    pub proof: Option<Proof>,
+    /// How it was exposed.
+    pub exposure: crate::exposure::Exposure,
+    /// What took how long.
+    pub timeline: Vec<Step>,
+    /// From the shutter to the durable proof.
+    pub took: std::time::Duration,
+}
+
+/// Everything a photo needs.
+pub struct Studio {
+    /// The camera.
+    pub camera: Camera,
+    /// How photos are developed.
+    pub darkroom: Darkroom,
+    /// Where they go.
+    pub album: Album,
+    /// Where their proofs wait.
+    pub queue: Arc<Queue>,
+    /// Who signs.
+    pub signer: Arc<dyn Signer>,
+    /// Who knows the place.
+    pub locator: Arc<dyn Locator>,
+    /// What happens to the place.
+    pub place: Place,
+    /// Mebibytes that must be free.
+    pub keep_free_mib: u64,
+    /// What the camera is called in sidecars.
+    pub source: String,
+    /// Photos taken so far.
+    pub taken: AtomicU64,
+    /// Seats in the darkroom.
+    pub seats: Semaphore,
+}
+
+impl Studio {
+    /// Seats for as many photos as are worked on at once.
+    pub fn seats() -> Semaphore {
+        Semaphore::new(AT_ONCE)
+    }
+
+    /// Mebibytes free for photos and for proofs, whichever is less.
+    pub fn free_mib(&self) -> Result<u64, StudioError> {
+        let photos = durable::free_bytes(self.album.root()).map_err(StudioError::Files)?;
+        let proofs = durable::free_bytes(self.queue.folder()).map_err(StudioError::Files)?;
+        Ok(photos.min(proofs) >> 20)
+    }
+
+    /// Takes one photo. When this returns, the photo and its proof survive anything but the loss of the disk.
+    pub async fn take(&self) -> Result<Photo, StudioError> {
+        // Waiting here, before the exposure, is what bounds memory in a burst.
+        let _seat = self
+            .seats
+            .acquire()
+            .await
+            .map_err(|_| SourceError::Device("the camera is closing".to_owned()))?;
+        let free_mib = self.free_mib()?;
+        if free_mib < self.keep_free_mib {
+            return Err(StudioError::DiskFull {
+                free_mib,
+                keep_mib: self.keep_free_mib,
+            });
+        }
+        let (exposed, position) = tokio::join!(self.camera.expose(), self.position());
+        let (shot, shutter) = exposed?;
+        let timeline = Timeline::starting_at(shutter);
+        timeline.record("expose", shutter, Instant::now());
+        let id = EntryId::new(
+            shot.exposure.moment.unix_ns,
+            u64::from_le_bytes(chance::bytes()?),
+        );
+        let photo = self.work_on(id, shot, position, timeline).await?;
+        self.taken.fetch_add(1, Ordering::Relaxed);
+        Ok(photo)
+    }
+
+    async fn position(&self) -> Option<Position> {
+        if self.place == Place::Ignored {
+            return None;
+        }
+        match self.locator.position().await {
+            Ok(position) => position,
+            Err(error) => {
+                log::warn!("the photo has no place: {error}");
+                None
+            }
+        }
+    }
+
+    async fn work_on(
+        &self,
+        id: EntryId,
+        shot: Shot,
+        position: Option<Position>,
+        timeline: Timeline,
+    ) -> Result<Photo, StudioError> {
+        let shown = position
+            .filter(|_| self.place == Place::InPicture)
+            .map(in_picture);
+        let (shot, developed) = self.develop(shot, shown, &timeline).await?;
+        let name = Name::new(shot.exposure.moment, id);
+        let developed = Arc::new(developed);
+        let files = self.bring_in(id, &name, Arc::clone(&developed), &timeline);
+        let claims = self.prove(&shot, &developed, position, &timeline);
+        let (files, claims) = tokio::join!(files, claims);
+        match files.and(claims) {
+            Ok(claims) => self.keep(id, &name, shot, claims, timeline).await,
+            Err(error) => {
+                self.album.discard(id, &name);
+                Err(error)
+            }
+        }
+    }
+
+    async fn develop(
+        &self,
+        shot: Shot,
+        shown: Option<exif::Position>,
+        timeline: &Timeline,
+    ) -> Result<(Shot, Developed), StudioError> {
+        let (darkroom, timeline) = (self.darkroom, timeline.clone());
+        let work = move || {
+            darkroom
+                .develop(&shot, shown, &timeline)
+                .map(|developed| (shot, developed))
+        };
+        Ok(tokio::task::spawn_blocking(work)
+            .await
+            .map_err(|_| DarkroomError::Interrupted)??)
+    }
+
+    async fn bring_in(
+        &self,
+        id: EntryId,
+        name: &Name,
+        developed: Arc<Developed>,
+        timeline: &Timeline,
+    ) -> Result<(), StudioError> {
+        let (album, name, timeline) = (self.album.clone(), name.clone(), timeline.clone());
+        let write = move || {
+            timeline.measure("write files", || {
+                if let Some(dng) = &developed.dng {
+                    album.bring_in(id, &name, "dng", dng)?;
+                }
+                album.bring_in(id, &name, "jpg", &developed.jpeg)
+            })
+        };
+        tokio::task::spawn_blocking(write)
+            .await
+            .map_err(|_| DarkroomError::Interrupted)?
+            .map_err(StudioError::Files)
+    }
+
+    /// Claims what is to be claimed and has it signed; a signer that is away is no reason to lose the photo.
+    async fn prove(
+        &self,
+        shot: &Shot,
+        developed: &Developed,
+        position: Option<Position>,
+        timeline: &Timeline,
+    ) -> Result<Claims, StudioError> {
+        let begin = Instant::now();
+        let place = match position {
+            Some(position) => self.hide(position, developed).await,
+            None => None,
+        };
+        let gps_hash = place.as_ref().map(GpsOpening::commitment);
+        let bundle = developed.bundle(shot.exposure.moment.timestamp(), gps_hash)?;
+        let opening = chance::bytes()?;
+        let proof = match self
+            .signer
+            .prove(&bundle, &Opening::from_bytes(opening))
+            .await
+        {
+            Ok(proof) => Some(proof),
+            Err(error) => {
+                log::error!("the photo is signed later: {error}");
+                None
+            }
+        };
+        timeline.record("sign", begin, Instant::now());
+        Ok(Claims {
+            bundle,
+            opening,
+            proof,
+            place,
+        })
+    }
+
+    async fn hide(&self, position: Position, developed: &Developed) -> Option<GpsOpening> {
+        match self.signer.salt(&developed.raw).await {
+            Ok(salt) => Some(GpsOpening { position, salt }),
+            Err(error) => {
+                log::error!("the photo has no place: {error}");
+                None
+            }
+        }
+    }
+
+    async fn keep(
+        &self,
+        id: EntryId,
+        name: &Name,
+        shot: Shot,
+        claims: Claims,
+        timeline: Timeline,
+    ) -> Result<Photo, StudioError> {
+        let entry = Entry {
+            photo: name.picture(),
+            bundle: Sidecar::encoded(&claims.bundle),
+            opening: hex::encode(claims.opening),
+            stage: claims
+                .proof
+                .clone()
+                .map_or(Stage::Unsigned, |proof| Stage::Signed { proof }),
+        };
+        let sidecar = self.sidecar(id, name, &shot, &claims, &timeline);
+        let work = {
+            let (queue, album, name, timeline) = (
+                Arc::clone(&self.queue),
+                self.album.clone(),
+                name.clone(),
+                timeline.clone(),
+            );
+            let place = claims.place.as_ref().map(|place| place.to_text() + "\n");
+            move || {
+                // Before the proof: a commitment nobody can open would be worthless.
+                let beside = place.map_or(Ok(()), |text| {
+                    album.bring_in(id, &name, sidecar::PLACE_ENDING, text.as_bytes())
+                });
+                let beside =
+                    beside.and_then(|()| album.bring_in(id, &name, sidecar::ENDING, &sidecar));
+                beside.map_err(StudioError::Files)?;
+                timeline.measure("queue", || queue.add(id, &entry))?;
+                // If we stop here, the proof arrives, and the next start moves the files to their place.
+                timeline
+                    .measure("reveal", || album.reveal(id, &name))
+                    .map_err(StudioError::Files)
+            }
+        };
+        tokio::task::spawn_blocking(work)
+            .await
+            .map_err(|_| DarkroomError::Interrupted)??;
+        Ok(Photo {
+            id,
+            path: self.album.root().join(name.picture()),
+            bundle: claims.bundle,
+            proof: claims.proof,
+            exposure: shot.exposure,
+            timeline: timeline.steps(),
+            took: timeline.elapsed(),
+        })
+    }
+
+    fn sidecar(
+        &self,
+        id: EntryId,
+        name: &Name,
+        shot: &Shot,
+        claims: &Claims,
+        timeline: &Timeline,
+    ) -> Vec<u8> {
+        let sidecar = Sidecar {
+            photo: name.picture(),
+            id: id.to_string(),
+            images: Sidecar::images(&claims.bundle),
+            timestamp: claims.bundle.time().unix(),
+            gps_hash: claims.bundle.gps(),
+            bundle: Sidecar::encoded(&claims.bundle),
+            bundle_digest: claims.bundle.digest(),
+            bundle_signature: None,
+            camera_cert: None,
+            key_store: None,
+            exposure: shot.exposure.clone(),
+            source: self.source.clone(),
+            timeline: timeline.steps(),
+        };
+        sidecar.with(claims.proof.as_ref()).encode()
+    }
+}
+
+/// What is claimed about a photo, and what stands behind it.
+struct Claims {
+    bundle: Bundle,
+    opening: [u8; 32],
+    proof: Option<Proof>,
+    place: Option<GpsOpening>,
+}
+
+fn in_picture(position: Position) -> exif::Position {
+    let degrees = |value: i32| f64::from(value) / 100_000.0;
+    exif::Position {
+        latitude: degrees(position.latitude()),
+        longitude: degrees(position.longitude()),
+        altitude: position.altitude().map(f64::from),
+    }
+}

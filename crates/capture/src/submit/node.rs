@@ -1,0 +1,381 @@
+//! The validator's two doors a camera uses. Whatever comes back is a stranger's bytes.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use reqwest::{Client, Response, StatusCode, Url};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+const CONNECTING: Duration = Duration::from_secs(10);
+const ANSWERING: Duration = Duration::from_secs(30);
+/// A receipt of a thousand validators is far below this.
+const LARGEST_ANSWER: usize = 4 << 20;
+/// What of a foreign text is worth logging.
+const LONGEST_REASON: usize = 300;
+
+/// Why there is no node to talk to.
+#[derive(Debug, thiserror::Error)]
+pub enum SetupError {
+    /// The address is none.
+    #[error("{0} is not an address of a node")]
+    Address(String),
+    /// The authority's certificate cannot be used.
+    #[error("the certificate {path} cannot be used: {reason}", path = path.display())]
+    Authority {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
+    /// No client could be made.
+    #[error("no HTTP client could be made: {0}")]
+    Client(reqwest::Error),
+}
+
+/// Why the node did not do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum NodeError {
+    /// The line is bad, or the node is down, or it is another machine than it claims.
+    #[error("the node cannot be reached: {0}")]
+    Unreachable(String),
+    /// It is there and cannot help now.
+    #[error("the node is busy: {reason}")]
+    Busy {
+        /// What it says.
+        reason: String,
+        /// When to come back, if it says so.
+        retry_after: Option<Duration>,
+    },
+    /// It answers, but not as a validator does.
+    #[error("the node answers nonsense: {0}")]
+    Nonsense(String),
+    /// It read the proof and will never take it.
+    #[error("the node refuses the proof: {0}")]
+    Refused(String),
+}
+
+impl NodeError {
+    /// When the node wants to be asked again.
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Busy { retry_after, .. } => *retry_after,
+            _ => None,
+        }
+    }
+}
+
+/// What became of a submission.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Fate {
+    /// Nothing yet.
+    Pending,
+    /// It is in the registry; this is what the node says about it.
+    Stored(Value),
+    /// It was checked and rejected.
+    Rejected(String),
+    /// The node does not know it.
+    Forgotten,
+}
+
+/// A validator node.
+#[derive(Debug, Clone)]
+pub struct Node {
+    client: Client,
+    submit: Url,
+    submissions: Url,
+}
+
+#[derive(Deserialize)]
+struct Accepted {
+    receipt_id: String,
+}
+
+impl Node {
+    /// The node at `address`; `authority` is trusted besides those of the system.
+    pub fn new(address: &str, authority: Option<&Path>) -> Result<Self, SetupError> {
+        let mut client = Client::builder()
+            .connect_timeout(CONNECTING)
+            .timeout(ANSWERING)
+            .user_agent(concat!("birthmark-capture/", env!("CARGO_PKG_VERSION")))
+            // A proof goes to the configured node and nowhere else.
+            .redirect(reqwest::redirect::Policy::none())
+            .no_proxy();
+        if let Some(path) = authority {
+            let unusable = |reason: String| SetupError::Authority {
+                path: path.to_owned(),
+                reason,
+            };
+            let pem = std::fs::read(path).map_err(|error| unusable(error.to_string()))?;
+            let certificate = reqwest::Certificate::from_pem(&pem)
+                .map_err(|error| unusable(error.to_string()))?;
+            client = client.tls_certs_merge([certificate]);
+        }
+        let base = format!("{}/api/v1/", address.trim_end_matches('/'));
+        let base = Url::parse(&base).map_err(|_| SetupError::Address(address.to_owned()))?;
+        let join = |path| {
+            base.join(path)
+                .map_err(|_| SetupError::Address(address.to_owned()))
+        };
+        Ok(Self {
+            client: client.build().map_err(SetupError::Client)?,
+            submit: join("submit-cert")?,
+            submissions: join("submission/")?,
+        })
+    }
+
+    /// Hands a proof in; the answer is the node's number for it.
+    pub async fn submit(&self, request: &impl Serialize) -> Result<String, NodeError> {
+        let response = self
+            .client
+            .post(self.submit.clone())
+            .json(request)
+            .send()
+            .await
+            .map_err(unreachable)?;
+        let status = response.status();
+        let retry_after = retry_after(&response);
+        let body = read(response).await?;
+        if status.is_success() {
+            let accepted: Accepted = serde_json::from_slice(&body)
+                .map_err(|error| NodeError::Nonsense(error.to_string()))?;
+            return match is_plain(&accepted.receipt_id) {
+                true => Ok(accepted.receipt_id),
+                false => Err(NodeError::Nonsense(
+                    "its receipt number is no number".to_owned(),
+                )),
+            };
+        }
+        Err(match status {
+            StatusCode::BAD_REQUEST
+            | StatusCode::PAYLOAD_TOO_LARGE
+            | StatusCode::UNPROCESSABLE_ENTITY => refusal(&body),
+            status => hiccup(status, &body, retry_after),
+        })
+    }
+
+    /// Asks what became of a submission.
+    pub async fn fate(&self, receipt_id: &str) -> Result<Fate, NodeError> {
+        let url = self
+            .submissions
+            .join(receipt_id)
+            .map_err(|error| NodeError::Nonsense(error.to_string()))?;
+        let response = self.client.get(url).send().await.map_err(unreachable)?;
+        let status = response.status();
+        let retry_after = retry_after(&response);
+        let body = read(response).await?;
+        match status {
+            // A 404 counts only if a validator says it: a wrong server must not make us send everything anew.
+            StatusCode::NOT_FOUND if detail(&body).is_some() => Ok(Fate::Forgotten),
+            status if status.is_success() => read_fate(&body),
+            status => Err(hiccup(status, &body, retry_after)),
+        }
+    }
+}
+
+fn read_fate(body: &[u8]) -> Result<Fate, NodeError> {
+    let answer: Value =
+        serde_json::from_slice(body).map_err(|error| NodeError::Nonsense(error.to_string()))?;
+    let status = answer
+        .get("status")
+        .and_then(Value::as_str)
+        .unwrap_or_default();
+    match status {
+        "pending_validation" | "validated" => Ok(Fate::Pending),
+        "rejected" => {
+            let reason = ["reason", "message", "detail"]
+                .iter()
+                .find_map(|field| answer.get(field)?.as_str());
+            Ok(Fate::Rejected(shortened(
+                reason.unwrap_or("no reason was given"),
+            )))
+        }
+        // Only a receipt lets a proof go.
+        "stored"
+            if answer
+                .get("receipt")
+                .is_some_and(|receipt| !receipt.is_null()) =>
+        {
+            Ok(Fate::Stored(answer))
+        }
+        "stored" => Err(NodeError::Nonsense(
+            "it says stored and gives no receipt".to_owned(),
+        )),
+        other => Err(NodeError::Nonsense(format!(
+            "status {:?}",
+            shortened(other)
+        ))),
+    }
+}
+
+async fn read(mut response: Response) -> Result<Vec<u8>, NodeError> {
+    let mut body = Vec::new();
+    while let Some(chunk) = response.chunk().await.map_err(unreachable)? {
+        body.extend_from_slice(&chunk);
+        if body.len() > LARGEST_ANSWER {
+            return Err(NodeError::Nonsense("its answer does not end".to_owned()));
+        }
+    }
+    Ok(body)
+}
+
+fn unreachable(error: reqwest::Error) -> NodeError {
+    // The outermost sentence says only that sending failed; the innermost says why.
+    let mut cause: &dyn std::error::Error = &error;
+    while let Some(inner) = cause.source() {
+        cause = inner;
+    }
+    NodeError::Unreachable(shortened(&cause.to_string()))
+}
+
+fn retry_after(response: &Response) -> Option<Duration> {
+    let seconds = response
+        .headers()
+        .get("retry-after")?
+        .to_str()
+        .ok()?
+        .parse()
+        .ok()?;
+    Some(Duration::from_secs(seconds))
+}
+
+fn refusal(body: &[u8]) -> NodeError {
+    match detail(body) {
+        Some(reason) => NodeError::Refused(reason),
+        // A proxy's or a stranger's 400 must not put proofs aside.
+        None => NodeError::Nonsense("a refusal without a reason".to_owned()),
+    }
+}
+
+fn hiccup(status: StatusCode, body: &[u8], retry_after: Option<Duration>) -> NodeError {
+    let reason = detail(body).unwrap_or_else(|| status.to_string());
+    match status {
+        StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT => NodeError::Busy {
+            reason,
+            retry_after,
+        },
+        status if status.is_server_error() => NodeError::Busy {
+            reason,
+            retry_after,
+        },
+        status => NodeError::Nonsense(format!("{status}: {reason}")),
+    }
+}
+
+/// The sentence of an error answer, or the sentences about its fields.
+fn detail(body: &[u8]) -> Option<String> {
+    let answer: Value = serde_json::from_slice(body).ok()?;
+    let text = match answer.get("detail")? {
+        Value::String(text) => text.clone(),
+        Value::Array(fields) => fields
+            .iter()
+            .filter_map(field_problem)
+            .collect::<Vec<_>>()
+            .join("; "),
+        _ => return None,
+    };
+    (!text.is_empty()).then(|| shortened(&text))
+}
+
+fn field_problem(field: &Value) -> Option<String> {
+    let location: Vec<&str> = field
+        .get("loc")?
+        .as_array()?
+        .iter()
+        .filter_map(Value::as_str)
+        .collect();
+    Some(format!(
+        "{}: {}",
+        location.join("."),
+        field.get("msg")?.as_str()?
+    ))
+}
+
+fn shortened(text: &str) -> String {
+    text.chars()
+        .filter(|c| !c.is_control())
+        .take(LONGEST_REASON)
+        .collect()
+}
+
+/// A receipt number becomes part of a path: it must be one plain word.
+fn is_plain(text: &str) -> bool {
+    (1..=128).contains(&text.len())
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn fate(answer: Value) -> Result<Fate, NodeError> {
+        read_fate(answer.to_string().as_bytes())
+    }
+
+    #[test]
+    fn only_a_receipt_lets_a_proof_go() {
+        assert_eq!(
+            fate(json!({"status": "pending_validation"})).unwrap(),
+            Fate::Pending
+        );
+        assert_eq!(fate(json!({"status": "validated"})).unwrap(), Fate::Pending);
+        let stored = json!({"status": "stored", "receipt": {"block_height": 4}});
+        assert_eq!(fate(stored.clone()).unwrap(), Fate::Stored(stored));
+        for nonsense in [
+            json!({"status": "stored"}),
+            json!({"status": "stored", "receipt": null}),
+            json!({"status": "done"}),
+            json!([]),
+            json!(7),
+        ] {
+            assert!(matches!(fate(nonsense), Err(NodeError::Nonsense(_))));
+        }
+        assert!(matches!(read_fate(b"<html>"), Err(NodeError::Nonsense(_))));
+    }
+
+    #[test]
+    fn reasons_are_read_in_both_forms_and_cut() {
+        assert_eq!(
+            detail(br#"{"detail":"the certificate has expired"}"#).unwrap(),
+            "the certificate has expired"
+        );
+        let fields =
+            br#"{"detail":[{"loc":["body","timestamp"],"msg":"too far ahead","type":"value"}]}"#;
+        assert_eq!(detail(fields).unwrap(), "body.timestamp: too far ahead");
+        let long = json!({"detail": "x\u{1b}".repeat(5_000)}).to_string();
+        assert_eq!(detail(long.as_bytes()).unwrap().len(), LONGEST_REASON);
+        assert_eq!(detail(b"<html>400</html>"), None);
+    }
+
+    #[test]
+    fn a_receipt_number_cannot_leave_its_path() {
+        assert!(is_plain("7b8f3f2e-0000-4000-8000-000000000000"));
+        for wrong in ["", "../verify", "a/b", "a?b", "a b"] {
+            assert!(!is_plain(wrong));
+        }
+    }
+
+    #[test]
+    fn a_stranger_cannot_put_a_proof_aside() {
+        assert!(matches!(
+            refusal(b"<html>Bad Request</html>"),
+            NodeError::Nonsense(_)
+        ));
+        assert!(matches!(
+            refusal(br#"{"detail":"no"}"#),
+            NodeError::Refused(_)
+        ));
+        assert!(matches!(
+            hiccup(StatusCode::NOT_FOUND, b"", None),
+            NodeError::Nonsense(_)
+        ));
+        assert!(matches!(
+            hiccup(StatusCode::BAD_GATEWAY, b"", None),
+            NodeError::Busy { .. }
+        ));
+    }
+}
