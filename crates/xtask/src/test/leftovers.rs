@@ -2,6 +2,8 @@
 
 use std::fs;
 use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
 
 use crate::house::House;
 
@@ -23,20 +25,32 @@ impl Mark {
 
     /// Ends every process that still carries the mark, and says what they were.
     pub(super) fn end_leftovers(&self) -> Vec<String> {
+        // Who was told to leave gets a moment to do so: a browser has many processes.
+        for _ in 0..20 {
+            if self.carriers().is_empty() {
+                return Vec::new();
+            }
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        let carriers = self.carriers();
+        for (id, _) in &carriers {
+            // A process that has ended in between is what we want.
+            let _ = Command::new("kill").args(["-KILL", id]).status();
+        }
+        let shown = carriers.iter().map(|(id, words)| format!("{id} {words}"));
+        shown.collect()
+    }
+
+    /// The processes that carry the mark, and their command lines.
+    fn carriers(&self) -> Vec<(String, String)> {
         let carried = format!("{VARIABLE}={}", self.0);
         let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
-        let mut found = Vec::new();
-        for process in processes {
-            if carries(&process.path(), carried.as_bytes()) {
-                let id = process.file_name().to_string_lossy().into_owned();
-                found.push(format!("{id} {}", command_line(&process.path())));
-                // A process that has ended in between is what we want.
-                let _ = std::process::Command::new("kill")
-                    .args(["-KILL", &id])
-                    .status();
-            }
-        }
-        found
+        let carriers = processes.filter(|process| carries(&process.path(), carried.as_bytes()));
+        let described = carriers.map(|process| {
+            let id = process.file_name().to_string_lossy().into_owned();
+            (id, command_line(&process.path()))
+        });
+        described.collect()
     }
 }
 
@@ -57,5 +71,31 @@ impl House {
     pub(super) fn marked(&self, mark: &Mark) -> House {
         let (name, value) = mark.variable();
         self.with_variable(name, value)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_carries_the_mark_is_named_and_ended() {
+        let (mark, other) = (Mark::new(), Mark("another run".to_owned()));
+        let start = |mark: &Mark| {
+            let (name, value) = mark.variable();
+            let mut sleeper = Command::new("sleep");
+            sleeper.arg("600").env(name, value).spawn().unwrap()
+        };
+        let (mut ours, mut theirs) = (start(&mark), start(&other));
+        let found = mark.end_leftovers();
+        assert_eq!(found, [format!("{} sleep 600 ", ours.id())]);
+        assert!(!ours.wait().unwrap().success());
+        assert!(
+            theirs.try_wait().unwrap().is_none(),
+            "others are left alone"
+        );
+        theirs.kill().unwrap();
+        theirs.wait().unwrap();
+        assert!(mark.end_leftovers().is_empty());
     }
 }
