@@ -110,11 +110,12 @@ impl AuthorityClient {
         let answer: BatchAnswer =
             serde_json::from_slice(&body).map_err(|error| AskError::Nonsense(error.to_string()))?;
         let signed = answer.verdict.as_deref().map(read_verdict).transpose()?;
-        let answers = answer
-            .results
-            .into_iter()
-            .filter_map(ItemAnswer::into_answer)
-            .collect();
+        let in_order = answer.results.len() == questions.len();
+        let paired = answer.results.into_iter().enumerate();
+        let answers = paired.filter_map(|(at, item)| {
+            item.into_answer(questions.get(at).filter(|_| in_order).copied())
+        });
+        let answers = answers.collect();
         Ok(Verdicts { answers, signed })
     }
 
@@ -131,12 +132,7 @@ impl AuthorityClient {
         let body = self.post(path, question).await?;
         let answer: SingleAnswer =
             serde_json::from_slice(&body).map_err(|error| AskError::Nonsense(error.to_string()))?;
-        let commitment = question
-            .get("commitment")
-            .and_then(Value::as_str)
-            .and_then(|text| text.parse::<Digest>().ok());
-        let commitment =
-            commitment.ok_or_else(|| AskError::Question("it names no commitment".into()))?;
+        let commitment = commitment_of(question).ok_or_else(|| AskError::Question("it names no commitment".into()))?;
         let signed = answer.verdict.as_deref().map(read_verdict).transpose()?;
         let message = answer.message.unwrap_or_default();
         Ok((
@@ -189,14 +185,17 @@ impl AuthorityClient {
 }
 
 impl ItemAnswer {
-    fn into_answer(self) -> Option<Answer> {
-        let message = self.message.unwrap_or_default();
-        Some(Answer {
-            commitment: self.commitment?.into(),
-            valid: self.valid?,
-            message,
-        })
+    /// An authority that could not read a question names no commitment; then its place says which it was.
+    fn into_answer(self, question: Option<&Value>) -> Option<Answer> {
+        let valid = self.valid?;
+        let refused = || question.filter(|_| !valid).and_then(commitment_of);
+        let commitment = self.commitment.or_else(refused)?.into();
+        Some(Answer { commitment, valid, message: self.message.unwrap_or_default() })
     }
+}
+
+fn commitment_of(question: &Value) -> Option<Digest> {
+    question.get("commitment").and_then(Value::as_str)?.parse().ok()
 }
 
 async fn read(mut response: reqwest::Response) -> Result<Vec<u8>, AskError> {
