@@ -4,11 +4,13 @@
 //! CONTRIBUTING.md.
 
 mod bench;
+mod dist;
 mod doctor;
 mod fuzz;
 mod house;
 mod test;
 mod tools;
+mod vm;
 mod wasm;
 
 use std::process::ExitCode;
@@ -28,6 +30,10 @@ enum Command {
     Fuzz(fuzz::Options),
     /// Build what runs in browsers
     Wasm,
+    /// Make Debian packages
+    Dist(dist::DistOptions),
+    /// Run scenarios against Debian machines under QEMU
+    Vm(vm::VmOptions),
     /// Say what this machine has of what the commands need
     Doctor,
 }
@@ -50,6 +56,8 @@ fn run(house: &House, command: &Command) -> anyhow::Result<bool> {
         Command::Bench(options) => bench::run(house, options)?,
         Command::Fuzz(options) => fuzz::run(house, options)?,
         Command::Wasm => wasm::run(house)?,
+        Command::Dist(options) => dist::run(house, options)?,
+        Command::Vm(options) => vm::run(house, options)?,
         Command::Doctor => doctor::run(house)?,
     }
     Ok(true)

@@ -1,0 +1,136 @@
+//! Debian packages: the same unit files as on NixOS, for people who keep Debian or Raspberry Pi OS.
+//!
+//! `cargo xtask dist` builds the programs, lays out one folder per package and lets `dpkg-deb` pack it. Nothing here needs
+//! root, and nothing is downloaded.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context as _, bail};
+
+use crate::house::{self, House};
+
+mod package;
+mod scripts;
+mod stage;
+
+pub(crate) use package::{ALL, Package};
+
+/// `cargo xtask dist`
+#[derive(clap::Args, Debug, Clone)]
+pub(crate) struct DistOptions {
+    /// The cargo profile of the programs
+    #[arg(long, default_value = "release")]
+    pub(crate) profile: String,
+    /// The target to build for, for example aarch64-unknown-linux-gnu; otherwise this machine's own
+    #[arg(long)]
+    pub(crate) target: Option<String>,
+    /// The folder the packages are written to
+    #[arg(long, default_value = "target/debian")]
+    pub(crate) out: PathBuf,
+    /// A version other than the workspace's, for example to try an upgrade
+    #[arg(long)]
+    pub(crate) version: Option<String>,
+}
+
+/// Builds the programs and every package.
+pub(crate) fn run(house: &House, options: &DistOptions) -> anyhow::Result<()> {
+    // Unit files, examples and scripts are named from the top of the workspace.
+    std::env::set_current_dir(house.path("."))?;
+    build(house, options)?;
+    let release = Release {
+        version: options
+            .version
+            .clone()
+            .unwrap_or_else(|| env!("CARGO_PKG_VERSION").to_owned()),
+        architecture: architecture(options.target.as_deref())?,
+        glibc: glibc()?,
+    };
+    std::fs::create_dir_all(&options.out)?;
+    let programs = programs(house, options);
+    ALL.iter()
+        .try_for_each(|package| pack(package, &release, &programs, &options.out))
+}
+
+/// What is the same for all packages of one run.
+pub(crate) struct Release {
+    pub(crate) version: String,
+    pub(crate) architecture: &'static str,
+    /// The C library the programs were built against; an older one cannot run them.
+    pub(crate) glibc: String,
+}
+
+fn build(house: &House, options: &DistOptions) -> anyhow::Result<()> {
+    let mut cargo = house.cargo();
+    cargo.args(["build", "--profile", &options.profile]);
+    cargo.args(
+        options
+            .target
+            .iter()
+            .flat_map(|target| ["--target", target]),
+    );
+    for program in ALL.iter().flat_map(|package| package.programs) {
+        cargo.args(["--bin", program]);
+    }
+    cargo.arg("--workspace");
+    house::run(&mut cargo)
+}
+
+/// The folder cargo puts this profile's programs into.
+fn programs(house: &House, options: &DistOptions) -> PathBuf {
+    let folder = match options.profile.as_str() {
+        "dev" => "debug",
+        other => other,
+    };
+    match &options.target {
+        Some(triple) => house.target().join(triple).join(folder),
+        None => house.target().join(folder),
+    }
+}
+
+fn architecture(target: Option<&str>) -> anyhow::Result<&'static str> {
+    let machine = target
+        .and_then(|triple| triple.split('-').next())
+        .unwrap_or(std::env::consts::ARCH);
+    match machine {
+        "x86_64" => Ok("amd64"),
+        "aarch64" => Ok("arm64"),
+        other => bail!("no packages are made for {other}: only for x86_64 and aarch64"),
+    }
+}
+
+fn glibc() -> anyhow::Result<String> {
+    let answer = Command::new("getconf")
+        .arg("GNU_LIBC_VERSION")
+        .output()
+        .context("cannot run getconf")?;
+    let text = String::from_utf8_lossy(&answer.stdout);
+    let version = text
+        .split_whitespace()
+        .nth(1)
+        .context("getconf named no version of the C library")?;
+    Ok(version.to_owned())
+}
+
+fn pack(package: &Package, release: &Release, programs: &Path, out: &Path) -> anyhow::Result<()> {
+    let folder = out.join(package.name);
+    if folder.exists() {
+        std::fs::remove_dir_all(&folder)?;
+    }
+    stage::lay_out(package, release, programs, &folder)
+        .with_context(|| format!("laying out {}", package.name))?;
+    let file = out.join(format!(
+        "{}_{}_{}.deb",
+        package.name, release.version, release.architecture
+    ));
+    let mut pack = Command::new("dpkg-deb");
+    // Everything belongs to root, whoever packs it; quick compression, as guests and people unpack more often than we pack.
+    pack.args(["--root-owner-group", "-Zxz", "-z1", "--build"])
+        .arg(&folder)
+        .arg(&file);
+    pack.stdout(std::process::Stdio::null());
+    house::run(&mut pack)?;
+    std::fs::remove_dir_all(&folder)?;
+    house::say(&file.display().to_string());
+    Ok(())
+}

@@ -1,0 +1,176 @@
+//! Which packages there are, and what is in each.
+
+/// One Debian package.
+#[derive(Debug)]
+pub(crate) struct Package {
+    /// Its name.
+    pub(crate) name: &'static str,
+    /// One line about it.
+    pub(crate) about: &'static str,
+    /// What it needs beside the C library and `birthmark-common`.
+    pub(crate) depends: &'static [&'static str],
+    /// Programs from the workspace.
+    pub(crate) programs: &'static [&'static str],
+    /// Files from `systemd/`, and where they go.
+    pub(crate) files: &'static [(&'static str, &'static str)],
+    /// Daemons: the name of each unit and settings file.
+    pub(crate) daemons: &'static [Daemon],
+    /// Folders that purging removes.
+    pub(crate) state: &'static [&'static str],
+}
+
+/// How a daemon is started.
+#[derive(Debug)]
+pub(crate) struct Daemon {
+    /// Its short name: `birthmark-NAME.service`, `/etc/birthmark/NAME.toml`.
+    pub(crate) name: &'static str,
+    /// Whether it runs all the time; otherwise its socket starts it.
+    pub(crate) always: bool,
+    /// Whether it has good settings without a file.
+    pub(crate) works_unconfigured: bool,
+}
+
+const UNITS: &str = "usr/lib/systemd/system";
+
+/// Every package.
+pub(crate) const ALL: &[Package] = &[
+    Package {
+        name: "birthmark",
+        about: "verify photos and receipts, run a demonstration",
+        // The demonstration has a camera with an optional TPM in it.
+        depends: TPM,
+        programs: &["birthmark"],
+        files: &[],
+        daemons: &[],
+        state: &[],
+    },
+    Package {
+        name: "birthmark-common",
+        about: "sandbox and message catalog of the daemons",
+        depends: &["systemd (>= 257)"],
+        programs: &[],
+        files: &[
+            (
+                "birthmark-.service.d/50-sandbox.conf",
+                "usr/lib/systemd/system/birthmark-.service.d/50-sandbox.conf",
+            ),
+            (
+                "birthmark.catalog",
+                "usr/lib/systemd/catalog/birthmark.catalog",
+            ),
+            ("birthmark.tmpfiles", "usr/lib/tmpfiles.d/birthmark.conf"),
+        ],
+        daemons: &[],
+        state: &[],
+    },
+    Package {
+        name: "birthmark-camera",
+        about: "camera: signer, GPS reader and capture daemon",
+        depends: TPM,
+        programs: &["birthmark-signer", "birthmark-gps", "birthmark-capture"],
+        files: &[
+            ("birthmark-signer.service", UNITS),
+            ("birthmark-signer.socket", UNITS),
+            ("birthmark-gps.service", UNITS),
+            ("birthmark-gps.socket", UNITS),
+            ("birthmark-capture.service", UNITS),
+            ("birthmark-capture.socket", UNITS),
+            (
+                "dev-tpmrm0.device.d/50-birthmark.conf",
+                "usr/lib/systemd/system/dev-tpmrm0.device.d/50-birthmark.conf",
+            ),
+            (
+                "birthmark-camera.sysusers",
+                "usr/lib/sysusers.d/birthmark-camera.conf",
+            ),
+            (
+                "60-birthmark-camera.rules",
+                "usr/lib/udev/rules.d/60-birthmark-camera.rules",
+            ),
+        ],
+        daemons: &[
+            Daemon {
+                name: "signer",
+                always: false,
+                works_unconfigured: true,
+            },
+            Daemon {
+                name: "gps",
+                always: false,
+                works_unconfigured: true,
+            },
+            Daemon {
+                name: "capture",
+                always: true,
+                works_unconfigured: false,
+            },
+        ],
+        // Photos are in birthmark-capture: they are their owner's, not the package's.
+        state: &["birthmark-signer"],
+    },
+    Package {
+        name: "birthmark-authority",
+        about: "manufacturer authority: certificates, tokens, revocation",
+        depends: &[],
+        programs: &["birthmark-sma"],
+        files: &[
+            ("birthmark-sma.service", UNITS),
+            ("birthmark-sma.socket", UNITS),
+            (
+                "birthmark-authority.sysusers",
+                "usr/lib/sysusers.d/birthmark-authority.conf",
+            ),
+        ],
+        daemons: &[Daemon {
+            name: "sma",
+            always: true,
+            works_unconfigured: false,
+        }],
+        state: &["birthmark-sma"],
+    },
+    Package {
+        name: "birthmark-validator",
+        about: "validator node: admission, blocks, receipts",
+        depends: &[],
+        programs: &["birthmark-node"],
+        files: &[
+            ("birthmark-node.service", UNITS),
+            ("birthmark-node.socket", UNITS),
+            (
+                "birthmark-validator.sysusers",
+                "usr/lib/sysusers.d/birthmark-validator.conf",
+            ),
+        ],
+        daemons: &[Daemon {
+            name: "node",
+            always: true,
+            works_unconfigured: false,
+        }],
+        state: &["birthmark-node"],
+    },
+];
+
+/// The TPM software stack; the second name is that of Debian 12 and Ubuntu. Transports are opened at run time.
+const TPM: &[&str] = &[
+    "libtss2-esys-3.0.2-0t64 | libtss2-esys-3.0.2-0",
+    "libtss2-mu-4.0.1-0t64 | libtss2-mu0",
+    "libtss2-rc0t64 | libtss2-rc0",
+    "libtss2-tctildr0t64 | libtss2-tctildr0",
+    "libtss2-tcti-device0t64 | libtss2-tcti-device0",
+    "tpm-udev",
+];
+
+impl Package {
+    /// The units that exist for its daemons, sockets first.
+    pub(crate) fn units(&self) -> impl Iterator<Item = String> {
+        let sockets = self
+            .daemons
+            .iter()
+            .map(|daemon| format!("birthmark-{}.socket", daemon.name));
+        let services = self
+            .daemons
+            .iter()
+            .map(|daemon| format!("birthmark-{}.service", daemon.name));
+        sockets.chain(services)
+    }
+}

@@ -1,0 +1,130 @@
+//! One package as a folder, the way `dpkg-deb` wants it.
+
+use std::fmt::Write as _;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context as _, ensure};
+
+use crate::house;
+
+use super::package::Package;
+use super::{Release, scripts};
+
+/// Writes everything that is in the package under `folder`.
+pub(super) fn lay_out(
+    package: &Package,
+    release: &Release,
+    programs: &Path,
+    folder: &Path,
+) -> anyhow::Result<()> {
+    for program in package.programs {
+        let installed = folder.join("usr/bin").join(program);
+        copy(&programs.join(program), &installed, 0o755)?;
+        // Symbols stay with the build; a card has no room for them.
+        house::run(Command::new("strip").arg("--strip-debug").arg(&installed))?;
+        manual(&programs.join(program), program, folder)?;
+    }
+    for (file, place) in package.files {
+        let place = match place.rsplit('/').next() {
+            Some("system") => format!("{place}/{file}"),
+            _ => (*place).to_owned(),
+        };
+        copy(&Path::new("systemd").join(file), &folder.join(place), 0o644)?;
+    }
+    for daemon in package.daemons {
+        example(daemon.name, package.name, folder)?;
+    }
+    copyright(package, folder)?;
+    control(package, release, folder)
+}
+
+fn copy(from: &Path, to: &Path, mode: u32) -> anyhow::Result<()> {
+    std::fs::create_dir_all(to.parent().context("a path without a folder")?)?;
+    std::fs::copy(from, to).with_context(|| format!("copying {}", from.display()))?;
+    std::fs::set_permissions(to, std::fs::Permissions::from_mode(mode))?;
+    Ok(())
+}
+
+/// The manual page, printed by the program itself. One for another machine cannot run here; its package goes without.
+fn manual(path: &Path, program: &str, folder: &Path) -> anyhow::Result<()> {
+    let Ok(page) = Command::new(path).arg("man").output() else {
+        return Ok(());
+    };
+    ensure!(
+        page.status.success(),
+        "`{program} man` ended with {}",
+        page.status
+    );
+    let section = if program == "birthmark" { 1 } else { 8 };
+    write(
+        &folder.join(format!("usr/share/man/man{section}/{program}.{section}")),
+        &page.stdout,
+        0o644,
+    )
+}
+
+/// The commented example that the daemon's own tests parse.
+fn example(daemon: &str, package: &str, folder: &Path) -> anyhow::Result<()> {
+    let file = Path::new("crates")
+        .join(daemon)
+        .join(format!("{daemon}.example.toml"));
+    copy(
+        &file,
+        &folder.join(format!("usr/share/doc/{package}/examples/{daemon}.toml")),
+        0o644,
+    )
+}
+
+fn copyright(package: &Package, folder: &Path) -> anyhow::Result<()> {
+    copy(
+        Path::new("LICENSE"),
+        &folder.join(format!("usr/share/doc/{}/copyright", package.name)),
+        0o644,
+    )
+}
+
+fn control(package: &Package, release: &Release, folder: &Path) -> anyhow::Result<()> {
+    let mut text = String::new();
+    writeln!(text, "Package: {}", package.name)?;
+    writeln!(text, "Version: {}", release.version)?;
+    writeln!(text, "Architecture: {}", release.architecture)?;
+    writeln!(
+        text,
+        "Maintainer: The Birthmark Standard <https://github.com/Birthmark-Standard/Birthmark>"
+    )?;
+    writeln!(text, "Section: utils\nPriority: optional")?;
+    writeln!(text, "Depends: {}", depends(package, release))?;
+    writeln!(text, "Description: Birthmark, {}", package.about)?;
+    writeln!(
+        text,
+        " A camera proves at the moment of capture that a photo came from its sensor; validators keep"
+    )?;
+    writeln!(
+        text,
+        " the proof, and anyone can check a photo by its hash."
+    )?;
+    write(&folder.join("DEBIAN/control"), text.as_bytes(), 0o644)?;
+    for (name, script) in scripts::of(package) {
+        write(&folder.join("DEBIAN").join(name), script.as_bytes(), 0o755)?;
+    }
+    Ok(())
+}
+
+fn depends(package: &Package, release: &Release) -> String {
+    let mut depends = vec![format!("libc6 (>= {})", release.glibc)];
+    depends.extend(package.depends.iter().map(|name| (*name).to_owned()));
+    if !package.daemons.is_empty() {
+        depends.push(format!("birthmark-common (= {})", release.version));
+        depends.push("init-system-helpers".to_owned());
+    }
+    depends.join(", ")
+}
+
+fn write(to: &Path, content: &[u8], mode: u32) -> anyhow::Result<()> {
+    std::fs::create_dir_all(to.parent().context("a path without a folder")?)?;
+    std::fs::write(to, content)?;
+    std::fs::set_permissions(to, std::fs::Permissions::from_mode(mode))?;
+    Ok(())
+}
