@@ -86,18 +86,38 @@ fn write_escaped(out: &mut String, character: char) {
 
 /// The shortest digits that read back as the same number; an exponent below 1e-4 and from 1e16 on.
 fn float_repr(number: f64) -> String {
-    let scientific = format!("{number:e}");
-    let (digits, exponent) = scientific.split_once('e').unwrap_or((&scientific, "0"));
+    let scientific = shortest(number);
+    let (mantissa, exponent) = scientific.split_once('e').unwrap_or((&scientific, "0"));
     let exponent: i32 = exponent.parse().unwrap_or(0);
     if !(-4..16).contains(&exponent) {
         let sign = if exponent < 0 { '-' } else { '+' };
-        return format!("{digits}e{sign}{:02}", exponent.abs());
+        return format!("{mantissa}e{sign}{:02}", exponent.abs());
     }
-    let plain = format!("{number}");
-    if plain.contains('.') {
-        plain
+    let (sign, mantissa) = mantissa
+        .strip_prefix('-')
+        .map_or(("", mantissa), |rest| ("-", rest));
+    let digits = mantissa.replace('.', "");
+    let before = usize::try_from(exponent + 1).unwrap_or(0);
+    let leading = usize::try_from(-exponent).unwrap_or(0);
+    let digits = format!(
+        "{}{digits}{}",
+        "0".repeat(leading),
+        "0".repeat((before + 1).saturating_sub(digits.len()))
+    );
+    let (whole, fraction) = digits.split_at(before.max(1));
+    format!("{sign}{whole}.{fraction}")
+}
+
+/// Of two equally near and equally short texts Rust takes the larger, Python the one that ends in an even digit.
+fn shortest(number: f64) -> String {
+    let shortest = format!("{number:e}");
+    let digits = shortest.split('e').next().unwrap_or_default();
+    let digits = digits.bytes().filter(u8::is_ascii_digit).count();
+    let nearest = format!("{number:.*e}", digits.saturating_sub(1));
+    if nearest.parse() == Ok(number) {
+        nearest
     } else {
-        plain + ".0"
+        shortest
     }
 }
 
@@ -136,6 +156,11 @@ mod tests {
             ("0.00001", "1e-05"),
             ("-0.0", "-0.0"),
             ("0.1", "0.1"),
+            ("123.5", "123.5"),
+            ("621653617420272.25", "621653617420272.2"),
+            ("1141950083101036.75", "1141950083101036.8"),
+            ("100.0", "100.0"),
+            ("0.00012345", "0.00012345"),
             ("5e-324", "5e-324"),
             ("1.7976931348623157e308", "1.7976931348623157e+308"),
             (
