@@ -132,7 +132,8 @@ impl AuthorityClient {
         let body = self.post(path, question).await?;
         let answer: SingleAnswer =
             serde_json::from_slice(&body).map_err(|error| AskError::Nonsense(error.to_string()))?;
-        let commitment = commitment_of(question).ok_or_else(|| AskError::Question("it names no commitment".into()))?;
+        let commitment = commitment_of(question)
+            .ok_or_else(|| AskError::Question("it names no commitment".into()))?;
         let signed = answer.verdict.as_deref().map(read_verdict).transpose()?;
         let message = answer.message.unwrap_or_default();
         Ok((
@@ -190,12 +191,20 @@ impl ItemAnswer {
         let valid = self.valid?;
         let refused = || question.filter(|_| !valid).and_then(commitment_of);
         let commitment = self.commitment.or_else(refused)?.into();
-        Some(Answer { commitment, valid, message: self.message.unwrap_or_default() })
+        Some(Answer {
+            commitment,
+            valid,
+            message: self.message.unwrap_or_default(),
+        })
     }
 }
 
 fn commitment_of(question: &Value) -> Option<Digest> {
-    question.get("commitment").and_then(Value::as_str)?.parse().ok()
+    question
+        .get("commitment")
+        .and_then(Value::as_str)?
+        .parse()
+        .ok()
 }
 
 async fn read(mut response: reqwest::Response) -> Result<Vec<u8>, AskError> {

@@ -1,0 +1,14 @@
+//! The validator's stories, told over HTTP with a real authority, on both databases.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    missing_docs
+)]
+
+mod authority;
+mod camera;
+mod world;
+
+mod flows;
