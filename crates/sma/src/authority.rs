@@ -1,0 +1,325 @@
+//! The authority at work: what is in memory, and how it is kept equal to the database.
+
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use anyhow::Context as _;
+use birthmark_daemon::Credentials;
+use birthmark_http::ApiError;
+use birthmark_protocol::authority_request::Question;
+use birthmark_protocol::{NucHash, TableId, Timestamp, VerdictItem};
+
+use crate::attestation::Attestations;
+use crate::journal::{Act, Journal, Outcome};
+use crate::judge::{Judge, Refusal};
+use crate::keyring::Keyring;
+use crate::limits::RateLimits;
+use crate::operators::Operators;
+use crate::registry::{Device, IssuedCertificate, Registry};
+use crate::rules::{Revocation, Rules, Scope};
+use crate::settings::Settings;
+use crate::store::{Lease, RegisteredDevice, RevocationRow, Store};
+use crate::tables::KeyTables;
+use crate::vault::Vault;
+use crate::{clock, setup};
+
+/// How many cameras are read from the database at once.
+const PAGE: i64 = 10_000;
+
+/// A running authority.
+#[derive(Debug)]
+pub struct Authority {
+    /// What it was told.
+    pub settings: Settings,
+    /// The database.
+    pub store: Store,
+    /// What secrets are sealed with.
+    pub vault: Vault,
+    /// The audit log.
+    pub journal: Journal,
+    /// Who may do what.
+    pub operators: Operators,
+    /// How often clients ask.
+    pub limits: RateLimits,
+    /// Chips that are proving themselves.
+    pub attestations: Attestations,
+    tables: KeyTables,
+    registry: RwLock<Registry>,
+    rules: RwLock<Arc<Rules>>,
+    revocations: RwLock<Arc<Vec<RevocationRow>>>,
+    keyring: RwLock<Arc<Keyring>>,
+    lease: Lease,
+}
+
+/// The answer to one question.
+#[derive(Debug)]
+pub struct Answer {
+    /// How it ended.
+    pub outcome: Outcome,
+    /// The model, on a pass.
+    pub family: Option<Arc<str>>,
+}
+
+impl Answer {
+    /// The sentence for the node.
+    pub const fn message(&self) -> &'static str {
+        match self.outcome.result {
+            Ok(_) => "a registered camera stands behind this",
+            Err(refusal) => refusal.message(),
+        }
+    }
+
+    /// What stands in a verdict, if the question named a commitment and the answer is yes.
+    pub fn item(&self) -> Option<VerdictItem> {
+        let (Ok(assurance), Some(commitment), Some(family)) =
+            (self.outcome.result, self.outcome.commitment, &self.family)
+        else {
+            return None;
+        };
+        Some(VerdictItem {
+            commitment,
+            valid: true,
+            assurance,
+            device_family: family.to_string(),
+        })
+    }
+}
+
+fn unpoisoned<G>(lock: Result<G, PoisonError<G>>) -> G {
+    lock.unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Authority {
+    /// Opens the database, takes its lease and reads everything validation needs.
+    pub async fn open(settings: Settings, credentials: &Credentials) -> anyhow::Result<Self> {
+        let store = Store::open(&settings.database, settings.database_connections).await?;
+        let lease = store.lease(&settings.database).await?;
+        let vault = setup::open_vault(&store, credentials).await?;
+        let tables = KeyTables::open(&vault, &store.key_tables().await?)?;
+        let keyring = Keyring::open(&vault, &store.signing_keys().await?)?;
+        let registry = load_registry(&store, &vault)
+            .await
+            .context("reading the registered cameras")?;
+        let attestations = Attestations::open(settings.provisioning.tpm_roots.as_deref())?;
+        let authority = Self {
+            journal: Journal::open(&store).await?,
+            operators: Operators::open(&store).await?,
+            limits: RateLimits::new(settings.limits.requests_per_second, settings.limits.burst),
+            attestations,
+            tables,
+            registry: RwLock::new(registry),
+            rules: RwLock::default(),
+            revocations: RwLock::default(),
+            keyring: RwLock::new(Arc::new(keyring)),
+            settings,
+            store,
+            vault,
+            lease,
+        };
+        authority.reload_revocations().await?;
+        Ok(authority)
+    }
+
+    /// Answers one question and counts it.
+    pub fn answer(&self, question: &Question, now: Timestamp) -> Result<Answer, ApiError> {
+        let mut answers = self.answer_all(std::iter::once(question), 1, now)?;
+        answers.pop().ok_or_else(|| ApiError::internal("no answer"))
+    }
+
+    /// Answers questions and counts them, all under the same registry and the same revocations.
+    pub fn answer_all<'q>(
+        &self,
+        questions: impl Iterator<Item = &'q Question>,
+        amount: usize,
+        now: Timestamp,
+    ) -> Result<Vec<Answer>, ApiError> {
+        if !self.journal.has_room(amount) {
+            let message = "validations cannot be recorded at present";
+            return Err(ApiError::unavailable(
+                message,
+                std::time::Duration::from_secs(10),
+            ));
+        }
+        let keyring = self.keyring();
+        let rules = self.rules();
+        let registry = unpoisoned(self.registry.read());
+        let judge = Judge {
+            tables: &self.tables,
+            registry: &registry,
+            rules: &rules,
+            issuers: &keyring.issuer_keys,
+            now,
+        };
+        let answers: Vec<Answer> = questions
+            .map(|question| judge_one(&judge, question))
+            .collect();
+        drop(registry);
+        self.journal
+            .record(answers.iter().map(|answer| answer.outcome));
+        Ok(answers)
+    }
+
+    /// The signing keys as they are now.
+    pub fn keyring(&self) -> Arc<Keyring> {
+        let current = unpoisoned(self.keyring.read());
+        Arc::clone(&current)
+    }
+
+    /// Reads the signing keys again, after one was replaced.
+    pub async fn reload_keyring(&self) -> anyhow::Result<()> {
+        let keyring = Keyring::open(&self.vault, &self.store.signing_keys().await?)?;
+        *unpoisoned(self.keyring.write()) = Arc::new(keyring);
+        Ok(())
+    }
+
+    /// The revocations in force.
+    pub fn rules(&self) -> Arc<Rules> {
+        let current = unpoisoned(self.rules.read());
+        Arc::clone(&current)
+    }
+
+    /// All revocations, oldest first.
+    pub fn revocations(&self) -> Arc<Vec<RevocationRow>> {
+        let current = unpoisoned(self.revocations.read());
+        Arc::clone(&current)
+    }
+
+    /// Reads the revocations again. The next question is judged by them.
+    pub async fn reload_revocations(&self) -> anyhow::Result<()> {
+        let rows = self.store.revocations().await?;
+        let mut revocations = Vec::with_capacity(rows.len());
+        for row in &rows {
+            let scope: Scope = serde_json::from_str(&row.scope)
+                .with_context(|| format!("revocation {}", row.id))?;
+            let device = match &scope {
+                Scope::Device { serial } => {
+                    self.store.device(serial).await?.map(|device| device.id)
+                }
+                _ => None,
+            };
+            revocations.push(Revocation { row, scope, device });
+        }
+        let rules = Rules::new(revocations);
+        *unpoisoned(self.rules.write()) = Arc::new(rules);
+        *unpoisoned(self.revocations.write()) = Arc::new(rows);
+        Ok(())
+    }
+
+    /// Adds a camera that was just registered.
+    pub fn remember(&self, row: &RegisteredDevice, nuc: &NucHash) -> anyhow::Result<()> {
+        let mut registry = unpoisoned(self.registry.write());
+        let device = device_of(&mut registry, row)?;
+        registry.insert(nuc, device);
+        Ok(())
+    }
+
+    /// Lets `look` see the cameras in memory.
+    pub fn with_registry<T>(&self, look: impl FnOnce(&Registry) -> T) -> T {
+        let registry = unpoisoned(self.registry.read());
+        look(&registry)
+    }
+
+    /// The master key of a table, for the camera it is given to.
+    pub fn tables(&self) -> &KeyTables {
+        &self.tables
+    }
+
+    /// Writes an act of an operator into the audit log before it is reported as done.
+    pub async fn log_act(&self, actor: &str, action: &str, target: &str) {
+        let act = Act {
+            time: clock::now().unix(),
+            actor: actor.into(),
+            action: action.into(),
+            target: target.into(),
+        };
+        self.journal.act(act);
+        if let Err(error) = self.journal.write(&self.store, &self.vault).await {
+            log::error!("the audit log could not be written, its rows wait: {error}");
+        }
+    }
+
+    /// Whether this process may still serve the database.
+    pub async fn check_lease(&self) -> Result<(), sqlx::Error> {
+        self.lease.check().await
+    }
+}
+
+fn judge_one(judge: &Judge<'_>, question: &Question) -> Answer {
+    let judged = judge.proof(&question.proof, question.commitment.as_ref());
+    let (result, family) = match judged {
+        Ok(passed) => {
+            passed.device.validations.fetch_add(1, Ordering::Relaxed);
+            (
+                Ok(passed.assurance),
+                Some(Arc::clone(&passed.device.family)),
+            )
+        }
+        Err(refusal) => (Err(refusal), None),
+    };
+    Answer {
+        outcome: Outcome {
+            time: judge.now,
+            result,
+            commitment: question.commitment,
+        },
+        family,
+    }
+}
+
+/// An item of a batch that could not even be read.
+pub const fn unreadable(now: Timestamp) -> Outcome {
+    Outcome {
+        time: now,
+        result: Err(Refusal::Malformed),
+        commitment: None,
+    }
+}
+
+async fn load_registry(store: &Store, vault: &Vault) -> anyhow::Result<Registry> {
+    let amount = store.count_devices().await?;
+    let mut registry = Registry::with_capacity(usize::try_from(amount).unwrap_or_default());
+    let mut after = 0;
+    loop {
+        let rows = store.registered_after(after, PAGE).await?;
+        let Some(last) = rows.last() else {
+            return Ok(registry);
+        };
+        after = last.id;
+        for row in &rows {
+            let nuc = vault
+                .unseal32(&nuc_label(&row.serial), &row.nuc_sealed)
+                .with_context(|| format!("camera {}", row.serial))?;
+            let device = device_of(&mut registry, row)?;
+            registry.insert(&NucHash::from_bytes(*nuc), device);
+        }
+    }
+}
+
+/// What a camera's NUC hash is sealed under.
+pub fn nuc_label(serial: &str) -> String {
+    format!("nuc of {serial}")
+}
+
+fn device_of(registry: &mut Registry, row: &RegisteredDevice) -> anyhow::Result<Device> {
+    let table =
+        |number: i64| TableId::try_from(number).with_context(|| format!("camera {}", row.serial));
+    Ok(Device {
+        id: row.id,
+        tables: [
+            table(row.table_a)?,
+            table(row.table_b)?,
+            table(row.table_c)?,
+        ],
+        family: registry.name(&row.family),
+        firmware: row
+            .firmware
+            .as_deref()
+            .map(|firmware| registry.name(firmware)),
+        attested: row.attested,
+        certificate: row
+            .certificate_serial
+            .as_deref()
+            .map(|serial| IssuedCertificate::new(serial, row.issued_at.unwrap_or_default())),
+        validations: 0.into(),
+    })
+}

@@ -1,0 +1,96 @@
+//! One validation in the log: 42 bytes.
+
+use birthmark_protocol::Assurance;
+
+use super::Outcome;
+use crate::judge::Refusal;
+use crate::vault::Vault;
+
+/// The bytes of one entry.
+const LENGTH: usize = 8 + 1 + 1 + 32;
+
+/// One validation as it stands in the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Entry {
+    /// When, in seconds since 1970.
+    pub time: i64,
+    /// What was vouched for, or why not.
+    pub result: Result<Assurance, Refusal>,
+    /// A keyed digest of the commitment; zero if there was none.
+    pub subject: [u8; 32],
+}
+
+impl Entry {
+    /// What is kept of an outcome.
+    pub fn of(vault: &Vault, outcome: &Outcome) -> Self {
+        let subject = |commitment: birthmark_protocol::Commitment| {
+            vault.audit_digest(&[b"birthmark/audit/subject/v1", commitment.as_bytes()])
+        };
+        Self {
+            time: outcome.time.unix(),
+            result: outcome.result,
+            subject: outcome.commitment.map(subject).unwrap_or_default(),
+        }
+    }
+
+    /// The bytes.
+    pub fn encode(&self) -> Vec<u8> {
+        let (refusal, assurance) = match self.result {
+            Ok(assurance) => (0, assurance.to_byte()),
+            Err(refusal) => (refusal.to_byte(), 0),
+        };
+        [
+            &self.time.to_be_bytes()[..],
+            &[refusal, assurance],
+            &self.subject,
+        ]
+        .concat()
+    }
+}
+
+/// Reads the entries of a row; none if it holds something else.
+pub fn decode(content: &[u8]) -> Option<Vec<Entry>> {
+    let (entries, rest) = content.as_chunks::<LENGTH>();
+    if !rest.is_empty() {
+        return None;
+    }
+    entries.iter().map(entry).collect()
+}
+
+fn entry(bytes: &[u8; LENGTH]) -> Option<Entry> {
+    let (time, rest) = bytes.split_first_chunk::<8>()?;
+    let ([refusal, assurance], subject) = rest.split_first_chunk::<2>()?;
+    let result = match refusal {
+        0 => Ok(Assurance::from_byte(*assurance)?),
+        refusal => Err(Refusal::from_byte(*refusal)?),
+    };
+    Some(Entry {
+        time: i64::from_be_bytes(*time),
+        result,
+        subject: subject.try_into().ok()?,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn entries_read_back() {
+        let entries = [
+            Entry {
+                time: -5,
+                result: Ok(Assurance::Attested),
+                subject: [7; 32],
+            },
+            Entry {
+                time: 9,
+                result: Err(Refusal::Revoked),
+                subject: [0; 32],
+            },
+        ];
+        let bytes: Vec<u8> = entries.iter().flat_map(Entry::encode).collect();
+        assert_eq!(decode(&bytes).unwrap(), entries);
+        assert_eq!(decode(&bytes[1..]), None);
+    }
+}

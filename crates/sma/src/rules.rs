@@ -1,0 +1,420 @@
+//! Revocations in force: dated, scoped, and looked at for every single validation.
+
+use std::cmp::Ordering;
+use std::collections::HashMap;
+
+use birthmark_protocol::Timestamp;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::registry::{Device, DeviceId, IssuedCertificate, padded};
+use crate::store::RevocationRow;
+
+/// What a revocation covers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Scope {
+    /// One camera, by the maker's number.
+    Device {
+        /// The maker's number.
+        serial: String,
+    },
+    /// Every camera of a model.
+    Family {
+        /// The model.
+        family: String,
+    },
+    /// Every camera that was provisioned with a firmware of a range, both ends included.
+    Firmware {
+        /// Only of this model.
+        family: Option<String>,
+        /// First version.
+        from: String,
+        /// Last version.
+        to: String,
+    },
+    /// Certificates by serial number in hexadecimal, both ends included.
+    Certificates {
+        /// Lowest serial number.
+        first: String,
+        /// Highest serial number.
+        last: String,
+    },
+    /// Every certificate issued between two moments, both included.
+    Issued {
+        /// Seconds since 1970.
+        from: i64,
+        /// Seconds since 1970.
+        until: i64,
+    },
+}
+
+/// Why a scope makes no sense.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{field}: {reason}")]
+pub struct ScopeError {
+    /// Which field.
+    pub field: &'static str,
+    /// What is wrong with it.
+    pub reason: &'static str,
+}
+
+/// When a revocation holds, and which one it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Window {
+    /// The revocation's number.
+    pub id: i64,
+    from: i64,
+    until: i64,
+}
+
+#[derive(Debug)]
+enum Range {
+    Firmware {
+        family: Option<String>,
+        from: String,
+        to: String,
+    },
+    Certificates {
+        first: [u8; 20],
+        last: [u8; 20],
+    },
+    Issued {
+        from: i64,
+        until: i64,
+    },
+}
+
+/// All revocations that were not lifted.
+#[derive(Debug, Default)]
+pub struct Rules {
+    devices: HashMap<DeviceId, Vec<Window>>,
+    families: HashMap<String, Vec<Window>>,
+    ranges: Vec<(Range, Window)>,
+}
+
+/// A revocation with the camera it names, if it names one.
+#[derive(Debug)]
+pub struct Revocation<'a> {
+    /// The row.
+    pub row: &'a RevocationRow,
+    /// What it covers.
+    pub scope: Scope,
+    /// Our number for the camera of a `device` scope.
+    pub device: Option<DeviceId>,
+}
+
+impl Scope {
+    /// Succeeds when the scope covers something.
+    pub fn check(&self) -> Result<(), ScopeError> {
+        let wrong = |field, reason| Err(ScopeError { field, reason });
+        match self {
+            Self::Device { serial } if serial.is_empty() => {
+                wrong("scope.serial", "must not be empty")
+            }
+            Self::Family { family } if family.is_empty() => {
+                wrong("scope.family", "must not be empty")
+            }
+            Self::Firmware { from, to, .. } if version(from, to) == Ordering::Greater => {
+                wrong("scope.to", "lies before from")
+            }
+            Self::Certificates { first, last } => match (serial_number(first), serial_number(last))
+            {
+                (None, _) => wrong("scope.first", "expected up to 40 hexadecimal characters"),
+                (_, None) => wrong("scope.last", "expected up to 40 hexadecimal characters"),
+                (Some(first), Some(last)) if last < first => {
+                    wrong("scope.last", "lies before first")
+                }
+                _ => Ok(()),
+            },
+            Self::Issued { from, until } if until < from => {
+                wrong("scope.until", "lies before from")
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn range(&self) -> Option<Range> {
+        match self {
+            Self::Device { .. } | Self::Family { .. } => None,
+            Self::Firmware { family, from, to } => Some(Range::Firmware {
+                family: family.clone(),
+                from: from.clone(),
+                to: to.clone(),
+            }),
+            Self::Certificates { first, last } => Some(Range::Certificates {
+                first: serial_number(first)?,
+                last: serial_number(last)?,
+            }),
+            Self::Issued { from, until } => Some(Range::Issued {
+                from: *from,
+                until: *until,
+            }),
+        }
+    }
+}
+
+fn serial_number(text: &str) -> Option<[u8; 20]> {
+    let text = if text.len() % 2 == 1 {
+        format!("0{text}")
+    } else {
+        text.to_owned()
+    };
+    let bytes = hex::decode(text)
+        .ok()
+        .filter(|bytes| (1..=20).contains(&bytes.len()))?;
+    Some(padded(&bytes))
+}
+
+/// Compares versions: numbers between dots and dashes as numbers, everything else as text.
+fn version(one: &str, other: &str) -> Ordering {
+    let parts = |text: &str| -> Vec<(u64, String)> {
+        let split = text.split(['.', '-', '+', '_']);
+        split
+            .map(|part| {
+                part.parse()
+                    .map_or_else(|_| (0, part.to_owned()), |number| (number, String::new()))
+            })
+            .collect()
+    };
+    parts(one).cmp(&parts(other))
+}
+
+impl Range {
+    fn covers(&self, device: &Device) -> bool {
+        match self {
+            Self::Firmware { family, from, to } => {
+                device.firmware.as_deref().is_some_and(|firmware| {
+                    family
+                        .as_deref()
+                        .is_none_or(|family| family == &*device.family)
+                        && version(from, firmware) != Ordering::Greater
+                        && version(firmware, to) != Ordering::Greater
+                })
+            }
+            Self::Certificates { .. } | Self::Issued { .. } => device
+                .certificate
+                .is_some_and(|certificate| self.covers_certificate(&certificate)),
+        }
+    }
+
+    fn covers_certificate(&self, certificate: &IssuedCertificate) -> bool {
+        match self {
+            Self::Firmware { .. } => false,
+            Self::Certificates { first, last } => (first..=last).contains(&&certificate.serial),
+            Self::Issued { from, until } => (*from..=*until).contains(&certificate.issued_at),
+        }
+    }
+}
+
+impl Window {
+    const fn holds(&self, now: Timestamp) -> bool {
+        self.from <= now.unix() && now.unix() < self.until
+    }
+}
+
+impl Rules {
+    /// Takes all revocations; lifted ones are left out.
+    pub fn new<'a>(revocations: impl IntoIterator<Item = Revocation<'a>>) -> Self {
+        let mut rules = Self::default();
+        for Revocation { row, scope, device } in revocations {
+            if row.lifted_at.is_some() {
+                continue;
+            }
+            let window = Window {
+                id: row.id,
+                from: row.from_time,
+                until: row.until_time.unwrap_or(i64::MAX),
+            };
+            match (&scope, device) {
+                (Scope::Device { .. }, Some(device)) => {
+                    rules.devices.entry(device).or_default().push(window)
+                }
+                (Scope::Family { family }, _) => rules
+                    .families
+                    .entry(family.clone())
+                    .or_default()
+                    .push(window),
+                _ => rules
+                    .ranges
+                    .extend(scope.range().map(|range| (range, window))),
+            }
+        }
+        rules
+    }
+
+    /// The revocation that covers this camera now, if one does.
+    pub fn covering(&self, device: &Device, now: Timestamp) -> Option<Window> {
+        let listed = [
+            self.devices.get(&device.id),
+            self.families.get(&*device.family),
+        ];
+        let named = listed
+            .into_iter()
+            .flatten()
+            .flatten()
+            .find(|window| window.holds(now));
+        let ranged = || {
+            self.ranges
+                .iter()
+                .find(|(range, window)| window.holds(now) && range.covers(device))
+                .map(|(_, window)| window)
+        };
+        named.or_else(ranged).copied()
+    }
+
+    /// The revocation that covers a certificate other than the camera's newest one.
+    pub fn covering_certificate(
+        &self,
+        certificate: &IssuedCertificate,
+        now: Timestamp,
+    ) -> Option<Window> {
+        self.ranges
+            .iter()
+            .find(|(range, window)| window.holds(now) && range.covers_certificate(certificate))
+            .map(|(_, window)| *window)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(id: i64, from: i64, until: Option<i64>) -> RevocationRow {
+        RevocationRow {
+            id,
+            scope: String::new(),
+            from_time: from,
+            until_time: until,
+            reason: "test".into(),
+            created_at: 0,
+            created_by: "test".into(),
+            lifted_at: None,
+            lifted_by: None,
+        }
+    }
+
+    fn device(family: &str, firmware: Option<&str>) -> Device {
+        Device {
+            id: 7,
+            tables: [1, 2, 3].map(|table| table.try_into().unwrap()),
+            family: family.into(),
+            firmware: firmware.map(Into::into),
+            attested: false,
+            certificate: Some(IssuedCertificate::new(&[0x10], 1000)),
+            validations: 0.into(),
+        }
+    }
+
+    fn covered(scope: Scope, device: &Device, now: i64) -> bool {
+        let row = row(1, 100, Some(200));
+        let number = matches!(scope, Scope::Device { .. }).then_some(7);
+        let rules = Rules::new([Revocation {
+            row: &row,
+            scope,
+            device: number,
+        }]);
+        rules.covering(device, Timestamp::from_unix(now)).is_some()
+    }
+
+    #[test]
+    fn a_revocation_holds_from_until() {
+        let scope = || Scope::Device { serial: "x".into() };
+        for (now, holds) in [(99, false), (100, true), (199, true), (200, false)] {
+            assert_eq!(covered(scope(), &device("A", None), now), holds, "{now}");
+        }
+    }
+
+    #[test]
+    fn each_scope_covers_what_it_says() {
+        let hits = |scope: Scope, family: &str, firmware: Option<&str>| {
+            covered(scope, &device(family, firmware), 150)
+        };
+        assert!(hits(Scope::Family { family: "A".into() }, "A", None));
+        assert!(!hits(Scope::Family { family: "A".into() }, "B", None));
+        let firmware = |from: &str, to: &str| Scope::Firmware {
+            family: None,
+            from: from.into(),
+            to: to.into(),
+        };
+        assert!(hits(firmware("1.2", "1.10"), "A", Some("1.9.3")));
+        assert!(!hits(firmware("1.2", "1.10"), "A", Some("1.11")));
+        assert!(!hits(firmware("1.2", "1.10"), "A", None));
+        let certificates = |first: &str, last: &str| Scope::Certificates {
+            first: first.into(),
+            last: last.into(),
+        };
+        assert!(hits(certificates("10", "10"), "A", None));
+        assert!(!hits(certificates("11", "ffff"), "A", None));
+        assert!(hits(
+            Scope::Issued {
+                from: 1000,
+                until: 1000
+            },
+            "A",
+            None
+        ));
+        assert!(!hits(
+            Scope::Issued {
+                from: 1001,
+                until: 2000
+            },
+            "A",
+            None
+        ));
+    }
+
+    #[test]
+    fn a_lifted_revocation_covers_nothing() {
+        let lifted = RevocationRow {
+            lifted_at: Some(1),
+            ..row(1, 0, None)
+        };
+        let rules = Rules::new([Revocation {
+            row: &lifted,
+            scope: Scope::Family { family: "A".into() },
+            device: None,
+        }]);
+        assert_eq!(
+            rules.covering(&device("A", None), Timestamp::from_unix(5)),
+            None
+        );
+    }
+
+    #[test]
+    fn scopes_that_cover_nothing_are_refused() {
+        assert!(
+            Scope::Device {
+                serial: String::new()
+            }
+            .check()
+            .is_err()
+        );
+        assert!(
+            Scope::Certificates {
+                first: "xy".into(),
+                last: "10".into()
+            }
+            .check()
+            .is_err()
+        );
+        assert!(
+            Scope::Certificates {
+                first: "11".into(),
+                last: "10".into()
+            }
+            .check()
+            .is_err()
+        );
+        assert!(Scope::Issued { from: 2, until: 1 }.check().is_err());
+        assert!(
+            Scope::Firmware {
+                family: None,
+                from: "2.0".into(),
+                to: "1.10".into()
+            }
+            .check()
+            .is_err()
+        );
+    }
+}

@@ -1,0 +1,102 @@
+//! From settings to a serving authority, and back to nothing.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use birthmark_daemon::{Context, Shutdown};
+use birthmark_http::{Listener, ServerLimits, serve};
+
+use crate::api::{Api, router};
+use crate::authority::Authority;
+use crate::settings::Settings;
+
+/// How often the audit log is written.
+const WRITE_EVERY: Duration = Duration::from_millis(500);
+
+/// Serves until asked to stop. The public socket is called `http`, the administrator's `control`.
+pub async fn run(settings: Settings, mut context: Context) -> anyhow::Result<()> {
+    let authority = Arc::new(Authority::open(settings.clone(), &context.credentials).await?);
+    let listener = context.sockets.tcp("http", settings.listen).await?;
+    let address = listener
+        .local_addr()
+        .context("the public socket has no address")?;
+    let open = address.ip().is_loopback() && settings.trusted_proxies.is_empty();
+    if let Some(folder) = settings.control.parent() {
+        std::fs::create_dir_all(folder).with_context(|| format!("{}", folder.display()))?;
+    }
+    let control = context
+        .sockets
+        .unix("control", &settings.control, 0o600)
+        .await?;
+    let listener = match settings.tls.clone() {
+        Some(files) => Listener::Tls(listener, files.open().context("TLS")?),
+        None => Listener::Tcp(listener),
+    };
+    let api = Api {
+        authority: Arc::clone(&authority),
+        open,
+    };
+    let limits = ServerLimits {
+        connections: settings.limits.connections,
+        ..ServerLimits::default()
+    };
+    let stop = || {
+        let shutdown = context.shutdown.clone();
+        async move { shutdown.requested().await }
+    };
+    let public = tokio::spawn(serve(listener, router(api.clone()), limits, stop()));
+    let local = tokio::spawn(serve(
+        Listener::Unix(control),
+        router(api),
+        ServerLimits::default(),
+        stop(),
+    ));
+    let writer = tokio::spawn(keep_writing(
+        Arc::clone(&authority),
+        context.shutdown.clone(),
+    ));
+    let watched = Arc::clone(&authority);
+    context.service.watch(move || {
+        let authority = Arc::clone(&watched);
+        async move { Ok(authority.store.ping().await?) }
+    });
+    context.ready();
+    log::info!(
+        "{} cameras are registered",
+        authority.with_registry(|registry| registry.len())
+    );
+    public.await.context("the public server")?;
+    local.await.context("the control server")?;
+    writer.await.context("the audit writer")?;
+    authority
+        .journal
+        .write(&authority.store, &authority.vault)
+        .await
+        .context("writing the last audit rows")?;
+    authority.store.close().await;
+    Ok(())
+}
+
+/// Writes the audit log in batches. While the database is away, rows wait.
+async fn keep_writing(authority: Arc<Authority>, shutdown: Shutdown) {
+    let mut failing = false;
+    while !shutdown.is_requested() {
+        tokio::select! {
+            () = tokio::time::sleep(WRITE_EVERY) => {}
+            () = shutdown.requested() => {}
+        }
+        let written = authority
+            .journal
+            .write(&authority.store, &authority.vault)
+            .await;
+        match &written {
+            Err(error) if !failing => {
+                log::error!("the audit log cannot be written, its rows wait: {error}")
+            }
+            Ok(()) if failing => log::info!("the audit log is written again"),
+            _ => {}
+        }
+        failing = written.is_err();
+    }
+}

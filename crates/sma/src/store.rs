@@ -1,0 +1,76 @@
+//! The database: the truth about keys, cameras, revocations, operators and what was done.
+//!
+//! One serving process per database: what it keeps in memory would otherwise miss what another one changes. The lease
+//! below makes a second one refuse to start. Whoever can write to the database can at most make cameras be refused or
+//! forgotten: what is secret is sealed, and audit rows are chained under a key that does not stand here.
+
+mod audit;
+mod devices;
+mod keys;
+mod lease;
+mod operators;
+mod revocations;
+
+use birthmark_http::{Database, with_pool};
+
+pub use audit::{AuditRow, HourlyCount};
+pub use devices::{CertificateRow, DeviceQuery, DeviceRow, Flag, NewDevice, RegisteredDevice};
+pub use keys::{KeyPurpose, SigningKeyRow};
+pub use lease::{Lease, LeaseError};
+pub use operators::OperatorRow;
+pub use revocations::RevocationRow;
+
+/// The authority's database.
+#[derive(Debug, Clone)]
+pub struct Store {
+    database: Database,
+}
+
+/// Why the database could not be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// It does not answer, or the URL is wrong.
+    #[error(transparent)]
+    Open(#[from] birthmark_http::database::OpenError),
+    /// Its tables could not be brought up to date.
+    #[error("the database's tables could not be brought up to date: {0}")]
+    Migrate(#[from] sqlx::migrate::MigrateError),
+}
+
+impl Store {
+    /// Opens the database and brings its tables up to date.
+    pub async fn open(url: &str, connections: u32) -> Result<Self, StoreError> {
+        let database = Database::open(url, connections).await?;
+        match &database {
+            Database::Sqlite(pool) => sqlx::migrate!("./migrations/sqlite").run(pool).await?,
+            Database::Postgres(pool) => sqlx::migrate!("./migrations/postgres").run(pool).await?,
+        }
+        Ok(Self { database })
+    }
+
+    /// Succeeds when the database answers.
+    pub async fn ping(&self) -> Result<(), sqlx::Error> {
+        self.database.ping().await
+    }
+
+    /// Waits until every connection is closed.
+    pub async fn close(&self) {
+        self.database.close().await;
+    }
+
+    /// The pool itself, for whole-database work such as backups.
+    pub const fn database(&self) -> &Database {
+        &self.database
+    }
+
+    async fn count(&self, query: &'static str) -> Result<i64, sqlx::Error> {
+        with_pool!(&self.database, pool => sqlx::query_scalar(query).fetch_one(pool).await)
+    }
+}
+
+/// Whether an insert was refused because the value is there already; the name of the column if the database tells.
+pub fn is_duplicate(error: &sqlx::Error) -> bool {
+    error
+        .as_database_error()
+        .is_some_and(|error| error.is_unique_violation())
+}

@@ -1,0 +1,76 @@
+//! The right to serve one database.
+
+use std::fs::File;
+use std::str::FromStr;
+
+use birthmark_http::Database;
+use rustix::fs::{FlockOperation, flock};
+use sqlx::PgConnection;
+use sqlx::sqlite::SqliteConnectOptions;
+use tokio::sync::Mutex;
+
+use super::Store;
+
+/// A number nobody else locks: "birthmrk" in ASCII.
+const LOCK: i64 = 0x6269_7274_686d_726b;
+
+/// Held for as long as this process may serve the database. Gone with the process, however it ends.
+#[derive(Debug)]
+pub enum Lease {
+    /// A locked file beside the database.
+    File(File),
+    /// An advisory lock, held by one connection.
+    Connection(Box<Mutex<PgConnection>>),
+}
+
+/// Why the lease could not be had.
+#[derive(Debug, thiserror::Error)]
+pub enum LeaseError {
+    /// Another process serves this database.
+    #[error("another process serves this database")]
+    Taken,
+    /// The file beside the database cannot be used.
+    #[error("the lock file cannot be used: {0}")]
+    File(#[from] std::io::Error),
+    /// The database does not answer.
+    #[error(transparent)]
+    Database(#[from] sqlx::Error),
+}
+
+impl Store {
+    /// Takes the lease of the database at `url`.
+    pub async fn lease(&self, url: &str) -> Result<Lease, LeaseError> {
+        match &self.database {
+            Database::Sqlite(_) => {
+                let options = SqliteConnectOptions::from_str(url)?;
+                let file = File::create(options.get_filename().with_added_extension("lock"))?;
+                flock(&file, FlockOperation::NonBlockingLockExclusive)
+                    .map_err(|_| LeaseError::Taken)?;
+                Ok(Lease::File(file))
+            }
+            Database::Postgres(pool) => {
+                // Not the pool's any more: closing the pool must not wait for it.
+                let mut connection = pool.acquire().await?.detach();
+                let query = sqlx::query_scalar::<_, bool>("SELECT pg_try_advisory_lock($1)");
+                if query.bind(LOCK).fetch_one(&mut connection).await? {
+                    Ok(Lease::Connection(Box::new(Mutex::new(connection))))
+                } else {
+                    Err(LeaseError::Taken)
+                }
+            }
+        }
+    }
+}
+
+impl Lease {
+    /// Succeeds while the lease is held. A lost connection to PostgreSQL loses it.
+    pub async fn check(&self) -> Result<(), sqlx::Error> {
+        match self {
+            Self::File(_) => Ok(()),
+            Self::Connection(connection) => sqlx::query("SELECT 1")
+                .execute(&mut *connection.lock().await)
+                .await
+                .map(|_| ()),
+        }
+    }
+}

@@ -1,0 +1,13 @@
+//! The authority's stories, told over HTTP with real databases, real certificates and a real TPM emulator.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    missing_docs
+)]
+
+mod camera;
+mod stand;
+
+mod plan;

@@ -1,0 +1,141 @@
+//! An authority for one test: a database, credentials, a free port.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use birthmark_daemon::{Context, Credentials, Shutdown};
+use birthmark_sma::settings::Settings;
+use birthmark_sma::setup::{self, Founded, Root};
+use birthmark_testkit::postgres::Postgres;
+use serde_json::Value;
+use tempfile::TempDir;
+use tokio::task::JoinHandle;
+
+pub const VAULT: &str = "a credential for tests only";
+pub const PASSPHRASE: &str = "a passphrase for tests only";
+
+/// Which database a story is told on.
+pub enum Base {
+    Sqlite,
+    Postgres(Postgres),
+}
+
+pub struct Stand {
+    pub folder: TempDir,
+    pub settings: Settings,
+    pub founded: Founded,
+    pub base: Base,
+    pub url: String,
+    running: Option<(JoinHandle<anyhow::Result<()>>, Shutdown)>,
+}
+
+pub fn credentials(folder: &Path) -> Credentials {
+    use std::os::unix::fs::PermissionsExt;
+    let at = folder.join("credentials");
+    std::fs::create_dir_all(&at).unwrap();
+    for (name, text) in [
+        (setup::VAULT_CREDENTIAL, VAULT),
+        (setup::ROOT_CREDENTIAL, PASSPHRASE),
+    ] {
+        std::fs::write(at.join(name), text).unwrap();
+        std::fs::set_permissions(at.join(name), std::fs::Permissions::from_mode(0o600)).unwrap();
+    }
+    Credentials::at(at)
+}
+
+/// A client that trusts what it is told and gives up after half a minute.
+pub fn client() -> reqwest::Client {
+    reqwest::Client::builder()
+        .timeout(Duration::from_secs(30))
+        .no_proxy()
+        .build()
+        .unwrap()
+}
+
+impl Stand {
+    pub async fn sqlite() -> Self {
+        Self::with(Base::Sqlite, |_| {}).await
+    }
+
+    pub async fn postgres() -> Self {
+        Self::with(Base::Postgres(Postgres::start().unwrap()), |_| {}).await
+    }
+
+    pub async fn with(base: Base, change: impl FnOnce(&mut Settings)) -> Self {
+        let folder = TempDir::with_prefix("birthmark-sma-").unwrap();
+        let database = match &base {
+            Base::Sqlite => format!("sqlite://{}", folder.path().join("authority.db").display()),
+            Base::Postgres(server) => server.database("authority").unwrap(),
+        };
+        let mut settings = Settings {
+            database,
+            manufacturer_id: "test-maker".into(),
+            listen: "127.0.0.1:0".parse().unwrap(),
+            control: folder.path().join("control.sock"),
+            ..Settings::default()
+        };
+        change(&mut settings);
+        let key_file = folder.path().join("root.key.pem");
+        let founded = setup::found(
+            &settings,
+            &credentials(folder.path()),
+            Root::New {
+                key_file: &key_file,
+            },
+            None,
+            |_| {},
+        )
+        .await
+        .unwrap();
+        let mut stand = Self {
+            folder,
+            settings,
+            founded,
+            base,
+            url: String::new(),
+            running: None,
+        };
+        stand.start().await;
+        stand
+    }
+
+    pub async fn start(&mut self) {
+        let shutdown = Shutdown::default();
+        let (context, ready) = Context::embedded(credentials(self.folder.path()), shutdown.clone());
+        let task = tokio::spawn(birthmark_sma::run(self.settings.clone(), context));
+        match ready.await {
+            Ok(addresses) => self.url = format!("http://{}", addresses.tcp("http").unwrap()),
+            Err(_) => panic!("{:?}", task.await),
+        }
+        self.running = Some((task, shutdown));
+    }
+
+    pub async fn stop(&mut self) {
+        let (task, shutdown) = self.running.take().unwrap();
+        shutdown.request();
+        task.await.unwrap().unwrap();
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    pub async fn post(&self, path: &str, body: &Value) -> (u16, Value) {
+        let answer = client()
+            .post(format!("{}{path}", self.url))
+            .json(body)
+            .send()
+            .await
+            .unwrap();
+        (answer.status().as_u16(), answer.json().await.unwrap())
+    }
+
+    pub async fn get(&self, path: &str) -> (u16, Value) {
+        let answer = client()
+            .get(format!("{}{path}", self.url))
+            .send()
+            .await
+            .unwrap();
+        (answer.status().as_u16(), answer.json().await.unwrap())
+    }
+}
