@@ -1,0 +1,276 @@
+#!/usr/bin/env python3
+"""Checks ledger.json with nothing but Python's standard library: a second reading of docs/LEDGER.md.
+
+It verifies the receipt from the genesis alone, then unpacks the transaction and checks the cosigned checkpoint. With a
+path, it checks that receipt (JSON) against the genesis given second: check_ledger.py RECEIPT GENESIS.
+"""
+import base64
+import json
+import pathlib
+import struct
+import sys
+from hashlib import sha256, sha512
+
+
+def tagged(domain, data):
+    return sha256(domain.encode() + data).digest()
+
+
+# P-256: y² = x³ − 3x + b
+P = 0xFFFFFFFF00000001000000000000000000000000FFFFFFFFFFFFFFFFFFFFFFFF
+N = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
+B = 0x5AC635D8AA3A93E7B3EBBD55769886BC651D06B0CC53B0F63BCE3C3E27D2604B
+G = (0x6B17D1F2E12C4247F8BCE6E563A440F277037D812DEB33A0F4A13945D898C296,
+     0x4FE342E2FE1A7F9B8EE7EB4A7C0F9E162BCE33576B315ECECBB6406837BF51F5)
+
+
+def add(p, q):
+    if p is None or q is None:
+        return p or q
+    if p[0] == q[0] and (p[1] + q[1]) % P == 0:
+        return None
+    slope = (3 * p[0] ** 2 - 3) * pow(2 * p[1], -1, P) if p == q else (q[1] - p[1]) * pow(q[0] - p[0], -1, P)
+    x = (slope * slope - p[0] - q[0]) % P
+    return x, (slope * (p[0] - x) - p[1]) % P
+
+
+def times(k, p):
+    total = None
+    while k:
+        total, p, k = add(total, p) if k & 1 else total, add(p, p), k >> 1
+    return total
+
+
+def verify_p256(point, message, signature):
+    x = int.from_bytes(point[1:], "big")
+    y = pow(x ** 3 - 3 * x + B, (P + 1) // 4, P)
+    y = y if y & 1 == point[0] & 1 else P - y
+    r, s = int.from_bytes(signature[:32], "big"), int.from_bytes(signature[32:], "big")
+    assert 0 < r < N and 0 < s <= N // 2, "s is not in its low form"
+    digest, inverse = int.from_bytes(sha256(message).digest(), "big"), pow(s, -1, N)
+    found = add(times(digest * inverse % N, G), times(r * inverse % N, (x, y)))
+    assert found and found[0] % N == r, "a P-256 signature does not hold"
+
+
+# Ed25519: −x² + y² = 1 + d·x²·y²
+Q = 2 ** 255 - 19
+D = -121665 * pow(121666, -1, Q) % Q
+L = 2 ** 252 + 27742317777372353535851937790883648493
+
+
+def ed_point(data):
+    y = int.from_bytes(data, "little") & (1 << 255) - 1
+    square = (y * y - 1) * pow(D * y * y + 1, -1, Q) % Q
+    x = pow(square, (Q + 3) // 8, Q)
+    x = x if (x * x - square) % Q == 0 else x * pow(2, (Q - 1) // 4, Q) % Q
+    return (x if x & 1 == data[31] >> 7 else Q - x), y
+
+
+def ed_add(p, q):
+    k = D * p[0] * q[0] * p[1] * q[1] % Q
+    x = (p[0] * q[1] + p[1] * q[0]) * pow(1 + k, -1, Q) % Q
+    return x, (p[1] * q[1] + p[0] * q[0]) * pow(1 - k, -1, Q) % Q
+
+
+def ed_times(k, p):
+    total = (0, 1)
+    while k:
+        total, p, k = ed_add(total, p) if k & 1 else total, ed_add(p, p), k >> 1
+    return total
+
+
+def verify_ed25519(key, message, signature):
+    base = ed_point((4 * pow(5, -1, Q) % Q).to_bytes(32, "little"))
+    k = int.from_bytes(sha512(signature[:32] + key + message).digest(), "little") % L
+    left = ed_times(int.from_bytes(signature[32:], "little"), base)
+    assert left == ed_add(ed_point(signature[:32]), ed_times(k, ed_point(key))), "an Ed25519 signature does not hold"
+
+
+def short(text):
+    return bytes([len(text.encode())]) + text.encode()
+
+
+def optional(text):
+    return b"\1" + bytes.fromhex(text) if text else b"\0"
+
+
+def validator_id(validator):
+    return tagged("birthmark/validator/v1", bytes.fromhex(validator["vote_key"]))
+
+
+def encode_set(validators):
+    ordered = sorted(validators, key=validator_id)
+    out = bytes([1, len(ordered)])
+    for entry in ordered:
+        out += short(entry["name"]) + bytes.fromhex(entry["vote_key"] + entry["checkpoint_key"])
+    return out
+
+
+def set_hash(validators):
+    return tagged("birthmark/validators/v1", encode_set(validators))
+
+
+def genesis_hash(genesis):
+    data = b"\1" + short(genesis["chain_id"]) + struct.pack(">q", genesis["start"]) + encode_set(genesis["validators"])
+    return tagged("birthmark/genesis/v1", data)
+
+
+ROLES = ["unstated", "raw", "file", "image-data"]
+SOURCES = ["camera-token", "camera-certificate", "camera-attested", "software", "server"]
+
+
+def encode_bundle(record):
+    out = bytes([1, len(record["images"])])
+    for image in record["images"]:
+        out += bytes([ROLES.index(image["role"]), image["level"]]) + bytes.fromhex(image["digest"])
+        out += optional(image["parent"])
+    return out + struct.pack(">q", record["time"]) + optional(record["gps"])
+
+
+def encode_leaf(record, submitter):
+    origin = record["origin"]
+    out = b"\1" + bytes.fromhex(submitter) + bytes([SOURCES.index(origin["source"])])
+    out += short(origin["authority"]) + short(origin["family"]) + optional(record["edited_from"])
+    return out + encode_bundle(record)
+
+
+def encode_header(header):
+    digest = lambda name: bytes.fromhex(header[name])
+    out = b"\1" + digest("chain") + struct.pack(">Q", header["height"]) + digest("previous")
+    out += struct.pack(">q", header["time"]) + digest("proposer")
+    out += struct.pack(">IQ", header["records"], header["tree_size"]) + digest("tree_root")
+    return out + digest("transactions_root") + digest("validators_hash") + digest("next_validators_hash")
+
+
+def leaf_hash(data):
+    return sha256(b"\0" + data).digest()
+
+
+def root_of(leaf, index, size, path):
+    """RFC 9162 §2.1.3.2: the same tree as RFC 6962, with the verification spelled out."""
+    assert index < size, "there is no such leaf"
+    here, last = index, size - 1
+    for sibling in path:
+        assert last > 0, "the path is too long"
+        if here & 1 or here == last:
+            leaf = sha256(b"\1" + sibling + leaf).digest()
+            while not here & 1 and here:
+                here, last = here >> 1, last >> 1
+        else:
+            leaf = sha256(b"\1" + leaf + sibling).digest()
+        here, last = here >> 1, last >> 1
+    assert last == 0, "the path is too short"
+    return leaf
+
+
+def check_decision(header, certificate, validators, chain):
+    assert bytes.fromhex(header["chain"]) == chain, "another registry"
+    assert bytes.fromhex(header["validators_hash"]) == set_hash(validators), "other validators"
+    block = tagged("birthmark/block/v1", encode_header(header))
+    assert certificate["height"] == header["height"] and bytes.fromhex(certificate["block"]) == block, "another block"
+    vote = b"birthmark/vote/v1" + chain + b"\2" + struct.pack(">QI", header["height"], certificate["round"]) + b"\1" + block
+    ordered = sorted(validators, key=validator_id)
+    signers = [entry["validator"] for entry in certificate["signatures"]]
+    assert signers == sorted(set(signers)) and 3 * len(signers) > 2 * len(ordered), "no quorum"
+    for entry in certificate["signatures"]:
+        key = bytes.fromhex(ordered[entry["validator"]]["vote_key"])
+        verify_p256(key, vote, bytes.fromhex(entry["signature"]))
+
+
+def check_receipt(receipt, genesis):
+    chain, validators, height = genesis_hash(genesis), genesis["validators"], 0
+    for link in receipt["sets"]:
+        assert link["header"]["height"] > height, "handovers out of order"
+        check_decision(link["header"], link["certificate"], validators, chain)
+        assert bytes.fromhex(link["header"]["next_validators_hash"]) == set_hash(link["validators"]), "another set"
+        validators, height = link["validators"], link["header"]["height"]
+    header, proof = receipt["header"], receipt["proof"]
+    assert header["height"] > height, "handovers out of order"
+    check_decision(header, receipt["certificate"], validators, chain)
+    assert proof["size"] == header["tree_size"] and proof["index"] >= header["tree_size"] - header["records"], "another place"
+    leaf = leaf_hash(encode_leaf(receipt["record"], receipt["submitter"]))
+    path = [bytes.fromhex(step) for step in proof["path"]]
+    assert root_of(leaf, proof["index"], proof["size"], path).hex() == header["tree_root"], "another root"
+
+
+def varint(data, at):
+    value = shift = 0
+    while True:
+        value, shift, at = value | (data[at] & 127) << shift, shift + 7, at + 1
+        if data[at - 1] < 128:
+            return value, at
+
+
+def unpack_transaction(data):
+    """The records of a transaction, in the form receipts have."""
+    count, at = varint(data, 33)
+    origins, records, time = [], [], 0
+    for _ in range(count):
+        source, end = SOURCES[data[at]], at + 2 + data[at + 1]
+        family = end + 1 + data[end]
+        names = data[at + 2:end].decode(), data[end + 1:family].decode()
+        origins, at = origins + [dict(source=source, authority=names[0], family=names[1])], family
+    count, at = varint(data, at)
+    for _ in range(count):
+        head, origin, at = data[at], data[at] >> 4, at + 1
+        if origin == 15:
+            beyond, at = varint(data, at)
+            origin += beyond
+        step, at = varint(data, at)
+        time += step >> 1 if not step & 1 else -(step + 1 >> 1)
+        images, original, gps = [], None, None
+        for position in range((head & 7) + 1):
+            kind, digest, at = data[at], data[at + 1:at + 33].hex(), at + 33
+            parent = images[kind >> 4]["digest"] if position else None
+            if not position and kind >> 4:
+                original, at = data[at:at + 32].hex(), at + 32
+            images.append(dict(digest=digest, role=ROLES[kind & 3], level=kind >> 2 & 3, parent=parent))
+        if head & 8:
+            gps, at = data[at:at + 32].hex(), at + 32
+        records.append(dict(images=images, time=time, gps=gps, edited_from=original, origin=origins[origin]))
+    assert at + 64 == len(data), "something follows the transaction"
+    return records
+
+
+def check_checkpoint(note, genesis, header):
+    text, lines = note.rsplit("\n\n", 1)
+    expected = [genesis["chain_id"], str(header["tree_size"]),
+                base64.b64encode(bytes.fromhex(header["tree_root"])).decode()]
+    assert text.split("\n") == expected, "another checkpoint"
+    keys = {entry["name"]: bytes.fromhex(entry["checkpoint_key"]) for entry in genesis["validators"]}
+    for line in lines.strip().split("\n"):
+        _, name, signature = line.split(" ")
+        signature, key = base64.b64decode(signature), keys[name]
+        assert signature[:4] == sha256(name.encode() + b"\n\4" + key).digest()[:4], "another key"
+        time = int.from_bytes(signature[4:12], "big")
+        verify_ed25519(key, f"cosignature/v1\ntime {time}\n{text}\n".encode(), signature[12:])
+
+
+def check_vectors(vectors):
+    genesis, receipt = vectors["genesis"], vectors["receipt"]
+    chain, data = genesis_hash(genesis), lambda name: bytes.fromhex(vectors[name])
+    assert chain.hex() == vectors["genesis_hash"]
+    assert encode_set(genesis["validators"]) == data("validators")
+    check_receipt(receipt, genesis)
+    assert encode_leaf(receipt["record"], receipt["submitter"]) == data("leaf")
+    assert encode_header(receipt["header"]) == data("header")
+    transaction = data("transaction")
+    records = unpack_transaction(transaction)
+    assert records[0] == receipt["record"]
+    submitter = next(entry for entry in genesis["validators"] if validator_id(entry) == transaction[1:33])
+    key = bytes.fromhex(submitter["vote_key"])
+    verify_p256(key, b"birthmark/transaction/v1" + chain + transaction[:-64], transaction[-64:])
+    assert tagged("birthmark/transaction-hash/v1", transaction).hex() == vectors["transaction_hash"]
+    root = sha256(b"\1" + leaf_hash(transaction) + leaf_hash(data("set_change"))).hexdigest()
+    assert root == receipt["header"]["transactions_root"]
+    assert data("block") == data("header") + b"\1" + transaction + b"\1" + data("set_change")
+    check_checkpoint(vectors["checkpoint"], genesis, receipt["header"])
+
+
+if __name__ == "__main__":
+    if len(sys.argv) == 3:
+        receipt, genesis = (json.loads(pathlib.Path(path).read_text()) for path in sys.argv[1:])
+        check_receipt(receipt, genesis)
+    else:
+        check_vectors(json.loads((pathlib.Path(__file__).parent / "ledger.json").read_text()))
+    print("verified")
