@@ -9,6 +9,8 @@ use std::collections::BTreeMap;
 
 /// How deeply lists and objects may be nested. No request of this protocol needs more than four.
 pub const MAX_DEPTH: usize = 32;
+/// How many values one text may hold. A thousand questions of an authority's batch have a quarter of that.
+pub const MAX_VALUES: usize = 65_536;
 /// How many digits an integer may have: as many as Python converts by default.
 pub const MAX_DIGITS: usize = 4300;
 
@@ -60,6 +62,9 @@ pub enum JsonProblem {
     /// More than [`MAX_DEPTH`] levels.
     #[error("nested more than {MAX_DEPTH} levels deep")]
     TooDeep,
+    /// More than [`MAX_VALUES`] values, which would take many times the memory of their text.
+    #[error("more than {MAX_VALUES} values")]
+    TooMany,
     /// Two readers could pick different values.
     #[error("the name {0:?} stands twice in one object")]
     Duplicate(String),

@@ -1,6 +1,6 @@
 //! One pass over the text, recursive as deep as `MAX_DEPTH`.
 
-use super::{Integer, JsonError, JsonProblem, MAX_DEPTH, MAX_DIGITS, Object, Value};
+use super::{Integer, JsonError, JsonProblem, MAX_DEPTH, MAX_DIGITS, MAX_VALUES, Object, Value};
 
 type Result<T> = std::result::Result<T, JsonError>;
 
@@ -9,6 +9,7 @@ pub(super) fn read(text: &str) -> Result<Value> {
         text,
         at: 0,
         depth: 0,
+        values: 0,
     };
     reader.skip_space();
     let value = reader.value()?;
@@ -24,6 +25,7 @@ struct Reader<'a> {
     text: &'a str,
     at: usize,
     depth: usize,
+    values: usize,
 }
 
 impl<'a> Reader<'a> {
@@ -65,6 +67,10 @@ impl<'a> Reader<'a> {
     }
 
     fn value(&mut self) -> Result<Value> {
+        if self.values == MAX_VALUES {
+            return Err(self.error(JsonProblem::TooMany));
+        }
+        self.values += 1;
         match self.peek() {
             Some(b'{') => self.nested(Self::object),
             Some(b'[') => self.nested(Self::list),

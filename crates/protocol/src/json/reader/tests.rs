@@ -87,7 +87,10 @@ fn broken_texts_are_refused_with_their_place() {
 }
 
 #[test]
-fn nesting_and_digits_end_somewhere() {
+fn nesting_values_and_digits_end_somewhere() {
+    let list = |items: usize| format!("[{}0]", "0,".repeat(items - 1));
+    assert!(Value::parse(list(MAX_VALUES - 1).as_bytes()).is_ok());
+    assert_eq!(problem(&list(MAX_VALUES)), JsonProblem::TooMany);
     let nested = |depth: usize| "[".repeat(depth) + &"]".repeat(depth);
     assert!(Value::parse(nested(MAX_DEPTH).as_bytes()).is_ok());
     assert_eq!(problem(&nested(MAX_DEPTH + 1)), JsonProblem::TooDeep);
