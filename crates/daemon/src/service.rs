@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use sd_notify::NotifyState;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
 
 use crate::addresses::Addresses;
@@ -81,14 +81,13 @@ impl Service {
         }
     }
 
-    /// Waits until the service manager asks for a reload (`systemctl reload`, SIGHUP). Never happens when embedded.
-    pub async fn reload_requested(&self) {
-        if let (Starter::Systemd, Ok(mut hangups)) = (&*self.starter, signal(SignalKind::hangup()))
-        {
-            hangups.recv().await;
-            return;
-        }
-        std::future::pending().await
+    /// The requests to read the configuration anew (`systemctl reload`, SIGHUP), of which none gets lost from here on.
+    pub fn reloads(&self) -> std::io::Result<Reloads> {
+        let hangups = match *self.starter {
+            Starter::Systemd => Some(signal(SignalKind::hangup())?),
+            Starter::Program(_) => None,
+        };
+        Ok(Reloads(hangups))
     }
 
     /// Feeds the watchdog for as long as `check` passes; does nothing where no watchdog is set (`WatchdogSec=`).
@@ -144,5 +143,21 @@ impl Service {
         if let Err(error) = sd_notify::notify(states) {
             log::warn!("cannot notify the service manager: {error}");
         }
+    }
+}
+
+/// Requests to read the configuration anew.
+#[derive(Debug)]
+pub struct Reloads(Option<Signal>);
+
+impl Reloads {
+    /// Waits for the next request. Inside another program there are none.
+    pub async fn next(&mut self) {
+        if let Some(hangups) = &mut self.0
+            && hangups.recv().await.is_some()
+        {
+            return;
+        }
+        std::future::pending().await
     }
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use birthmark_daemon::varlink::{Peers, User, serve};
-use birthmark_daemon::{ConfigError, Context, Settings};
+use birthmark_daemon::{ConfigError, Context, Reloads, Settings};
 use serde::{Deserialize, Serialize};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpListener;
@@ -122,16 +122,28 @@ pub async fn run(settings: ClockSettings, mut context: Context) -> anyhow::Resul
     let reference = settings.reference.clone();
     context.service.watch(move || healthy(reference.clone()));
     let idle = context.idle_after(Duration::from_millis(settings.idle_milliseconds));
+    let reloads = context.service.reloads()?;
     context.ready();
     let shutdown = context.shutdown.clone();
     tokio::select! {
         served = serve(varlink, Clock, callers, idle, shutdown.clone()) => served?,
         told = tell(text) => told?,
+        () = wind(&context, reloads) => {}
     }
     if shutdown.is_requested() {
         tokio::time::sleep(Duration::from_millis(settings.strike_milliseconds)).await;
     }
     Ok(())
+}
+
+/// What there is to do anew when asked to reload.
+async fn wind(context: &Context, mut reloads: Reloads) {
+    loop {
+        reloads.next().await;
+        context.service.reloading();
+        log::info!("wound");
+        context.ready();
+    }
 }
 
 async fn healthy(reference: Option<PathBuf>) -> anyhow::Result<()> {

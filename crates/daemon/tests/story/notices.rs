@@ -1,4 +1,4 @@
-//! The watchdog is fed by a passing self-check and by nothing else.
+//! What systemd hears while a daemon runs: the watchdog's food, which only a passing self-check serves, and reloads.
 
 use std::time::Duration;
 
@@ -35,6 +35,28 @@ fn it_starves_while_the_self_check_fails() {
     );
     assert!(next.contains("WATCHDOG=1"), "{next}");
     place.await_notice("WATCHDOG=1");
+}
+
+#[test]
+fn a_reload_begins_with_its_time_and_ends_with_ready() {
+    let place = Place::with("");
+    let running = place.start(&[]);
+    for _ in 0..2 {
+        running.signal(rustix::process::Signal::HUP);
+        let begun = place.await_notice("RELOADING=1");
+        let time = begun
+            .lines()
+            .find_map(|line| line.strip_prefix("MONOTONIC_USEC="));
+        assert!(time.unwrap().parse::<u64>().unwrap() > 0, "{begun}");
+        place.await_notice("READY=1");
+    }
+    running.signal(rustix::process::Signal::TERM);
+    let (status, log) = running.end();
+    assert_eq!(
+        (status.success(), log.matches("info: wound").count()),
+        (true, 2),
+        "{log}"
+    );
 }
 
 #[test]
