@@ -1,6 +1,8 @@
 //! The `birthmark` command: in the photographer's hand, at the fact-checker's desk, and for a first look.
 #![allow(clippy::print_stdout, reason = "printing is what this program is for")]
 
+#[cfg(feature = "demo")]
+mod demo;
 mod digests;
 mod options;
 mod receipt;
@@ -28,6 +30,8 @@ async fn main() -> ExitCode {
 
 async fn run(command: Command) -> anyhow::Result<ExitCode> {
     match command {
+        #[cfg(feature = "demo")]
+        Command::Demo(options) => demo::run(&options).await,
         Command::Verify(options) => verify::run(&options).await,
         Command::Receipt(ReceiptCommand::Show(options)) => receipt::show(&options),
         Command::Digest(options) => print_digests(&options),

@@ -16,6 +16,9 @@ pub struct Options {
 /// Everything `birthmark` can do.
 #[derive(Subcommand, Debug)]
 pub enum Command {
+    /// Run an authority, a validator and a simulated camera on this machine, and follow photos from shutter to verified
+    #[cfg(feature = "demo")]
+    Demo(DemoOptions),
     /// Check photos, or digests, against a validator
     Verify(VerifyOptions),
     /// Work with receipts
@@ -35,6 +38,7 @@ pub enum Command {
 }
 
 /// `birthmark demo`
+#[cfg(feature = "demo")]
 #[derive(Args, Debug, Clone)]
 pub struct DemoOptions {
     /// How many photos to take
@@ -55,6 +59,9 @@ pub struct DemoOptions {
     /// Port of the validator; 0 takes a free one
     #[arg(long, value_name = "PORT", default_value_t = 0)]
     pub node_port: u16,
+    /// Show what the daemons log, on standard error
+    #[arg(long, short)]
+    pub verbose: bool,
 }
 
 /// `birthmark verify`

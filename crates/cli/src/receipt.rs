@@ -64,8 +64,19 @@ pub fn show(options: &ReceiptShowOptions) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::from(u8::from(!finding.holds)))
 }
 
+/// Succeeds when the receipt holds against the genesis and is about the photo.
+#[cfg(feature = "demo")]
+pub fn check_files(receipt: &Path, genesis: &Path, photo: &Path) -> anyhow::Result<()> {
+    check(
+        &read_receipt(receipt)?,
+        &read_genesis(genesis)?,
+        Some(&FileDigests::of(photo)?),
+    )
+    .map(drop)
+}
+
 /// Reads a genesis, TOML or JSON.
-pub fn read_genesis(path: &Path) -> anyhow::Result<Genesis> {
+fn read_genesis(path: &Path) -> anyhow::Result<Genesis> {
     let text = std::fs::read_to_string(path)
         .with_context(|| format!("cannot read the genesis {}", path.display()))?;
     if text.trim_start().starts_with('{') {
@@ -74,10 +85,22 @@ pub fn read_genesis(path: &Path) -> anyhow::Result<Genesis> {
     toml::from_str(&text).with_context(|| format!("{} is not a genesis", path.display()))
 }
 
+/// Reads a receipt, or a validator's answer about a submission with the receipt inside, as cameras keep it.
 fn read_receipt(path: &Path) -> anyhow::Result<Receipt> {
     let text = std::fs::read_to_string(path)
         .with_context(|| format!("cannot read the receipt {}", path.display()))?;
-    Receipt::from_json(&text).with_context(|| format!("{} is not a receipt", path.display()))
+    let inside = serde_json::from_str::<SubmissionAnswer>(&text);
+    let receipt = inside
+        .as_ref()
+        .map_or(text.as_str(), |answer| answer.receipt.get());
+    Receipt::from_json(receipt).with_context(|| format!("{} holds no receipt", path.display()))
+}
+
+/// What matters of a validator's answer about a submission.
+#[derive(serde::Deserialize)]
+struct SubmissionAnswer<'a> {
+    #[serde(borrow)]
+    receipt: &'a serde_json::value::RawValue,
 }
 
 fn check(
@@ -133,7 +156,7 @@ impl Proof {
 fn describe(finding: &Finding, style: Style) -> String {
     let Some(proof) = &finding.proof else {
         let reason = finding.reason.as_deref().unwrap_or("it does not hold");
-        return format!("{} {reason}\n", style.bad("the receipt proves nothing:"));
+        return format!("{} {reason}\n", style.bad("no proof:"));
     };
     let mut lines = vec![
         style.good("the receipt holds"),

@@ -13,9 +13,9 @@ pub struct Answer {
     /// When the camera says the photo was taken.
     #[serde(default)]
     pub timestamp: Option<i64>,
-    /// When the block was agreed on.
+    /// When the block was agreed on, as the validator writes it.
     #[serde(default)]
-    pub block_time: Option<i64>,
+    pub block_time: Option<String>,
     /// Which block.
     #[serde(default)]
     pub block_height: Option<u64>,
@@ -28,15 +28,21 @@ pub struct Answer {
     /// Which model of camera.
     #[serde(default)]
     pub device_family: Option<String>,
-    /// Whose camera.
+    /// Who vouched.
     #[serde(default)]
-    pub manufacturer: Option<String>,
+    pub authority: Option<String>,
     /// How far from the sensor.
     #[serde(default)]
     pub modification_level: Option<u8>,
     /// What the authority has withdrawn, if anything.
     #[serde(default)]
-    pub revocation: Option<serde_json::Value>,
+    pub revocation: Option<String>,
+    /// A sentence that may be quoted.
+    #[serde(default)]
+    pub finding: Option<String>,
+    /// What is not proven.
+    #[serde(default)]
+    pub not_proven: Vec<String>,
 }
 
 /// Asks validators.

@@ -161,46 +161,57 @@ fn describe(finding: &Finding, style: Style) -> String {
 
 fn describe_record(matched: &FileDigest, answer: &Answer, style: Style) -> Vec<String> {
     let known = |value: &Option<String>| value.clone().unwrap_or_else(|| "not stated".into());
-    let when = |value: Option<i64>| value.map_or_else(|| "not stated".into(), moment);
     let headline = match &answer.revocation {
         None => style.good("  in the registry"),
         Some(_) => style.bad("  in the registry, but what vouched for it has been withdrawn"),
     };
+    let digest = style.faint(&format!(
+        "({} digest {})",
+        matched.role.name(),
+        matched.digest
+    ));
+    let claimed = answer.timestamp.map_or_else(|| "not stated".into(), moment);
+    let block = answer
+        .block_height
+        .map_or_else(String::new, |height| format!(" in block {height}"));
+    let (registered, by) = (known(&answer.block_time), known(&answer.aggregator));
     let mut lines = vec![
-        format!(
-            "{headline} {}",
-            style.faint(&format!(
-                "({} digest {})",
-                matched.role.name(),
-                matched.digest
-            ))
-        ),
+        format!("{headline} {digest}"),
         format!(
             "    camera       {} ({})",
             known(&answer.device_family),
-            known(&answer.manufacturer)
+            known(&answer.authority)
         ),
         format!("    vouched for  {}", vouched(answer.assurance)),
-        format!(
-            "    camera says  {} (the camera's own clock)",
-            when(answer.timestamp)
-        ),
-        format!(
-            "    registered   {} in block {} by {}",
-            when(answer.block_time),
-            answer.block_height.unwrap_or(0),
-            known(&answer.aggregator)
-        ),
-        "    not proven   that the scene was real: a genuine camera can photograph a screen".into(),
+        format!("    camera says  {claimed} (the camera's own clock)"),
+        format!("    registered   {registered}{block} by {by}"),
     ];
     lines.extend(
         answer
             .revocation
             .iter()
-            .map(|revocation| format!("    withdrawn    {revocation}")),
+            .map(|reason| format!("    withdrawn    {reason}")),
     );
+    lines.extend(
+        answer
+            .finding
+            .iter()
+            .map(|finding| format!("    in a word    {finding}")),
+    );
+    lines.extend(
+        answer
+            .not_proven
+            .iter()
+            .map(|doubt| format!("    not proven   {doubt}")),
+    );
+    if answer.not_proven.is_empty() {
+        lines.push(format!("    not proven   {NOT_PROVEN}"));
+    }
     lines
 }
+
+/// Said even when a validator does not say it.
+const NOT_PROVEN: &str = "that the scene was real: a genuine camera can photograph a screen";
 
 fn vouched(assurance: Option<Assurance>) -> &'static str {
     match assurance {
@@ -223,7 +234,7 @@ mod tests {
         Finding::new("photo.jpg", outcome, Vec::new())
     }
 
-    fn registered(revocation: Option<serde_json::Value>) -> Outcome {
+    fn registered(revocation: Option<String>) -> Outcome {
         let answer =
             serde_json::from_str::<Answer>(r#"{"verified": true, "timestamp": 0}"#).unwrap();
         let matched = FileDigest {

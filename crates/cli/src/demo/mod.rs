@@ -1,0 +1,164 @@
+//! `birthmark demo`: an authority, a validator, a signer and a simulated camera in one process, over real sockets, HTTP and
+//! database files; photos from shutter to verified.
+//!
+//! Nothing here is a stand-in: the daemons are the ones that ship, started with free ports and folders of their own.
+//! Only the sensor is simulated, and the TPM is an emulator where one is installed.
+
+mod authority;
+mod camera;
+mod embedded;
+mod folder;
+mod photo;
+mod report;
+mod validator;
+
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use birthmark_daemon::Shutdown;
+
+use crate::options::DemoOptions;
+use crate::terminal::Style;
+use authority::Authority;
+use camera::SimulatedCamera;
+use embedded::Embedded;
+use folder::Folder;
+use photo::Walk;
+use report::{Reporter, Summary};
+use validator::Validator;
+
+/// How long everything may take to stop.
+const GRACE: Duration = Duration::from_secs(10);
+
+/// Runs the demonstration. Exit status 0 only if every photo was verified.
+pub async fn run(options: &DemoOptions) -> anyhow::Result<ExitCode> {
+    if options.verbose {
+        birthmark_daemon::logging::install(
+            "birthmark-demo",
+            birthmark_daemon::logging::Levels::default(),
+        );
+    }
+    let interrupted = interruption()?;
+    let folder = Folder::prepare(options.dir.as_deref())?;
+    let shutdown = Shutdown::with_grace(GRACE);
+    let mut stage = Stage::default();
+    let outcome = tokio::select! {
+        outcome = play(options, &folder, &shutdown, &mut stage) => outcome,
+        () = interrupted => Ok(ExitCode::from(130)),
+    };
+    stage.clear(&shutdown).await;
+    folder.leave();
+    outcome
+}
+
+/// Everything that runs, so that it can be stopped from one place.
+#[derive(Default)]
+struct Stage {
+    daemons: Vec<Embedded>,
+    camera: Option<SimulatedCamera>,
+}
+
+impl Stage {
+    async fn clear(mut self, shutdown: &Shutdown) {
+        shutdown.request();
+        for daemon in self.daemons.drain(..).rev() {
+            daemon.stopped(GRACE).await;
+        }
+        // The emulated TPM goes last: the signer flushes its handles first.
+        drop(self.camera.take());
+    }
+}
+
+/// Waits for Ctrl-C or SIGTERM.
+fn interruption() -> anyhow::Result<impl Future<Output = ()>> {
+    let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
+    Ok(async move {
+        tokio::select! {
+            _ = tokio::signal::ctrl_c() => {}
+            _ = terminate.recv() => {}
+        }
+    })
+}
+
+async fn play(
+    options: &DemoOptions,
+    folder: &Folder,
+    shutdown: &Shutdown,
+    stage: &mut Stage,
+) -> anyhow::Result<ExitCode> {
+    let reporter = Reporter::new(options.json, Style::of_standard_output());
+    let begin = Instant::now();
+
+    let authority = Authority::found(folder, options.sma_port, &reporter).await?;
+    stage.daemons.push(
+        authority
+            .start(shutdown)
+            .await
+            .context("the authority does not start")?,
+    );
+    reporter.step(
+        "authority",
+        &format!("{} vouches at {}", authority.name(), authority.address()),
+    );
+
+    let validator = Validator::found(folder, options.node_port, &authority)?;
+    stage.daemons.push(
+        validator
+            .start(shutdown)
+            .await
+            .context("the validator does not start")?,
+    );
+    reporter.step(
+        "validator",
+        &format!("{} registers at {}", validator.name(), validator.address()),
+    );
+
+    let camera = stage
+        .camera
+        .insert(SimulatedCamera::new(folder, &validator.address())?);
+    stage.daemons.push(
+        camera
+            .start_signer(shutdown)
+            .await
+            .context("the signer does not start")?,
+    );
+    let key_store = camera
+        .provision(&authority)
+        .await
+        .context("the camera cannot be provisioned")?;
+    reporter.step(
+        "camera",
+        &format!(
+            "{} is provisioned; its key is in {key_store}",
+            camera.serial()
+        ),
+    );
+    stage.daemons.push(
+        camera
+            .start_capture(shutdown)
+            .await
+            .context("the camera does not start")?,
+    );
+    reporter.ready(begin.elapsed());
+
+    let mut walks = Vec::new();
+    for number in 1..=options.photos {
+        let walk = Walk::of_one_photo(number, camera, &validator, &reporter).await?;
+        reporter.photo(&walk);
+        walks.push(walk);
+    }
+    let summary = Summary::new(
+        &key_store,
+        &authority.address(),
+        &validator.address(),
+        folder,
+        walks,
+    );
+    reporter.summary(&summary, options)?;
+    if !(options.once || options.json) {
+        reporter.invite(&validator.address(), folder);
+        std::future::pending::<()>().await;
+    }
+    Ok(ExitCode::from(u8::from(!summary.all_verified())))
+}

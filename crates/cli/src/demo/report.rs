@@ -1,0 +1,186 @@
+//! What the demonstration prints: text for people, one JSON document for programs.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use serde::Serialize;
+
+use super::folder::Folder;
+use super::photo::Walk;
+use crate::options::DemoOptions;
+use crate::terminal::Style;
+
+/// Prints as things happen, unless a program listens.
+pub struct Reporter {
+    quiet: bool,
+    style: Style,
+}
+
+/// Everything that happened, at the end.
+#[derive(Debug, Serialize)]
+pub struct Summary {
+    key_store: String,
+    authority: String,
+    validator: String,
+    folder: Option<PathBuf>,
+    all_verified: bool,
+    photos: Vec<Walk>,
+}
+
+impl Summary {
+    /// Puts the summary together.
+    pub fn new(
+        key_store: &str,
+        authority: &str,
+        validator: &str,
+        folder: &Folder,
+        photos: Vec<Walk>,
+    ) -> Self {
+        Self {
+            key_store: key_store.to_owned(),
+            authority: authority.to_owned(),
+            validator: validator.to_owned(),
+            folder: folder.is_kept().then(|| folder.path().to_owned()),
+            all_verified: photos.iter().all(Walk::is_verified),
+            photos,
+        }
+    }
+
+    /// Whether every photo went the whole way.
+    pub fn all_verified(&self) -> bool {
+        self.all_verified
+    }
+}
+
+impl Reporter {
+    /// Prints nothing but the summary when `quiet`.
+    pub fn new(quiet: bool, style: Style) -> Self {
+        Self { quiet, style }
+    }
+
+    /// One part is ready.
+    pub fn step(&self, part: &str, what: &str) {
+        self.print(&format!(
+            "{:<10} {what}",
+            self.style.strong(&format!("{part:<10}"))
+        ));
+    }
+
+    /// All parts are ready.
+    pub fn ready(&self, after: Duration) {
+        self.print(&self.style.faint(&format!(
+            "           everything is ready after {:.1} s\n",
+            after.as_secs_f64()
+        )));
+    }
+
+    /// What happened to a photo.
+    pub fn photo(&self, walk: &Walk) {
+        let headline = match (&walk.problem, walk.is_verified()) {
+            (None, true) => self.style.good("verified"),
+            (problem, _) => self.style.bad(problem.as_deref().unwrap_or("not verified")),
+        };
+        self.print(&format!(
+            "photo {:<4} {headline}  {}",
+            walk.number,
+            walk.path.display()
+        ));
+        self.print(&format!(
+            "           {:>6} ms  files and proof are on disk: {}",
+            walk.saved_ms,
+            timeline(walk)
+        ));
+        if let (Some(ms), Some(answer)) = (walk.verified_ms, &walk.answer) {
+            let block = answer.block_height.unwrap_or(0);
+            let assurance = answer
+                .assurance
+                .map_or("not stated", |assurance| assurance.name());
+            self.print(&format!("           {ms:>6} ms  found by its digest alone: block {block}, assurance {assurance}"));
+        }
+        if let Some(ms) = walk.receipt_ms {
+            self.print(&format!(
+                "           {ms:>6} ms  receipt beside the photo, holds without a network"
+            ));
+        }
+        self.print(
+            &self
+                .style
+                .faint(&format!("                      {}", walk.digest)),
+        );
+    }
+
+    /// The end of the photos.
+    pub fn summary(&self, summary: &Summary, options: &DemoOptions) -> anyhow::Result<()> {
+        if options.json {
+            println!("{}", serde_json::to_string_pretty(summary)?);
+            return Ok(());
+        }
+        let verified = summary
+            .photos
+            .iter()
+            .filter(|walk| walk.is_verified())
+            .count();
+        let line = format!("\n{verified} of {} photos verified", summary.photos.len());
+        self.print(&if summary.all_verified {
+            self.style.good(&line)
+        } else {
+            self.style.bad(&line)
+        });
+        if let Some(folder) = &summary.folder {
+            self.print(&format!("everything is kept in {}", folder.display()));
+        }
+        Ok(())
+    }
+
+    /// What to try while everything runs.
+    pub fn invite(&self, validator: &str, folder: &Folder) {
+        let photos: &Path = &folder.path().join("photos");
+        self.print(&format!(
+            "\nOpen {} and drop a photo from {}",
+            self.style.strong(validator),
+            photos.display()
+        ));
+        self.print("onto the page: it computes the digests itself. Ctrl-C ends the demonstration.");
+    }
+
+    /// A bar for something long, only where somebody watches.
+    pub fn progress(&self, what: &str, total: u64) -> ProgressBar {
+        let bar = ProgressBar::with_draw_target(Some(total), self.target());
+        if let Ok(style) = ProgressStyle::with_template("{msg} {wide_bar} {pos}/{len}") {
+            bar.set_style(style);
+        }
+        bar.with_message(what.to_owned())
+    }
+
+    /// A sign of life for something whose length nobody knows.
+    pub fn spinner(&self, what: &str) -> ProgressBar {
+        let spinner =
+            ProgressBar::with_draw_target(None, self.target()).with_message(what.to_owned());
+        spinner.enable_steady_tick(Duration::from_millis(100));
+        spinner
+    }
+
+    fn target(&self) -> ProgressDrawTarget {
+        if self.quiet {
+            ProgressDrawTarget::hidden()
+        } else {
+            ProgressDrawTarget::stderr()
+        }
+    }
+
+    fn print(&self, line: &str) {
+        if !self.quiet {
+            println!("{line}");
+        }
+    }
+}
+
+/// The camera's own account of the time until the proof was durable.
+fn timeline(walk: &Walk) -> String {
+    let steps = walk
+        .timeline
+        .iter()
+        .map(|step| format!("{} {}", step.name, step.duration_us / 1000));
+    steps.collect::<Vec<_>>().join(", ")
+}
