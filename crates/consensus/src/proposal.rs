@@ -125,25 +125,15 @@ async fn discard<A: Application>(
     application.discard(hash, reason).await
 }
 
-/// Judges a proposal as a validator that is about to vote: its time against this clock, the block against the tip, its
-/// evidence against the configured authorities. What comes back is the state after the block.
+/// Judges a proposal as a validator that is about to vote: the block as [`judge`] does, and its evidence against the
+/// configured authorities. What comes back is the state after the block.
 pub async fn validate<A: Application>(
     application: &A,
     tip: &Tip,
     proposal: &Proposal,
     now: BlockTime,
 ) -> Result<Tip, ProposeError<A::Error>> {
-    let ahead = proposal.block.header.time.millis_since(now);
-    if ahead > MAX_CLOCK_LEAD {
-        return Err(ProposeError::Refused(Refusal::ClockLead { ahead }));
-    }
-    let known = application
-        .known(&proposal.block.lookups())
-        .await
-        .map_err(ProposeError::Application)?;
-    let next = tip
-        .check(&proposal.block, &known)
-        .map_err(|error| ProposeError::Refused(error.into()))?;
+    let next = judge(application, tip, &proposal.block, now).await?;
     check_evidence(
         application,
         &proposal.block.transactions,
@@ -151,6 +141,26 @@ pub async fn validate<A: Application>(
     )
     .map_err(ProposeError::Refused)?;
     Ok(next)
+}
+
+/// Judges a block whose evidence was checked before, or is no longer needed because it is decided: its time against this
+/// clock, everything else against the tip. What comes back is the state after the block.
+pub async fn judge<A: Application>(
+    application: &A,
+    tip: &Tip,
+    block: &Block,
+    now: BlockTime,
+) -> Result<Tip, ProposeError<A::Error>> {
+    let ahead = block.header.time.millis_since(now);
+    if ahead > MAX_CLOCK_LEAD {
+        return Err(ProposeError::Refused(Refusal::ClockLead { ahead }));
+    }
+    let known = application
+        .known(&block.lookups())
+        .await
+        .map_err(ProposeError::Application)?;
+    tip.check(block, &known)
+        .map_err(|error| ProposeError::Refused(error.into()))
 }
 
 fn check_evidence<A: Application>(

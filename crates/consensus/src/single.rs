@@ -10,7 +10,7 @@ use birthmark_ledger::{
 
 use crate::application::{Application, Decided};
 use crate::pacing::{Due, Pacing};
-use crate::proposal::{Proposal, ProposeError, Refusal, cosign, propose, validate};
+use crate::proposal::{Proposal, ProposeError, Refusal, cosign, judge, propose};
 
 /// What a validator signs with.
 pub struct ValidatorKeys<V> {
@@ -151,7 +151,8 @@ impl<A: Application, V: VoteSigner> SingleValidator<A, V> {
         now: BlockTime,
     ) -> Result<Decided, StepError<A::Error>> {
         let name = self.own_entry(tip)?.name.clone();
-        let next = validate(&self.application, tip, &proposal, now)
+        // The evidence was checked when the proposal was built, a moment ago and by the same configuration.
+        let next = judge(&self.application, tip, &proposal.block, now)
             .await
             .map_err(|error| match error {
                 ProposeError::Application(error) => StepError::Application(error),
