@@ -14,6 +14,8 @@ pub enum ClockQuality {
     Synchronised,
     /// The clock runs freely: right when it was last set.
     Free,
+    /// The clock was never set; the time is that of a GPS receiver with a fix.
+    Satellites,
     /// The clock says a time that cannot be: it was never set.
     Unset,
 }

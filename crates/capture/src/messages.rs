@@ -20,7 +20,7 @@ pub struct Photo {
     pub dng_file: Option<String>,
     /// When it was taken, in Unix seconds.
     pub timestamp: i64,
-    /// What the clock was worth: `synchronised`, `free` or `unset`.
+    /// What the clock was worth: `synchronised`, `free`, `satellites` or `unset`.
     pub clock: String,
     /// The commitment to the place, if there is one.
     pub gps_hash: Option<String>,

@@ -9,6 +9,8 @@ use birthmark_protocol::Timestamp;
 use birthmark_protocol::gps::{GpsError, Position};
 use serde::Deserialize;
 
+use crate::exposure::{ClockQuality, Moment};
+
 /// The answer is in the daemon's memory; waiting longer would only delay the photo.
 const DEADLINE: Duration = Duration::from_millis(500);
 /// Who was somewhere five seconds ago may be elsewhere now.
@@ -25,12 +27,35 @@ pub enum PlaceError {
     Nonsense(#[from] GpsError),
 }
 
+/// Where we are, and what time it is there, as far as the sky says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Whereabouts {
+    /// The place, if there is a fresh one.
+    pub position: Option<Position>,
+    /// The time by satellites, in nanoseconds since 1970.
+    pub unix_ns: Option<i64>,
+}
+
+impl Whereabouts {
+    /// The better of two clocks: a camera whose own was never set takes the satellites' word.
+    pub fn date(&self, moment: Moment) -> Moment {
+        match self.unix_ns {
+            Some(unix_ns) if moment.clock == ClockQuality::Unset => Moment {
+                unix_ns,
+                clock: ClockQuality::Satellites,
+            },
+            _ => moment,
+        }
+    }
+}
+
+/// What a locator answers, later.
+pub type Answer<'a> = Pin<Box<dyn Future<Output = Result<Whereabouts, PlaceError>> + Send + 'a>>;
+
 /// Somebody who knows where we are.
 pub trait Locator: Send + Sync {
-    /// The place, if there is a fresh one.
-    fn position(
-        &self,
-    ) -> Pin<Box<dyn Future<Output = Result<Option<Position>, PlaceError>> + Send + '_>>;
+    /// Where we are now.
+    fn whereabouts(&self) -> Answer<'_>;
 }
 
 /// Nobody knows.
@@ -38,10 +63,8 @@ pub trait Locator: Send + Sync {
 pub struct Nowhere;
 
 impl Locator for Nowhere {
-    fn position(
-        &self,
-    ) -> Pin<Box<dyn Future<Output = Result<Option<Position>, PlaceError>> + Send + '_>> {
-        Box::pin(async { Ok(None) })
+    fn whereabouts(&self) -> Answer<'_> {
+        Box::pin(async { Ok(Whereabouts::default()) })
     }
 }
 
@@ -54,8 +77,9 @@ pub struct RemoteLocator {
 
 /// The answer to `GetFix`.
 #[derive(Debug, Deserialize)]
-struct Answer {
+struct Told {
     fix: Option<Fix>,
+    time: Option<Time>,
 }
 
 /// A place as the GPS daemon tells it.
@@ -73,6 +97,26 @@ struct Fix {
     age_ms: i64,
 }
 
+/// The time as the GPS daemon tells it.
+#[derive(Debug, Deserialize)]
+struct Time {
+    unix_seconds: i64,
+    age_ms: i64,
+    quality: String,
+}
+
+impl Time {
+    /// The time now. Only a receiver with a fix is right to the second.
+    fn now(&self) -> Option<i64> {
+        let fresh = self.quality == "satellites" && (0..=OLDEST_MS).contains(&self.age_ms);
+        let milliseconds = self
+            .unix_seconds
+            .checked_mul(1_000)?
+            .checked_add(self.age_ms)?;
+        milliseconds.checked_mul(1_000_000).filter(|_| fresh)
+    }
+}
+
 /// The GPS daemon has no errors of its own that matter here: no fix is an answer.
 #[derive(Debug, zlink::ReplyError)]
 #[zlink(interface = "org.birthmark.Gps")]
@@ -80,7 +124,7 @@ enum Refusal {}
 
 #[zlink::proxy("org.birthmark.Gps")]
 trait GpsCalls {
-    async fn get_fix(&mut self) -> zlink::Result<Result<Answer, Refusal>>;
+    async fn get_fix(&mut self) -> zlink::Result<Result<Told, Refusal>>;
 }
 
 impl RemoteLocator {
@@ -89,28 +133,75 @@ impl RemoteLocator {
         Self { path, servers }
     }
 
-    async fn ask(&self) -> Result<Option<Position>, PlaceError> {
+    async fn ask(&self) -> Result<Whereabouts, PlaceError> {
         let mut gps = varlink::connect(&self.path, &self.servers, DEADLINE).await?;
-        let Ok(answer) = varlink::within(DEADLINE, gps.get_fix()).await?;
-        let fresh = answer
-            .fix
-            .filter(|fix| (0..=OLDEST_MS).contains(&fix.age_ms));
+        let Ok(told) = varlink::within(DEADLINE, gps.get_fix()).await?;
+        let fresh = told.fix.filter(|fix| (0..=OLDEST_MS).contains(&fix.age_ms));
         let position = |fix: Fix| {
-            Position::new(
-                fix.latitude,
-                fix.longitude,
-                fix.altitude,
-                Timestamp::from_unix(fix.time),
-            )
+            let time = Timestamp::from_unix(fix.time);
+            Position::new(fix.latitude, fix.longitude, fix.altitude, time)
         };
-        Ok(fresh.map(position).transpose()?)
+        let unix_ns = told.time.and_then(|time| time.now());
+        Ok(Whereabouts {
+            position: fresh.map(position).transpose()?,
+            unix_ns,
+        })
     }
 }
 
 impl Locator for RemoteLocator {
-    fn position(
-        &self,
-    ) -> Pin<Box<dyn Future<Output = Result<Option<Position>, PlaceError>> + Send + '_>> {
+    fn whereabouts(&self) -> Answer<'_> {
         Box::pin(self.ask())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_fresh_time_from_satellites_counts() {
+        let time = |quality: &str, age_ms| Time {
+            unix_seconds: 100,
+            age_ms,
+            quality: quality.to_owned(),
+        };
+        assert_eq!(time("satellites", 1_500).now(), Some(101_500_000_000));
+        assert_eq!(time("receiver_clock", 0).now(), None);
+        assert_eq!(time("satellites", 60_000).now(), None);
+        assert_eq!(
+            Time {
+                unix_seconds: i64::MAX,
+                age_ms: 0,
+                quality: "satellites".to_owned()
+            }
+            .now(),
+            None
+        );
+    }
+
+    #[test]
+    fn a_clock_that_was_set_is_kept() {
+        let sky = Whereabouts {
+            position: None,
+            unix_ns: Some(7),
+        };
+        let free = Moment {
+            unix_ns: 1,
+            clock: ClockQuality::Free,
+        };
+        let unset = Moment {
+            unix_ns: 1,
+            clock: ClockQuality::Unset,
+        };
+        assert_eq!(sky.date(free), free);
+        assert_eq!(
+            sky.date(unset),
+            Moment {
+                unix_ns: 7,
+                clock: ClockQuality::Satellites
+            }
+        );
+        assert_eq!(Whereabouts::default().date(unset), unset);
     }
 }

@@ -17,7 +17,7 @@ use crate::panel;
 use crate::place::{Locator, Nowhere, RemoteLocator};
 use crate::queue::Queue;
 use crate::service::Capture;
-use crate::settings::{CaptureSettings, Place, Source};
+use crate::settings::{CaptureSettings, Source};
 use crate::signer::{RemoteSigner, Signer};
 use crate::source::replay::Replay;
 use crate::source::simulated::{HEIGHT, Simulated, WIDTH};
@@ -125,12 +125,12 @@ fn peers(users: &[User]) -> anyhow::Result<Peers> {
 }
 
 fn locator(settings: &CaptureSettings) -> anyhow::Result<Arc<dyn Locator>> {
-    Ok(match (&settings.gps, settings.place) {
-        (Some(path), Place::Committed | Place::InPicture) => Arc::new(RemoteLocator::new(
+    Ok(match &settings.gps {
+        Some(path) => Arc::new(RemoteLocator::new(
             path.clone(),
             peers(&settings.gps_users)?,
         )),
-        _ => Arc::new(Nowhere),
+        None => Arc::new(Nowhere),
     })
 }
 

@@ -333,6 +333,7 @@ const fn clock_word(clock: ClockQuality) -> &'static str {
     match clock {
         ClockQuality::Synchronised => "synchronised",
         ClockQuality::Free => "free",
+        ClockQuality::Satellites => "satellites",
         ClockQuality::Unset => "unset",
     }
 }

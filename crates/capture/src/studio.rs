@@ -24,7 +24,7 @@ use crate::chance::{self, NoRandomness};
 use crate::darkroom::{Darkroom, DarkroomError, Developed};
 use crate::durable;
 use crate::exif;
-use crate::place::Locator;
+use crate::place::{Locator, Whereabouts};
 use crate::queue::{Entry, EntryId, Queue, QueueError, Stage};
 use crate::settings::Place;
 use crate::sidecar::{self, Sidecar};
@@ -139,8 +139,12 @@ impl Studio {
                 keep_mib: self.keep_free_mib,
             });
         }
-        let (exposed, position) = tokio::join!(self.camera.expose(), self.position());
-        let (shot, shutter) = exposed?;
+        let (exposed, whereabouts) = tokio::join!(self.camera.expose(), self.whereabouts());
+        let (mut shot, shutter) = exposed?;
+        shot.exposure.moment = whereabouts.date(shot.exposure.moment);
+        let position = whereabouts
+            .position
+            .filter(|_| self.place != Place::Ignored);
         let timeline = Timeline::starting_at(shutter);
         timeline.record("expose", shutter, Instant::now());
         let id = EntryId::new(
@@ -152,15 +156,12 @@ impl Studio {
         Ok(photo)
     }
 
-    async fn position(&self) -> Option<Position> {
-        if self.place == Place::Ignored {
-            return None;
-        }
-        match self.locator.position().await {
-            Ok(position) => position,
+    async fn whereabouts(&self) -> Whereabouts {
+        match self.locator.whereabouts().await {
+            Ok(whereabouts) => whereabouts,
             Err(error) => {
                 log::warn!("the photo has no place: {error}");
-                None
+                Whereabouts::default()
             }
         }
     }

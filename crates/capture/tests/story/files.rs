@@ -1,0 +1,117 @@
+//! Files: configuration, replayed frames, and a very long queue.
+
+use std::process::Command;
+
+use birthmark_capture::client::CaptureCalls as _;
+use birthmark_capture::queue::{Entry, EntryId, Stage};
+use birthmark_capture::settings::Source;
+
+use crate::world::World;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replayed_frame_has_the_digest_of_the_original() {
+    let mut world = World::new().await;
+    let _signer = world.sign();
+    world.settings.dng = true;
+    let mut camera = world.shoot().await;
+    let original = camera.capture().await;
+    camera.stop().await;
+    let frames = world.path("frames");
+    std::fs::create_dir(&frames).unwrap();
+    let dng = std::path::Path::new(&original.path).with_extension("dng");
+    std::fs::copy(dng, frames.join("1.dng")).unwrap();
+
+    world.settings.source = Source::Dng { folder: frames };
+    let mut camera = world.shoot().await;
+    let replayed = camera.capture().await;
+    assert_eq!(replayed.raw, original.raw);
+    assert!(
+        camera
+            .status()
+            .await
+            .source
+            .unwrap()
+            .starts_with("replay of")
+    );
+    camera.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_long_queue_is_opened_listed_and_shot_on() {
+    let mut world = World::new().await;
+    let _signer = world.sign();
+    world.settings.node = "http://127.0.0.1:9".to_owned();
+    let many = 20_000;
+    let entry = Entry {
+        photo: "2026-11-20/a.jpg".to_owned(),
+        bundle: "AAAA".to_owned(),
+        opening: "00".repeat(32),
+        stage: Stage::Refused {
+            proof: None,
+            reason: "no".to_owned(),
+            at: 0,
+        },
+    };
+    let refused = world.settings.state.join("refused");
+    for number in 0..many {
+        let id = EntryId::new(i64::from(number), u64::from(number as u32));
+        let folder = refused.join(id.shard());
+        std::fs::create_dir_all(&folder).unwrap();
+        std::fs::write(folder.join(id.to_string()), entry.encode()).unwrap();
+    }
+    let mut camera = world.shoot().await;
+    assert_eq!(camera.status().await.refused, i64::from(many));
+    camera.capture().await;
+    let (mut after, mut seen) = (None::<String>, 0);
+    loop {
+        let page = camera
+            .calls
+            .list_queue(after.as_deref(), 500)
+            .await
+            .unwrap()
+            .unwrap();
+        seen += page.items.len();
+        let Some(next) = page.next else { break };
+        assert!(after.is_none_or(|after| next > after));
+        after = Some(next);
+    }
+    assert_eq!(seen, many as usize + 1);
+    camera.stop().await;
+}
+
+#[test]
+fn a_wrong_setting_is_named_and_ends_with_the_status_for_configuration() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = folder.path().join("capture.toml");
+    for (text, named) in [
+        ("shutter = 1\n", "shutter"),
+        ("jpeg_quality = 101\n", "jpeg_quality"),
+        ("node = \"gopher://x\"\n", "node"),
+    ] {
+        std::fs::write(&config, text).unwrap();
+        let program = Command::new(env!("CARGO_BIN_EXE_birthmark-capture"))
+            .args([
+                "--config".as_ref(),
+                config.as_os_str(),
+                "check-config".as_ref(),
+            ])
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&program.stderr);
+        assert_eq!(program.status.code(), Some(78), "{said}");
+        assert!(said.contains(named), "{said}");
+    }
+}
+
+#[test]
+fn the_commented_example_is_a_good_configuration() {
+    let example = concat!(env!("CARGO_MANIFEST_DIR"), "/capture.toml");
+    let text = std::fs::read_to_string(example).unwrap();
+    let written: birthmark_capture::CaptureSettings = toml::from_str(&text).unwrap();
+    let defaults = birthmark_capture::CaptureSettings::default();
+    assert_eq!(
+        toml::to_string(&written).unwrap(),
+        toml::to_string(&defaults).unwrap(),
+        "the example shows the defaults"
+    );
+}

@@ -1,0 +1,127 @@
+//! Where a photo was taken is the photographer's to say.
+
+use std::sync::{Arc, Mutex};
+
+use birthmark_capture::settings::Place;
+use birthmark_protocol::gps::GpsOpening;
+use serde::{Deserialize, Serialize};
+use tokio::net::UnixListener;
+use zlink::introspect::Type;
+
+use crate::world::{Stop, World, serve, test_gps_secret};
+
+#[derive(Debug, Clone)]
+struct TestGps(Arc<Mutex<FixReply>>);
+
+#[derive(Debug, Clone, Serialize, Deserialize, Type)]
+struct FixReply {
+    fix: Option<Fix>,
+    time: Option<i64>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize, Type)]
+struct Fix {
+    latitude: i32,
+    longitude: i32,
+    altitude: Option<i32>,
+    time: i64,
+    age_ms: i64,
+}
+
+#[zlink::service(interface = "org.birthmark.Gps")]
+impl TestGps {
+    async fn get_fix(&self) -> FixReply {
+        self.0.lock().unwrap().clone()
+    }
+}
+
+fn fix(age_ms: i64) -> FixReply {
+    let fix = Fix {
+        latitude: 4_811_730,
+        longitude: 1_151_667,
+        altitude: Some(545),
+        time: 1_795_176_000,
+        age_ms,
+    };
+    FixReply {
+        fix: Some(fix),
+        time: None,
+    }
+}
+
+fn gps(world: &mut World, reply: FixReply) -> Stop {
+    let path = world.path("gps");
+    world.settings.gps = Some(path.clone());
+    let listener = UnixListener::bind(&path).unwrap();
+    serve(listener, TestGps(Arc::new(Mutex::new(reply))), path)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_place_is_committed_to_and_only_the_photographer_can_open_it() {
+    let mut world = World::new().await;
+    let (_signer, _gps) = (world.sign(), gps(&mut world, fix(300)));
+    let mut camera = world.shoot().await;
+    let photo = camera.capture().await;
+    let path = std::path::PathBuf::from(&photo.path);
+    let opening = std::fs::read_to_string(path.with_extension("place.txt")).unwrap();
+    let opening: GpsOpening = opening.trim().parse().unwrap();
+    assert_eq!(opening.position.latitude(), 4_811_730);
+    assert_eq!(Some(opening.commitment().to_hex()), photo.gps_hash);
+    assert!(opening.salt.expose() == test_gps_secret().salt(&photo.raw.parse().unwrap()).expose());
+    use std::os::unix::fs::PermissionsExt as _;
+    let mode = std::fs::metadata(path.with_extension("place.txt"))
+        .unwrap()
+        .permissions()
+        .mode();
+    assert_eq!(mode & 0o077, 0);
+    let picture = std::fs::read(&path).unwrap();
+    assert!(!picture.windows(6).any(|bytes| bytes == b"WGS-84"));
+    let sidecar = std::fs::read_to_string(path.with_extension("json")).unwrap();
+    assert!(!sidecar.contains("4811730") && !sidecar.contains(&hex::encode(opening.salt.expose())));
+    camera
+        .until("the receipt", |status| status.stored == 1)
+        .await;
+    camera.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_place_stands_in_the_picture_only_if_the_photographer_says_so() {
+    let mut world = World::new().await;
+    let (_signer, _gps) = (world.sign(), gps(&mut world, fix(300)));
+    world.settings.place = Place::InPicture;
+    let mut camera = world.shoot().await;
+    let photo = camera.capture().await;
+    assert!(photo.gps_hash.is_some());
+    let picture = std::fs::read(&photo.path).unwrap();
+    assert!(picture.windows(6).any(|bytes| bytes == b"WGS-84"));
+    camera.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stale_a_missing_and_an_unwanted_place_are_not_used() {
+    let cases = [
+        (fix(60_000), Place::Committed),
+        (
+            FixReply {
+                fix: None,
+                time: None,
+            },
+            Place::Committed,
+        ),
+        (fix(10), Place::Ignored),
+    ];
+    for (reply, wish) in cases {
+        let mut world = World::new().await;
+        let (_signer, _gps) = (world.sign(), gps(&mut world, reply));
+        world.settings.place = wish;
+        let mut camera = world.shoot().await;
+        let photo = camera.capture().await;
+        assert_eq!(photo.gps_hash, None);
+        assert!(
+            !std::path::Path::new(&photo.path)
+                .with_extension("place.txt")
+                .exists()
+        );
+        camera.stop().await;
+    }
+}

@@ -1,0 +1,160 @@
+//! The battery is pulled: `kill -9` of the real program at random instants during bursts.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use birthmark_capture::client::CaptureCalls as _;
+use birthmark_daemon::varlink::{self, Peers};
+use birthmark_protocol::Digest;
+use futures_util::StreamExt as _;
+
+use crate::world::World;
+
+/// How often the power fails; more on request.
+fn losses() -> u32 {
+    let wanted = std::env::var("BIRTHMARK_POWER_LOSSES").ok();
+    wanted.map_or(25, |count| count.parse().unwrap())
+}
+
+/// The program, ended when dropped.
+struct Program(Child);
+
+impl Program {
+    fn start(settings: &Path) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_birthmark-capture"));
+        let command = command.arg("--config").arg(settings).stdin(Stdio::null());
+        Self(
+            command
+                .stdout(Stdio::null())
+                .stderr(Stdio::null())
+                .spawn()
+                .unwrap(),
+        )
+    }
+
+    /// SIGKILL: nothing is flushed, nothing is caught.
+    fn pull_the_battery(&mut self) {
+        self.0.kill().unwrap();
+        self.0.wait().unwrap();
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Shoots until the power fails; returns what was reported as taken.
+async fn burst(socket: PathBuf) -> Vec<(String, String)> {
+    let mut taken = Vec::new();
+    let Ok(mut calls) =
+        varlink::connect(&socket, &Peers::same_user(), Duration::from_secs(5)).await
+    else {
+        return taken;
+    };
+    let Ok(stream) = calls.capture_series(0, 0).await else {
+        return taken;
+    };
+    let mut stream = std::pin::pin!(stream);
+    while let Some(Ok(Ok(photo))) = stream.next().await {
+        taken.push((photo.path, photo.raw));
+    }
+    taken
+}
+
+fn pictures(folder: &Path) -> BTreeMap<PathBuf, String> {
+    let mut found = BTreeMap::new();
+    for day in std::fs::read_dir(folder).unwrap() {
+        let day = day.unwrap();
+        if day.file_name() == "incoming" {
+            continue;
+        }
+        for file in std::fs::read_dir(day.path()).unwrap() {
+            let path = file.unwrap().path();
+            if path.extension().is_some_and(|ending| ending == "jpg") {
+                let digest = Digest::of(&std::fs::read(&path).unwrap()).to_hex();
+                found.insert(path, digest);
+            }
+        }
+    }
+    found
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_photo_is_reported_without_its_proof_and_none_is_registered_twice() {
+    let world = World::new().await;
+    let _signer = world.sign();
+    let config = world.path("capture.toml");
+    std::fs::write(&config, toml::to_string(&world.settings).unwrap()).unwrap();
+    let mut reported = Vec::new();
+    for _ in 0..losses() {
+        let mut program = Program::start(&config);
+        while varlink::connect(
+            &world.settings.socket,
+            &Peers::same_user(),
+            Duration::from_secs(5),
+        )
+        .await
+        .is_err()
+        {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        let mut random = [0; 2];
+        getrandom::fill(&mut random).unwrap();
+        let instant = Duration::from_micros(u64::from(u16::from_le_bytes(random)) * 5);
+        let (taken, ()) = tokio::join!(burst(world.settings.socket.clone()), async {
+            tokio::time::sleep(instant).await;
+            program.pull_the_battery();
+        });
+        reported.extend(taken);
+    }
+    let mut camera = world.shoot().await;
+    let status = camera
+        .until("everything arrived", |status| status.waiting == 0)
+        .await;
+    assert_eq!(status.refused, 0);
+
+    let (records, pictures) = (world.node.records(), pictures(&world.settings.photos));
+    assert!(
+        !reported.is_empty(),
+        "no photo was finished in {} bursts",
+        losses()
+    );
+    for (path, raw) in &reported {
+        assert!(
+            records.contains_key(raw),
+            "{path} was reported and has no record"
+        );
+        assert!(
+            pictures.contains_key(Path::new(path)),
+            "{path} was reported and is gone"
+        );
+    }
+    assert!(
+        records.values().all(|tokens| *tokens == 1),
+        "a photo came with two tokens"
+    );
+    assert_eq!(
+        records.len(),
+        pictures.len(),
+        "each record has its picture and each picture its record"
+    );
+    for path in pictures.keys() {
+        assert!(
+            path.with_extension("json").exists() && path.with_extension("receipt.json").exists(),
+            "{}",
+            path.display()
+        );
+    }
+    assert_eq!(
+        std::fs::read_dir(world.settings.photos.join("incoming"))
+            .unwrap()
+            .count(),
+        0
+    );
+    camera.stop().await;
+}

@@ -1,0 +1,52 @@
+//! The signer is away, or says what it should not.
+
+use birthmark_capture::client::CaptureCalls as _;
+use birthmark_capture::sidecar::Sidecar;
+use birthmark_daemon::varlink::Peers;
+
+use crate::world::World;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_photo_taken_without_the_signer_is_kept_said_so_and_signed_later() {
+    let world = World::new().await;
+    let mut camera = world.shoot().await;
+    let photo = camera.capture().await;
+    assert_eq!(photo.key_store, None);
+    let path = std::path::PathBuf::from(&photo.path);
+    let sidecar = || -> Sidecar {
+        serde_json::from_slice(&std::fs::read(path.with_extension("json")).unwrap()).unwrap()
+    };
+    assert_eq!(sidecar().bundle_signature, None);
+    let page = camera.calls.list_queue(None, 10).await.unwrap().unwrap();
+    assert_eq!(page.items[0].stage, "unsigned");
+    let status = camera
+        .until("trouble", |status| status.trouble.is_some())
+        .await;
+    assert!(status.trouble.unwrap().contains("signer"));
+
+    let _signer = world.sign();
+    camera
+        .until("the receipt", |status| status.stored == 1)
+        .await;
+    assert_eq!(sidecar().key_store.as_deref(), Some("software"));
+    assert_eq!(world.node.records().get(&photo.raw), Some(&1));
+    camera.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn somebody_else_at_the_signers_socket_is_not_asked() {
+    let mut world = World::new().await;
+    let _signer = world.sign();
+    let stranger = birthmark_daemon::varlink::User::Id(4_000_000);
+    assert!(!Peers::same_user().contain(4_000_000));
+    world.settings.signer_users = vec![stranger];
+    let mut camera = world.shoot().await;
+    let photo = camera.capture().await;
+    assert_eq!(photo.key_store, None);
+    let status = camera
+        .until("trouble", |status| status.trouble.is_some())
+        .await;
+    assert!(status.trouble.unwrap().contains("not expected there"));
+    assert_eq!(world.node.requests(), 0);
+    camera.stop().await;
+}

@@ -1,0 +1,225 @@
+//! The node is away, busy, hostile or confused; the disk is full; the camera is gone.
+
+use birthmark_capture::client::CaptureCalls as _;
+use birthmark_capture::messages::CaptureRefusal;
+use birthmark_capture::settings::Source;
+
+use crate::world::{Mood, World};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn proofs_wait_for_a_node_that_cannot_take_them_and_are_not_put_aside() {
+    let world = World::new().await;
+    let _signer = world.sign();
+    let mut camera = world.shoot().await;
+    for mood in [Mood::Busy, Mood::Nonsense, Mood::Proxy] {
+        world.node.feel(mood);
+        camera.capture().await;
+        let asked = world.node.requests();
+        camera.calls.retry_queue(None).await.unwrap().unwrap();
+        camera
+            .until("trouble", |status| status.trouble.is_some())
+            .await;
+        while world.node.requests() == asked {
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+    }
+    let status = camera.status().await;
+    assert_eq!((status.waiting, status.refused, status.stored), (3, 0, 0));
+    world.node.feel(Mood::Honest);
+    let status = camera
+        .until("all receipts", |status| status.stored == 3)
+        .await;
+    assert_eq!(status.trouble, None);
+    camera.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn proofs_wait_for_a_node_that_is_not_there_over_a_restart() {
+    let mut world = World::new().await;
+    let _signer = world.sign();
+    let there = std::mem::replace(&mut world.settings.node, "http://127.0.0.1:9".to_owned());
+    let mut camera = world.shoot().await;
+    let photo = camera.capture().await;
+    let status = camera
+        .until("trouble", |status| status.trouble.is_some())
+        .await;
+    assert!(status.trouble.unwrap().contains("cannot be reached"));
+    camera.stop().await;
+    world.settings.node = there;
+    let mut camera = world.shoot().await;
+    camera
+        .until("the receipt", |status| status.stored == 1)
+        .await;
+    assert_eq!(world.node.records().get(&photo.raw), Some(&1));
+    camera.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refused_proof_is_kept_with_the_reason_and_can_be_tried_again() {
+    let world = World::new().await;
+    let _signer = world.sign();
+    let mut camera = world.shoot().await;
+    for (mood, reason) in [
+        (Mood::Refusing, "the certificate has been revoked"),
+        (Mood::Rejecting, "the authority does not know this camera"),
+    ] {
+        world.node.feel(mood);
+        let photo = camera.capture().await;
+        camera
+            .until("the refusal", |status| status.refused == 1)
+            .await;
+        let page = camera.calls.list_queue(None, 10).await.unwrap().unwrap();
+        assert_eq!(page.items.len(), 1);
+        let item = &page.items[0];
+        assert_eq!(
+            (item.id.as_str(), item.stage.as_str()),
+            (photo.id.as_str(), "refused")
+        );
+        assert_eq!(item.reason.as_deref(), Some(reason));
+        world.node.feel(Mood::Honest);
+        camera
+            .calls
+            .retry_queue(Some(&photo.id))
+            .await
+            .unwrap()
+            .unwrap();
+        camera
+            .until("the receipt", |status| {
+                status.refused == 0 && status.waiting == 0
+            })
+            .await;
+        assert_eq!(world.node.records().get(&photo.raw), Some(&1));
+    }
+    camera.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_forgot_gets_the_same_proof_again() {
+    let world = World::new().await;
+    let _signer = world.sign();
+    let mut camera = world.shoot().await;
+    world.node.feel(Mood::Forgetful);
+    let photo = camera.capture().await;
+    camera
+        .until("the receipt", |status| status.stored == 1)
+        .await;
+    assert_eq!(
+        world.node.records().get(&photo.raw),
+        Some(&1),
+        "one photo, one token"
+    );
+    camera.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn stored_without_a_receipt_is_not_stored() {
+    let world = World::new().await;
+    let _signer = world.sign();
+    let mut camera = world.shoot().await;
+    world.node.feel(Mood::NoReceipt);
+    camera.capture().await;
+    let status = camera
+        .until("trouble", |status| status.trouble.is_some())
+        .await;
+    assert!(status.trouble.unwrap().contains("gives no receipt"));
+    assert_eq!((status.waiting, status.stored), (1, 0));
+    camera.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_photo_is_taken_on_a_full_disk() {
+    let mut world = World::new().await;
+    let _signer = world.sign();
+    world.settings.keep_free_mib = 1 << 40;
+    let mut camera = world.shoot().await;
+    let refusal = camera.calls.capture().await.unwrap().unwrap_err();
+    assert!(
+        matches!(refusal, CaptureRefusal::DiskFull { .. }),
+        "{refusal}"
+    );
+    let status = camera.status().await;
+    assert!(status.disk_full);
+    assert_eq!((status.photos, status.waiting), (0, 0));
+    assert_eq!(
+        std::fs::read_dir(world.path("photos/incoming"))
+            .unwrap()
+            .count(),
+        0
+    );
+    camera.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_queue_is_said_and_photos_are_still_taken() {
+    let mut world = World::new().await;
+    let _signer = world.sign();
+    world.settings.full_queue = 1;
+    world.node.feel(Mood::Busy);
+    let mut camera = world.shoot().await;
+    camera.capture().await;
+    assert!(!camera.status().await.queue_full);
+    camera.capture().await;
+    assert!(camera.status().await.queue_full);
+    camera.capture().await;
+    assert_eq!(camera.status().await.waiting, 3);
+    camera.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_camera_that_is_not_there_is_a_sentence() {
+    let mut world = World::new().await;
+    let _signer = world.sign();
+    let folder = world.path("frames");
+    std::fs::create_dir(&folder).unwrap();
+    world.settings.source = Source::Dng {
+        folder: folder.clone(),
+    };
+    let mut camera = world.shoot().await;
+    let refusal = camera.calls.capture().await.unwrap().unwrap_err();
+    assert!(
+        matches!(refusal, CaptureRefusal::Camera { .. }),
+        "{refusal}"
+    );
+    assert!(
+        camera
+            .status()
+            .await
+            .camera_problem
+            .unwrap()
+            .contains("no DNG file")
+    );
+    std::fs::write(folder.join("cut.dng"), b"II*\0\x08\0\0\0").unwrap();
+    let refusal = camera.calls.capture().await.unwrap().unwrap_err();
+    assert!(refusal.to_string().contains("cut.dng"), "{refusal}");
+    camera.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_damaged_entry_is_put_aside_and_does_not_stop_the_others() {
+    let world = World::new().await;
+    let _signer = world.sign();
+    world.node.feel(Mood::Busy);
+    let mut camera = world.shoot().await;
+    let damaged = camera.capture().await;
+    let sound = camera.capture().await;
+    camera.stop().await;
+    let id: birthmark_capture::queue::EntryId = damaged.id.parse().unwrap();
+    let file = world
+        .settings
+        .state
+        .join("queue")
+        .join(id.shard())
+        .join(&damaged.id);
+    std::fs::write(file, b"{").unwrap();
+    world.node.feel(Mood::Honest);
+    let mut camera = world.shoot().await;
+    camera
+        .until("the other receipt", |status| {
+            status.stored == 1 && status.refused == 1
+        })
+        .await;
+    assert!(world.node.records().contains_key(&sound.raw));
+    let page = camera.calls.list_queue(None, 10).await.unwrap().unwrap();
+    assert_eq!(page.items[0].stage, "damaged");
+    camera.stop().await;
+}
