@@ -81,9 +81,21 @@
     SyncIntervalSec=2m
   '';
 
-  services.birthmark.camera = {
-    enable = true;
-    share.enable = true;
+  services.birthmark = {
+    camera = {
+      enable = true;
+      share.enable = true;
+    };
+    gps.settings.device = "/dev/ttyAMA0";
+    capture.settings = {
+      source.kind = "libcamera";
+      # The header's chip; see the wiring in docs/CAMERA.md.
+      panel = {
+        chip = "/dev/gpiochip0";
+        button = 17;
+        light = 27;
+      };
+    };
   };
 
   networking = {

@@ -13,7 +13,7 @@ let
 in
 import ./rust-checks.nix { inherit pkgs; }
 // {
-  package = pkgs.birthmark;
+  packages = pkgs.birthmark;
   verify-page = pkgs.birthmark-verify-page;
 
   nix-format = pkgs.runCommand "nix-format" { nativeBuildInputs = [ pkgs.nixfmt ]; } ''
@@ -22,6 +22,13 @@ import ./rust-checks.nix { inherit pkgs; }
   '';
   nix-dead-code = pkgs.runCommand "nix-dead-code" { nativeBuildInputs = [ pkgs.deadnix ]; } ''
     deadnix --fail ${nix-files}
+    touch "$out"
+  '';
+
+  # The layout of secrets/: the published test key opens the file with the published test secrets.
+  secrets-layout = pkgs.runCommand "secrets-layout" { nativeBuildInputs = [ pkgs.sops ]; } ''
+    export SOPS_AGE_KEY_FILE=${../secrets/TEST-KEY-not-a-secret.txt}
+    sops --decrypt ${../secrets/TEST-secrets.yaml} | grep -q 'vote-key: TEST ONLY'
     touch "$out"
   '';
 

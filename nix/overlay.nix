@@ -1,10 +1,23 @@
 # Our packages beside those of nixpkgs.
 final: _prev:
 {
-  birthmark = final.callPackage ./package.nix { };
+  birthmark-daemons = final.callPackage ./package.nix { };
+  birthmark-command = final.callPackage ./package.nix {
+    crates = [ "cli" ];
+    pname = "birthmark-command";
+  };
+  # Everything at once, for people who try it.
+  birthmark = final.symlinkJoin {
+    name = "birthmark";
+    paths = [
+      final.birthmark-command
+      final.birthmark-daemons
+    ];
+    inherit (final.birthmark-command) meta;
+  };
   birthmark-verify-page = final.callPackage ./verify-page.nix { };
   birthmark-docs = final.callPackage ./docs.nix { };
 }
 // import ./slices.nix {
-  inherit (final) lib runCommand birthmark;
+  inherit (final) lib runCommand birthmark-daemons;
 }

@@ -1,6 +1,16 @@
-# Every program of the workspace, built once. The packages that machines install are cut from it in slices.nix, so that a
+# Programs of the workspace, built together. The packages that machines install are cut from this in slices.nix, so that a
 # validator's closure has no TPM library and a camera's no database.
 {
+  # Which crates. Daemons and command are never built in one go: the command's demonstration has a signer with keys in a file,
+  # and cargo would give that ability to the camera's signer as well.
+  crates ? [
+    "signer"
+    "gps"
+    "capture"
+    "sma"
+    "node"
+  ],
+  pname ? "birthmark-daemons",
   lib,
   rustPlatform,
   pkg-config,
@@ -10,7 +20,7 @@
 }:
 
 rustPlatform.buildRustPackage {
-  pname = "birthmark";
+  inherit pname;
   version = (lib.importTOML ../Cargo.toml).workspace.package.version;
 
   # Documents and units are left out: editing them rebuilds no Rust.
@@ -33,12 +43,7 @@ rustPlatform.buildRustPackage {
   ];
   buildInputs = [ tpm2-tss ];
 
-  cargoBuildFlags = [
-    "--workspace"
-    "--exclude=xtask"
-    "--exclude=birthmark-testkit"
-    "--exclude=birthmark-verify-wasm"
-  ];
+  cargoBuildFlags = map (crate: "--package=birthmark-${crate}") crates;
 
   # The tests need a TPM emulator, PostgreSQL and a browser: they are a check of their own (checks.nix), not part of every build.
   doCheck = false;

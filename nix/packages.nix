@@ -5,6 +5,7 @@
   default = pkgs.birthmark;
   inherit (pkgs)
     birthmark
+    birthmark-daemons
     birthmark-command
     birthmark-signer
     birthmark-gps

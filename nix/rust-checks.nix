@@ -2,10 +2,10 @@
 { pkgs }:
 
 let
-  inherit (pkgs) birthmark;
+  inherit (pkgs) birthmark-daemons;
   step =
     name: inputs: command:
-    birthmark.overrideAttrs (previous: {
+    birthmark-daemons.overrideAttrs (previous: {
       pname = "birthmark-${name}";
       nativeBuildInputs = previous.nativeBuildInputs ++ inputs;
       buildPhase = ''

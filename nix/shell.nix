@@ -2,7 +2,7 @@
 { pkgs }:
 
 pkgs.mkShell {
-  inputsFrom = [ pkgs.birthmark ];
+  inputsFrom = [ pkgs.birthmark-daemons ];
   packages = [
     pkgs.cargo-nextest
     pkgs.cargo-deny

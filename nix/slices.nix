@@ -2,7 +2,7 @@
 {
   lib,
   runCommand,
-  birthmark,
+  birthmark-daemons,
 }:
 
 let
@@ -12,16 +12,16 @@ let
       units ? [ ],
       about,
     }:
-    runCommand "${program}-${birthmark.version}"
+    runCommand "${program}-${birthmark-daemons.version}"
       {
-        meta = birthmark.meta // {
+        meta = birthmark-daemons.meta // {
           description = about;
           mainProgram = program;
         };
       }
       ''
-        install -D -m 0755 ${birthmark}/bin/${program} "$out/bin/${program}"
-        for page in ${birthmark}/share/man/man?/${program}.[18].gz; do
+        install -D -m 0755 ${birthmark-daemons}/bin/${program} "$out/bin/${program}"
+        for page in ${birthmark-daemons}/share/man/man?/${program}.[18].gz; do
           test -e "$page" || continue
           install -D -m 0644 "$page" "$out/share/man/$(basename "$(dirname "$page")")/$(basename "$page")"
         done
@@ -55,16 +55,11 @@ in
   birthmark-sma = daemon "sma" "Manufacturer authority: certificates, tokens, revocation";
   birthmark-node = daemon "node" "Validator node: admission, blocks, receipts";
 
-  birthmark-command = slice {
-    program = "birthmark";
-    about = "The birthmark command: verify photos, run the demo";
-  };
-
   # What every daemon shares: the sandbox, and the journal's explanations for `journalctl -x`.
   birthmark-common =
-    runCommand "birthmark-common-${birthmark.version}"
+    runCommand "birthmark-common-${birthmark-daemons.version}"
       {
-        meta = birthmark.meta // {
+        meta = birthmark-daemons.meta // {
           description = "Sandbox and message catalog of the Birthmark daemons";
         };
       }

@@ -7,5 +7,10 @@ import ./server.nix {
     vote-key = "the key this validator signs blocks with";
     checkpoint-key = "the key this validator signs checkpoints with";
   };
+  # Both on the state partition: neither is replaced by an upgrade or a rollback.
+  defaults = {
+    database = "sqlite:///var/lib/birthmark-node/node.db";
+    genesis = "/var/lib/birthmark-node/genesis.toml";
+  };
   databaseSettings = name: { database = "postgres:///${name}?host=/run/postgresql"; };
 }

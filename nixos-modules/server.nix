@@ -7,6 +7,8 @@
   credentials,
   # what the daemon's settings say when its database is the local PostgreSQL
   databaseSettings,
+  # what the settings say when nobody says otherwise
+  defaults ? { },
 }:
 
 {
@@ -100,6 +102,8 @@ in
 
   config = lib.mkIf cfg.enable {
     systemd.packages = [ cfg.package ];
+    # Its own commands are how an administrator sets it up and looks after it.
+    environment.systemPackages = [ cfg.package ];
     systemd.services.${service} = lib.mkMerge [
       (ours.unit {
         inherit file;
@@ -122,9 +126,10 @@ in
     };
     users.groups.${service} = { };
 
-    services.birthmark.${daemon}.settings = lib.mkIf cfg.database.createLocally (
-      databaseSettings service
-    );
+    services.birthmark.${daemon}.settings = lib.mkMerge [
+      (lib.mapAttrs (_: lib.mkDefault) defaults)
+      (lib.mkIf cfg.database.createLocally (databaseSettings service))
+    ];
     services.postgresql = lib.mkIf cfg.database.createLocally {
       enable = true;
       ensureDatabases = [ service ];

@@ -3,6 +3,6 @@ import ./server.nix {
   daemon = "sma";
   port = 8001;
   about = "the Birthmark manufacturer authority";
-  credentials = { };
+  credentials.authority-vault = "what everything secret in the database is encrypted under; at least 16 bytes";
   databaseSettings = name: { database = "postgres:///${name}?host=/run/postgresql"; };
 }

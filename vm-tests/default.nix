@@ -5,14 +5,59 @@
   lib,
 }:
 
+let
+  # machines/NAME.json says which daemons with which settings; this is what it means to NixOS.
+  machine =
+    name:
+    let
+      described = lib.importJSON (./machines + "/${name}.json");
+      listen = described.listen or { };
+      server = daemon: settings: {
+        enable = true;
+        inherit settings;
+        database.createLocally = lib.elem daemon (described.postgresql or [ ]);
+      };
+      exposed = daemon: {
+        listen = listen.${daemon};
+        openFirewall = true;
+      };
+      enabled =
+        daemon: settings:
+        if
+          lib.elem daemon [
+            "sma"
+            "node"
+          ]
+        then
+          server daemon settings // lib.optionalAttrs (listen ? ${daemon}) (exposed daemon)
+        else
+          {
+            enable = true;
+            inherit settings;
+          };
+    in
+    {
+      virtualisation = {
+        memorySize = described.memory or 1024;
+        tpm.enable = described.tpm or false;
+      };
+      services.birthmark = lib.mapAttrs enabled described.daemons;
+      environment.systemPackages = [
+        pkgs.birthmark-command
+        pkgs.jq
+        pkgs.sqlite
+      ];
+    };
+in
 lib.mapAttrs (
   name: machines:
   pkgs.testers.runNixOSTest {
     name = "birthmark-${name}";
     node.pkgs = lib.mkForce null;
     defaults.imports = [ self.nixosModules.default ];
-    nodes = lib.genAttrs machines (machine: ./machines + "/${machine}.nix");
-    testScript = builtins.readFile (./scenarios + "/${name}.py");
+    nodes = lib.genAttrs machines machine;
+    testScript =
+      builtins.readFile ./scenarios/common.py + builtins.readFile (./scenarios + "/${name}.py");
     # A TPM and a database each, on builders that may have no KVM.
     globalTimeout = 3600;
   }

@@ -192,12 +192,14 @@ class Guest:
             status, output = self.execute(command)
             if good(status):
                 return output
-            time.sleep(1)
+            time.sleep(0.5)
         raise ScenarioError(f"{self.name}: `{command}` did not get there in {timeout} s\n{output}\n{self._journal()}")
 
     def _journal(self, unit: str | None = None) -> str:
         which = f"-u {shlex.quote(unit)}" if unit else "-p warning"
-        return self.execute(f"journalctl --no-pager -o short-monotonic -n 40 {which}")[1]
+        journal = self.execute(f"journalctl --no-pager -o short-monotonic -n 40 {which}")[1]
+        # What commands wrote to standard error is on the console.
+        return f"{self._console()}\n{journal}"
 
     # --- how it is done -------------------------------------------------------------------------------------------
 
@@ -209,7 +211,7 @@ class Guest:
         command += ["-accel", self.setup.accelerator, "-cpu", "max", "-smp", "2"]
         command += ["-m", str(self.role.get("memory", 1024))]
         command += ["-kernel", str(self.setup.kernel), "-initrd", str(self.setup.initrd)]
-        command += ["-append", "root=/dev/vda rw console=ttyS0 quiet systemd.show_status=false panic=-1"]
+        command += ["-append", "root=/dev/vda rw console=ttyS0 quiet net.ifnames=0 systemd.show_status=false panic=-1"]
         command += ["-drive", f"file={disk},if=virtio,format=raw,cache=writeback"]
         command += ["-drive", f"file={self.setup.packages},if=virtio,format=raw,readonly=on"]
         command += ["-serial", f"file:{self.folder}/console.log"]
@@ -286,13 +288,13 @@ class Guest:
         return received.decode(errors="replace").strip()
 
     def _console(self) -> str:
-        return (self.folder / "console.log").read_text(errors="replace")[-4000:]
+        return (self.folder / "console.log").read_text(errors="replace")[-1500:]
 
     def _join_network(self) -> None:
+        self._retry("test -e /sys/class/net/eth0", lambda status: status == 0, 300)
         names = "\n".join(f"{address} {name}" for name, address in self.setup.hosts.items())
         self.succeed(
-            "device=$(basename /sys/class/net/e*)"
-            f" && ip address replace {self.setup.hosts[self.name]}/24 dev $device && ip link set $device up"
+            f"ip address replace {self.setup.hosts[self.name]}/24 dev eth0 && ip link set eth0 up"
             f" && hostname {self.name} && printf '127.0.0.1 localhost {self.name}\\n{names}\\n' > /etc/hosts"
         )
 

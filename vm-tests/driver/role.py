@@ -20,6 +20,9 @@ def role(machine: str) -> dict:
     daemons = described["daemons"]
     packages = ["birthmark", "birthmark-common", *sorted({PACKAGE[name] for name in daemons})]
     files = {f"/etc/birthmark/{name}.toml": toml(settings) for name, settings in daemons.items()}
+    for name, addresses in described.get("listen", {}).items():
+        lines = ["[Socket]", "ListenStream=", *(f"ListenStream={address}" for address in addresses)]
+        files[f"/etc/systemd/system/birthmark-{name}.socket.d/listen.conf"] = "\n".join(lines) + "\n"
     return {
         "tpm": described.get("tpm", False),
         "memory": described.get("memory", 1024),

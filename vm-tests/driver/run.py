@@ -60,7 +60,8 @@ def run(name: str, options: argparse.Namespace) -> tuple[float, str | None]:
     }
     fault = None
     try:
-        play((HERE / "scenarios" / f"{name}.py").read_text(), name, guests)
+        text = "".join((HERE / "scenarios" / f"{part}.py").read_text() for part in ("common", name))
+        play(text, name, guests)
     except (ScenarioError, AssertionError, OSError) as error:
         fault = str(error)
         print(f"\n{name} failed: {fault}", file=sys.stderr, flush=True)

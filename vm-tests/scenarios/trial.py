@@ -1,1 +1,60 @@
-start_all()
+# One machine with everything: from installed packages to a photo that anyone can check, and what the units promise.
+
+trial.start()
+
+with subtest("what is missing is said in one line, and a configuration that cannot work is not tried again"):
+    trial.wait_until_succeeds("journalctl -u birthmark-node | grep 'credential `vote-key` is missing'")
+    trial.wait_until_succeeds("systemctl show -P Result birthmark-node | grep exit-code")
+    trial.wait_until_succeeds("systemctl show -P ExecMainStatus birthmark-node | grep -x 78")
+    t.assertEqual(trial.get_unit_property("birthmark-node.service", "ActiveState"), "failed")
+
+with subtest("the authority and the validator are founded"):
+    found_authority(trial)
+    found_validator(trial, trial)
+
+with subtest("the camera's key is made in its chip"):
+    enrol(trial, trial)
+
+with subtest("a photo gets its receipt, and both check"):
+    trial.wait_for_unit("birthmark-capture.service")
+    photo = take_photo(trial)
+    t.assertEqual(photo["key_store"], "tpm")
+    wait_for_receipt(trial, photo)
+    trial.succeed(f"birthmark verify {photo['path']} 2>&1")
+    receipt = photo["path"].replace(".jpg", ".receipt.json")
+    trial.succeed(f"birthmark receipt show {receipt} --genesis /etc/birthmark/genesis.toml --photo {photo['path']} 2>&1")
+
+with subtest("a changed photo is not the photo"):
+    trial.succeed(f"cp {photo['path']} /tmp/changed.jpg", "printf x >> /tmp/changed.jpg")
+    trial.fail("birthmark verify $(sha256sum /tmp/changed.jpg | cut -c1-64) 2>&1")
+
+with subtest("every daemon is confined"):
+    for daemon in DAEMONS:
+        trial.succeed(f"systemd-analyze security --no-pager --threshold=15 birthmark-{daemon}.service > /dev/null")
+
+with subtest("each runs as its own user, and only the signer has the chip"):
+    for daemon in ("capture", "sma", "node"):
+        pid = trial.get_unit_property(f"birthmark-{daemon}.service", "MainPID")
+        trial.succeed(f"test $(stat -c %U /proc/{pid}) = birthmark-{daemon}")
+    trial.fail("runuser -u birthmark-capture -- test -r /dev/tpmrm0")
+
+with subtest("strangers are not let in"):
+    trial.fail("runuser -u nobody -- varlinkctl call /run/birthmark/signer org.birthmark.Signer.Status '{}'")
+    trial.fail(
+        "runuser -u birthmark-capture -- varlinkctl call /run/birthmark/signer org.birthmark.Signer.Enrol '{\"replace\":true}'"
+    )
+
+with subtest("the network sees nothing until someone decides so"):
+    listening = trial.succeed("ss --no-header --listening --tcp --numeric | awk '{print $4}'").split()
+    for address in listening:
+        t.assertTrue(address.startswith(("127.", "[::1]")), f"{address} is open to the network")
+
+with subtest("a restart of the validator refuses nobody"):
+    trial.succeed("systemctl restart --no-block birthmark-node.service")
+    trial.succeed("curl --silent --fail --max-time 60 http://127.0.0.1:8545/health")
+
+with subtest("no secret is in the journal or in a process's arguments"):
+    vault = trial.succeed("cat /etc/credstore/birthmark-sma.authority-vault")
+    trial.fail(f"journalctl --no-pager -o export | grep -qF '{vault}'")
+    trial.fail(f"cat /proc/[0-9]*/cmdline /proc/[0-9]*/environ 2> /dev/null | grep -qF '{vault}'")
+    trial.fail("journalctl --no-pager -o export | grep -q 'PRIVATE KEY'")

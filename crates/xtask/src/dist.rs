@@ -60,20 +60,24 @@ pub(crate) struct Release {
     pub(crate) glibc: String,
 }
 
+/// Daemons and command are never built in one go: the command's demonstration has a signer with keys in a file, and cargo
+/// would give that ability to the camera's signer as well.
 fn build(house: &House, options: &DistOptions) -> anyhow::Result<()> {
-    let mut cargo = house.cargo();
-    cargo.args(["build", "--profile", &options.profile]);
-    cargo.args(
-        options
-            .target
-            .iter()
-            .flat_map(|target| ["--target", target]),
-    );
-    for program in ALL.iter().flat_map(|package| package.programs) {
-        cargo.args(["--bin", program]);
+    let daemons =
+        ["signer", "gps", "capture", "sma", "node"].map(|daemon| format!("birthmark-{daemon}"));
+    for crates in [daemons.as_slice(), &["birthmark-cli".to_owned()]] {
+        let mut cargo = house.cargo();
+        cargo.args(["build", "--bins", "--profile", &options.profile]);
+        cargo.args(
+            options
+                .target
+                .iter()
+                .flat_map(|target| ["--target", target]),
+        );
+        cargo.args(crates.iter().flat_map(|name| ["--package", name]));
+        house::run(&mut cargo)?;
     }
-    cargo.arg("--workspace");
-    house::run(&mut cargo)
+    Ok(())
 }
 
 /// The folder cargo puts this profile's programs into.

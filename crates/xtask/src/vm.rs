@@ -45,7 +45,7 @@ pub(crate) fn run(house: &House, options: &VmOptions) -> anyhow::Result<()> {
     let scenarios = scenarios(options)?;
     std::fs::create_dir_all(&options.work)?;
     let base = guest::base(&options.work)?;
-    let packages = packages(house, options)?;
+    let packages = packages(house, options, &scenarios)?;
     let mut driver = Command::new("python3");
     driver.arg("vm-tests/driver/run.py");
     for (name, path) in [
@@ -88,7 +88,7 @@ fn scenarios(options: &VmOptions) -> anyhow::Result<Vec<String>> {
 }
 
 /// The packages as a file system of their own, which every guest sees as its second disk.
-fn packages(house: &House, options: &VmOptions) -> anyhow::Result<PathBuf> {
+fn packages(house: &House, options: &VmOptions, scenarios: &[String]) -> anyhow::Result<PathBuf> {
     let folder = options.work.join("packages");
     if folder.exists() {
         std::fs::remove_dir_all(&folder)?;
@@ -105,8 +105,10 @@ fn packages(house: &House, options: &VmOptions) -> anyhow::Result<PathBuf> {
         )
     };
     build(None, ".")?;
-    // The same programs under a higher version, for the upgrade scenario.
-    build(Some(format!("{}+next", env!("CARGO_PKG_VERSION"))), "next")?;
+    // The same programs under a higher version.
+    if scenarios.iter().any(|name| name == "upgrade") {
+        build(Some(format!("{}+next", env!("CARGO_PKG_VERSION"))), "next")?;
+    }
     let disk = options.work.join("packages.ext4");
     file_system(&folder, &disk, "512M")?;
     Ok(disk)

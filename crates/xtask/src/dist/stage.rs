@@ -34,7 +34,7 @@ pub(super) fn lay_out(
         copy(&Path::new("systemd").join(file), &folder.join(place), 0o644)?;
     }
     for daemon in package.daemons {
-        example(daemon.name, package.name, folder)?;
+        example(daemon.name, package.name, programs, folder)?;
     }
     copyright(package, folder)?;
     control(package, release, folder)
@@ -65,16 +65,23 @@ fn manual(path: &Path, program: &str, folder: &Path) -> anyhow::Result<()> {
     )
 }
 
-/// The commented example that the daemon's own tests parse.
-fn example(daemon: &str, package: &str, folder: &Path) -> anyhow::Result<()> {
-    let file = Path::new("crates")
+/// The commented example that the daemon's own tests parse; where there is none, all settings as they are by default,
+/// printed by the program itself.
+fn example(daemon: &str, package: &str, programs: &Path, folder: &Path) -> anyhow::Result<()> {
+    let place = folder.join(format!("usr/share/doc/{package}/examples/{daemon}.toml"));
+    let commented = Path::new("crates")
         .join(daemon)
         .join(format!("{daemon}.example.toml"));
-    copy(
-        &file,
-        &folder.join(format!("usr/share/doc/{package}/examples/{daemon}.toml")),
-        0o644,
-    )
+    if commented.exists() {
+        return copy(&commented, &place, 0o644);
+    }
+    let program = programs.join(format!("birthmark-{daemon}"));
+    let mut show = Command::new(program);
+    show.args(["--config", "/dev/null", "check-config", "--show"]);
+    match show.output() {
+        Ok(shown) if shown.status.success() => write(&place, &shown.stdout, 0o644),
+        _ => Ok(()),
+    }
 }
 
 fn copyright(package: &Package, folder: &Path) -> anyhow::Result<()> {

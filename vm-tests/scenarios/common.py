@@ -1,0 +1,77 @@
+# What several scenarios begin with: an institution's and a manufacturer's first day, and a camera's. These are the commands
+# of docs/OPERATING.md and docs/CAMERA.md.
+
+import json
+
+
+def call(machine, socket, method, parameters="{}"):
+    """One Varlink call, as the machine's root."""
+    answer = machine.succeed(f"varlinkctl call --json=short /run/birthmark/{socket} {method} '{parameters}'")
+    return json.loads(answer)
+
+
+def found_authority(authority):
+    authority.succeed(
+        "install -d -m 0700 /etc/credstore",
+        "umask 077; head -c 32 /dev/urandom | base64 -w 0 > /etc/credstore/birthmark-sma.authority-vault",
+        "umask 077; head -c 32 /dev/urandom | base64 -w 0 > /root/root-passphrase",
+        "systemctl stop birthmark-sma.service",
+        "systemd-run --quiet --wait --pipe --collect -p User=birthmark-sma -p StateDirectory=birthmark-sma"
+        " -p LoadCredential=authority-vault:/etc/credstore/birthmark-sma.authority-vault"
+        " -p LoadCredential=root-passphrase:/root/root-passphrase"
+        " birthmark-sma --config /etc/birthmark/sma.toml init --root-key /var/lib/birthmark-sma/root-key.pem 2>&1",
+        "systemctl start birthmark-sma.service",
+    )
+    authority.wait_for_unit("birthmark-sma.service")
+
+
+def public_file(authority, name):
+    return authority.succeed(f"cat /var/lib/birthmark-sma/{name}")
+
+
+def found_validator(validator, authority):
+    """Keys of its own, a registry that begins with it, and the authority's public keys."""
+    for name in ("intermediate.pem", "verdict-key.pem"):
+        text = public_file(authority, name)
+        validator.succeed(f"printf '%s' '{text}' > /etc/birthmark/{name}")
+    validator.succeed(
+        "systemctl stop birthmark-node.service",
+        "install -d -m 0700 /etc/credstore",
+        "birthmark-node --config /etc/birthmark/node.toml keys --out /root/keys --name validator.test 2>&1",
+        "install -m 0600 /root/keys/vote-key /etc/credstore/birthmark-node.vote-key",
+        "install -m 0600 /root/keys/checkpoint-key /etc/credstore/birthmark-node.checkpoint-key",
+        "birthmark-node --config /etc/birthmark/node.toml genesis --chain test.example/registry"
+        " --validator /root/keys/validator.toml --out /etc/birthmark/genesis.toml 2>&1",
+        "systemctl start birthmark-node.service",
+    )
+    validator.wait_for_unit("birthmark-node.service")
+
+
+def enrol(camera, authority):
+    """The key is made in the chip; the authority certifies it; the answer is sealed in the chip."""
+    key = call(camera, "signer", "org.birthmark.Signer.Enrol", '{"replace":false}')
+    assert key["key_store"] == "tpm", key
+    request = json.dumps(
+        {"device_serial": "TEST-0001", "device_family": "Raspberry Pi HQ", "device_public_key": key["public_key"]}
+    )
+    answer = authority.succeed(
+        f"curl --silent --show-error --fail-with-body --unix-socket /run/birthmark-sma/control.sock"
+        f" --json '{request}' http://authority/api/v1/devices/provision"
+    )
+    camera.succeed(f"umask 077; cat > /root/provisioning.json <<'END'\n{answer}\nEND")
+    camera.succeed(
+        "varlinkctl call /run/birthmark/signer org.birthmark.Signer.Provision"
+        " \"$(jq --compact-output --raw-input --slurp '{file: .}' /root/provisioning.json)\"",
+        "rm /root/provisioning.json",
+    )
+
+
+def take_photo(camera):
+    return call(camera, "capture", "org.birthmark.Capture.Capture")
+
+
+def wait_for_receipt(camera, photo):
+    camera.wait_for_file(photo["path"].replace(".jpg", ".receipt.json"), 300)
+
+
+DAEMONS = ("signer", "gps", "capture", "sma", "node")
