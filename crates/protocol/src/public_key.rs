@@ -51,6 +51,10 @@ impl PublicKey {
 
     /// Reads a SEC1 point, compressed (33 bytes) or not (65 bytes).
     pub fn from_sec1(bytes: &[u8]) -> Result<Self, SignatureError> {
+        // The compact form (5) leaves out the sign of y: it would be a second spelling of a compressed key.
+        if !matches!(bytes.first(), Some(2..=4)) {
+            return Err(SignatureError::Key);
+        }
         VerifyingKey::from_sec1_bytes(bytes)
             .map(Self)
             .map_err(|_| SignatureError::Key)
@@ -251,6 +255,14 @@ mod tests {
             Ok(public.clone())
         );
         assert_eq!(PublicKey::from_spki_der(&public.to_spki_der()), Ok(public));
+    }
+
+    #[test]
+    fn a_compressed_key_has_one_spelling() {
+        let mut compressed = pair().1.to_compressed();
+        compressed[0] = 5;
+        assert_eq!(PublicKey::from_sec1(&compressed), Err(SignatureError::Key));
+        assert_eq!(PublicKey::from_sec1(&[]), Err(SignatureError::Key));
     }
 
     #[test]
