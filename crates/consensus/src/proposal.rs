@@ -5,7 +5,7 @@ use std::error::Error;
 
 use birthmark_ledger::{
     Block, BlockError, BlockTime, Height, Lookups, NotAdded, Rules, SigningError, Tip, Transaction,
-    TransactionFault, ValidatorId, Vote, VoteKind, VoteSigner,
+    TransactionFault, TransactionHash, ValidatorId, Vote, VoteKind, VoteSigner,
 };
 use birthmark_protocol::Signature;
 
@@ -118,7 +118,7 @@ fn is_final(error: &NotAdded) -> bool {
 
 async fn discard<A: Application>(
     application: &A,
-    hash: &birthmark_ledger::TransactionHash,
+    hash: &TransactionHash,
     reason: &str,
 ) -> Result<(), A::Error> {
     log::warn!(transaction:% = hash, reason; "a waiting transaction can never enter a block and is discarded");
@@ -133,7 +133,7 @@ pub async fn validate<A: Application>(
     proposal: &Proposal,
     now: BlockTime,
 ) -> Result<Tip, ProposeError<A::Error>> {
-    let next = judge(application, tip, &proposal.block, now).await?;
+    let next = judge(application, tip, &proposal.block, BTreeSet::new(), now).await?;
     check_evidence(
         application,
         &proposal.block.transactions,
@@ -144,21 +144,24 @@ pub async fn validate<A: Application>(
 }
 
 /// Judges a block whose evidence was checked before, or is no longer needed because it is decided: its time against this
-/// clock, everything else against the tip. What comes back is the state after the block.
+/// clock, everything else against the tip. Signatures of the transactions named `verified` are not verified again. What
+/// comes back is the state after the block.
 pub async fn judge<A: Application>(
     application: &A,
     tip: &Tip,
     block: &Block,
+    verified: BTreeSet<TransactionHash>,
     now: BlockTime,
 ) -> Result<Tip, ProposeError<A::Error>> {
     let ahead = block.header.time.millis_since(now);
     if ahead > MAX_CLOCK_LEAD {
         return Err(ProposeError::Refused(Refusal::ClockLead { ahead }));
     }
-    let known = application
+    let mut known = application
         .known(&block.lookups())
         .await
         .map_err(ProposeError::Application)?;
+    known.verified.extend(verified);
     tip.check(block, &known)
         .map_err(|error| ProposeError::Refused(error.into()))
 }

@@ -5,7 +5,7 @@ use std::error::Error;
 use birthmark_ledger::note::NoteError;
 use birthmark_ledger::{
     Block, BlockTime, ChainId, Checkpoint, CheckpointKey, CommitCertificate, KeyName, SetSignature,
-    SigningError, Tip, Validator, ValidatorId, VoteSigner,
+    SigningError, Tip, Transaction, Validator, ValidatorId, VoteSigner,
 };
 
 use crate::application::{Application, Decided};
@@ -151,8 +151,10 @@ impl<A: Application, V: VoteSigner> SingleValidator<A, V> {
         now: BlockTime,
     ) -> Result<Decided, StepError<A::Error>> {
         let name = self.own_entry(tip)?.name.clone();
-        // The evidence was checked when the proposal was built, a moment ago and by the same configuration.
-        let next = judge(&self.application, tip, &proposal.block, now)
+        // Evidence and signatures were checked when the proposal was built, a moment ago and by the same configuration.
+        let block = &proposal.block;
+        let verified = block.transactions.iter().map(Transaction::hash).collect();
+        let next = judge(&self.application, tip, block, verified, now)
             .await
             .map_err(|error| match error {
                 ProposeError::Application(error) => StepError::Application(error),

@@ -141,6 +141,32 @@ fn only_validators_submit_and_only_for_their_registry() {
 }
 
 #[test]
+fn a_signature_verified_before_is_not_verified_again_and_no_other_is_spared() {
+    let world = World::new(1);
+    let own = &world.members[0].vote;
+    let foreign = Transaction::sign(&digest("other registry"), vec![photo("one")], own).unwrap();
+    let known = Known {
+        verified: [foreign.hash()].into(),
+        ..Known::default()
+    };
+    let mut builder = world.tip.builder(world.now(), &known);
+    assert_eq!(builder.add(foreign), Ok(()));
+    let other = Transaction::sign(&digest("other registry"), vec![photo("two")], own).unwrap();
+    assert!(matches!(
+        builder.add(other),
+        Err(NotAdded::Fault(TransactionFault::Signature(_)))
+    ));
+    let stranger =
+        Transaction::sign(world.tip.chain(), vec![photo("one")], &member(9).vote).unwrap();
+    let known = Known {
+        verified: [stranger.hash()].into(),
+        ..Known::default()
+    };
+    let refused = world.tip.builder(world.now(), &known).add(stranger);
+    assert_eq!(refused, Err(NotAdded::Fault(TransactionFault::Submitter)));
+}
+
+#[test]
 fn a_transaction_enters_once() {
     let world = World::new(1);
     let transaction = world.transaction(vec![photo("one")]);
