@@ -19,6 +19,7 @@ use crate::store::{NewSubmission, Store, StoreError};
 mod certificates;
 mod intake;
 pub mod question;
+pub mod software;
 
 pub use intake::Taken;
 pub use question::{Asked, Request};
@@ -86,6 +87,9 @@ pub enum Refused {
     /// One token, two photos.
     #[error("the camera token was already used for another photo")]
     TokenSpent,
+    /// Something is wrong with an edit.
+    #[error("{0}")]
+    Edit(String),
     /// What it was edited from is not registered.
     #[error("the parent image is not registered; register the original first")]
     NoParent,
@@ -125,6 +129,11 @@ impl Admission {
             queued,
             most_queued,
         })
+    }
+
+    /// Who may vouch.
+    pub fn book(&self) -> &AuthorityBook {
+        &self.book
     }
 
     /// How many submissions wait for an authority.

@@ -2,7 +2,8 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use birthmark_consensus::Authorities;
@@ -31,6 +32,7 @@ pub struct Authority {
     /// The certificate authorities its cameras' certificates come from.
     pub issuers: Vec<Issuer>,
     verdict_keys: Vec<PublicKey>,
+    revocations_at: Mutex<Option<Instant>>,
 }
 
 /// All authorities this node knows.
@@ -97,12 +99,30 @@ impl Authority {
             settings: settings.clone(),
             issuers,
             verdict_keys,
+            revocations_at: Mutex::default(),
         })
     }
 
     /// The pinned issuer whose key signed this certificate. Names are not compared: in the field they do not match.
     pub fn issuer_of(&self, certificate: &CameraCertificate) -> Option<&Issuer> {
         find_issuer(&self.issuers, certificate)
+    }
+
+    /// How old the newest list of revoked certificates is; `None` before the first.
+    pub fn revocations_age(&self) -> Option<Duration> {
+        let at = *self
+            .revocations_at
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        at.map(|at| at.elapsed())
+    }
+
+    /// Notes that its list was fetched just now.
+    pub fn revocations_fetched(&self) {
+        *self
+            .revocations_at
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
     }
 
     /// Whether its verdicts are signed.

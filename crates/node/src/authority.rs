@@ -5,6 +5,7 @@
 
 mod client;
 mod pace;
+pub mod revocations;
 mod settle;
 mod worker;
 

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::http::{HeaderName, HeaderValue, header};
+use axum::middleware::from_fn_with_state;
 use axum::routing::{get, post};
 use birthmark_http::ApiError;
 use birthmark_protocol::Digest;
@@ -16,18 +17,28 @@ use tower_http::set_header::SetResponseHeaderLayer;
 use crate::admission::Admission;
 use crate::authorities::AuthorityBook;
 use crate::authority::LaneReport;
+use crate::metrics::Metrics;
 use crate::registry::{Registry, RegistryError};
 use crate::settings::Settings;
 use crate::store::StoreError;
 
 mod answer;
 mod blocks;
+mod checkpoints;
+mod events;
+mod limits;
+mod openapi;
+mod pages;
+mod provenance;
+mod servers;
 mod status;
 mod submission;
 mod submit;
 mod verify;
 
 pub use answer::{Evidence, Sighting};
+pub use limits::Buckets;
+pub use openapi::document;
 
 /// What every handler needs.
 pub struct App {
@@ -43,6 +54,12 @@ pub struct App {
     pub name: String,
     /// How the authorities have been answering, by name.
     pub lanes: Vec<(String, Arc<Mutex<LaneReport>>)>,
+    /// What is counted.
+    pub metrics: Metrics,
+    /// What each client may submit.
+    pub submissions: Buckets,
+    /// What else each client may ask.
+    pub requests: Buckets,
     /// When the daemon started.
     pub started: Instant,
 }
@@ -70,6 +87,20 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/api/v1/status", get(status::status))
         .route("/api/v1/blockchain/status", get(status::status))
         .route("/health", get(status::health))
+        .route("/metrics", get(status::metrics))
+        .route("/api/v1/blockchain/submit", post(servers::submit))
+        .route(
+            "/api/v1/provenance/{image_hash}",
+            get(provenance::provenance),
+        )
+        .route("/api/v1/checkpoint", get(checkpoints::newest))
+        .route("/api/v1/consistency", get(checkpoints::consistency))
+        .route(
+            "/api/v1/tlog-proof/{image_hash}",
+            get(checkpoints::tlog_proof),
+        )
+        .route("/api/v1/events/blocks", get(events::blocks))
+        .merge(pages())
         .fallback(|| async { ApiError::not_found("there is nothing at this address") })
         .method_not_allowed_fallback(|| async {
             ApiError::new(
@@ -77,6 +108,7 @@ pub fn router(app: Arc<App>) -> Router {
                 "this address does not know that method",
             )
         })
+        .layer(from_fn_with_state(Arc::clone(&app), limits::limit))
         .layer(DefaultBodyLimit::disable())
         .layer(CatchPanicLayer::new())
         .layer(security_headers("x-content-type-options", "nosniff"))
@@ -84,6 +116,18 @@ pub fn router(app: Arc<App>) -> Router {
         // Anyone may ask from any page: there is nothing here that belongs to a browser's user.
         .layer(CorsLayer::permissive())
         .with_state(app)
+}
+
+fn pages() -> Router<Arc<App>> {
+    Router::new()
+        .route("/", get(pages::verify))
+        .route("/verify", get(pages::verify))
+        .route("/status", get(pages::status))
+        .route("/docs", get(pages::docs))
+        .route("/openapi.json", get(openapi::json))
+        .route("/style.css", get(pages::style))
+        .route("/verify.js", get(pages::verify_script))
+        .route("/docs.js", get(pages::docs_script))
 }
 
 fn security_headers(

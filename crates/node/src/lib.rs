@@ -4,9 +4,11 @@ pub mod admission;
 pub mod authorities;
 pub mod authority;
 pub mod clock;
+mod command;
 pub mod filter;
 pub mod http;
 pub mod identity;
+pub mod metrics;
 mod node;
 pub mod production;
 pub mod registry;
@@ -16,12 +18,6 @@ mod signatures;
 pub mod store;
 pub mod words;
 
+pub use command::program;
 pub use node::{HTTP_SOCKET, run};
 pub use settings::Settings;
-
-/// The command line of `birthmark-node`.
-pub fn program() -> birthmark_daemon::Program<Settings> {
-    birthmark_daemon::Program::new(
-        "A Birthmark validator: registers proofs of photos and answers who asks",
-    )
-}

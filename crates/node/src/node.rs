@@ -12,10 +12,12 @@ use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
 use crate::admission::Admission;
-use crate::authorities::AuthorityBook;
-use crate::authority::{Lane, Settler};
-use crate::http::{self, App};
+use crate::authorities::{Authority, AuthorityBook};
+use crate::authority::{AuthorityClient, Lane, Settler, revocations};
+use crate::clock;
+use crate::http::{self, App, Buckets};
 use crate::identity;
+use crate::metrics::Metrics;
 use crate::production::{self, Node};
 use crate::registry::Registry;
 use crate::settings::Settings;
@@ -70,12 +72,14 @@ pub async fn run(settings: Settings, mut context: Context) -> anyhow::Result<()>
         )?;
         lanes.push((authority.settings.id.clone(), lane.report()));
         tasks.lane(lane);
+        tasks.revocations(authority)?;
     }
     tasks.lane(Lane::of_nobody(
         Arc::clone(&settler),
         Arc::clone(&submitted),
     ));
     tasks.lookups(Arc::clone(&registry));
+    tasks.forgetting(store.clone(), settings.limits.remember_days);
     let node = Node::new(Arc::clone(&registry), Arc::clone(&book));
     let pacing = production::pacing(&settings.blocks);
     let stop = context.shutdown.clone();
@@ -94,13 +98,16 @@ pub async fn run(settings: Settings, mut context: Context) -> anyhow::Result<()>
         ..ServerLimits::default()
     };
     let app = Arc::new(App {
+        metrics: Metrics::default(),
+        submissions: Buckets::new(settings.limits.submissions_per_minute),
+        requests: Buckets::new(settings.limits.requests_per_minute),
+        started: Instant::now(),
         registry,
         admission,
         book,
         settings,
         name,
         lanes,
-        started: Instant::now(),
     });
     let (checked, stop) = (Arc::clone(&app), context.shutdown.clone());
     context.service.watch(move || {
@@ -128,6 +135,8 @@ struct Tasks {
 
 /// How often a crowded filter is looked for.
 const FILTER_CHECK: Duration = Duration::from_secs(60);
+/// How often old submissions are forgotten.
+const FORGET_EVERY: Duration = Duration::from_secs(3600);
 
 impl Tasks {
     fn new(shutdown: Shutdown) -> Self {
@@ -145,6 +154,36 @@ impl Tasks {
         let shutdown = self.shutdown.clone();
         self.set.spawn(async move {
             lane.run(shutdown).await;
+            Ok(())
+        });
+    }
+
+    fn revocations(&mut self, authority: &Arc<Authority>) -> anyhow::Result<()> {
+        let (client, shutdown) = (AuthorityClient::new(authority)?, self.shutdown.clone());
+        let authority = Arc::clone(authority);
+        if authority.settings.revocations.is_some() {
+            self.set.spawn(async move {
+                revocations::follow(authority, client, shutdown).await;
+                Ok(())
+            });
+        }
+        Ok(())
+    }
+
+    /// Forgets what became of submissions, when their time has come.
+    fn forgetting(&mut self, store: Store, remember_days: u32) {
+        let shutdown = self.shutdown.clone();
+        self.set.spawn(async move {
+            while !shutdown.is_requested() {
+                let before = clock::now().plus(-i64::from(remember_days) * 86_400);
+                if let Err(error) = store.forget_decided(before).await {
+                    log::debug!("old submissions are not forgotten yet: {error}");
+                }
+                tokio::select! {
+                    () = tokio::time::sleep(FORGET_EVERY) => {}
+                    () = shutdown.requested() => {}
+                }
+            }
             Ok(())
         });
     }

@@ -5,6 +5,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use birthmark_consensus::Decided as Agreed;
 use birthmark_ledger::block::BlockFormatError;
+use birthmark_ledger::merkle::Node;
 use birthmark_ledger::note::NoteSignature;
 use birthmark_ledger::{
     Block, CommitCertificate, Frontier, Genesis, Height, Known, Lookups, MerkleError, Receipt,
@@ -15,7 +16,7 @@ use birthmark_protocol::{Digest, ModificationLevel};
 use tokio::sync::watch;
 
 use crate::filter::Filter;
-use crate::store::{NewBlock, Store, StoreError, StoredBlock};
+use crate::store::{NewBlock, STORED_LEVEL, Store, StoreError, StoredBlock};
 
 mod cache;
 mod index;
@@ -425,6 +426,30 @@ impl Registry {
             found.leaf,
             self.links_before(height),
         )?)
+    }
+
+    /// The hash of a complete subtree: stored, or computed from the records below it.
+    pub async fn subtree(&self, node: Node) -> Result<Digest, RegistryError> {
+        if node.level >= STORED_LEVEL
+            && let Some(hash) = self.store.node(node).await?
+        {
+            return Ok(hash);
+        }
+        let (mut frontier, mut leaf) = (Frontier::new(), node.first());
+        while leaf < node.end() {
+            let missing = || RegistryError::Damaged {
+                height: 0,
+                reason: format!("no block holds record {leaf}"),
+            };
+            let found = self.record(leaf).await?.ok_or_else(missing)?;
+            let (transaction, record) = found
+                .transaction()
+                .zip(found.record())
+                .ok_or_else(missing)?;
+            frontier.append(record.leaf_hash(transaction.submitter()));
+            leaf += 1;
+        }
+        Ok(frontier.root())
     }
 
     /// The next height.

@@ -167,6 +167,7 @@ fn transaction_view(
 }
 
 /// One block as JSON, by height or `latest`.
+#[utoipa::path(get, path = "/api/v1/block/{height}", tag = "Blocks", responses((status = 200, body = BlockView), (status = 404), (status = 422)))]
 pub async fn block(State(app): Shared, Path(height): Path<String>) -> Result<Response, ApiError> {
     let (decided, is_latest) = app.decided(&height).await?;
     let caching = if is_latest { FRESH } else { IMMUTABLE };
@@ -174,6 +175,7 @@ pub async fn block(State(app): Shared, Path(height): Path<String>) -> Result<Res
 }
 
 /// One block as its canonical bytes.
+#[utoipa::path(get, path = "/api/v1/block/{height}/bytes", tag = "Blocks", responses((status = 200, description = "the bytes that are hashed and signed"), (status = 404)))]
 pub async fn bytes(State(app): Shared, Path(height): Path<String>) -> Result<Response, ApiError> {
     let (decided, is_latest) = app.decided(&height).await?;
     let caching = if is_latest { FRESH } else { IMMUTABLE };
@@ -185,6 +187,7 @@ pub async fn bytes(State(app): Shared, Path(height): Path<String>) -> Result<Res
 }
 
 /// The newest blocks, newest first.
+#[utoipa::path(get, path = "/api/v1/blocks", tag = "Blocks", params(Page), responses((status = 200, description = "heights, times and sizes")))]
 pub async fn list(State(app): Shared, Query(page): Query<Page>) -> Result<Response, ApiError> {
     let before = page.before.unwrap_or(i64::MAX as u64);
     let blocks = app
@@ -206,6 +209,7 @@ pub async fn list(State(app): Shared, Query(page): Query<Page>) -> Result<Respon
 }
 
 /// What the registry starts from: what receipts are in the end checked against.
+#[utoipa::path(get, path = "/api/v1/genesis", tag = "Blocks", responses((status = 200, description = "the genesis")))]
 pub async fn genesis(State(app): Shared) -> Response {
     axum::Json(app.registry.genesis()).into_response()
 }

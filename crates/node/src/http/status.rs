@@ -1,7 +1,7 @@
 //! How the node is doing.
 
 use axum::extract::State;
-use axum::http::StatusCode;
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use birthmark_http::ApiError;
 use serde::Serialize;
@@ -74,11 +74,42 @@ impl App {
 }
 
 /// The node's state.
+#[utoipa::path(get, path = "/api/v1/status", tag = "Operation", responses((status = 200, body = Status)))]
 pub async fn status(State(app): Shared) -> Result<Response, ApiError> {
     Ok(([FRESH], axum::Json(app.status().await?)).into_response())
 }
 
+/// Numbers for monitoring.
+#[utoipa::path(get, path = "/metrics", tag = "Operation", responses((status = 200, description = "OpenMetrics text")))]
+pub async fn metrics(State(app): Shared) -> Response {
+    let tip = app.registry.tip();
+    let count = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
+    app.metrics.height.set(count(tip.height().get()));
+    app.metrics.records.set(count(tip.frontier().size()));
+    app.metrics.waiting.set(count(app.admission.queued()));
+    app.metrics
+        .filter_bytes
+        .set(count(app.registry.filter().bytes() as u64));
+    let is_away = |report: &std::sync::Mutex<crate::authority::LaneReport>| {
+        report
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+            .standing
+            .is_away()
+    };
+    app.metrics.away.set(count(
+        app.lanes
+            .iter()
+            .filter(|(_, report)| is_away(report))
+            .count() as u64,
+    ));
+    let kind =
+        HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
+    ([(header::CONTENT_TYPE, kind)], app.metrics.text()).into_response()
+}
+
 /// Fails when the database or the signer does.
+#[utoipa::path(get, path = "/health", tag = "Operation", responses((status = 200, description = "well"), (status = 503, description = "the database or the signer is not")))]
 pub async fn health(State(app): Shared) -> Response {
     let (status, body) = match app.check().await {
         Ok(()) => (

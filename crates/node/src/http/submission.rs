@@ -35,6 +35,7 @@ pub struct Fate {
 }
 
 /// By the name its sender was given.
+#[utoipa::path(get, path = "/api/v1/submission/{receipt_id}", tag = "Submission", responses((status = 200, body = Fate), (status = 404, description = "not remembered"), (status = 422)))]
 pub async fn submission(
     State(app): Shared,
     Path(receipt_id): Path<String>,

@@ -1,7 +1,5 @@
 //! Taking submissions.
 
-use std::sync::Arc;
-
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
@@ -9,10 +7,12 @@ use birthmark_http::ApiError;
 use birthmark_http::body;
 use birthmark_protocol::request::RequestError;
 use birthmark_protocol::submission::{MAX_SUBMISSION, Submission, SubmissionRoute};
-use serde::Serialize;
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
 
 use super::{App, COME_BACK, Shared};
-use crate::admission::{Refused, Taken};
+use crate::admission::software::EditSubmission;
+use crate::admission::{NOBODY, Refused, Taken};
 use crate::clock;
 
 /// What a sender is told.
@@ -27,34 +27,85 @@ pub struct Accepted {
 }
 
 /// Structured token, two hashes, or packed token.
+#[utoipa::path(post, path = "/api/v1/submit", tag = "Submission", responses((status = 202, body = Accepted), (status = 400, description = "refused, with a sentence"), (status = 413), (status = 422, description = "a field is wrong"), (status = 429), (status = 503, description = "come back later")))]
 pub async fn submit(State(app): Shared, request: Request) -> Result<Response, ApiError> {
-    take(app, SubmissionRoute::Submit, request).await
+    let body = read(&app, request).await?;
+    take(&app, SubmissionRoute::Submit, &body).await
 }
 
 /// Packed token.
+#[utoipa::path(post, path = "/api/v1/submit-legacy", tag = "Submission", responses((status = 202, body = Accepted), (status = 400), (status = 422), (status = 503)))]
 pub async fn legacy(State(app): Shared, request: Request) -> Result<Response, ApiError> {
-    take(app, SubmissionRoute::Legacy, request).await
+    let body = read(&app, request).await?;
+    take(&app, SubmissionRoute::Legacy, &body).await
 }
 
-/// Camera certificate.
+/// Camera certificate; or, with `software_cert`, an image edited from a registered one.
+#[utoipa::path(post, path = "/api/v1/submit-cert", tag = "Submission", responses((status = 202, body = Accepted), (status = 400), (status = 422), (status = 503)))]
 pub async fn certificate(State(app): Shared, request: Request) -> Result<Response, ApiError> {
-    take(app, SubmissionRoute::Certificate, request).await
+    let body = read(&app, request).await?;
+    let probe = serde_json::from_slice::<Probe>(&body);
+    match probe {
+        Ok(Probe {
+            software_cert: Some(_),
+        }) => edit(&app, &body).await,
+        _ => take(&app, SubmissionRoute::Certificate, &body).await,
+    }
 }
 
-async fn take(
-    app: Arc<App>,
-    route: SubmissionRoute,
-    request: Request,
-) -> Result<Response, ApiError> {
-    app.admission.check_room()?;
-    let body = body::read(request, MAX_SUBMISSION).await?;
-    let submission = match Submission::parse(route, &body) {
+/// Whether it is about an edit.
+#[derive(Deserialize)]
+struct Probe {
+    #[serde(default)]
+    software_cert: Option<serde::de::IgnoredAny>,
+}
+
+/// Room is looked for before anything is read.
+async fn read(app: &App, request: Request) -> Result<Bytes, ApiError> {
+    app.admission
+        .check_room()
+        .map_err(|refused| app.turned_away(refused))?;
+    body::read(request, MAX_SUBMISSION).await
+}
+
+async fn take(app: &App, route: SubmissionRoute, body: &[u8]) -> Result<Response, ApiError> {
+    let submission = match Submission::parse(route, body) {
         Ok(submission) => submission,
-        Err(error) => return Ok(refused_request(&error)),
+        Err(error) => {
+            app.metrics.refused.inc();
+            return Ok(refused_request(&error));
+        }
     };
-    Ok(accepted(
-        app.admission.submit(&submission, clock::now()).await?,
-    ))
+    app.answer(app.admission.submit(&submission, clock::now()).await)
+}
+
+async fn edit(app: &App, body: &[u8]) -> Result<Response, ApiError> {
+    let edit: EditSubmission = birthmark_http::body::parse(body)?;
+    let now = clock::now();
+    let (bundle, request) = edit
+        .check(app.admission.book(), now)
+        .map_err(|refused| app.turned_away(refused))?;
+    app.check_original(&bundle, Some(edit.parent_image_hash))
+        .await?;
+    app.answer(app.admission.keep(NOBODY.to_owned(), request, now).await)
+}
+
+impl App {
+    pub(super) fn answer(&self, taken: Result<Taken, Refused>) -> Result<Response, ApiError> {
+        let taken = taken.map_err(|refused| self.turned_away(refused))?;
+        self.metrics.accepted.inc();
+        Ok(accepted(taken))
+    }
+
+    fn turned_away(&self, refused: Refused) -> ApiError {
+        let counter = if refused.is_temporary() {
+            &self.metrics.turned_away
+        } else {
+            &self.metrics.refused
+        };
+        counter.inc();
+        refused.into()
+    }
 }
 
 /// The protocol names the field that is wrong, in the form the documents' clients expect.

@@ -27,6 +27,7 @@ pub struct Answers {
 }
 
 /// One digest: 200 if it is registered, 404 with the same fields if not.
+#[utoipa::path(get, path = "/api/v1/verify/{image_hash}", tag = "Verification", responses((status = 200, body = Evidence), (status = 404, body = Evidence, description = "not registered; the same fields"), (status = 422, description = "not 64 hexadecimal characters")))]
 pub async fn one(State(app): Shared, Path(image_hash): Path<String>) -> Result<Response, ApiError> {
     let digest = digest_of(&image_hash)?;
     let evidence = evidence(&app, digest).await?;
@@ -39,6 +40,7 @@ pub async fn one(State(app): Shared, Path(image_hash): Path<String>) -> Result<R
 }
 
 /// Up to 1,000 digests in one question.
+#[utoipa::path(post, path = "/api/v1/verify", tag = "Verification", request_body = Many, responses((status = 200, body = Answers), (status = 422)))]
 pub async fn many(State(app): Shared, Json(many): Json<Many>) -> Result<Response, ApiError> {
     if many.image_hashes.len() > MOST {
         return Err(ApiError::field(
@@ -53,7 +55,7 @@ pub async fn many(State(app): Shared, Json(many): Json<Many>) -> Result<Response
     Ok(([FRESH], axum::Json(Answers { results })).into_response())
 }
 
-async fn evidence(app: &App, digest: Digest) -> Result<Evidence, ApiError> {
+pub(super) async fn evidence(app: &App, digest: Digest) -> Result<Evidence, ApiError> {
     let found = app.registry.find(&digest).await?;
     let sightings = found
         .iter()
@@ -63,6 +65,7 @@ async fn evidence(app: &App, digest: Digest) -> Result<Evidence, ApiError> {
 }
 
 /// The receipt of the first record of an image: verifies offline, for ever.
+#[utoipa::path(get, path = "/api/v1/receipt/{image_hash}", tag = "Verification", responses((status = 200, description = "a receipt"), (status = 404, description = "not registered")))]
 pub async fn receipt(
     State(app): Shared,
     Path(image_hash): Path<String>,

@@ -1,0 +1,96 @@
+//! The registry as verifiers of transparency logs follow it: checkpoints, proofs of growth, proofs of inclusion.
+
+use std::collections::BTreeMap;
+
+use axum::extract::{Path, Query, State};
+use axum::http::{HeaderValue, header};
+use axum::response::{IntoResponse, Response};
+use birthmark_http::ApiError;
+use birthmark_ledger::{Checkpoint, ConsistencyProof, ProofPlan, SignedCheckpoint};
+use serde::Deserialize;
+
+use super::{App, FRESH, IMMUTABLE, Shared, digest_of};
+use crate::registry::Decided;
+
+const TEXT: (header::HeaderName, HeaderValue) = (
+    header::CONTENT_TYPE,
+    HeaderValue::from_static("text/plain; charset=utf-8"),
+);
+
+/// Two sizes of the tree.
+#[derive(Deserialize, utoipa::IntoParams)]
+pub struct Sizes {
+    /// The earlier number of records.
+    old: u64,
+    /// The later one.
+    new: u64,
+}
+
+impl App {
+    fn checkpoint_of(&self, decided: &Decided) -> SignedCheckpoint {
+        let checkpoint = Checkpoint::after(
+            self.registry.genesis().chain_id.clone(),
+            &decided.block.header,
+        );
+        SignedCheckpoint {
+            checkpoint,
+            signatures: decided.cosignature.iter().cloned().collect(),
+        }
+    }
+}
+
+/// The newest checkpoint with the validators' cosignatures (c2sp.org/tlog-checkpoint).
+#[utoipa::path(get, path = "/api/v1/checkpoint", tag = "Transparency", responses((status = 200, description = "a signed note"), (status = 404, description = "no block yet")))]
+pub async fn newest(State(app): Shared) -> Result<Response, ApiError> {
+    let height = app.registry.tip().height().get();
+    let decided = app
+        .registry
+        .block(height)
+        .await?
+        .ok_or_else(|| ApiError::not_found("there is no block yet"))?;
+    Ok(([TEXT, FRESH], app.checkpoint_of(&decided).to_string()).into_response())
+}
+
+/// That the tree of `old` records is the beginning of the tree of `new` records (RFC 6962).
+#[utoipa::path(get, path = "/api/v1/consistency", tag = "Transparency", params(Sizes), responses((status = 200, description = "a consistency proof"), (status = 400, description = "no such trees")))]
+pub async fn consistency(
+    State(app): Shared,
+    Query(sizes): Query<Sizes>,
+) -> Result<Response, ApiError> {
+    if sizes.new > app.registry.tip().frontier().size() {
+        return Err(ApiError::bad_request(
+            "the registry has not so many records yet",
+        ));
+    }
+    let plan = ProofPlan::consistency(sizes.old, sizes.new)
+        .map_err(|error| ApiError::bad_request(error.to_string()))?;
+    let mut hashes = BTreeMap::new();
+    for node in plan.nodes() {
+        hashes.insert(node, app.registry.subtree(node).await?);
+    }
+    let path = plan
+        .assemble(|node| hashes.get(&node).copied())
+        .map_err(ApiError::internal)?;
+    let proof = ConsistencyProof {
+        old: sizes.old,
+        new: sizes.new,
+        path,
+    };
+    Ok(([IMMUTABLE], axum::Json(proof)).into_response())
+}
+
+/// The receipt of an image as one text (c2sp.org/tlog-proof).
+#[utoipa::path(get, path = "/api/v1/tlog-proof/{image_hash}", tag = "Transparency", responses((status = 200, description = "a tlog proof"), (status = 404, description = "not registered")))]
+pub async fn tlog_proof(
+    State(app): Shared,
+    Path(image_hash): Path<String>,
+) -> Result<Response, ApiError> {
+    let digest = digest_of(&image_hash)?;
+    let found = app.registry.find(&digest).await?;
+    let found = found
+        .first()
+        .ok_or_else(|| ApiError::not_found("this image is not registered"))?;
+    let receipt = app.registry.receipt(found).await?;
+    let proof = receipt.to_tlog_proof(app.checkpoint_of(&found.decided));
+    Ok(([TEXT, IMMUTABLE], proof.to_string()).into_response())
+}

@@ -1,0 +1,55 @@
+//! New blocks as they come: Server-Sent Events.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::State;
+use axum::response::sse::{Event, KeepAlive, Sse};
+use futures_util::stream::{Stream, unfold};
+use serde_json::json;
+use tokio::sync::watch;
+
+use super::{App, Shared};
+use crate::words;
+
+/// One event per block, from the next block on. A reader that is too slow misses blocks, never the newest.
+#[utoipa::path(get, path = "/api/v1/events/blocks", tag = "Blocks", responses((status = 200, description = "Server-Sent Events named `block`")))]
+pub async fn blocks(State(app): Shared) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
+    let heights = app.registry.heights();
+    let events = unfold((app, heights), |(app, heights)| async move {
+        let (event, heights) = next(&app, heights).await?;
+        Some((Ok(event), (app, heights)))
+    });
+    Sse::new(events).keep_alive(KeepAlive::new().interval(Duration::from_secs(15)))
+}
+
+async fn next(
+    app: &Arc<App>,
+    mut heights: watch::Receiver<u64>,
+) -> Option<(Event, watch::Receiver<u64>)> {
+    loop {
+        heights.changed().await.ok()?;
+        let height = *heights.borrow_and_update();
+        // A block that cannot be read now is left out; the next one comes.
+        let Ok(Some(decided)) = app.registry.block(height).await else {
+            continue;
+        };
+        let header = &decided.block.header;
+        let data = json!({
+            "block_height": height,
+            "block_hash": header.hash(),
+            "block_time": words::block_moment(header.time),
+            "records": header.records,
+            "tree_size": header.tree_size,
+            "tree_root": header.tree_root,
+        });
+        return Some((
+            Event::default()
+                .event("block")
+                .id(height.to_string())
+                .data(data.to_string()),
+            heights,
+        ));
+    }
+}

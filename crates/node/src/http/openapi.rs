@@ -1,0 +1,48 @@
+//! The interface, machine-readable: OpenAPI 3.1 from the handlers' own types.
+
+use axum::response::{IntoResponse, Response};
+use utoipa::OpenApi;
+
+use super::{blocks, checkpoints, events, provenance, servers, status, submission, submit, verify};
+
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "Birthmark validator",
+        description = "Registers proofs of photos and answers who asks. Digests are SHA-256 in hexadecimal, in either case."
+    ),
+    paths(
+        submit::submit,
+        submit::legacy,
+        submit::certificate,
+        servers::submit,
+        submission::submission,
+        verify::one,
+        verify::many,
+        verify::receipt,
+        provenance::provenance,
+        blocks::block,
+        blocks::bytes,
+        blocks::list,
+        blocks::genesis,
+        events::blocks,
+        checkpoints::newest,
+        checkpoints::consistency,
+        checkpoints::tlog_proof,
+        status::status,
+        status::health,
+        status::metrics,
+    )
+)]
+struct Document;
+
+/// The document as JSON text.
+pub fn document() -> String {
+    Document::openapi().to_pretty_json().unwrap_or_default()
+}
+
+/// The document.
+pub async fn json() -> Response {
+    let kind = axum::http::HeaderValue::from_static("application/json");
+    ([(axum::http::header::CONTENT_TYPE, kind)], document()).into_response()
+}
