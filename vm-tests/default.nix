@@ -42,6 +42,10 @@ let
         tpm.enable = described.tpm or false;
       };
       services.birthmark = lib.mapAttrs enabled described.daemons;
+      # What the upgrade scenario switches to: the same machine with a unit that differs, so that it is restarted.
+      specialisation.next = lib.mkIf (described.daemons ? node) {
+        configuration.systemd.services.birthmark-node.environment.BIRTHMARK_LOG = "debug";
+      };
       environment.systemPackages = [
         pkgs.birthmark-command
         pkgs.jq

@@ -293,29 +293,37 @@ class Guest:
     def _join_network(self) -> None:
         self._retry("test -e /sys/class/net/eth0", lambda status: status == 0, 300)
         names = "\n".join(f"{address} {name}" for name, address in self.setup.hosts.items())
-        self.succeed(
+        self._quietly(
             f"ip address replace {self.setup.hosts[self.name]}/24 dev eth0 && ip link set eth0 up"
             f" && hostname {self.name} && printf '127.0.0.1 localhost {self.name}\\n{names}\\n' > /etc/hosts"
         )
 
     def _prepare(self) -> None:
-        """Settings first, packages after them: the daemons' first start is then the one the scenario means."""
+        """Packages first, settings after them: a daemon without settings is not started, so the scenario does that."""
+        files = " ".join(f"/packages/{package}_*.deb" for package in self.role["packages"])
+        self.log("installing packages")
+        self._quietly("mkdir -p /packages && mount -o ro /dev/vdb /packages")
+        self._prepare_database()
+        self._quietly(f"DEBIAN_FRONTEND=noninteractive dpkg --force-unsafe-io -i {files} 2>&1")
         for path, text in self.role["files"].items():
             encoded = base64.b64encode(text.encode()).decode()
-            self.succeed(f"mkdir -p {os.path.dirname(path)} && echo {encoded} | base64 -d > {path}")
-        files = " ".join(f"/packages/{package}_*.deb" for package in self.role["packages"])
-        self.succeed("mkdir -p /packages && mount -o ro /dev/vdb /packages")
-        self._prepare_database()
-        self.succeed(f"DEBIAN_FRONTEND=noninteractive dpkg -i {files} 2>&1")
+            self._quietly(f"mkdir -p {os.path.dirname(path)} && echo {encoded} | base64 -d > {path}")
+        self._quietly("systemctl daemon-reload")
+        self.log("installed")
+
+    def _quietly(self, command: str) -> None:
+        status, output = self.execute(command)
+        if status != 0:
+            raise ScenarioError(f"{self.name}: `{command}` failed with {status}\n{output}\n{self._journal()}")
 
     def _prepare_database(self) -> None:
         """PostgreSQL with a database per daemon, reached over the local socket as the daemon's own user."""
         names = self.role["postgresql"]
         if not names:
             return
-        self.succeed("systemctl start postgresql.service", "pg_lsclusters")
+        self._quietly("systemctl start postgresql.service")
         for name in names:
-            self.succeed(f"runuser -u postgres -- createuser {name}", f"runuser -u postgres -- createdb -O {name} {name}")
+            self._quietly(f"runuser -u postgres -- createuser {name} && runuser -u postgres -- createdb -O {name} {name}")
 
 
 def _wait_for(condition: Callable[[], bool], seconds: int, what: str) -> None:

@@ -20,7 +20,7 @@ def found_authority(authority):
         " -p LoadCredential=authority-vault:/etc/credstore/birthmark-sma.authority-vault"
         " -p LoadCredential=root-passphrase:/root/root-passphrase"
         " birthmark-sma --config /etc/birthmark/sma.toml init --root-key /var/lib/birthmark-sma/root-key.pem 2>&1",
-        "systemctl start birthmark-sma.service",
+        "systemctl start birthmark-sma.socket birthmark-sma.service",
     )
     authority.wait_for_unit("birthmark-sma.service")
 
@@ -42,14 +42,14 @@ def found_validator(validator, authority):
         "install -m 0600 /root/keys/checkpoint-key /etc/credstore/birthmark-node.checkpoint-key",
         "birthmark-node --config /etc/birthmark/node.toml genesis --chain test.example/registry"
         " --validator /root/keys/validator.toml --out /etc/birthmark/genesis.toml 2>&1",
-        "systemctl start birthmark-node.service",
+        "systemctl start birthmark-node.socket birthmark-node.service",
     )
     validator.wait_for_unit("birthmark-node.service")
 
 
 def enrol(camera, authority):
     """The key is made in the chip; the authority certifies it; the answer is sealed in the chip."""
-    key = call(camera, "signer", "org.birthmark.Signer.Enrol", '{"replace":false}')
+    key = call(camera, "signer", "org.birthmark.Signer.Enrol", '{"again":false}')
     assert key["key_store"] == "tpm", key
     request = json.dumps(
         {"device_serial": "TEST-0001", "device_family": "Raspberry Pi HQ", "device_public_key": key["public_key"]}
@@ -61,7 +61,7 @@ def enrol(camera, authority):
     camera.succeed(f"umask 077; cat > /root/provisioning.json <<'END'\n{answer}\nEND")
     camera.succeed(
         "varlinkctl call /run/birthmark/signer org.birthmark.Signer.Provision"
-        " \"$(jq --compact-output --raw-input --slurp '{file: .}' /root/provisioning.json)\"",
+        " \"$(jq --compact-output --raw-input --slurp '{provisioning: .}' /root/provisioning.json)\"",
         "rm /root/provisioning.json",
     )
 
@@ -75,3 +75,16 @@ def wait_for_receipt(camera, photo):
 
 
 DAEMONS = ("signer", "gps", "capture", "sma", "node")
+
+
+def begin(camera, authority, validator):
+    """Everything up to a camera that can take its first photo."""
+    found_authority(authority)
+    found_validator(validator, authority)
+    enrol(camera, authority)
+    camera.succeed("systemctl start birthmark-capture.socket birthmark-capture.service")
+    camera.wait_for_unit("birthmark-capture.service")
+
+
+def digest_is_known(machine, photo):
+    machine.succeed(f"birthmark verify {photo['file']} 2>&1")

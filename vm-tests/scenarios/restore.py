@@ -1,1 +1,23 @@
-start_all()
+# The disk of a validator dies. What comes back is what the backup had, and the receipts still hold.
+
+trial.start()
+begin(trial, trial, trial)
+photo = take_photo(trial)
+wait_for_receipt(trial, photo)
+
+with subtest("a copy is made while the validator works"):
+    trial.succeed("sqlite3 /var/lib/birthmark-node/node.db \".backup /root/node.db\"")
+
+with subtest("the database is gone"):
+    trial.succeed("systemctl stop birthmark-node.socket birthmark-node.service", "rm -r /var/lib/birthmark-node/*")
+
+with subtest("the copy takes its place"):
+    trial.succeed(
+        "install -m 0600 -o birthmark-node -g birthmark-node /root/node.db /var/lib/birthmark-node/node.db",
+        "systemctl start birthmark-node.socket birthmark-node.service",
+    )
+    trial.wait_for_unit("birthmark-node.service")
+    digest_is_known(trial, photo)
+
+with subtest("the registry goes on from there"):
+    wait_for_receipt(trial, take_photo(trial))

@@ -1,1 +1,37 @@
-start_all()
+# A newer version is installed under a running validator: what was registered stays, and nobody who asks meanwhile is refused.
+
+trial.start()
+begin(trial, trial, trial)
+photo = take_photo(trial)
+wait_for_receipt(trial, photo)
+
+with subtest("the upgrade refuses nobody"):
+    trial.succeed(
+        "systemd-run --quiet --unit=asking bash -c"
+        " 'while sleep 0.2; do curl --silent --fail --max-time 60 http://127.0.0.1:8545/health > /dev/null || echo REFUSED; done'"
+    )
+    before = trial.get_unit_property("birthmark-node.service", "MainPID")
+    if trial.execute("test -e /etc/debian_version")[0] == 0:
+        trial.succeed("DEBIAN_FRONTEND=noninteractive dpkg -i /packages/next/*.deb 2>&1")
+    else:
+        trial.succeed("/run/current-system/specialisation/next/bin/switch-to-configuration test 2>&1")
+    trial.wait_for_unit("birthmark-node.service")
+    t.assertNotEqual(before, trial.get_unit_property("birthmark-node.service", "MainPID"))
+    trial.succeed("systemctl stop asking.service")
+    trial.fail("journalctl -u asking.service | grep REFUSED")
+
+with subtest("what was registered before is there after"):
+    digest_is_known(trial, photo)
+
+with subtest("the camera takes photos with the newer version"):
+    newer = take_photo(trial)
+    wait_for_receipt(trial, newer)
+
+if trial.execute("test -e /etc/debian_version")[0] == 0:
+    with subtest("removing keeps the records, purging ends them, and photos stay"):
+        trial.succeed("dpkg --remove birthmark-validator birthmark-authority birthmark-camera 2>&1")
+        trial.succeed("test -e /var/lib/birthmark-node/node.db && test -e /etc/birthmark/node.toml")
+        trial.fail("systemctl is-active birthmark-node.service birthmark-node.socket")
+        trial.succeed("dpkg --purge birthmark-validator birthmark-authority birthmark-camera 2>&1")
+        trial.fail("test -e /var/lib/birthmark-node || test -e /etc/birthmark/node.toml")
+        trial.succeed(f"test -e {newer['path']}")

@@ -12,6 +12,15 @@ use log::kv::{ToValue, Value};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MessageId(&'static str);
 
+/// A daemon's settings cannot be used; it is not started again by itself.
+pub const UNUSABLE_SETTINGS: MessageId = MessageId::new("638ab6cd779747438ac164a93d414176");
+/// A credential is missing or cannot be used; the daemon is not started again by itself.
+pub const UNUSABLE_CREDENTIAL: MessageId = MessageId::new("a91e504ed79b4c288209693c842defb9");
+/// A daemon ended with an error and is started again.
+pub const FAILED: MessageId = MessageId::new("66ee18dbfcb14797b64032cc1e68c119");
+/// A daemon's self-check fails; systemd will restart it if that goes on.
+pub const SELF_CHECK_FAILS: MessageId = MessageId::new("48c13934bd0e424d8301a3624a313b85");
+
 impl MessageId {
     /// An identifier from its 32 digits. In a constant, anything else is a compile error.
     #[track_caller]

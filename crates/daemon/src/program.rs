@@ -16,6 +16,7 @@ use crate::config::{ConfigError, Settings};
 use crate::context::Context;
 use crate::credentials::{CredentialError, Credentials};
 use crate::logging;
+use crate::message_id::{self, MessageId};
 use crate::service::Service;
 use crate::shutdown::Shutdown;
 use crate::varlink::PeerError;
@@ -216,10 +217,7 @@ fn exit_code(outcome: anyhow::Result<()>) -> ExitCode {
         return ExitCode::SUCCESS;
     };
     report(&error);
-    let unusable = error.chain().any(|cause| {
-        cause.is::<ConfigError>() || cause.is::<CredentialError>() || cause.is::<PeerError>()
-    });
-    match unusable {
+    match is_unusable(&error) {
         true => ExitCode::from(EX_CONFIG),
         false => ExitCode::FAILURE,
     }
@@ -232,5 +230,22 @@ fn report(error: &anyhow::Error) {
         let _ = writeln!(std::io::stderr(), "error: {error:#}");
         return;
     }
-    log::error!("{error:#}");
+    log::error!(MESSAGE_ID = kind(error); "{error:#}");
+}
+
+/// What the journal's catalog explains about an error that ends a daemon.
+fn kind(error: &anyhow::Error) -> MessageId {
+    if error.chain().any(|cause| cause.is::<CredentialError>()) {
+        return message_id::UNUSABLE_CREDENTIAL;
+    }
+    match is_unusable(error) {
+        true => message_id::UNUSABLE_SETTINGS,
+        false => message_id::FAILED,
+    }
+}
+
+fn is_unusable(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| {
+        cause.is::<ConfigError>() || cause.is::<CredentialError>() || cause.is::<PeerError>()
+    })
 }

@@ -8,6 +8,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
 
 use crate::addresses::Addresses;
+use crate::message_id::SELF_CHECK_FAILS;
 
 /// The line to whoever started this daemon: systemd, or the program or test it is embedded in.
 #[derive(Debug, Clone)]
@@ -128,7 +129,10 @@ impl Service {
                 Ok(()) => self.notify(&[NotifyState::Watchdog]),
                 Err(ref error) if failing => log::debug!("self-check still fails: {error:#}"),
                 Err(ref error) => {
-                    log::error!("self-check fails, the watchdog is not fed: {error:#}");
+                    log::error!(
+                        MESSAGE_ID = SELF_CHECK_FAILS;
+                        "self-check fails, the watchdog is not fed: {error:#}"
+                    );
                     self.status(&format!("Self-check fails: {error:#}"));
                 }
             }

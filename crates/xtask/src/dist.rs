@@ -129,7 +129,7 @@ fn pack(package: &Package, release: &Release, programs: &Path, out: &Path) -> an
     ));
     let mut pack = Command::new("dpkg-deb");
     // Everything belongs to root, whoever packs it; quick compression, as guests and people unpack more often than we pack.
-    pack.args(["--root-owner-group", "-Zxz", "-z1", "--build"])
+    pack.args(["--root-owner-group", "-Zzstd", "-z3", "--build"])
         .arg(&folder)
         .arg(&file);
     pack.stdout(std::process::Stdio::null());
@@ -137,4 +137,49 @@ fn pack(package: &Package, release: &Release, programs: &Path, out: &Path) -> an
     std::fs::remove_dir_all(&folder)?;
     house::say(&file.display().to_string());
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::path::Path;
+
+    const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
+
+    /// Identifiers after `marker` in every Rust file under `folder`, examples in documentation and tests left out.
+    fn identifiers(folder: &Path, found: &mut BTreeSet<String>) {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                identifiers(&path, found);
+            } else if path.extension().is_some_and(|kind| kind == "rs") {
+                let text = std::fs::read_to_string(&path).unwrap();
+                let constants = text
+                    .lines()
+                    .filter(|line| line.starts_with("pub const ") || line.starts_with("const "));
+                let ids = constants.filter_map(|line| line.split_once("= MessageId::new(\""));
+                found.extend(ids.map(|(_, id)| id[..32].to_owned()));
+            }
+        }
+    }
+
+    #[test]
+    fn the_catalog_explains_every_message_identifier_and_no_other() {
+        let mut used = BTreeSet::new();
+        for entry in std::fs::read_dir(Path::new(ROOT).join("crates")).unwrap() {
+            let source = entry.unwrap().path().join("src");
+            if source.exists() && !source.starts_with(Path::new(ROOT).join("crates/xtask")) {
+                identifiers(&source, &mut used);
+            }
+        }
+        let catalog =
+            std::fs::read_to_string(Path::new(ROOT).join("systemd/birthmark.catalog")).unwrap();
+        let explained = catalog
+            .lines()
+            .filter_map(|line| line.strip_prefix("-- "))
+            .map(str::to_owned)
+            .collect();
+        assert_eq!(used, explained);
+        assert!(!used.is_empty());
+    }
 }

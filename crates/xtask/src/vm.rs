@@ -104,7 +104,7 @@ fn packages(house: &House, options: &VmOptions, scenarios: &[String]) -> anyhow:
             },
         )
     };
-    build(None, ".")?;
+    build(None, "")?;
     // The same programs under a higher version.
     if scenarios.iter().any(|name| name == "upgrade") {
         build(Some(format!("{}+next", env!("CARGO_PKG_VERSION"))), "next")?;
