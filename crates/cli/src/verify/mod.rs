@@ -276,12 +276,7 @@ mod tests {
     #[test]
     fn a_withdrawn_record_never_reads_as_a_plain_success() {
         let style = Style::of_standard_output();
-        let text = describe(
-            &finding(registered(Some(
-                serde_json::json!({"reason": "firmware 2.0"}),
-            ))),
-            style,
-        );
+        let text = describe(&finding(registered(Some("firmware 2.0".into()))), style);
         assert!(
             text.contains("has been withdrawn") && text.contains("firmware 2.0"),
             "{text}"

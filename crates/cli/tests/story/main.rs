@@ -1,0 +1,12 @@
+//! The `birthmark` command as people run it: the real binary, real daemons, real files.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    missing_docs
+)]
+
+mod checking;
+mod demonstration;
+mod running;
