@@ -5,6 +5,7 @@ pub mod authorities;
 pub mod authority;
 pub mod clock;
 mod command;
+pub mod commands;
 pub mod filter;
 pub mod http;
 pub mod identity;

@@ -42,6 +42,11 @@ pub async fn run(settings: Settings, mut context: Context) -> anyhow::Result<()>
         .context("cannot open the database")?;
     let registry = Arc::new(Registry::open(store.clone(), genesis).await?);
 
+    let guard = settings.guard();
+    if let Some(guard) = &guard {
+        guard.check(registry.tip().height().get())?;
+    }
+
     let (submitted, pooled) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
     let admission = Admission::start(
         store.clone(),
@@ -80,7 +85,7 @@ pub async fn run(settings: Settings, mut context: Context) -> anyhow::Result<()>
     ));
     tasks.lookups(Arc::clone(&registry));
     tasks.forgetting(store.clone(), settings.limits.remember_days);
-    let node = Node::new(Arc::clone(&registry), Arc::clone(&book));
+    let node = Node::new(Arc::clone(&registry), Arc::clone(&book), guard);
     let pacing = production::pacing(&settings.blocks);
     let stop = context.shutdown.clone();
     tasks.essential(async move { production::produce(node, keys, pacing, pooled, stop).await });

@@ -13,6 +13,7 @@ use tokio::sync::Notify;
 
 use crate::authorities::AuthorityBook;
 use crate::clock;
+use crate::commands::Guard;
 use crate::registry::{Registry, RegistryError};
 use crate::settings::BlockSettings;
 use crate::store::StoreError;
@@ -27,12 +28,21 @@ const AFTER_FAILURE: Duration = Duration::from_millis(500);
 pub struct Node {
     registry: Arc<Registry>,
     book: Arc<AuthorityBook>,
+    guard: Option<Guard>,
 }
 
 impl Node {
     /// Over this registry, with these authorities.
-    pub const fn new(registry: Arc<Registry>, book: Arc<AuthorityBook>) -> Self {
-        Self { registry, book }
+    pub const fn new(
+        registry: Arc<Registry>,
+        book: Arc<AuthorityBook>,
+        guard: Option<Guard>,
+    ) -> Self {
+        Self {
+            registry,
+            book,
+            guard,
+        }
     }
 }
 
@@ -92,7 +102,7 @@ impl Application for Node {
     }
 
     async fn commit(&self, decided: &Decided) -> Result<(), RegistryError> {
-        self.registry.append(decided).await
+        self.registry.append(decided, self.guard.as_ref()).await
     }
 
     fn authorities(&self) -> Arc<dyn Authorities> {

@@ -15,6 +15,7 @@ use birthmark_protocol::bytes::DecodeError;
 use birthmark_protocol::{Digest, ModificationLevel};
 use tokio::sync::watch;
 
+use crate::commands::Guard;
 use crate::filter::Filter;
 use crate::store::{NewBlock, STORED_LEVEL, Store, StoreError, StoredBlock};
 
@@ -84,6 +85,9 @@ pub enum RegistryError {
         /// What the file says.
         given: Digest,
     },
+    /// How far this validator has signed could not be remembered.
+    #[error("the file of signed heights cannot be written: {0}")]
+    Guard(#[source] std::io::Error),
     /// A receipt could not be cut.
     #[error("receipt: {0}")]
     Receipt(#[from] ReceiptError),
@@ -310,7 +314,11 @@ impl Registry {
     ///
     /// If we stop before the store's commit, the block is not there and will be decided or fetched again; after it, the
     /// block is there and the tip is rebuilt from it at the next start.
-    pub async fn append(&self, decided: &Agreed) -> Result<(), RegistryError> {
+    pub async fn append(
+        &self,
+        decided: &Agreed,
+        guard: Option<&Guard>,
+    ) -> Result<(), RegistryError> {
         let Agreed {
             block,
             certificate,
@@ -325,6 +333,12 @@ impl Registry {
         // Before, so that no answer misses it; after, because the filter may have been replaced meanwhile.
         self.filter.insert_all(&indexed.images);
         self.store.append_block(&indexed).await?;
+        // Before anybody is shown the signature. If we stop here, the memory is one block short and the next start allows it.
+        if let Some(guard) = guard {
+            guard
+                .remember(indexed.height)
+                .map_err(RegistryError::Guard)?;
+        }
         self.filter.insert_all(&indexed.images);
         let kept = Decided {
             bytes: indexed.body,
@@ -460,6 +474,9 @@ impl Registry {
 
 /// Name, key id and signature, apart from each other by one space.
 fn cosignature_line(cosignature: &NoteSignature) -> Option<Vec<u8>> {
+    if cosignature.signature.is_empty() {
+        return None;
+    }
     let NoteSignature {
         name,
         key_id,

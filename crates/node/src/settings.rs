@@ -7,6 +7,7 @@ use birthmark_daemon::ConfigError;
 use birthmark_http::{TlsFiles, TrustedProxies};
 use serde::{Deserialize, Serialize};
 
+use crate::commands::Guard;
 use crate::store::StoreUrl;
 
 mod authority;
@@ -23,6 +24,10 @@ pub struct Settings {
     pub database: StoreUrl,
     /// The registry's genesis, TOML or JSON. The same file at every validator.
     pub genesis: PathBuf,
+    /// The file that remembers how far this validator has signed, so that a database that was set back is noticed. Beside an
+    /// SQLite database if left out; with PostgreSQL it must be named.
+    #[serde(default)]
+    pub signed_heights: Option<PathBuf>,
     /// Where HTTP is served.
     #[serde(default)]
     pub http: HttpSettings,
@@ -127,6 +132,7 @@ impl Settings {
         Self {
             database: StoreUrl::new(database),
             genesis: genesis.into(),
+            signed_heights: None,
             http: HttpSettings::default(),
             blocks: BlockSettings::default(),
             limits: LimitSettings::default(),
@@ -139,6 +145,14 @@ impl Settings {
     }
 }
 
+impl Settings {
+    /// The memory of how far this validator has signed.
+    pub fn guard(&self) -> Option<Guard> {
+        let beside = || Some(self.database.file()?.with_extension("signed"));
+        self.signed_heights.clone().or_else(beside).map(Guard::at)
+    }
+}
+
 impl birthmark_daemon::Settings for Settings {
     const DAEMON: &'static str = "birthmark-node";
 
@@ -146,6 +160,12 @@ impl birthmark_daemon::Settings for Settings {
         self.database
             .check()
             .map_err(|error| ConfigError::field("database", error.to_string()))?;
+        if self.database.is_postgres() && self.signed_heights.is_none() {
+            return Err(ConfigError::field(
+                "database",
+                "with PostgreSQL, `signed_heights` must name a file on this machine",
+            ));
+        }
         if !(1..=30_000).contains(&self.blocks.batch_wait_ms) {
             return Err(ConfigError::field(
                 "blocks.batch_wait_ms",

@@ -65,6 +65,21 @@ impl Store {
         Ok(())
     }
 
+    /// Copies the whole database into a file, consistently, while others write. SQLite only.
+    pub async fn copy_into(&self, file: &std::path::Path) -> Result<(), StoreError> {
+        let Database::Sqlite(pool) = &self.write else {
+            return Err(StoreError::Url("not an SQLite database".into()));
+        };
+        let file = file
+            .to_str()
+            .ok_or_else(|| StoreError::Url("the file's name is not UTF-8".into()))?;
+        sqlx::query("VACUUM INTO $1")
+            .bind(file)
+            .execute(pool)
+            .await?;
+        Ok(())
+    }
+
     /// Which kind of database this is, for people.
     pub const fn kind(&self) -> &'static str {
         match self.write {

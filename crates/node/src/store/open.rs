@@ -45,6 +45,11 @@ impl StoreUrl {
         .map_err(|error| StoreError::Url(error.to_string()))
     }
 
+    /// The URL.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
     /// Whether this names a PostgreSQL server.
     pub fn is_postgres(&self) -> bool {
         self.0.starts_with("postgres:") || self.0.starts_with("postgresql:")

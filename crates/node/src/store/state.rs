@@ -59,6 +59,19 @@ impl Store {
         })
     }
 
+    /// How many rows one of the index's tables has.
+    pub async fn rows(&self, table: &str) -> Result<u64, StoreError> {
+        let sql = match table {
+            "images" => "SELECT COUNT(*) FROM images",
+            "edits" => "SELECT COUNT(*) FROM edits",
+            "nodes" => "SELECT COUNT(*) FROM nodes",
+            "transactions" => "SELECT COUNT(*) FROM transactions",
+            other => return Err(StoreError::Corrupt(format!("there is no index {other}"))),
+        };
+        let rows: i64 = on!(&self.read, pool => sqlx::query_scalar(sql).fetch_one(pool).await?);
+        to_u64(rows, "a count")
+    }
+
     /// Bytes of the whole database on disk.
     pub async fn disk_bytes(&self) -> Result<u64, StoreError> {
         const SQLITE: &str =

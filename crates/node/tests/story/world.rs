@@ -63,6 +63,7 @@ impl World {
         setup::write_genesis(&at.join("genesis.toml"), &genesis).unwrap();
         let mut settings = Settings::new(database, at.join("genesis.toml"));
         settings.http.listen = "127.0.0.1:0".parse().unwrap();
+        settings.signed_heights = Some(at.join("signed"));
         settings.blocks.batch_wait_ms = 50;
         settings.limits.submissions_per_minute = 0;
         settings.limits.requests_per_minute = 0;

@@ -1,0 +1,66 @@
+//! The operator's commands of `birthmark-node`.
+
+mod backup;
+mod check;
+mod doctor;
+mod guard;
+mod plan_chain;
+mod start;
+mod transfer;
+
+use std::io::Write as _;
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+use birthmark_daemon::Program;
+use clap::{Arg, ArgMatches, Command, value_parser};
+
+use crate::identity;
+use crate::registry::Registry;
+use crate::settings::Settings;
+use crate::store::Store;
+
+pub use check::{Findings, fsck, reindex};
+pub use guard::Guard;
+pub use transfer::{export, import};
+
+/// Adds every command.
+pub fn add(program: Program<Settings>) -> Program<Settings> {
+    let program = start::add(program);
+    let program = check::add(program);
+    let program = transfer::add(program);
+    let program = backup::add(program);
+    let program = plan_chain::add(program);
+    doctor::add(program)
+}
+
+/// The registry of the configured database.
+async fn open(settings: &Settings) -> anyhow::Result<Registry> {
+    let genesis = identity::read_genesis(&settings.genesis)?;
+    let store = Store::open(&settings.database)
+        .await
+        .context("cannot open the database")?;
+    Ok(Registry::open(store, genesis).await?)
+}
+
+fn path_argument(name: &'static str, help: &'static str) -> Arg {
+    Arg::new(name)
+        .required(true)
+        .value_parser(value_parser!(PathBuf))
+        .help(help)
+}
+
+fn path(matches: &ArgMatches, name: &str) -> anyhow::Result<PathBuf> {
+    matches
+        .get_one::<PathBuf>(name)
+        .cloned()
+        .with_context(|| format!("{name} is missing"))
+}
+
+fn command(name: &'static str, about: &'static str) -> Command {
+    Command::new(name).about(about)
+}
+
+fn say(text: &str) -> anyhow::Result<()> {
+    writeln!(std::io::stdout(), "{text}").context("cannot write to standard output")
+}

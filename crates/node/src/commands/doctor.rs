@@ -1,0 +1,238 @@
+//! `doctor`: looks at everything the node depends on and says what to do about what is not well.
+
+use std::time::Duration;
+
+use anyhow::Context as _;
+use birthmark_daemon::{Context, Program};
+use birthmark_ledger::{ValidatorId, VoteSigner as _};
+
+use super::{command, say};
+use crate::authorities::{Authority, AuthorityBook};
+use crate::authority::{AuthorityClient, revocations};
+use crate::registry::Registry;
+use crate::settings::Settings;
+use crate::store::Store;
+use crate::{clock, identity};
+
+const MONTH: i64 = 30 * 86_400;
+/// Less room than this on the database's disk is worth a word.
+const LITTLE_ROOM: u64 = 1 << 30;
+
+pub(super) fn add(program: Program<Settings>) -> Program<Settings> {
+    let doctor = command(
+        "doctor",
+        "Checks keys, clock, disk, database, authorities and certificates, and says what to do",
+    );
+    program.command(doctor, |settings, _, context| async move {
+        let mut report = Report::default();
+        report.examine(&settings, &context).await?;
+        anyhow::ensure!(report.problems == 0, "{} problems found", report.problems);
+        Ok(())
+    })
+}
+
+#[derive(Default)]
+struct Report {
+    problems: usize,
+}
+
+impl Report {
+    fn well(&self, text: &str) -> anyhow::Result<()> {
+        say(&format!("ok       {text}"))
+    }
+
+    fn ill(&mut self, text: &str, remedy: &str) -> anyhow::Result<()> {
+        self.problems += 1;
+        say(&format!("PROBLEM  {text}\n         {remedy}"))
+    }
+
+    async fn examine(&mut self, settings: &Settings, context: &Context) -> anyhow::Result<()> {
+        let own = self.keys(settings, context)?;
+        self.clock()?;
+        self.database(settings).await?;
+        self.disk(settings)?;
+        let book = AuthorityBook::read(settings, own.unwrap_or(ValidatorId::from_bytes([0; 32])));
+        let book = match book {
+            Ok(book) => book,
+            Err(error) => {
+                return self.ill(
+                    &format!("authorities: {error:#}"),
+                    "Correct the files the configuration names.",
+                );
+            }
+        };
+        if book.all().next().is_none() {
+            self.ill(
+                "no authority is configured",
+                "Without one no camera can be vouched for: add [[authorities]].",
+            )?;
+        }
+        for authority in book.all() {
+            self.authority(authority).await?;
+        }
+        Ok(())
+    }
+
+    fn keys(
+        &mut self,
+        settings: &Settings,
+        context: &Context,
+    ) -> anyhow::Result<Option<ValidatorId>> {
+        let genesis = identity::read_genesis(&settings.genesis);
+        let keys = identity::keys(&context.credentials);
+        match (genesis, keys) {
+            (Ok(genesis), Ok(keys)) => {
+                match identity::entry(&genesis, &keys) {
+                    Some(entry) if entry.checkpoint_key != keys.checkpoint.public_key() => {
+                        self.ill(
+                            "the checkpoint key is not the one in the genesis",
+                            "Load the key that was made together with the vote key.",
+                        )?;
+                    }
+                    Some(entry) => self.well(&format!(
+                        "keys belong to {} in the registry {}",
+                        entry.name, genesis.chain_id
+                    ))?,
+                    None => self.ill(
+                        "the vote key belongs to no validator of the genesis",
+                        "Load the right credential, or ask the others to take you in.",
+                    )?,
+                }
+                Ok(Some(ValidatorId::of(&keys.vote.public_key())))
+            }
+            (genesis, keys) => {
+                let errors = [genesis.err(), keys.err()];
+                for error in errors.into_iter().flatten() {
+                    self.ill(&format!("{error:#}"), "See docs/VALIDATOR.md, first start.")?;
+                }
+                Ok(None)
+            }
+        }
+    }
+
+    fn clock(&mut self) -> anyhow::Result<()> {
+        let synchronised = std::path::Path::new("/run/systemd/timesync/synchronized").exists();
+        let now = clock::now().unix();
+        match (now > 1_750_000_000, synchronised) {
+            (false, _) => self.ill(
+                "the clock stands before the year 2025",
+                "Set it; blocks with a false time are not signed.",
+            ),
+            (true, true) => self.well("the clock is synchronised by systemd-timesyncd"),
+            (true, false) => self.well("the clock is plausible (no systemd-timesyncd here to ask)"),
+        }
+    }
+
+    async fn database(&mut self, settings: &Settings) -> anyhow::Result<()> {
+        let store = match Store::open(&settings.database).await {
+            Ok(store) => store,
+            Err(error) => {
+                return self.ill(
+                    &format!("database: {error}"),
+                    "Start it, or correct `database` in the configuration.",
+                );
+            }
+        };
+        let waiting = store.waiting_authorities().await?;
+        for (name, count, since) in waiting {
+            let seconds = clock::now().since(since);
+            self.well(&format!(
+                "{count} submissions wait for the authority {name:?}, the oldest for {seconds} s"
+            ))?;
+        }
+        let genesis = identity::read_genesis(&settings.genesis).context("genesis");
+        let Ok(genesis) = genesis else { return Ok(()) };
+        match Registry::open(store, genesis).await {
+            Ok(registry) => {
+                let tip = registry.tip();
+                self.well(&format!(
+                    "database holds {} records in {} blocks",
+                    tip.frontier().size(),
+                    tip.height()
+                ))
+            }
+            Err(error) => self.ill(
+                &format!("database: {error}"),
+                "Run `birthmark-node fsck`, then restore a backup.",
+            ),
+        }
+    }
+
+    fn disk(&mut self, settings: &Settings) -> anyhow::Result<()> {
+        let Some(file) = settings.database.file() else {
+            return Ok(());
+        };
+        let folder = file
+            .parent()
+            .filter(|folder| !folder.as_os_str().is_empty())
+            .unwrap_or(std::path::Path::new("."));
+        let space = rustix::fs::statvfs(folder).context("disk")?;
+        let free = space.f_bavail.saturating_mul(space.f_frsize);
+        match free {
+            free if free < LITTLE_ROOM => self.ill(
+                &format!("{} MiB are free on the database's disk", free >> 20),
+                "Make room: a full disk stops the node.",
+            ),
+            free => self.well(&format!(
+                "{} GiB are free on the database's disk",
+                free >> 30
+            )),
+        }
+    }
+
+    async fn authority(&mut self, authority: &Authority) -> anyhow::Result<()> {
+        let name = &authority.settings.id;
+        let client = AuthorityClient::new(authority)?;
+        match tokio::time::timeout(Duration::from_secs(10), client.health()).await {
+            Ok(Ok(())) => self.well(&format!("authority {name} answers"))?,
+            Ok(Err(error)) => self.ill(
+                &format!("authority {name}: {error}"),
+                "Submissions wait meanwhile. Ask its operator if it lasts.",
+            )?,
+            Err(_) => self.ill(
+                &format!("authority {name} does not answer within 10 s"),
+                "Submissions wait meanwhile.",
+            )?,
+        }
+        for issuer in &authority.issuers {
+            let (_, until) = issuer.certificate.validity;
+            let left = until.since(clock::now());
+            let subject = &issuer.certificate.subject;
+            match left {
+                left if left < 0 => self.ill(
+                    &format!("CA certificate {subject} of {name} has expired"),
+                    "Pin its successor.",
+                )?,
+                left if left < MONTH => self.ill(
+                    &format!(
+                        "CA certificate {subject} of {name} expires in {} days",
+                        left / 86_400
+                    ),
+                    "Ask for its successor and pin both.",
+                )?,
+                left => self.well(&format!(
+                    "CA certificate {subject} of {name} is valid for {} more days",
+                    left / 86_400
+                ))?,
+            }
+        }
+        if !authority.signs() {
+            self.well(&format!(
+                "authority {name} signs no verdicts: its word counts at this node only"
+            ))?;
+        }
+        match &authority.settings.revocations {
+            None => self.ill(
+                &format!("no list of revoked certificates is configured for {name}"),
+                "Set `revocations`: stolen cameras stay welcome until then.",
+            ),
+            Some(address) => match revocations::fetch(authority, &client, address).await {
+                Ok(count) => self.well(&format!("{count} certificates of {name} are revoked")),
+                Err(reason) => self.ill(
+                    &format!("the list of revoked certificates of {name}: {reason}"),
+                    "Ask its operator; the last list stays in force.",
+                ),
+            },
+        }
+    }
+}

@@ -1,0 +1,82 @@
+//! A restored validator must not sign a second history: a small file beside the database remembers how far it has signed.
+//!
+//! Whoever can change this file can make the node refuse to start, or, together with an old backup, sign two blocks at one
+//! height; every receipt of the first then proves it.
+
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+
+/// The memory of the last height this validator's signature was shown for.
+#[derive(Debug, Clone)]
+pub struct Guard(PathBuf);
+
+impl Guard {
+    /// In this file.
+    pub fn at(path: impl Into<PathBuf>) -> Self {
+        Self(path.into())
+    }
+
+    /// The file.
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// The height, 0 if nothing was signed.
+    pub fn height(&self) -> anyhow::Result<u64> {
+        match std::fs::read_to_string(&self.0) {
+            Ok(text) => text
+                .trim()
+                .parse()
+                .with_context(|| format!("{} holds no height", self.0.display())),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(0),
+            Err(error) => Err(error).with_context(|| format!("cannot read {}", self.0.display())),
+        }
+    }
+
+    /// Remembers a height. If we stop in between, the file holds the height before: never more than the database.
+    pub fn remember(&self, height: u64) -> std::io::Result<()> {
+        let partial = self.0.with_extension("new");
+        let mut file = std::fs::File::create(&partial)?;
+        writeln!(file, "{height}")?;
+        file.sync_data()?;
+        std::fs::rename(&partial, &self.0)
+    }
+
+    /// Refuses a database that is older than what this validator has signed.
+    pub fn check(&self, stored: u64) -> anyhow::Result<()> {
+        let signed = self.height()?;
+        anyhow::ensure!(
+            signed <= stored,
+            "the database ends at block {stored}, but this validator has signed up to block {signed}: it was set back. Restore a \
+             newer backup or import the missing blocks. Only if no receipt of those blocks was ever shown to anybody, remove {}",
+            self.0.display()
+        );
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_database_that_was_set_back_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let guard = Guard::at(folder.path().join("signed"));
+        guard.check(0).unwrap();
+        guard.remember(7).unwrap();
+        guard.check(7).unwrap();
+        guard.check(8).unwrap();
+        assert!(
+            guard
+                .check(6)
+                .unwrap_err()
+                .to_string()
+                .contains("signed up to block 7")
+        );
+        std::fs::write(guard.path(), "many").unwrap();
+        assert!(guard.check(8).is_err());
+    }
+}

@@ -1,0 +1,92 @@
+//! Before the first start: keys, genesis, tokens of submission servers.
+
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+use birthmark_daemon::Program;
+use birthmark_ledger::{ChainId, KeyName, Validator};
+use birthmark_protocol::{Digest, Timestamp};
+use clap::{Arg, ArgMatches, value_parser};
+
+use super::{command, path, path_argument, say};
+use crate::settings::Settings;
+use crate::{clock, setup};
+
+pub(super) fn add(program: Program<Settings>) -> Program<Settings> {
+    let keys = command(
+        "keys",
+        "Draws this validator's keys into a folder and prints its entry for a genesis",
+    )
+    .arg(path_argument(
+        "folder",
+        "Where the two key files go; they become credentials of the unit",
+    ))
+    .arg(
+        Arg::new("name")
+            .long("name")
+            .required(true)
+            .help("The validator's name, like library.example.edu"),
+    );
+    let genesis = command("genesis", "Puts a registry's genesis together from validators' entries; the same entries give the same genesis")
+        .arg(path_argument("file", "The genesis to write"))
+        .arg(Arg::new("chain-id").long("chain-id").required(true).help("The registry's name, like birthmark.example/registry"))
+        .arg(Arg::new("start").long("start").value_parser(value_parser!(i64)).help("Seconds since 1970; now if left out"))
+        .arg(Arg::new("validator").long("validator").required(true).num_args(1..).value_parser(value_parser!(PathBuf)).help("Files with the entries that `keys` printed"));
+    let token = command(
+        "hash-token",
+        "Prints the digest of a submission server's token, read from standard input, for the configuration",
+    );
+    program
+        .command(keys, |_, matches, _| async move { create_keys(&matches) })
+        .command(
+            genesis,
+            |_, matches, _| async move { create_genesis(&matches) },
+        )
+        .command(token, |_, _, _| async move { hash_token() })
+}
+
+fn text<'a>(matches: &'a ArgMatches, name: &str) -> anyhow::Result<&'a String> {
+    matches
+        .get_one::<String>(name)
+        .with_context(|| format!("{name} is missing"))
+}
+
+fn create_keys(matches: &ArgMatches) -> anyhow::Result<()> {
+    let validator = setup::create_keys(
+        &path(matches, "folder")?,
+        KeyName::new(text(matches, "name")?)?,
+    )?;
+    say(toml::to_string(&validator)?.trim_end())
+}
+
+fn create_genesis(matches: &ArgMatches) -> anyhow::Result<()> {
+    let start = matches
+        .get_one::<i64>("start")
+        .copied()
+        .map_or_else(clock::now, Timestamp::from_unix);
+    let mut validators = Vec::new();
+    for file in matches
+        .get_many::<PathBuf>("validator")
+        .into_iter()
+        .flatten()
+    {
+        let entry = std::fs::read_to_string(file)
+            .with_context(|| format!("cannot read {}", file.display()))?;
+        validators.push(
+            toml::from_str::<Validator>(&entry)
+                .with_context(|| format!("{} is no validator's entry", file.display()))?,
+        );
+    }
+    let genesis = setup::genesis(ChainId::new(text(matches, "chain-id")?)?, start, validators)?;
+    setup::write_genesis(&path(matches, "file")?, &genesis)?;
+    say(&format!("genesis hash {}", genesis.hash()))
+}
+
+fn hash_token() -> anyhow::Result<()> {
+    let token = std::io::read_to_string(std::io::stdin()).context("cannot read the token")?;
+    anyhow::ensure!(
+        token.trim().len() >= 16,
+        "a token of fewer than 16 characters can be guessed"
+    );
+    say(&Digest::of(token.trim().as_bytes()).to_hex())
+}

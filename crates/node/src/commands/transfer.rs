@@ -1,0 +1,135 @@
+//! `export` and `import`: the chain as plain files, one block and its certificate each.
+//!
+//! Nothing that is not in the chain is exported: no openings, no verdicts, no submissions.
+
+use std::path::Path;
+
+use anyhow::Context as _;
+use birthmark_consensus::Decided as Agreed;
+use birthmark_daemon::Program;
+use birthmark_ledger::{Block, CommitCertificate, Tip};
+
+use super::{command, open, path, path_argument, say};
+use crate::registry::Registry;
+use crate::settings::Settings;
+
+const BLOCK: &str = "block";
+const CERTIFICATE: &str = "certificate";
+
+pub(super) fn add(program: Program<Settings>) -> Program<Settings> {
+    let out = command(
+        "export",
+        "Writes the chain as plain files: genesis, and each block with its certificate",
+    )
+    .arg(path_argument(
+        "folder",
+        "Where the files go; blocks that are there already are left out",
+    ));
+    let back = command(
+        "import",
+        "Reads a chain that `export` wrote, checking every block; stop the node before",
+    )
+    .arg(path_argument("folder", "Where the files are"));
+    program
+        .command(out, |settings, matches, _| async move {
+            let blocks = export(&open(&settings).await?, &path(&matches, "folder")?).await?;
+            say(&format!("{blocks} blocks exported"))
+        })
+        .command(back, |settings, matches, _| async move {
+            let blocks = import(&open(&settings).await?, &path(&matches, "folder")?).await?;
+            say(&format!("{blocks} blocks imported"))
+        })
+}
+
+fn file(folder: &Path, height: u64, kind: &str) -> std::path::PathBuf {
+    folder
+        .join(format!("{:06}", height / 1000))
+        .join(format!("{height:012}.{kind}"))
+}
+
+/// Writes a file so that it is there whole or not at all.
+fn write(path: &Path, content: &[u8]) -> anyhow::Result<()> {
+    let partial = path.with_extension("partial");
+    let named = || format!("cannot write {}", path.display());
+    std::fs::write(&partial, content).with_context(named)?;
+    // If we stop here, the partial file is overwritten by the next export.
+    std::fs::rename(&partial, path).with_context(named)
+}
+
+/// Writes every block; how many were written.
+pub async fn export(registry: &Registry, folder: &Path) -> anyhow::Result<u64> {
+    std::fs::create_dir_all(folder)
+        .with_context(|| format!("cannot create {}", folder.display()))?;
+    write(
+        &folder.join("genesis.toml"),
+        toml::to_string(registry.genesis())?.as_bytes(),
+    )?;
+    let mut written = 0;
+    for height in 1..=registry.store().height().await? {
+        if file(folder, height, CERTIFICATE).exists() {
+            continue;
+        }
+        let stored = registry
+            .store()
+            .block(height)
+            .await?
+            .with_context(|| format!("block {height} is missing"))?;
+        let block = file(folder, height, BLOCK);
+        if let Some(parent) = block.parent() {
+            std::fs::create_dir_all(parent)?;
+        }
+        write(&block, &stored.body)?;
+        write(&file(folder, height, CERTIFICATE), &stored.certificate)?;
+        written += 1;
+    }
+    Ok(written)
+}
+
+/// Reads the blocks after this registry's last; how many were read.
+pub async fn import(registry: &Registry, folder: &Path) -> anyhow::Result<u64> {
+    let genesis = crate::identity::read_genesis(&folder.join("genesis.toml"))?;
+    anyhow::ensure!(
+        genesis.hash() == registry.genesis().hash(),
+        "the files belong to another registry: {}",
+        genesis.hash()
+    );
+    let mut read = 0;
+    loop {
+        let tip = registry.tip();
+        let height = tip.height().next().get();
+        let path = file(folder, height, BLOCK);
+        if !path.exists() {
+            return Ok(read);
+        }
+        let agreed = check(registry, &tip, &path, &file(folder, height, CERTIFICATE)).await;
+        registry
+            .append(&agreed.with_context(|| format!("block {height}"))?, None)
+            .await?;
+        read += 1;
+    }
+}
+
+async fn check(
+    registry: &Registry,
+    tip: &Tip,
+    block: &Path,
+    certificate: &Path,
+) -> anyhow::Result<Agreed> {
+    let block = Block::parse(&std::fs::read(block)?)?;
+    let certificate = CommitCertificate::parse(&std::fs::read(certificate)?)?;
+    let known = registry.known(&block.lookups()).await?;
+    let next = tip.check(&block, &known)?;
+    certificate.verify(&block.header, tip.validators())?;
+    // Whoever imports has not seen the tree grow: the cosignature of another time is not ours to give.
+    let cosignature = birthmark_ledger::note::NoteSignature {
+        name: String::new(),
+        key_id: [0; 4],
+        signature: Vec::new(),
+    };
+    Ok(Agreed {
+        block,
+        certificate,
+        tip: next,
+        cosignature,
+    })
+}
