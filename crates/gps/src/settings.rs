@@ -1,4 +1,4 @@
-//! What `/etc/birthmark/gps.toml` may say.
+//! What `/etc/birthmark/gps.toml` may say. `gps.example.toml` is parsed by a test.
 
 use std::path::PathBuf;
 
@@ -54,5 +54,23 @@ impl Settings for GpsSettings {
             return Err(ConfigError::field("maximum_hdop", "must be 0.5 to 20"));
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_example_says_the_defaults() {
+        let example: GpsSettings = birthmark_daemon::config::parse(
+            include_str!("../gps.example.toml"),
+            "gps.toml".as_ref(),
+        )
+        .unwrap();
+        assert_eq!(
+            format!("{example:?}"),
+            format!("{:?}", GpsSettings::default())
+        );
     }
 }

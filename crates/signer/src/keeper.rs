@@ -16,10 +16,11 @@ struct Job {
     work: Work,
 }
 
-/// Hands work to the thread. Cloned for every caller; the thread ends when the last one is gone.
+/// Hands work to the thread. Cloned for every caller.
 #[derive(Clone)]
 pub struct Keeper {
-    jobs: SyncSender<Job>,
+    /// Nothing is the wish to stop.
+    jobs: SyncSender<Option<Job>>,
     length: usize,
     deadline: Duration,
 }
@@ -80,20 +81,27 @@ impl Keeper {
             deadline: Instant::now() + self.deadline,
             work,
         };
-        self.jobs.try_send(job).map_err(|error| match error {
+        self.jobs.try_send(Some(job)).map_err(|error| match error {
             TrySendError::Full(_) => SignerError::Busy(self.length),
             TrySendError::Disconnected(_) => SignerError::Stopping,
         })?;
         match tokio::time::timeout(self.deadline, answer).await {
             Ok(Ok(outcome)) => outcome,
-            Ok(Err(_)) => Err(SignerError::Late(self.deadline.as_secs())),
-            Err(_) => Err(SignerError::Late(self.deadline.as_secs())),
+            // The thread dropped the job because its time was over, or stopped, or died.
+            Ok(Err(_)) | Err(_) => Err(SignerError::Late(self.deadline.as_secs())),
         }
+    }
+
+    /// Has the thread end after what is waiting already; only then everything in the chip is flushed. Blocks.
+    pub fn stop(&self, thread: JoinHandle<()>) -> std::thread::Result<()> {
+        // A thread that is gone already needs not be told.
+        let _ = self.jobs.send(None);
+        thread.join()
     }
 }
 
-fn work(mut vault: Vault, queue: &Receiver<Job>) {
-    while let Ok(job) = queue.recv() {
+fn work(mut vault: Vault, queue: &Receiver<Option<Job>>) {
+    while let Ok(Some(job)) = queue.recv() {
         // Nobody waits any more: a signature now would only delay the next one.
         if Instant::now() < job.deadline {
             (job.work)(&mut vault);

@@ -48,11 +48,10 @@ pub async fn run(settings: SignerSettings, mut context: Context) -> anyhow::Resu
     }
     watch(&context, &keeper);
     let idle = context.idle_after(Duration::from_secs(settings.idle_seconds));
-    let service = Signer::new(keeper, settings.key_store, roles, problem);
+    let service = Signer::new(keeper.clone(), settings.key_store, roles, problem);
     context.ready();
     serve(socket, service, everybody, idle, context.shutdown.clone()).await?;
-    // The thread ends when nobody can ask it any more; only then everything in the chip is flushed.
-    tokio::task::spawn_blocking(move || thread.join())
+    tokio::task::spawn_blocking(move || keeper.stop(thread))
         .await?
         .map_err(|_| anyhow::anyhow!("the key store's thread died"))
 }

@@ -1,4 +1,4 @@
-//! What `/etc/birthmark/signer.toml` may say.
+//! What `/etc/birthmark/signer.toml` may say. `signer.example.toml` is parsed by a test.
 
 use std::path::PathBuf;
 
@@ -129,6 +129,49 @@ impl SignerSettings {
                 "key_store",
                 "this build keeps keys in a TPM only; software keys exist in development builds (cargo feature software-keys)",
             )),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use birthmark_daemon::config;
+
+    use super::*;
+
+    const EXAMPLE: &str = include_str!("../signer.example.toml");
+
+    fn parse(text: &str) -> Result<SignerSettings, ConfigError> {
+        config::parse(text, "signer.toml".as_ref())
+    }
+
+    #[cfg(feature = "tpm")]
+    #[test]
+    fn the_example_says_the_defaults_and_names_every_setting() {
+        let example = parse(EXAMPLE).unwrap();
+        let defaults = SignerSettings::default();
+        let text = |settings: &SignerSettings| format!("{settings:?}");
+        let commented = EXAMPLE.replace("# provisioning_file", "provisioning_file");
+        assert_eq!(text(&example), text(&defaults));
+        assert!(parse(&commented).unwrap().provisioning_file.is_some());
+    }
+
+    #[cfg(feature = "tpm")]
+    #[test]
+    fn settings_that_cannot_work_are_refused_by_name() {
+        let cases = [
+            ("queue = 0", "queue"),
+            ("deadline_seconds = 0", "deadline_seconds"),
+            ("key_store = \"paper\"", "key_store"),
+            ("[tpm]\ntcti = \"serial:/dev/ttyS0\"", "tpm.tcti"),
+            ("[tpm]\nsigning_key_handle = 0x81010001", "endorsement keys"),
+            ("[tpm]\nsigning_key_handle = 7", "tpm.signing_key_handle"),
+            ("[tpm]\nsealed_to_pcrs = [24]", "tpm.sealed_to_pcrs"),
+            ("colour = 1", "colour"),
+        ];
+        for (text, expected) in cases {
+            let error = parse(text).unwrap_err().to_string();
+            assert!(error.contains(expected), "{error}");
         }
     }
 }

@@ -114,7 +114,7 @@ impl Chip {
         self.run(operation, (None, None, None), command)
     }
 
-    /// The handles of one kind that the chip knows now.
+    /// The handles of one kind that the chip knows now, from `first` upwards.
     pub fn handles(&self, first: u32) -> Result<Vec<TpmHandle>, TpmError> {
         let (capability, _) = self.ask("list handles", |context| {
             context.get_capability(CapabilityType::Handles, first, 64)

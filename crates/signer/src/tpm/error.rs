@@ -107,14 +107,6 @@ impl TpmError {
         )
     }
 
-    /// Whether the chip answered that nothing is at a handle.
-    pub(super) fn is_empty_handle(&self) -> bool {
-        let Self::Refused { source, .. } = self else {
-            return false;
-        };
-        matches!(kind(source), Some(Kind::Handle))
-    }
-
     /// Whether a new connection may help: the chip was reset under us, or the line to it broke.
     pub(super) fn may_pass_on_a_new_connection(&self) -> bool {
         matches!(

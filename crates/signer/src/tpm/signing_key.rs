@@ -90,12 +90,14 @@ pub(super) fn remove(chip: &Rc<Chip>, session: &Session, handle: u32) -> Result<
     Ok(())
 }
 
+/// Finds the object at `handle`. The chip is asked for its list first: looking up an empty handle would be logged as
+/// an error by the software stack, and a camera that was never enrolled has none.
 fn look_up(chip: &Rc<Chip>, handle: u32) -> Result<Resident, TpmError> {
     let place = TpmHandle::Persistent(persistent(handle)?);
-    Resident::find(chip, place).map_err(|error| match error.is_empty_handle() {
-        true => TpmError::NoSigningKey { handle },
-        false => error,
-    })
+    if chip.handles(handle)?.first() != Some(&place) {
+        return Err(TpmError::NoSigningKey { handle });
+    }
+    Resident::find(chip, place)
 }
 
 fn persistent(handle: u32) -> Result<PersistentTpmHandle, TpmError> {

@@ -12,7 +12,7 @@ use crate::chip::tpm;
 const NONCE: [u8; 32] = [9; 32];
 
 /// RSA-OAEP as the authority does it. The library reads keys with their algorithm identifier in front.
-fn encrypt(pkcs1: &[u8], label: &[u8], seed: &[u8]) -> Result<Vec<u8>, String> {
+pub fn encrypt(pkcs1: &[u8], label: &[u8], seed: &[u8]) -> Result<Vec<u8>, String> {
     let mut spki = vec![0x30, 0x82];
     spki.extend(u16::try_from(pkcs1.len() + 20).unwrap().to_be_bytes());
     spki.extend([

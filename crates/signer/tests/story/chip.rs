@@ -233,7 +233,7 @@ fn garbage() -> birthmark_protocol::attestation::Credential {
 }
 
 /// Runs one of the tpm2-tools, which know nothing of our code.
-fn tool(emulator: &Swtpm, name: &str, arguments: &[&str]) -> String {
+pub fn tool(emulator: &Swtpm, name: &str, arguments: &[&str]) -> String {
     let output = std::process::Command::new(name)
         .args(arguments)
         .env("TPM2TOOLS_TCTI", emulator.tcti())

@@ -413,7 +413,7 @@ async fn the_state_shows_no_secret_and_nobody_else_can_read_it() {
 }
 
 /// Calls as anybody could write them, without our client.
-mod raw {
+pub mod raw {
     use base64::Engine as _;
     use serde_json::{Value, json};
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -425,11 +425,20 @@ mod raw {
     }
 
     pub async fn sign(place: &Place, bundle: &str) -> Result<Value, String> {
+        let call =
+            json!({"method": "org.birthmark.Signer.SignBundle", "parameters": {"bundle": bundle}});
+        let reply = self::call(place, &call.to_string()).await;
+        if reply.get("error").is_some() {
+            Err(reply.to_string())
+        } else {
+            Ok(reply["parameters"].clone())
+        }
+    }
+
+    pub async fn call(place: &Place, call: &str) -> Value {
         let mut socket = tokio::net::UnixStream::connect(place.socket())
             .await
             .unwrap();
-        let call =
-            json!({"method": "org.birthmark.Signer.SignBundle", "parameters": {"bundle": bundle}});
         socket
             .write_all(format!("{call}\0").as_bytes())
             .await
@@ -444,11 +453,6 @@ mod raw {
             );
             reply.push(byte[0]);
         }
-        let reply: Value = serde_json::from_slice(&reply[..reply.len() - 1]).unwrap();
-        if reply.get("error").is_some() {
-            Err(reply.to_string())
-        } else {
-            Ok(reply["parameters"].clone())
-        }
+        serde_json::from_slice(&reply[..reply.len() - 1]).unwrap()
     }
 }

@@ -13,5 +13,6 @@ mod authority;
 mod bad_files;
 mod chip;
 mod daemon;
+mod hosted;
 mod key_stores;
 mod running;

@@ -129,8 +129,12 @@ impl Running {
         self.0.wait().unwrap()
     }
 
+    /// Takes over a started signer.
+    pub fn of(child: Child) -> Self {
+        Self(child)
+    }
+
     /// Waits for it to end by itself.
-    #[cfg(not(feature = "software-keys"))]
     pub fn end(mut self) -> ExitStatus {
         self.0.wait().unwrap()
     }
