@@ -37,11 +37,10 @@ def found_validator(validator, authority):
     validator.succeed(
         "systemctl stop birthmark-node.service",
         "install -d -m 0700 /etc/credstore",
-        "birthmark-node --config /etc/birthmark/node.toml keys --out /root/keys --name validator.test 2>&1",
+        "birthmark-node keys /root/keys --name validator.test > /root/validator.toml",
         "install -m 0600 /root/keys/vote-key /etc/credstore/birthmark-node.vote-key",
         "install -m 0600 /root/keys/checkpoint-key /etc/credstore/birthmark-node.checkpoint-key",
-        "birthmark-node --config /etc/birthmark/node.toml genesis --chain test.example/registry"
-        " --validator /root/keys/validator.toml --out /etc/birthmark/genesis.toml 2>&1",
+        "birthmark-node genesis /etc/birthmark/genesis.toml --chain-id test.example/registry --validator /root/validator.toml",
         "systemctl start birthmark-node.socket birthmark-node.service",
     )
     validator.wait_for_unit("birthmark-node.service")

@@ -6,14 +6,17 @@ photo = take_photo(trial)
 wait_for_receipt(trial, photo)
 
 with subtest("a copy is made while the validator works"):
-    trial.succeed("sqlite3 /var/lib/birthmark-node/node.db \".backup /root/node.db\"")
+    trial.succeed(
+        "install -d -o birthmark-node /backup", "runuser -u birthmark-node -- birthmark-node backup /backup/node.db"
+    )
 
 with subtest("the database is gone"):
     trial.succeed("systemctl stop birthmark-node.socket birthmark-node.service", "rm -r /var/lib/birthmark-node/*")
 
 with subtest("the copy takes its place"):
     trial.succeed(
-        "install -m 0600 -o birthmark-node -g birthmark-node /root/node.db /var/lib/birthmark-node/node.db",
+        "runuser -u birthmark-node -- birthmark-node restore /backup/node.db",
+        "runuser -u birthmark-node -- birthmark-node fsck",
         "systemctl start birthmark-node.socket birthmark-node.service",
     )
     trial.wait_for_unit("birthmark-node.service")

@@ -4,7 +4,6 @@ pub mod admission;
 pub mod authorities;
 pub mod authority;
 pub mod clock;
-mod command;
 pub mod commands;
 pub mod filter;
 pub mod http;
@@ -19,6 +18,12 @@ mod signatures;
 pub mod store;
 pub mod words;
 
-pub use command::program;
 pub use node::{HTTP_SOCKET, run};
 pub use settings::Settings;
+
+/// The command line of `birthmark-node`: the daemon and the operator's commands.
+pub fn program() -> birthmark_daemon::Program<Settings> {
+    commands::add(birthmark_daemon::Program::new(
+        "A Birthmark validator: registers proofs of photos and answers who asks",
+    ))
+}
