@@ -162,7 +162,7 @@ fn any_event() -> impl Strategy<Value = Event> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(24))]
+    #![proptest_config(ProptestConfig::with_cases(10))]
 
     #[test]
     fn on_a_bad_day_everything_is_still_registered_exactly_once(events in proptest::collection::vec(any_event(), 1..40)) {

@@ -328,8 +328,9 @@ fn the_largest_records_there_are_still_make_blocks_that_read() {
     };
     let _ = builder.add(world.transaction(vec![photo("one")]));
     let mut added = 0;
-    while builder.add(world.transaction(vec![large(added)])).is_ok() {
-        added += 1;
+    let batch = |from: usize| world.transaction((from..from + 20).map(large).collect());
+    while builder.add(batch(added)).is_ok() {
+        added += 20;
     }
     let block = builder.finish(world.members[0].entry.id(), None);
     assert!(added > 900, "{added}");
