@@ -2,7 +2,7 @@
 
 use futures_util::Stream;
 
-use crate::messages::{CaptureRefusal, Photo, QueuePage, Retried, Status};
+use crate::messages::{Calibration, CaptureRefusal, Photo, QueuePage, Retried, Status};
 
 /// The calls as they travel. Connect with [`birthmark_daemon::varlink::connect`].
 #[zlink::proxy("org.birthmark.Capture")]
@@ -29,4 +29,11 @@ pub trait CaptureCalls {
         &mut self,
         id: Option<&str>,
     ) -> zlink::Result<Result<Retried, CaptureRefusal>>;
+    /// Does one step of a calibration.
+    #[zlink(more)]
+    async fn calibrate(
+        &mut self,
+        step: &str,
+        frames: i64,
+    ) -> zlink::Result<impl Stream<Item = zlink::Result<Result<Calibration, CaptureRefusal>>>>;
 }

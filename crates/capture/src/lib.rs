@@ -7,6 +7,7 @@
 //! The crate does not know the camera's keys, and never opens the TPM.
 
 pub mod album;
+pub mod calibrate;
 pub mod camera;
 mod chance;
 pub mod client;

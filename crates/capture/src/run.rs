@@ -97,6 +97,7 @@ pub async fn assemble(settings: &CaptureSettings) -> anyhow::Result<Capture> {
         lamp: panel::Lamp::default(),
         node: settings.node.clone(),
         full_queue: settings.full_queue,
+        bench: Arc::default(),
     })
 }
 
@@ -155,6 +156,12 @@ fn opener(source: Source) -> Opener {
     })
 }
 
+#[cfg(feature = "v4l2")]
+fn open_v4l2(device: &Path) -> Result<Box<dyn RawSource>, SourceError> {
+    Ok(Box::new(crate::source::v4l2::Video::open(device)?))
+}
+
+#[cfg(not(feature = "v4l2"))]
 fn open_v4l2(_: &Path) -> Result<Box<dyn RawSource>, SourceError> {
     Err(SourceError::Device(
         "this program was built without V4L2".to_owned(),

@@ -9,14 +9,19 @@ use futures_util::{Stream, StreamExt as _};
 use tokio::time::Instant;
 use zlink::Reply;
 
+use crate::calibrate::SharedBench;
 use crate::clock;
 use crate::exposure::ClockQuality;
-use crate::messages::{CaptureRefusal, Photo, QueueItem, QueuePage, Retried, Status, TimelineStep};
+use crate::messages::{
+    Calibration, CaptureRefusal, Photo, QueueItem, QueuePage, Retried, Status, TimelineStep,
+};
 use crate::panel::{Lamp, Shown};
 use crate::queue::{EntryId, QueueError, Stage};
 use crate::settings::Place;
 use crate::studio::{self, Studio, StudioError};
 use crate::submit::Submitter;
+
+mod calibrating;
 
 /// How many photos of a series are on their way at once.
 const IN_FLIGHT: usize = 2;
@@ -33,6 +38,7 @@ pub struct Capture {
     pub(crate) lamp: Lamp,
     pub(crate) node: String,
     pub(crate) full_queue: u64,
+    pub(crate) bench: SharedBench,
 }
 
 impl Capture {
@@ -254,6 +260,18 @@ impl Capture {
                 reason: error.to_string(),
             }),
         }
+    }
+
+    /// Measures the sensor: `flat` with an evenly lit surface before the lens, then `dark` with the cap on, then `finish`.
+    /// Each answer tells how far the step is; the last of `finish` has the result. 0 frames means the usual number.
+    #[zlink(more)]
+    async fn calibrate(
+        &self,
+        more: bool,
+        step: String,
+        frames: i64,
+    ) -> impl Stream<Item = Result<Reply<Calibration>, CaptureRefusal>> + Unpin + Send + use<> {
+        calibrating::answers(self, more, &step, frames)
     }
 }
 

@@ -2,6 +2,8 @@
 
 pub mod replay;
 pub mod simulated;
+#[cfg(feature = "v4l2")]
+pub mod v4l2;
 
 use crate::exposure::Exposure;
 use crate::frame::{FrameError, RawFrame};
@@ -41,6 +43,17 @@ pub struct FixedExposure {
     pub analogue_gain: f32,
 }
 
+/// What lies before the lens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Subject {
+    /// Whatever there is to photograph.
+    Scene,
+    /// The lens cap.
+    Cap,
+    /// An evenly lit white surface.
+    Diffuser,
+}
+
 /// A camera that delivers one raw frame at a time.
 pub trait RawSource: Send {
     /// What it is, for people and for the journal.
@@ -51,4 +64,7 @@ pub trait RawSource: Send {
 
     /// Turns automatic exposure off (`Some`) or on again (`None`).
     fn fix_exposure(&mut self, fixed: Option<FixedExposure>) -> Result<(), SourceError>;
+
+    /// Tells what the photographer put before the lens. A real camera sees that for itself.
+    fn before_the_lens(&mut self, _subject: Subject) {}
 }

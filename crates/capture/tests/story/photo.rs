@@ -152,3 +152,34 @@ async fn wrong_parameters_are_refused_by_name() {
     assert!(refusal.to_string().starts_with("id"), "{refusal}");
     camera.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_calibration_tells_how_far_it_is_and_ends_with_the_hash_of_a_map() {
+    let world = World::new().await;
+    let mut camera = world.shoot().await;
+    let mut told = Vec::new();
+    for step in ["flat", "dark", "finish"] {
+        let mut stream = std::pin::pin!(camera.calls.calibrate(step, 8).await.unwrap());
+        while let Some(answer) = stream.next().await {
+            told.push(answer.unwrap().unwrap());
+        }
+    }
+    assert_eq!(told.len(), 8 + 8 + 1);
+    let result = told.pop().unwrap().result.unwrap();
+    assert_eq!(
+        Digest::of(&std::fs::read(&result.map).unwrap()).to_hex(),
+        result.nuc_hash
+    );
+    assert!(result.gain_deviation_permille > 1.0);
+    for (step, frames, expected) in [
+        ("finish", 8, "exists"),
+        ("side", 8, "step"),
+        ("flat", 3, "not 3"),
+        ("flat", -1, "frames"),
+    ] {
+        let mut stream = std::pin::pin!(camera.calls.calibrate(step, frames).await.unwrap());
+        let refusal = stream.next().await.unwrap().unwrap().unwrap_err();
+        assert!(refusal.to_string().contains(expected), "{refusal}");
+    }
+    camera.stop().await;
+}

@@ -18,7 +18,7 @@ pub use sensor::FixedPattern;
 use self::noise::{Dice, Texture, mix};
 use self::scene::Scene;
 use self::sensor::{Optics, Sensor};
-use super::{FixedExposure, RawSource, Shot, SourceError};
+use super::{FixedExposure, RawSource, Shot, SourceError, Subject};
 use crate::clock;
 use crate::exposure::{Exposure, Matrix, Moment};
 use crate::frame::{self, CfaOrder, RawFrame};
@@ -39,17 +39,6 @@ const COLOUR_MATRIX: Matrix = [
 ];
 /// Red and blue are weaker than green behind their filters.
 const COLOUR_GAINS: [f32; 2] = [2.05, 1.62];
-
-/// What lies before the lens.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Subject {
-    /// The lake.
-    Lake,
-    /// The lens cap.
-    Cap,
-    /// An evenly lit white surface.
-    Diffuser,
-}
 
 /// A simulated camera.
 pub struct Simulated {
@@ -76,14 +65,9 @@ impl Simulated {
             sensor: Sensor::new(sensor_seed, Optics::new(&COLOUR_MATRIX, COLOUR_GAINS)),
             texture: Texture::new(0x1A4E),
             shots: first_shot,
-            subject: Subject::Lake,
+            subject: Subject::Scene,
             fixed: None,
         }
-    }
-
-    /// Puts something else before the lens.
-    pub fn look_at(&mut self, subject: Subject) {
-        self.subject = subject;
     }
 
     /// The unevenness of this sensor, as calibration should find it.
@@ -98,7 +82,7 @@ impl Simulated {
         let stride = (columns * 3).next_multiple_of(ALIGNMENT);
         let mut packed = vec![0xA5; stride * height as usize];
         let (exposure_us, gain) = match self.subject {
-            Subject::Lake => {
+            Subject::Scene => {
                 let scene = Scene::compose(seed, &self.texture, columns, rows);
                 let (exposure_us, gain) = scene.exposure();
                 self.sensor.expose_scene(
@@ -176,6 +160,10 @@ impl RawSource for Simulated {
         self.fixed = fixed;
         Ok(())
     }
+
+    fn before_the_lens(&mut self, subject: Subject) {
+        self.subject = subject;
+    }
 }
 
 #[cfg(test)]
@@ -221,7 +209,7 @@ mod tests {
     #[test]
     fn a_capped_lens_sees_only_read_noise() {
         let mut camera = small(3, 0);
-        camera.look_at(Subject::Cap);
+        camera.before_the_lens(Subject::Cap);
         let samples = samples(&mut camera);
         let mean = samples.iter().map(|s| f64::from(*s)).sum::<f64>() / samples.len() as f64;
         let variance = samples
@@ -240,7 +228,7 @@ mod tests {
     #[test]
     fn the_unevenness_of_a_sensor_stays_with_it() {
         let mut camera = small(4, 0);
-        camera.look_at(Subject::Diffuser);
+        camera.before_the_lens(Subject::Diffuser);
         let frames: Vec<Vec<u16>> = (0..24).map(|_| samples(&mut camera)).collect();
         let pattern = camera.fixed_pattern();
         let mut product = 0.0;
