@@ -88,7 +88,11 @@
     };
     gps.settings.device = "/dev/ttyAMA0";
     capture.settings = {
-      source.kind = "libcamera";
+      # The sensor as the kernel shows it; no libcamera in between. See "What has never run" in docs/CAMERA.md.
+      source = {
+        kind = "v4l2";
+        device = "/dev/video0";
+      };
       # The header's chip; see the wiring in docs/CAMERA.md.
       panel = {
         chip = "/dev/gpiochip0";

@@ -53,7 +53,11 @@ in
   birthmark-gps = daemon "gps" "Reads a camera's GPS receiver and answers with fixes";
   birthmark-capture = daemon "capture" "Takes photos, hashes, develops, queues and submits them";
   birthmark-sma = daemon "sma" "Manufacturer authority: certificates, tokens, revocation";
-  birthmark-node = daemon "node" "Validator node: admission, blocks, receipts";
+  birthmark-node = slice {
+    program = "birthmark-node";
+    about = "Validator node: admission, blocks, receipts";
+    units = unitsOf "node" ++ [ "birthmark-node@.service" ];
+  };
 
   # What every daemon shares: the sandbox, and the journal's explanations for `journalctl -x`.
   birthmark-common =

@@ -16,6 +16,8 @@ pkgs.runCommand "birthmark-units" { nativeBuildInputs = [ pkgs.systemd ]; } ''
     cp -r --no-preserve=mode "$package"/lib/systemd/system/. units/
   done
   cd units
+  # A template is looked at as one of its instances.
+  mv birthmark-node@.service birthmark-node@test.service
   systemd-analyze verify --man=no ./birthmark-*.service ./birthmark-*.socket
   for unit in birthmark-*.service; do
     systemd-analyze security --offline=true --threshold=15 "./$unit"

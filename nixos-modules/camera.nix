@@ -53,6 +53,21 @@ in
       ${lib.optionalString cfg.pps.enable "refclock PPS /dev/pps0 poll 4 refid PPS"}
     '';
     boot.kernelModules = lib.mkIf cfg.pps.enable [ "pps-gpio" ];
+    # The camera says with each photo what its clock was worth. It looks for the mark that systemd's own time daemon leaves;
+    # chrony leaves none that others may see.
+    systemd.services.clock-mark = {
+      description = "Mark the clock as synchronised once chrony says so";
+      wantedBy = [ "multi-user.target" ];
+      after = [ "chronyd.service" ];
+      bindsTo = [ "chronyd.service" ];
+      # Not a oneshot: starting the machine does not wait for the time.
+      script = ''
+        ${lib.getExe' config.services.chrony.package "chronyc"} waitsync 0 0.5
+        ${lib.getExe' pkgs.coreutils "install"} -D -m 0644 /dev/null /run/systemd/timesync/synchronized
+      '';
+      postStop = "${lib.getExe' pkgs.coreutils "rm"} -f /run/systemd/timesync/synchronized";
+      serviceConfig.RemainAfterExit = true;
+    };
 
     services.samba = lib.mkIf cfg.share.enable {
       enable = true;

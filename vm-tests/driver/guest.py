@@ -211,7 +211,7 @@ class Guest:
         command += ["-accel", self.setup.accelerator, "-cpu", "max", "-smp", "2"]
         command += ["-m", str(self.role.get("memory", 1024))]
         command += ["-kernel", str(self.setup.kernel), "-initrd", str(self.setup.initrd)]
-        command += ["-append", "root=/dev/vda rw console=ttyS0 quiet net.ifnames=0 systemd.show_status=false panic=-1"]
+        command += ["-append", "root=/dev/vda rw console=ttyS0 quiet net.ifnames=0 no_timer_check systemd.show_status=false panic=-1"]
         command += ["-drive", f"file={disk},if=virtio,format=raw,cache=writeback"]
         command += ["-drive", f"file={self.setup.packages},if=virtio,format=raw,readonly=on"]
         command += ["-serial", f"file:{self.folder}/console.log"]

@@ -6,7 +6,7 @@ import json
 
 def call(machine, socket, method, parameters="{}"):
     """One Varlink call, as the machine's root."""
-    answer = machine.succeed(f"varlinkctl call --json=short /run/birthmark/{socket} {method} '{parameters}'")
+    answer = machine.succeed(f"varlinkctl call --timeout=600 --json=short /run/birthmark/{socket} {method} '{parameters}'")
     return json.loads(answer)
 
 

@@ -65,7 +65,12 @@ pub(crate) struct Release {
 fn build(house: &House, options: &DistOptions) -> anyhow::Result<()> {
     let daemons =
         ["signer", "gps", "capture", "sma", "node"].map(|daemon| format!("birthmark-{daemon}"));
-    for crates in [daemons.as_slice(), &["birthmark-cli".to_owned()]] {
+    // The sensor through the kernel's own interface; tests go without, as they have no such device.
+    let sensor = ["--features", "birthmark-capture/v4l2"];
+    for (crates, features) in [
+        (daemons.as_slice(), sensor.as_slice()),
+        (&["birthmark-cli".to_owned()], &[]),
+    ] {
         let mut cargo = house.cargo();
         cargo.args(["build", "--bins", "--profile", &options.profile]);
         cargo.args(
@@ -75,6 +80,7 @@ fn build(house: &House, options: &DistOptions) -> anyhow::Result<()> {
                 .flat_map(|target| ["--target", target]),
         );
         cargo.args(crates.iter().flat_map(|name| ["--package", name]));
+        cargo.args(features);
         house::run(&mut cargo)?;
     }
     Ok(())

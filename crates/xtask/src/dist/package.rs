@@ -136,6 +136,7 @@ pub(crate) const ALL: &[Package] = &[
         files: &[
             ("birthmark-node.service", UNITS),
             ("birthmark-node.socket", UNITS),
+            ("birthmark-node@.service", UNITS),
             (
                 "birthmark-validator.sysusers",
                 "usr/lib/sysusers.d/birthmark-validator.conf",
