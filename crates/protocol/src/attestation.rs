@@ -174,3 +174,6 @@ mod base64_optional {
         Ok(Option::<Bytes>::deserialize(deserializer)?.map(|Bytes(bytes)| bytes))
     }
 }
+
+#[cfg(test)]
+mod tests;
