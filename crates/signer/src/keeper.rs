@@ -31,7 +31,9 @@ pub struct Started {
     pub keeper: Keeper,
     /// Whether it could open the vault.
     pub opened: oneshot::Receiver<Result<(), SignerError>>,
-    /// Its end.
+    /// Resolves when it has ended, whyever.
+    pub ended: oneshot::Receiver<()>,
+    /// Its end, to wait for.
     pub thread: JoinHandle<()>,
 }
 
@@ -44,15 +46,19 @@ impl Keeper {
     ) -> std::io::Result<Started> {
         let (jobs, queue) = sync_channel(length);
         let (tell, opened) = oneshot::channel();
+        let (alive, ended) = oneshot::channel();
         let thread = std::thread::Builder::new()
             .name("key-store".to_owned())
-            .spawn(move || match open() {
-                Ok(vault) => {
-                    let _ = tell.send(Ok(()));
-                    work(vault, &queue);
-                }
-                Err(error) => {
-                    let _ = tell.send(Err(error));
+            .spawn(move || {
+                let _alive: oneshot::Sender<()> = alive;
+                match open() {
+                    Ok(vault) => {
+                        let _ = tell.send(Ok(()));
+                        work(vault, &queue);
+                    }
+                    Err(error) => {
+                        let _ = tell.send(Err(error));
+                    }
                 }
             })?;
         let keeper = Self {
@@ -63,6 +69,7 @@ impl Keeper {
         Ok(Started {
             keeper,
             opened,
+            ended,
             thread,
         })
     }

@@ -31,6 +31,7 @@ pub async fn run(settings: SignerSettings, mut context: Context) -> anyhow::Resu
     let Started {
         keeper,
         opened,
+        ended,
         thread,
     } = {
         let settings = settings.clone();
@@ -50,7 +51,11 @@ pub async fn run(settings: SignerSettings, mut context: Context) -> anyhow::Resu
     let idle = context.idle_after(Duration::from_secs(settings.idle_seconds));
     let service = Signer::new(keeper.clone(), settings.key_store, roles, problem);
     context.ready();
-    serve(socket, service, everybody, idle, context.shutdown.clone()).await?;
+    tokio::select! {
+        served = serve(socket, service, everybody, idle, context.shutdown.clone()) => served?,
+        // Without the thread every call would be refused for ever; a new process has a new one.
+        _ = ended => anyhow::bail!("the key store's thread died"),
+    }
     tokio::task::spawn_blocking(move || keeper.stop(thread))
         .await?
         .map_err(|_| anyhow::anyhow!("the key store's thread died"))
