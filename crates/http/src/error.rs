@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 pub struct ApiError {
     status: StatusCode,
     message: String,
-    location: Option<Value>,
+    location: Option<Box<Value>>,
     kind: &'static str,
     retry_after: Option<u64>,
 }
@@ -39,7 +39,7 @@ impl ApiError {
                 .filter(|part| !part.is_empty() && *part != "?"),
         );
         Self {
-            location: Some(location.collect()),
+            location: Some(Box::new(location.collect())),
             ..Self::new(StatusCode::UNPROCESSABLE_ENTITY, message)
         }
     }
@@ -47,7 +47,7 @@ impl ApiError {
     /// A part of the path or query is wrong: 422.
     pub fn parameter(place: &str, name: &str, message: impl Into<String>) -> Self {
         Self {
-            location: Some(json!([place, name])),
+            location: Some(Box::new(json!([place, name]))),
             ..Self::new(StatusCode::UNPROCESSABLE_ENTITY, message)
         }
     }
@@ -124,7 +124,7 @@ impl From<RequestError> for ApiError {
             .chain(field.path.iter().map(step))
             .collect();
         Self {
-            location: Some(location),
+            location: Some(Box::new(location)),
             kind: field.kind,
             ..Self::new(status, field.message.clone())
         }

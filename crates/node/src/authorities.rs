@@ -7,11 +7,11 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use birthmark_consensus::Authorities;
-use birthmark_ledger::{Label, Origin, ValidatorId};
+use birthmark_ledger::{Label, Origin, Record, ValidatorId};
 use birthmark_protocol::certificate::IssuerCertificate;
 use birthmark_protocol::{CameraCertificate, PublicKey, Timestamp};
 
-use crate::settings::{AuthoritySettings, Settings};
+use crate::settings::{AuthoritySettings, NoticeSettings, Settings};
 use crate::signatures;
 
 /// A certificate authority's certificate, and what it has taken back.
@@ -33,6 +33,7 @@ pub struct Authority {
     pub issuers: Vec<Issuer>,
     verdict_keys: Vec<PublicKey>,
     revocations_at: Mutex<Option<Instant>>,
+    notices: RwLock<Vec<NoticeSettings>>,
 }
 
 /// All authorities this node knows.
@@ -100,6 +101,7 @@ impl Authority {
             issuers,
             verdict_keys,
             revocations_at: Mutex::default(),
+            notices: RwLock::default(),
         })
     }
 
@@ -123,6 +125,20 @@ impl Authority {
             .revocations_at
             .lock()
             .unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+    }
+
+    /// Replaces what the authority itself says against families of its devices.
+    pub fn replace_notices(&self, notices: Vec<NoticeSettings>) {
+        *self.notices.write().unwrap_or_else(PoisonError::into_inner) = notices;
+    }
+
+    /// What the authority itself says against a record that was registered at this time.
+    pub fn notice(&self, record: &Record, registered: Timestamp) -> Option<String> {
+        let notices = self.notices.read().unwrap_or_else(PoisonError::into_inner);
+        notices
+            .iter()
+            .find(|notice| notice.concerns(record, registered))
+            .map(|notice| notice.reason.clone())
     }
 
     /// Whether its verdicts are signed.

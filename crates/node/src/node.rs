@@ -166,7 +166,8 @@ impl Tasks {
     fn revocations(&mut self, authority: &Arc<Authority>) -> anyhow::Result<()> {
         let (client, shutdown) = (AuthorityClient::new(authority)?, self.shutdown.clone());
         let authority = Arc::clone(authority);
-        if authority.settings.revocations.is_some() {
+        if authority.settings.revocations.is_some() || authority.settings.revocation_feed.is_some()
+        {
             self.set.spawn(async move {
                 revocations::follow(authority, client, shutdown).await;
                 Ok(())

@@ -96,6 +96,13 @@ pub struct Sighting {
 }
 
 impl App {
+    /// What is known against a record: by this node's operator, or by the authority itself.
+    fn notice(&self, record: &Record, registered: Timestamp) -> Option<String> {
+        let authority = self.book.get(record.origin().authority.as_str());
+        let said = || authority?.notice(record, registered);
+        self.settings.notice(record, registered).or_else(said)
+    }
+
     /// What one record says about an image.
     pub fn sighting(&self, found: &Found, digest: &Digest) -> Option<Sighting> {
         let (transaction, record) = (found.transaction()?, found.record()?);
@@ -125,7 +132,7 @@ impl App {
             role: image.role,
             modification_level: image.level,
             parent_image_hash: record.parent(digest),
-            revocation: self.settings.notice(record, header.time.timestamp()),
+            revocation: self.notice(record, header.time.timestamp()),
             finding: finding_of(record, header.time),
         })
     }

@@ -26,6 +26,9 @@ pub struct AuthoritySettings {
     /// Where its list of revoked certificates is fetched.
     #[serde(default)]
     pub revocations: Option<String>,
+    /// Where its signed list of dated revocations is fetched: what it says there against a family stands in every answer.
+    #[serde(default)]
+    pub revocation_feed: Option<String>,
     /// Whether it answers whole batches (`/api/v1/validate/batch`). Older ones are asked one by one.
     #[serde(default = "yes")]
     pub batches: bool,
@@ -65,12 +68,15 @@ impl AuthoritySettings {
             ca: Vec::new(),
             verdict_keys: Vec::new(),
             revocations: None,
+            revocation_feed: None,
             batches: true,
         }
     }
 
     fn check(&self) -> Result<(), ConfigError> {
-        let addresses = std::iter::once(&self.endpoint).chain(&self.revocations);
+        let addresses = std::iter::once(&self.endpoint)
+            .chain(&self.revocations)
+            .chain(&self.revocation_feed);
         match addresses
             .into_iter()
             .find(|address| !is_web_address(address))

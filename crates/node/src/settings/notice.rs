@@ -37,7 +37,8 @@ impl NoticeSettings {
         }
     }
 
-    fn concerns(&self, record: &Record, registered: Timestamp) -> bool {
+    /// Whether it concerns a record that was registered at this time.
+    pub fn concerns(&self, record: &Record, registered: Timestamp) -> bool {
         let origin = record.origin();
         let family = self
             .device_family

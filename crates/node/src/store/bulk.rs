@@ -8,6 +8,7 @@ use sqlx::{AssertSqlSafe, Postgres, QueryBuilder, Row as _, Sqlite};
 
 /// SQLite's own limit of parameters is 32,766; small statements keep its parser quick.
 const SQLITE_PARAMETERS: usize = 2000;
+const REGISTERED: &str = "SELECT 1 FROM transactions WHERE hash = $1";
 
 /// A column of new rows.
 #[derive(Debug, Clone)]
@@ -54,6 +55,9 @@ pub(super) trait Bulk {
         decided_at: i64,
         places: &[(Vec<u8>, i64)],
     ) -> impl Future<Output = sqlx::Result<()>> + Send;
+
+    /// Whether a transaction is in a block.
+    fn is_registered(&mut self, tx: &[u8]) -> impl Future<Output = sqlx::Result<bool>> + Send;
 
     /// Deletes the rows whose first column is one of `keys`.
     fn delete(
@@ -175,6 +179,14 @@ impl Bulk for PgConnection {
         Ok(())
     }
 
+    async fn is_registered(&mut self, tx: &[u8]) -> sqlx::Result<bool> {
+        Ok(sqlx::query(REGISTERED)
+            .bind(tx.to_vec())
+            .fetch_optional(self)
+            .await?
+            .is_some())
+    }
+
     async fn delete(&mut self, table: Table, keys: &[i64]) -> sqlx::Result<()> {
         let Some(key) = table.columns.first() else {
             return Ok(());
@@ -265,6 +277,14 @@ impl Bulk for SqliteConnection {
             builder.build().execute(&mut *self).await?;
         }
         Ok(())
+    }
+
+    async fn is_registered(&mut self, tx: &[u8]) -> sqlx::Result<bool> {
+        Ok(sqlx::query(REGISTERED)
+            .bind(tx.to_vec())
+            .fetch_optional(self)
+            .await?
+            .is_some())
     }
 
     async fn delete(&mut self, table: Table, keys: &[i64]) -> sqlx::Result<()> {

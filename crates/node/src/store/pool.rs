@@ -35,7 +35,11 @@ const POOL: Table = Table {
     columns: &["hash", "records", "since_ms", "body", "evidence"],
 };
 
+/// Puts a transaction into the pool, unless it is there or in a block: two equal statements are one.
 pub(super) async fn insert<C: Bulk>(connection: &mut C, pooled: &Pooled) -> sqlx::Result<()> {
+    if connection.is_registered(pooled.hash.as_bytes()).await? {
+        return Ok(());
+    }
     let columns = vec![
         Column::Bytes(vec![pooled.hash.as_bytes().to_vec()]),
         Column::Int(vec![i64::from(pooled.records)]),
@@ -102,7 +106,8 @@ impl Store {
         reason: &str,
         now: Timestamp,
     ) -> Result<(), StoreError> {
-        const REJECT: &str = "UPDATE submissions SET state = 2, reason = $2, decided_at = $3, tx = NULL, place = NULL WHERE tx = $1";
+        const REJECT: &str = "UPDATE submissions SET state = 2, reason = $2, decided_at = $3, tx = NULL, place = NULL \
+            WHERE tx = $1 AND NOT EXISTS (SELECT 1 FROM transactions WHERE hash = $1)";
         on!(&self.write, pool => {
             let mut tx = pool.begin().await?;
             let hash = hash.as_bytes().to_vec();

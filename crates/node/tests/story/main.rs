@@ -11,4 +11,11 @@ mod authority;
 mod camera;
 mod world;
 
+mod attacks;
+mod bad_input;
+mod edits;
 mod flows;
+mod kill;
+mod operator;
+mod outage;
+mod pages;

@@ -65,6 +65,8 @@ impl World {
         settings.http.listen = "127.0.0.1:0".parse().unwrap();
         settings.signed_heights = Some(at.join("signed"));
         settings.blocks.batch_wait_ms = 50;
+        // Blocks only for photos: stories count them.
+        settings.blocks.heartbeat_s = 0;
         settings.limits.submissions_per_minute = 0;
         settings.limits.requests_per_minute = 0;
         settings.default_authority = authorities.first().map(|authority| authority.id.clone());

@@ -1,0 +1,349 @@
+//! Edited images and submission servers, and what the family of an image looks like afterwards.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use birthmark_node::admission::software::EditSubmission;
+use birthmark_node::authorities::AuthorityBook;
+use birthmark_node::authority::revocations;
+use birthmark_node::settings::{ServerSettings, SoftwareAuthoritySettings};
+use birthmark_protocol::{Digest, ModificationLevel, Signature};
+use p256::ecdsa::SigningKey;
+use p256::ecdsa::signature::hazmat::PrehashSigner as _;
+use p256::pkcs8::DecodePrivateKey as _;
+use serde_json::json;
+
+use crate::authority::Authority;
+use crate::camera::{Camera, digest, now};
+use crate::world::{Base, World, client};
+
+const CERTIFICATE: &[u8] = include_bytes!("../fixtures/test-software.der");
+const ROOT: &str = include_str!("../fixtures/test-software-root.pem");
+const KEY: &str = include_str!("../fixtures/test-software.key.pem");
+const REVOKED: &[u8] = include_bytes!("../fixtures/test-software.crl");
+const TOKEN: &str = "a token for tests only";
+
+fn edit(original: Digest, level: i64) -> EditSubmission {
+    let mut edit = EditSubmission {
+        image_hash: digest(),
+        image_data_hash: Some(digest()),
+        modification_level: ModificationLevel::try_from(level).unwrap(),
+        parent_image_hash: original,
+        timestamp: now(),
+        software_cert: STANDARD.encode(CERTIFICATE),
+        bundle_signature: String::new(),
+    };
+    sign(&mut edit);
+    edit
+}
+
+fn sign(edit: &mut EditSubmission) {
+    let digest = EditSubmission::signed_digest(&edit.bundle().unwrap(), &edit.parent_image_hash);
+    let key = SigningKey::from_pkcs8_pem(KEY).unwrap();
+    let signature: p256::ecdsa::Signature = key.sign_prehash(digest.as_bytes()).unwrap();
+    edit.bundle_signature = STANDARD.encode(Signature::from(signature).to_der());
+}
+
+async fn stage(base: Base) -> (World, Authority, Camera) {
+    let folder = tempfile::tempdir().unwrap();
+    let authority = Authority::found(folder.path()).await;
+    let camera = Camera::new(&authority, "CAM-0001").await;
+    let root = folder.path().join("software-root.pem");
+    std::fs::write(&root, ROOT).unwrap();
+    let mut world = World::prepare(base, folder, vec![authority.entry()]);
+    world.settings.software_authorities = vec![SoftwareAuthoritySettings {
+        id: "test-software".into(),
+        ca: vec![root],
+    }];
+    world.settings.submission_servers = vec![ServerSettings {
+        id: "gateway".into(),
+        token_sha256: Digest::of(TOKEN.as_bytes()),
+    }];
+    world.start().await;
+    (world, authority, camera)
+}
+
+async fn an_edit_has_a_family(base: Base) {
+    let (mut world, authority, camera) = stage(base).await;
+    let images = [digest(), digest(), digest()];
+    let id = world
+        .submit("/api/v1/submit-cert", &camera.ours(images))
+        .await;
+    world.stored(&id).await;
+    let first = edit(images[1], 1);
+    let body = serde_json::to_value(&first).unwrap();
+    let id = world.submit("/api/v1/submit-cert", &body).await;
+    world.stored(&id).await;
+    assert_eq!(
+        world.submit("/api/v1/submit-cert", &body).await,
+        id,
+        "the first receipt again"
+    );
+    let second = edit(first.image_hash, 2);
+    let id = world
+        .submit(
+            "/api/v1/submit-cert",
+            &serde_json::to_value(&second).unwrap(),
+        )
+        .await;
+    world.stored(&id).await;
+
+    let (_, found) = world.verify(&second.image_hash).await;
+    assert_eq!(
+        (
+            found["modification_level"].as_u64(),
+            found["parent_image_hash"].as_str()
+        ),
+        (Some(2), Some(first.image_hash.to_hex().as_str()))
+    );
+    assert_eq!(
+        (found["authority"].as_str(), found["device_family"].as_str()),
+        (Some("test-software"), Some("Test Editor 1.0"))
+    );
+    let (_, family) = world
+        .get(&format!("/api/v1/provenance/{}", second.image_hash))
+        .await;
+    let ancestors: Vec<_> = family["ancestors"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|relative| relative["image_hash"].as_str().unwrap().to_owned())
+        .collect();
+    assert_eq!(
+        ancestors,
+        [first.image_hash, images[1], images[0]].map(|digest| digest.to_hex())
+    );
+    let (_, family) = world
+        .get(&format!("/api/v1/provenance/{}", images[0]))
+        .await;
+    let descendants: Vec<_> = family["descendants"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|relative| relative["image_hash"].as_str().unwrap().to_owned())
+        .collect();
+    for below in [images[1], images[2], first.image_hash, second.image_hash] {
+        assert!(descendants.contains(&below.to_hex()), "{family}");
+    }
+    assert_eq!(
+        world
+            .get(&format!("/api/v1/provenance/{}", digest()))
+            .await
+            .0,
+        404
+    );
+
+    // Attempts that fail.
+    let refused = async |edit: &EditSubmission| {
+        world
+            .refused("/api/v1/submit-cert", &serde_json::to_value(edit).unwrap())
+            .await
+    };
+    assert!(
+        refused(&edit(digest(), 1))
+            .await
+            .contains("parent image is not registered")
+    );
+    assert!(
+        refused(&edit(second.image_hash, 1))
+            .await
+            .contains("modification level")
+    );
+    assert!(
+        refused(&edit(images[1], 0))
+            .await
+            .contains("modification level")
+    );
+    let mut moved = edit(images[1], 1);
+    moved.parent_image_hash = images[2];
+    assert!(refused(&moved).await.contains("signature does not match"));
+    let mut own = edit(images[1], 1);
+    own.parent_image_hash = own.image_hash;
+    sign(&mut own);
+    assert!(refused(&own).await.contains("not registered"));
+    world.stop().await;
+    drop(authority);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_edit_has_a_family_on_sqlite() {
+    an_edit_has_a_family(Base::Sqlite).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_edit_has_a_family_on_postgresql() {
+    an_edit_has_a_family(Base::postgres()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_submission_server_needs_its_token_and_says_so_in_every_answer() {
+    let (mut world, authority, _) = stage(Base::Sqlite).await;
+    let image = digest();
+    let body = json!({"image_hash": image, "timestamp": now(), "submission_server_id": "gateway", "modification_level": 0});
+    let send = async |token: Option<&str>, body: &serde_json::Value| {
+        let request = client()
+            .post(format!("{}/api/v1/blockchain/submit", world.url))
+            .json(body);
+        let request = match token {
+            Some(token) => request.bearer_auth(token),
+            None => request,
+        };
+        let answer = request.send().await.unwrap();
+        (
+            answer.status().as_u16(),
+            answer.json::<serde_json::Value>().await.unwrap(),
+        )
+    };
+    assert_eq!(send(None, &body).await.0, 401);
+    assert_eq!(send(Some("a guess"), &body).await.0, 401);
+    let mut other = body.clone();
+    other["submission_server_id"] = "somebody-else".into();
+    assert_eq!(send(Some(TOKEN), &other).await.0, 400);
+    let (status, answer) = send(Some(TOKEN), &body).await;
+    assert_eq!(status, 202, "{answer}");
+    world.stored(answer["receipt_id"].as_str().unwrap()).await;
+    let (_, found) = world.verify(&image).await;
+    assert_eq!(
+        (
+            found["verified"].as_bool(),
+            found["assurance"].as_str(),
+            found["authority"].as_str()
+        ),
+        (Some(true), None, Some("gateway"))
+    );
+    assert!(
+        found["finding"]
+            .as_str()
+            .unwrap()
+            .contains("on its own word")
+    );
+    let mut child = body.clone();
+    child["image_hash"] = digest().to_hex().into();
+    child["parent_image_hash"] = digest().to_hex().into();
+    child["modification_level"] = 2.into();
+    assert_eq!(
+        send(Some(TOKEN), &child).await.0,
+        400,
+        "the parent is missing"
+    );
+    child["parent_image_hash"] = image.to_hex().into();
+    assert_eq!(send(Some(TOKEN), &child).await.0, 202);
+    world.stop().await;
+    drop(authority);
+}
+
+/// A list takes a certificate back only if a pinned key signed it; what it takes back is refused at once.
+#[tokio::test]
+async fn a_revoked_certificate_is_refused_and_a_forged_list_is_not_believed() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path().join("software-root.pem");
+    std::fs::write(&root, ROOT).unwrap();
+    let mut world = World::prepare(Base::Sqlite, folder, Vec::new());
+    world.settings.software_authorities = vec![SoftwareAuthoritySettings {
+        id: "test-software".into(),
+        ca: vec![root],
+    }];
+    let own = birthmark_ledger::ValidatorId::from_bytes([1; 32]);
+    let book = AuthorityBook::read(&world.settings, own).unwrap();
+    let edit = edit(digest(), 1);
+    assert!(edit.check(&book, now()).is_ok());
+    let (_, issuers) = book.software().next().unwrap();
+    let mut forged = REVOKED.to_vec();
+    let last = forged.len() - 1;
+    forged[last] ^= 1;
+    assert!(revocations::apply(issuers, &forged).is_err());
+    assert!(edit.check(&book, now()).is_ok());
+    assert_eq!(revocations::apply(issuers, REVOKED), Ok(1));
+    assert!(
+        edit.check(&book, now())
+            .err()
+            .unwrap()
+            .to_string()
+            .contains("revoked")
+    );
+}
+
+/// The authority's own list: a camera it takes back is refused by every node that follows the list.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_camera_its_authority_takes_back_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let authority = Authority::found(folder.path()).await;
+    let camera = Camera::new(&authority, "CAM-0001").await;
+    let request = json!({"scope": {"kind": "device", "serial": "CAM-0001"}, "reason": "stolen"});
+    let answer = client()
+        .post(format!("{}/api/v1/revocations", authority.url))
+        .json(&request)
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(answer.status(), 201, "{}", answer.text().await.unwrap());
+    let mut entry = authority.entry();
+    entry.revocations = Some(format!("{}/crl", authority.url));
+    let mut world = World::started(Base::Sqlite, folder, vec![entry]).await;
+    let body = camera.certificate_plan(digest(), now());
+    for _ in 0..200 {
+        let (status, answer) = world.post("/api/v1/submit-cert", &body).await;
+        if status == 400 {
+            assert!(
+                answer["detail"].as_str().unwrap().contains("revoked"),
+                "{answer}"
+            );
+            return world.stop().await;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    panic!("the list was never followed");
+}
+
+/// A family is withdrawn for a week after its photos were registered: they stay, and every answer says so.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_withdrawn_family_keeps_its_records_and_loses_its_word() {
+    let folder = tempfile::tempdir().unwrap();
+    let authority = Authority::found(folder.path()).await;
+    let camera = Camera::new(&authority, "CAM-0001").await;
+    let mut entry = authority.entry();
+    entry.revocation_feed = Some(format!("{}/revocations", authority.url));
+    let mut world = World::started(Base::Sqlite, folder, vec![entry]).await;
+    let photo = digest();
+    let id = world
+        .submit(
+            "/api/v1/submit-cert",
+            &camera.certificate_plan(photo, now()),
+        )
+        .await;
+    world.stored(&id).await;
+    assert_eq!(world.verify(&photo).await.1["revocation"], json!(null));
+    let hour = now().unix();
+    let scope = json!({"kind": "family", "family": "Test Camera"});
+    for (reason, from, until) in [
+        ("another time", hour - 90_000, hour - 80_000),
+        (
+            "firmware 2.00 signed foreign pictures",
+            hour - 3600,
+            hour + 3600,
+        ),
+    ] {
+        let request = json!({"scope": scope, "reason": reason, "from": from, "until": until});
+        let answer = client()
+            .post(format!("{}/api/v1/revocations", authority.url))
+            .json(&request)
+            .send()
+            .await
+            .unwrap();
+        assert_eq!(answer.status(), 201);
+    }
+    world.stop().await;
+    world.start().await;
+    for _ in 0..200 {
+        let (status, answer) = world.verify(&photo).await;
+        assert_eq!(
+            (status, answer["verified"].as_bool()),
+            (200, Some(true)),
+            "a record never goes away"
+        );
+        if answer["revocation"] == "firmware 2.00 signed foreign pictures" {
+            return world.stop().await;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    panic!("the authority's own list was never shown");
+}

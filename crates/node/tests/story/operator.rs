@@ -1,0 +1,290 @@
+//! The operator's commands: check, rebuild, move, back up, restore, diagnose.
+
+use std::process::{Command, Output};
+
+use birthmark_node::commands::{export, fsck, import, reindex};
+use birthmark_node::registry::Registry;
+use birthmark_node::store::{Store, StoreUrl};
+
+use crate::authority::Authority;
+use crate::camera::{Camera, digest, now};
+use crate::world::{Base, World};
+
+async fn filled(base: Base) -> (World, Authority, Vec<birthmark_protocol::Digest>) {
+    let folder = tempfile::tempdir().unwrap();
+    let authority = Authority::found(folder.path()).await;
+    let camera = Camera::new(&authority, "CAM-0001").await;
+    let mut world = World::started(base, folder, vec![authority.entry()]).await;
+    let mut photos = Vec::new();
+    for _ in 0..3 {
+        let mut ids = Vec::new();
+        for _ in 0..20 {
+            let photo = digest();
+            photos.push(photo);
+            ids.push(
+                world
+                    .submit(
+                        "/api/v1/submit-cert",
+                        &camera.certificate_plan(photo, now()),
+                    )
+                    .await,
+            );
+        }
+        for id in ids {
+            world.stored(&id).await;
+        }
+    }
+    world.stop().await;
+    (world, authority, photos)
+}
+
+async fn registry(world: &World) -> Registry {
+    let store = Store::open(&world.settings.database).await.unwrap();
+    Registry::open(store, world.genesis.clone()).await.unwrap()
+}
+
+fn node(world: &World, arguments: &[&str]) -> Output {
+    let config = world.folder.path().join("node.toml");
+    std::fs::write(&config, toml::to_string(&world.settings).unwrap()).unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_birthmark-node"));
+    command.arg("--config").arg(&config).args(arguments);
+    command
+        .env("CREDENTIALS_DIRECTORY", world.credentials())
+        .output()
+        .unwrap()
+}
+
+fn text(output: &Output) -> String {
+    format!(
+        "{}{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    )
+}
+
+async fn checked_rebuilt_and_moved(base: Base) {
+    let (world, authority, photos) = filled(base).await;
+    let whole = registry(&world).await;
+    let findings = fsck(&whole).await.unwrap();
+    assert_eq!(
+        (findings.count, findings.records),
+        (0, 60),
+        "{:?}",
+        findings.problems
+    );
+
+    // An index that lost an entry is found, and built again.
+    whole.store().clear_index().await.unwrap();
+    assert!(fsck(&whole).await.unwrap().count > 0);
+    reindex(&whole).await.unwrap();
+    assert_eq!(fsck(&whole).await.unwrap().count, 0);
+
+    // The chain as plain files, read into an empty database of the other kind of caution.
+    let files = world.folder.path().join("export");
+    let blocks = export(&whole, &files).await.unwrap();
+    assert_eq!(
+        (blocks, export(&whole, &files).await.unwrap()),
+        (whole.tip().height().get(), 0)
+    );
+    let url = StoreUrl::new(format!(
+        "sqlite://{}",
+        world.folder.path().join("copy.db").display()
+    ));
+    let copy = Registry::open(Store::open(&url).await.unwrap(), world.genesis.clone())
+        .await
+        .unwrap();
+    assert_eq!(import(&copy, &files).await.unwrap(), blocks);
+    assert_eq!(
+        (copy.tip().hash(), copy.tip().frontier()),
+        (whole.tip().hash(), whole.tip().frontier())
+    );
+    assert_eq!(fsck(&copy).await.unwrap().count, 0);
+    for photo in &photos {
+        assert_eq!(copy.find(photo).await.unwrap().len(), 1);
+    }
+
+    // One changed byte in a file is refused with the block's number.
+    let damaged = world.folder.path().join("damaged.db");
+    let url = StoreUrl::new(format!("sqlite://{}", damaged.display()));
+    let fresh = Registry::open(Store::open(&url).await.unwrap(), world.genesis.clone())
+        .await
+        .unwrap();
+    let file = files.join("000000").join("000000000002.block");
+    let mut bytes = std::fs::read(&file).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    std::fs::write(&file, bytes).unwrap();
+    assert!(format!("{:#}", import(&fresh, &files).await.unwrap_err()).contains("block 2"));
+    whole.store().close().await;
+    drop(authority);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_registry_is_checked_rebuilt_and_moved_on_sqlite() {
+    checked_rebuilt_and_moved(Base::Sqlite).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_registry_is_checked_rebuilt_and_moved_on_postgresql() {
+    checked_rebuilt_and_moved(Base::postgres()).await;
+}
+
+/// The drill: back up, lose everything, restore, check, go on; and a backup that is too old is not built upon.
+async fn the_restore_drill(base: Base) {
+    let (mut world, authority, photos) = filled(base).await;
+    let backup = world.folder.path().join("backup");
+    let output = node(&world, &["backup", backup.to_str().unwrap()]);
+    assert!(output.status.success(), "{}", text(&output));
+    assert!(
+        !node(&world, &["backup", backup.to_str().unwrap()])
+            .status
+            .success(),
+        "a backup is never overwritten"
+    );
+
+    lose(&mut world);
+    let output = node(&world, &["restore", backup.to_str().unwrap()]);
+    assert!(output.status.success(), "{}", text(&output));
+    let output = node(&world, &["fsck"]);
+    assert!(
+        output.status.success() && text(&output).contains("60 records checked, 0 problems"),
+        "{}",
+        text(&output)
+    );
+    world.start().await;
+    for photo in &photos {
+        assert_eq!(world.verify(photo).await.0, 200);
+    }
+    let camera = Camera::new(&authority, "CAM-0002").await;
+    let id = world
+        .submit(
+            "/api/v1/submit-cert",
+            &camera.certificate_plan(digest(), now()),
+        )
+        .await;
+    world.stored(&id).await;
+    world.stop().await;
+
+    // The backup is older now than what this validator has signed: the node refuses to start on it.
+    lose(&mut world);
+    assert!(
+        node(&world, &["restore", backup.to_str().unwrap()])
+            .status
+            .success()
+    );
+    let output = node(&world, &[]);
+    assert!(
+        !output.status.success() && text(&output).contains("it was set back"),
+        "{}",
+        text(&output)
+    );
+    drop(authority);
+}
+
+fn lose(world: &mut World) {
+    match &world.base {
+        Base::Sqlite => {
+            for ending in ["", "-wal", "-shm"] {
+                let _ = std::fs::remove_file(world.folder.path().join(format!("node.db{ending}")));
+            }
+        }
+        Base::Postgres(server) => {
+            let name = format!("node{}", u32::from_be_bytes(crate::camera::random()));
+            world.settings.database = StoreUrl::new(server.database(&name).unwrap());
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_restore_drill_on_sqlite() {
+    the_restore_drill(Base::Sqlite).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_restore_drill_on_postgresql() {
+    the_restore_drill(Base::postgres()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn commands_say_what_they_found() {
+    let (world, authority, _) = filled(Base::Sqlite).await;
+    let output = node(&world, &["stats"]);
+    assert!(
+        text(&output).contains("records             60"),
+        "{}",
+        text(&output)
+    );
+    let output = node(&world, &["doctor"]);
+    let report = text(&output);
+    assert!(
+        report.contains("keys belong to library.example") && report.contains("answers"),
+        "{report}"
+    );
+    assert!(
+        report.contains("no list of revoked certificates") && !output.status.success(),
+        "{report}"
+    );
+    let output = node(&world, &["check-config"]);
+    assert!(output.status.success(), "{}", text(&output));
+    std::fs::remove_file(world.credentials().join("vote-key")).unwrap();
+    let output = node(&world, &[]);
+    assert_eq!(output.status.code(), Some(78), "{}", text(&output));
+    drop(authority);
+}
+
+/// An existing chain of the node plan's schema is taken over, hash by hash, and says whose word it is.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_chain_of_the_node_plan_is_taken_over() {
+    let (mut world, authority, photos) = filled(Base::postgres()).await;
+    let Base::Postgres(server) = &world.base else {
+        unreachable!()
+    };
+    let url = server.database("plan").unwrap();
+    let old = sqlx::PgPool::connect(&url).await.unwrap();
+    for sql in [
+        "CREATE TABLE blocks (block_height BIGINT PRIMARY KEY, block_hash CHAR(64) NOT NULL UNIQUE, previous_hash CHAR(64) NOT NULL, timestamp BIGINT NOT NULL, validator_id VARCHAR(255) NOT NULL, signature TEXT NOT NULL)",
+        "CREATE TABLE transactions (tx_id SERIAL PRIMARY KEY, tx_hash CHAR(64) NOT NULL UNIQUE, block_height BIGINT REFERENCES blocks(block_height), aggregator_id VARCHAR(255) NOT NULL, batch_size INTEGER NOT NULL, signature TEXT NOT NULL)",
+        "CREATE TABLE image_hashes (image_hash CHAR(64) PRIMARY KEY, tx_id INTEGER REFERENCES transactions(tx_id), block_height BIGINT REFERENCES blocks(block_height), timestamp BIGINT NOT NULL, gps_hash CHAR(64))",
+        "INSERT INTO blocks VALUES (1, repeat('a', 64), repeat('0', 64), 1700000000, 'old', 'x')",
+        "INSERT INTO transactions (tx_hash, block_height, aggregator_id, batch_size, signature) VALUES (repeat('b', 64), 1, 'old_university', 3, 'x')",
+    ] {
+        sqlx::query(sql).execute(&old).await.unwrap();
+    }
+    let fresh = [digest(), digest()];
+    for photo in [fresh[0], fresh[1], photos[0]] {
+        sqlx::query("INSERT INTO image_hashes VALUES ($1, 1, 1, 1700000000, NULL)")
+            .bind(photo.to_hex())
+            .execute(&old)
+            .await
+            .unwrap();
+    }
+    old.close().await;
+    let output = node(&world, &["import-plan-chain", &url]);
+    assert!(
+        output.status.success()
+            && text(&output).contains("2 hashes wait for their blocks, 1 were registered already"),
+        "{}",
+        text(&output)
+    );
+    world.start().await;
+    for photo in fresh {
+        let mut answer = world.verify(&photo).await;
+        for _ in 0..200 {
+            if answer.0 == 200 {
+                break;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+            answer = world.verify(&photo).await;
+        }
+        assert_eq!(
+            (
+                answer.1["authority"].as_str(),
+                answer.1["timestamp"].as_i64()
+            ),
+            (Some("old_university"), Some(1_700_000_000))
+        );
+        assert_eq!(answer.1["assurance"].as_str(), None);
+    }
+    world.stop().await;
+    drop(authority);
+}
