@@ -94,10 +94,17 @@ impl Darkroom {
         timeline: &Timeline,
     ) -> Result<Files, DarkroomError> {
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
-        let picture = timeline.measure("demosaic", || {
-            develop::demosaic(&shot.frame, &shot.exposure, threads)
-        });
-        let small = timeline.measure("thumbnail", || develop::thumbnail(&picture, THUMBNAIL_SIDE));
+        let developed;
+        let picture = match &shot.still {
+            Some(still) => still,
+            None => {
+                developed = timeline.measure("demosaic", || {
+                    develop::demosaic(&shot.frame, &shot.exposure, threads)
+                });
+                &developed
+            }
+        };
+        let small = timeline.measure("thumbnail", || develop::thumbnail(picture, THUMBNAIL_SIDE));
         let caption = |thumbnail| Caption {
             exposure: &shot.exposure,
             zone: self.zone,
@@ -108,7 +115,7 @@ impl Darkroom {
         let thumbnail = develop::encode_jpeg(&small, THUMBNAIL_QUALITY, None)?;
         let block = caption(Some(thumbnail)).block();
         let jpeg = timeline.measure("encode JPEG", || {
-            develop::encode_jpeg(&picture, self.quality, Some(&block))
+            develop::encode_jpeg(picture, self.quality, Some(&block))
         })?;
         let dng = self.dng.then(|| {
             timeline.measure("write DNG", || {

@@ -115,7 +115,11 @@ pub fn read_dng(bytes: &[u8]) -> Result<Shot, DngError> {
     let frame = read_samples(&reader, &raw)?;
     let main = reader.directory(reader.first()?)?;
     let exposure = read_exposure(&reader, &main, &raw)?;
-    Ok(Shot { frame, exposure })
+    Ok(Shot {
+        frame,
+        exposure,
+        still: None,
+    })
 }
 
 /// The directory with the sensor's frame: the first one or one below it.

@@ -34,6 +34,6 @@ pub mod submit;
 pub mod tiff;
 pub mod timeline;
 
-pub use run::{assemble, run};
+pub use run::{OpenLibcamera, assemble, no_libcamera, run, run_with};
 pub use service::{Capture, told};
 pub use settings::CaptureSettings;

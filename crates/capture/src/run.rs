@@ -28,9 +28,21 @@ use crate::submit::{Node, Submitter};
 /// Permission bits of the socket: its group may give commands, if the configuration lists its members.
 const SOCKET_MODE: u32 = 0o660;
 
+/// Opens a camera of libcamera: the one with this id, or the first.
+pub type OpenLibcamera = fn(Option<&str>) -> Result<Box<dyn RawSource>, SourceError>;
+
 /// Runs the daemon until it is asked to stop.
-pub async fn run(settings: CaptureSettings, mut context: Context) -> anyhow::Result<()> {
-    let capture = assemble(&settings).await?;
+pub async fn run(settings: CaptureSettings, context: Context) -> anyhow::Result<()> {
+    run_with(settings, context, no_libcamera).await
+}
+
+/// The same for a program that was built with libcamera.
+pub async fn run_with(
+    settings: CaptureSettings,
+    mut context: Context,
+    libcamera: OpenLibcamera,
+) -> anyhow::Result<()> {
+    let capture = assemble(&settings, libcamera).await?;
     let listener = context
         .sockets
         .unix("varlink", &settings.socket, SOCKET_MODE)
@@ -49,7 +61,10 @@ pub async fn run(settings: CaptureSettings, mut context: Context) -> anyhow::Res
 }
 
 /// Opens the queue, the album and the camera, and finishes what a crash interrupted.
-pub async fn assemble(settings: &CaptureSettings) -> anyhow::Result<Capture> {
+pub async fn assemble(
+    settings: &CaptureSettings,
+    libcamera: OpenLibcamera,
+) -> anyhow::Result<Capture> {
     let (photos, state) = (settings.photos.clone(), settings.state.clone());
     let open = move || open_storage(&photos, &state);
     let (album, queue) = tokio::task::spawn_blocking(open)
@@ -69,7 +84,7 @@ pub async fn assemble(settings: &CaptureSettings) -> anyhow::Result<Capture> {
         node,
         longest,
     );
-    let camera = Camera::start(opener(settings.source.clone()))
+    let camera = Camera::start(opener(settings.source.clone(), libcamera))
         .context("the camera's thread cannot be started")?;
     let studio = Studio {
         source: camera
@@ -136,7 +151,7 @@ fn locator(settings: &CaptureSettings) -> anyhow::Result<Arc<dyn Locator>> {
 }
 
 /// How to open the configured camera. A source this program was built without is an error at every photo, named in the status.
-fn opener(source: Source) -> Opener {
+fn opener(source: Source, libcamera: OpenLibcamera) -> Opener {
     Box::new(move || match &source {
         Source::Simulated {
             sensor,
@@ -152,7 +167,7 @@ fn opener(source: Source) -> Opener {
         }
         Source::Dng { folder } => Ok(Box::new(Replay::open(folder)?)),
         Source::V4l2 { device } => open_v4l2(device),
-        Source::Libcamera { camera } => open_libcamera(camera.as_deref()),
+        Source::Libcamera { camera } => libcamera(camera.as_deref()),
     })
 }
 
@@ -168,7 +183,8 @@ fn open_v4l2(_: &Path) -> Result<Box<dyn RawSource>, SourceError> {
     ))
 }
 
-fn open_libcamera(_: Option<&str>) -> Result<Box<dyn RawSource>, SourceError> {
+/// A program without libcamera says so, at every photo and in the status.
+pub fn no_libcamera(_: Option<&str>) -> Result<Box<dyn RawSource>, SourceError> {
     Err(SourceError::Device(
         "this program was built without libcamera".to_owned(),
     ))

@@ -5,6 +5,7 @@ pub mod simulated;
 #[cfg(feature = "v4l2")]
 pub mod v4l2;
 
+use crate::develop::Picture;
 use crate::exposure::Exposure;
 use crate::frame::{FrameError, RawFrame};
 
@@ -15,6 +16,8 @@ pub struct Shot {
     pub frame: RawFrame,
     /// The circumstances.
     pub exposure: Exposure,
+    /// What the camera's own processor made of the same instant, if it has one; else the frame is developed here.
+    pub still: Option<Picture>,
 }
 
 /// Why there is no frame.
@@ -55,7 +58,9 @@ pub enum Subject {
 }
 
 /// A camera that delivers one raw frame at a time.
-pub trait RawSource: Send {
+///
+/// It is opened on a thread of its own and never leaves it.
+pub trait RawSource {
     /// What it is, for people and for the journal.
     fn name(&self) -> &str;
 

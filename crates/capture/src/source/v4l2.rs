@@ -96,6 +96,7 @@ impl RawSource for Video {
         Ok(Shot {
             frame: self.frame(frame)?,
             exposure,
+            still: None,
         })
     }
 

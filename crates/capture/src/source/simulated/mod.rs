@@ -153,7 +153,11 @@ impl RawSource for Simulated {
             make: "Birthmark".to_owned(),
             model: "Simulated IMX477".to_owned(),
         };
-        Ok(Shot { frame, exposure })
+        Ok(Shot {
+            frame,
+            exposure,
+            still: None,
+        })
     }
 
     fn fix_exposure(&mut self, fixed: Option<FixedExposure>) -> Result<(), SourceError> {
