@@ -1,7 +1,12 @@
 //! The authority over HTTP.
 
+mod attest;
+pub mod control;
 mod devices;
+mod overview;
+mod pages;
 mod public;
+mod revocations;
 mod validate;
 
 use std::sync::Arc;
@@ -9,11 +14,13 @@ use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::extract::{Request, State};
-use axum::http::{HeaderName, HeaderValue, header};
+use axum::http::{HeaderName, HeaderValue, Method, header};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::{delete, get, post};
 use birthmark_http::{ApiError, Peer};
+use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::cors::CorsLayer;
 
 use crate::authority::Authority;
 use crate::operators::Role;
@@ -34,16 +41,68 @@ pub struct Api {
 pub fn router(api: Api) -> Router {
     let read = Router::new()
         .route("/api/v1/devices", get(devices::list))
-        .route("/api/v1/devices/{serial}", get(devices::one));
-    let provision = Router::new().route("/api/v1/devices/provision", post(devices::provision));
+        .route("/api/v1/devices/{serial}", get(devices::one))
+        .route(
+            "/api/v1/devices/{serial}/reviewed",
+            post(overview::reviewed),
+        )
+        .route("/api/v1/revocations", get(revocations::list))
+        .route("/api/v1/overview", get(overview::overview))
+        .route("/metrics", get(overview::metrics));
+    let provision = Router::new()
+        .route("/api/v1/devices/provision", post(devices::provision))
+        .route("/api/v1/attestation/begin", post(attest::begin))
+        .route("/api/v1/attestation/evidence", post(attest::evidence));
+    let revoke = Router::new()
+        .route("/api/v1/revocations", post(revocations::revoke))
+        .route("/api/v1/revocations/{id}", delete(revocations::lift));
     Router::new()
-        .merge(public_routes())
+        .merge(public_routes().layer(cors(&api)))
         .merge(guarded(read, &api, Role::Read))
         .merge(guarded(provision, &api, Role::Provision))
+        .merge(guarded(revoke, &api, Role::Revoke))
+        .merge(guarded(control_routes(), &api, Role::Administer))
         .fallback(async || ApiError::not_found("no such page"))
+        .layer(CatchPanicLayer::custom(|_| {
+            ApiError::internal("a handler panicked").into_response()
+        }))
         .layer(from_fn_with_state(api.clone(), limit))
         .layer(from_fn(hardened))
         .with_state(api)
+}
+
+fn control_routes() -> Router<Api> {
+    Router::new()
+        .route(
+            "/control/tokens",
+            get(control::tokens).post(control::create_token),
+        )
+        .route("/control/tokens/{name}", delete(control::revoke_token))
+        .route("/control/rotate-ca", post(control::rotate_ca))
+        .route(
+            "/control/rotate-verdict-key",
+            post(control::rotate_verdict_key),
+        )
+        .route("/control/audit", get(control::verify_audit))
+        .route("/control/key-tables", get(control::export_key_tables))
+        .route(
+            "/control/devices",
+            get(control::export_devices).post(control::import_devices),
+        )
+}
+
+/// Which other origins' pages may read public answers.
+fn cors(api: &Api) -> CorsLayer {
+    let origins = api
+        .authority
+        .settings
+        .cors_origins
+        .iter()
+        .filter_map(|origin| HeaderValue::from_str(origin).ok());
+    CorsLayer::new()
+        .allow_origin(origins.collect::<Vec<_>>())
+        .allow_methods([Method::GET, Method::POST])
+        .allow_headers([header::CONTENT_TYPE, header::IF_NONE_MATCH])
 }
 
 fn public_routes() -> Router<Api> {
@@ -56,6 +115,18 @@ fn public_routes() -> Router<Api> {
         .route("/ca/root.pem", get(public::root))
         .route("/ca/intermediate.pem", get(public::intermediate))
         .route("/ca/intermediate.der", get(public::intermediate_der))
+        .route("/revocations", get(revocations::feed))
+        .route("/crl", get(revocations::crl))
+        .route("/crl/{key_id}", get(revocations::crl_of))
+        .route("/ocsp", post(revocations::ocsp))
+        .route("/ocsp/{request}", get(revocations::ocsp_get))
+        .route("/openapi.json", get(pages::openapi))
+        .route("/docs", get(pages::docs))
+        .route("/docs.js", get(pages::docs_script))
+        .route("/", get(pages::admin))
+        .route("/admin", get(pages::admin))
+        .route("/admin.js", get(pages::admin_script))
+        .route("/style.css", get(pages::style))
         .route("/health", get(public::health))
         .route("/stats", get(public::stats))
 }

@@ -16,6 +16,7 @@ use crate::keyring::Keyring;
 use crate::limits::RateLimits;
 use crate::operators::Operators;
 use crate::registry::{Device, IssuedCertificate, Registry};
+use crate::revocation::ListCache;
 use crate::rules::{Revocation, Rules, Scope};
 use crate::settings::Settings;
 use crate::store::{Lease, RegisteredDevice, RevocationRow, Store};
@@ -43,6 +44,8 @@ pub struct Authority {
     pub limits: RateLimits,
     /// Chips that are proving themselves.
     pub attestations: Attestations,
+    /// Revocation lists that were just made.
+    pub lists: ListCache,
     tables: KeyTables,
     registry: RwLock<Registry>,
     rules: RwLock<Arc<Rules>>,
@@ -106,6 +109,7 @@ impl Authority {
             operators: Operators::open(&store).await?,
             limits: RateLimits::new(settings.limits.requests_per_second, settings.limits.burst),
             attestations,
+            lists: ListCache::default(),
             tables,
             registry: RwLock::new(registry),
             rules: RwLock::default(),
@@ -238,9 +242,9 @@ impl Authority {
         }
     }
 
-    /// Whether this process may still serve the database.
-    pub async fn check_lease(&self) -> Result<(), sqlx::Error> {
-        self.lease.check().await
+    /// Makes sure that this process may still serve the database. After an outage of PostgreSQL the lease is taken anew.
+    pub async fn keep_lease(&self) -> Result<(), sqlx::Error> {
+        self.lease.keep(&self.store).await
     }
 }
 
@@ -316,10 +320,13 @@ fn device_of(registry: &mut Registry, row: &RegisteredDevice) -> anyhow::Result<
             .as_deref()
             .map(|firmware| registry.name(firmware)),
         attested: row.attested,
-        certificate: row
-            .certificate_serial
-            .as_deref()
-            .map(|serial| IssuedCertificate::new(serial, row.issued_at.unwrap_or_default())),
+        certificate: row.certificate_serial.as_deref().map(|serial| {
+            IssuedCertificate::new(
+                serial,
+                row.issued_at.unwrap_or_default(),
+                row.certificate_issuer.as_deref(),
+            )
+        }),
         validations: 0.into(),
     })
 }

@@ -1,60 +1,66 @@
-//! The command line.
+//! The command line. While the authority runs, commands reach it through the control socket; otherwise they open the
+//! database themselves. Either way they pass the same checks and leave the same traces in the audit log.
+
+mod begin;
+mod cameras;
+mod client;
+mod keys;
+mod revoke;
 
 use std::path::PathBuf;
 
 use anyhow::Context as _;
-use birthmark_daemon::{Context, Program};
-use clap::{Arg, ArgMatches, Command, value_parser};
+use birthmark_daemon::Program;
+use clap::{Arg, ArgMatches, value_parser};
 
 use crate::settings::Settings;
-use crate::setup::{self, Root};
 
 /// The program with all its commands.
 pub fn program() -> Program<Settings> {
-    Program::new("Certifies cameras, and says whether one stands behind a photo without learning which photo").command(init_command(), init)
+    Program::new("Certifies cameras, and says whether one stands behind a photo without learning which photo")
+        .command(begin::init_command(), begin::init)
+        .command(begin::backup_command(), begin::backup)
+        .command(begin::restore_command(), begin::restore)
+        .command(cameras::provision_command(), cameras::provision)
+        .command(cameras::bulk_command(), cameras::bulk)
+        .command(cameras::export_command(), cameras::export)
+        .command(cameras::import_command(), cameras::import)
+        .command(revoke::revoke_command(), revoke::revoke)
+        .command(revoke::lift_command(), revoke::lift)
+        .command(revoke::list_command(), revoke::list)
+        .command(keys::token_command(), keys::token)
+        .command(keys::rotate_ca_command(), keys::rotate_ca)
+        .command(keys::rotate_verdict_command(), keys::rotate_verdict)
+        .command(keys::audit_command(), keys::audit)
 }
 
-fn init_command() -> Command {
-    let root_key = Arg::new("root-key")
-        .long("root-key")
-        .value_name("FILE")
-        .required(true)
-        .value_parser(value_parser!(PathBuf))
-        .help("Where the root's private key goes, encrypted; carry it away afterwards");
-    let folder = Arg::new("out")
-        .long("out")
-        .value_name("FOLDER")
-        .value_parser(value_parser!(PathBuf))
-        .help("Where the public files go [default: beside the root's key]");
-    Command::new("init")
-        .about("Begin an authority: certificate authority, verdict key, 2,500 key tables")
-        .arg(root_key)
-        .arg(folder)
+/// An option with a value.
+fn option(name: &'static str, value: &'static str, help: &'static str) -> Arg {
+    Arg::new(name).long(name).value_name(value).help(help)
 }
 
-async fn init(settings: Settings, matches: ArgMatches, context: Context) -> anyhow::Result<()> {
-    let key_file = matches
-        .get_one::<PathBuf>("root-key")
-        .context("no root key")?;
-    let beside = key_file.parent().map(PathBuf::from).unwrap_or_default();
-    let folder = matches.get_one::<PathBuf>("out").cloned().unwrap_or(beside);
-    let bar = indicatif::ProgressBar::new(birthmark_protocol::numbers::TABLES.into())
-        .with_message("key tables");
-    let founded = setup::found(
-        &settings,
-        &context.credentials,
-        Root::New { key_file },
-        None,
-        |done| bar.set_position(done),
-    )
-    .await?;
-    bar.finish();
-    for (name, content) in [
-        ("root.pem", &founded.root),
-        ("intermediate.pem", &founded.intermediate),
-        ("verdict-key.pem", &founded.verdict_key),
-    ] {
-        setup::write_once(&folder.join(name), content.as_bytes())?;
-    }
-    Ok(())
+/// An option with a path.
+fn file(name: &'static str, help: &'static str) -> Arg {
+    option(name, "FILE", help).value_parser(value_parser!(PathBuf))
+}
+
+fn text<'a>(matches: &'a ArgMatches, name: &str) -> anyhow::Result<&'a str> {
+    matches
+        .get_one::<String>(name)
+        .map(String::as_str)
+        .with_context(|| format!("--{name} is missing"))
+}
+
+fn path<'a>(matches: &'a ArgMatches, name: &str) -> Option<&'a PathBuf> {
+    matches.get_one::<PathBuf>(name)
+}
+
+fn read(path: &PathBuf) -> anyhow::Result<String> {
+    std::fs::read_to_string(path).with_context(|| format!("{}", path.display()))
+}
+
+/// Prints an answer, which is what the command was called for.
+fn print(text: &str) -> anyhow::Result<()> {
+    use std::io::Write;
+    writeln!(std::io::stdout(), "{}", text.trim_end()).context("cannot write to standard output")
 }

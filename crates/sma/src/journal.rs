@@ -8,6 +8,7 @@
 mod entry;
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use birthmark_protocol::{Assurance, Commitment, Timestamp};
@@ -53,6 +54,7 @@ pub struct Act {
 #[derive(Debug)]
 pub struct Journal {
     waiting: Mutex<Waiting>,
+    totals: [AtomicU64; Refusal::ALL.len() + 1],
     writer: tokio::sync::Mutex<Head>,
 }
 
@@ -100,6 +102,7 @@ impl Journal {
         let (seq, link) = store.audit_head().await?;
         Ok(Self {
             waiting: Mutex::default(),
+            totals: Default::default(),
             writer: tokio::sync::Mutex::new(Head { seq, link }),
         })
     }
@@ -115,7 +118,26 @@ impl Journal {
 
     /// Remembers validations until the next [`Journal::write`].
     pub fn record(&self, outcomes: impl IntoIterator<Item = Outcome>) {
-        self.waiting().outcomes.extend(outcomes);
+        let mut waiting = self.waiting();
+        for outcome in outcomes {
+            let place = outcome
+                .result
+                .err()
+                .map_or(0, |refusal| usize::from(refusal.to_byte()));
+            if let Some(total) = self.totals.get(place) {
+                total.fetch_add(1, Ordering::Relaxed);
+            }
+            waiting.outcomes.push(outcome);
+        }
+    }
+
+    /// How many validations ended in which way since the start.
+    pub fn totals(&self) -> Vec<(&'static str, u64)> {
+        let names = std::iter::once("pass").chain(Refusal::ALL.map(Refusal::name));
+        names
+            .zip(&self.totals)
+            .map(|(name, total)| (name, total.load(Ordering::Relaxed)))
+            .collect()
     }
 
     /// Remembers an act until the next [`Journal::write`].

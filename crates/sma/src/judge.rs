@@ -150,7 +150,8 @@ impl<'a> Judge<'a> {
             );
         }
         let passed = self.opened(token, opened)?;
-        let issued = IssuedCertificate::new(certificate.serial(), certificate.validity().0.unix());
+        let issued =
+            IssuedCertificate::new(certificate.serial(), certificate.validity().0.unix(), None);
         match self.rules.covering_certificate(&issued, self.now) {
             Some(_) => Err(Refusal::Revoked),
             None => Ok(passed),

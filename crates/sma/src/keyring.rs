@@ -33,6 +33,8 @@ pub struct Keyring {
     pub issuer: Issuer,
     /// Every intermediate certificate ever used, in DER, newest last.
     pub intermediates: Vec<Vec<u8>>,
+    /// Every intermediate with its private key, newest first: former ones still sign their revocation lists.
+    pub issuers: Vec<Issuer>,
     /// The keys of all intermediates, newest first.
     pub issuer_keys: Vec<PublicKey>,
     /// Every verdict key ever used, newest last.
@@ -114,6 +116,10 @@ impl Keyring {
                 .map(|row| row.certificate.clone())
                 .collect::<Vec<_>>()
         };
+        let issuers = of(KeyPurpose::Intermediate)
+            .rev()
+            .map(|row| Ok(Issuer::new(row.certificate.clone(), unseal(vault, row)?)?))
+            .collect::<Result<Vec<_>, KeyringError>>()?;
         let mut issuer_keys = of(KeyPurpose::Intermediate)
             .map(|row| ca::public_key_of(&row.certificate))
             .collect::<Result<Vec<_>, _>>()?;
@@ -122,6 +128,7 @@ impl Keyring {
             roots: certificates(KeyPurpose::Root),
             issuer: Issuer::new(issuing.certificate.clone(), unseal(vault, issuing)?)?,
             intermediates: certificates(KeyPurpose::Intermediate),
+            issuers,
             issuer_keys,
             verdict_keys: of(KeyPurpose::Verdict)
                 .map(verdict_key)
@@ -142,6 +149,11 @@ impl Keyring {
             .signer
             .sign(&[VERDICT_DOMAIN, &verdict.encode()].concat())?;
         Some(SignedVerdict { verdict, signature })
+    }
+
+    /// Signs anything else the public gets: bytes that begin with a domain of their own.
+    pub fn sign_bytes(&self, bytes: &[u8]) -> Option<birthmark_protocol::Signature> {
+        self.signer.sign(bytes)
     }
 
     /// The key that signs verdicts now.

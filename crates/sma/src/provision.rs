@@ -423,6 +423,7 @@ pub fn registered(id: i64, device: NewDevice) -> RegisteredDevice {
         firmware: device.firmware,
         attested: device.attested,
         certificate_serial: device.certificate.as_ref().map(|row| row.serial.clone()),
+        certificate_issuer: device.certificate.as_ref().map(|row| row.issuer.clone()),
         issued_at: device.certificate.as_ref().map(|row| row.issued_at),
     }
 }

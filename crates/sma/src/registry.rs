@@ -37,6 +37,8 @@ pub struct IssuedCertificate {
     pub serial: [u8; 20],
     /// When it was issued, in seconds since 1970.
     pub issued_at: i64,
+    /// The key that signed it, if known.
+    pub issuer: [u8; 8],
 }
 
 /// All cameras.
@@ -49,11 +51,23 @@ pub struct Registry {
 
 impl IssuedCertificate {
     /// Takes a serial number as X.509 writes it.
-    pub fn new(serial: &[u8], issued_at: i64) -> Self {
+    pub fn new(serial: &[u8], issued_at: i64, issuer: Option<&[u8]>) -> Self {
+        let issuer = issuer.and_then(|id| id.try_into().ok()).unwrap_or_default();
         Self {
             serial: padded(serial),
             issued_at,
+            issuer,
         }
+    }
+
+    /// The serial number without the zeros in front.
+    pub fn serial_bytes(&self) -> &[u8] {
+        let start = self
+            .serial
+            .iter()
+            .position(|byte| *byte != 0)
+            .unwrap_or(self.serial.len() - 1);
+        self.serial.get(start..).unwrap_or_default()
     }
 }
 
@@ -102,6 +116,17 @@ impl Registry {
         self.by_nuc
             .get(nuc.expose())
             .and_then(|place| self.devices.get(usize::try_from(*place).ok()?))
+    }
+
+    /// The camera with our number for it. Cameras stand in the order of their numbers, as the database gave them out.
+    pub fn by_id(&self, id: DeviceId) -> Option<&Device> {
+        let place = self
+            .devices
+            .binary_search_by_key(&id, |device| device.id)
+            .ok();
+        // Two that were registered at the same moment may stand the other way round.
+        let place = place.or_else(|| self.devices.iter().rposition(|device| device.id == id));
+        place.and_then(|place| self.devices.get(place))
     }
 
     /// Every camera, in the order they were added.

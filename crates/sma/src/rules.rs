@@ -208,6 +208,11 @@ impl Range {
 }
 
 impl Window {
+    /// Since when it holds.
+    pub const fn since(&self) -> Timestamp {
+        Timestamp::from_unix(self.from)
+    }
+
     const fn holds(&self, now: Timestamp) -> bool {
         self.from <= now.unix() && now.unix() < self.until
     }
@@ -301,7 +306,7 @@ mod tests {
             family: family.into(),
             firmware: firmware.map(Into::into),
             attested: false,
-            certificate: Some(IssuedCertificate::new(&[0x10], 1000)),
+            certificate: Some(IssuedCertificate::new(&[0x10], 1000, None)),
             validations: 0.into(),
         }
     }

@@ -9,10 +9,14 @@ use birthmark_http::{Listener, ServerLimits, serve};
 
 use crate::api::{Api, router};
 use crate::authority::Authority;
+use crate::clock;
 use crate::settings::Settings;
 
 /// How often the audit log is written.
 const WRITE_EVERY: Duration = Duration::from_millis(500);
+
+/// How often everything else is looked after.
+const HOUSEKEEPING: Duration = Duration::from_secs(60);
 
 /// Serves until asked to stop. The public socket is called `http`, the administrator's `control`.
 pub async fn run(settings: Settings, mut context: Context) -> anyhow::Result<()> {
@@ -52,6 +56,7 @@ pub async fn run(settings: Settings, mut context: Context) -> anyhow::Result<()>
         ServerLimits::default(),
         stop(),
     ));
+    let keeper = tokio::spawn(keep_house(Arc::clone(&authority), context.shutdown.clone()));
     let writer = tokio::spawn(keep_writing(
         Arc::clone(&authority),
         context.shutdown.clone(),
@@ -59,7 +64,11 @@ pub async fn run(settings: Settings, mut context: Context) -> anyhow::Result<()>
     let watched = Arc::clone(&authority);
     context.service.watch(move || {
         let authority = Arc::clone(&watched);
-        async move { Ok(authority.store.ping().await?) }
+        async move {
+            // Not the database: while it is away we validate from memory, and a restart would lose that.
+            authority.with_registry(|registry| registry.len());
+            Ok(())
+        }
     });
     context.ready();
     log::info!(
@@ -69,6 +78,8 @@ pub async fn run(settings: Settings, mut context: Context) -> anyhow::Result<()>
     public.await.context("the public server")?;
     local.await.context("the control server")?;
     writer.await.context("the audit writer")?;
+    keeper.await.context("the housekeeper")?;
+    authority.note_activity(clock::now());
     authority
         .journal
         .write(&authority.store, &authority.vault)
@@ -99,4 +110,39 @@ async fn keep_writing(authority: Arc<Authority>, shutdown: Shutdown) {
         }
         failing = written.is_err();
     }
+}
+
+/// Once a minute: busy cameras are noted and flagged, old audit rows go, and the lease is looked at.
+async fn keep_house(authority: Arc<Authority>, shutdown: Shutdown) {
+    loop {
+        tokio::select! {
+            () = tokio::time::sleep(HOUSEKEEPING) => {}
+            () = shutdown.requested() => return,
+        }
+        if let Err(error) = housekeeping(&authority).await {
+            log::warn!("housekeeping waits for the database: {error}");
+        }
+    }
+}
+
+async fn housekeeping(authority: &Authority) -> Result<(), sqlx::Error> {
+    let now = clock::now();
+    authority.note_activity(now);
+    authority
+        .journal
+        .write(&authority.store, &authority.vault)
+        .await?;
+    let flagged = authority.flag_unusual(now).await?;
+    if flagged > 0 {
+        log::warn!("{flagged} cameras are unusually busy today: see the admin page");
+    }
+    let keep = i64::from(authority.settings.audit.keep_days) * 86400;
+    let pruned = authority.store.prune_audit(now.plus(-keep)).await?;
+    if pruned > 0 {
+        log::info!(
+            "{pruned} audit rows were older than {} days",
+            authority.settings.audit.keep_days
+        );
+    }
+    authority.keep_lease().await
 }

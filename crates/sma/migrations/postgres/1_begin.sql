@@ -29,6 +29,7 @@ CREATE TABLE devices (
     firmware TEXT,
     attested BOOLEAN NOT NULL,
     certificate_serial BYTEA,
+    certificate_issuer BYTEA,
     issued_at BIGINT,
     provisioned_at BIGINT NOT NULL
 );

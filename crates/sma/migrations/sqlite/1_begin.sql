@@ -29,6 +29,7 @@ CREATE TABLE devices (
     firmware TEXT,
     attested BOOLEAN NOT NULL,
     certificate_serial BLOB,
+    certificate_issuer BLOB,
     issued_at BIGINT,
     provisioned_at BIGINT NOT NULL
 );

@@ -10,7 +10,6 @@ use utoipa::{IntoParams, ToSchema};
 use super::Api;
 use crate::operators::Operator;
 use crate::provision::{ProvisionRequest, Provisioned};
-use crate::rules::Scope;
 use crate::store::{DeviceQuery, DeviceRow};
 use crate::{ca, clock};
 
@@ -91,7 +90,7 @@ fn is_revoked(api: &Api, row: &DeviceRow) -> bool {
         firmware: row.firmware.as_deref().map(Into::into),
         attested: row.attested,
         certificate: row.certificate_serial.as_deref().map(|serial| {
-            crate::registry::IssuedCertificate::new(serial, row.issued_at.unwrap_or_default())
+            crate::registry::IssuedCertificate::new(serial, row.issued_at.unwrap_or_default(), None)
         }),
         validations: 0.into(),
     };
@@ -174,9 +173,4 @@ pub async fn one(
         device_certificate: certificate.map(|row| ca::pem(&row.der)),
         ..answer(&api, &row)
     }))
-}
-
-/// The scope of one camera.
-pub fn scope_of(serial: String) -> Scope {
-    Scope::Device { serial }
 }

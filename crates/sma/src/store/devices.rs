@@ -67,6 +67,8 @@ pub struct RegisteredDevice {
     pub attested: bool,
     /// Its certificate's serial number.
     pub certificate_serial: Option<Vec<u8>>,
+    /// The key that signed the certificate.
+    pub certificate_issuer: Option<Vec<u8>>,
     /// When the certificate was issued.
     pub issued_at: Option<i64>,
 }
@@ -133,10 +135,10 @@ impl Store {
         let certificate = device.certificate.as_ref();
         with_pool!(&self.database, pool => {
             let mut transaction = pool.begin().await?;
-            let id: i64 = sqlx::query_scalar("INSERT INTO devices (serial, nuc_index, nuc_sealed, table_a, table_b, table_c, family, firmware, attested, certificate_serial, issued_at, provisioned_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) RETURNING id")
+            let id: i64 = sqlx::query_scalar("INSERT INTO devices (serial, nuc_index, nuc_sealed, table_a, table_b, table_c, family, firmware, attested, certificate_serial, certificate_issuer, issued_at, provisioned_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) RETURNING id")
                 .bind(&device.serial).bind(device.nuc_index.to_vec()).bind(&device.nuc_sealed)
                 .bind(a).bind(b).bind(c).bind(&device.family).bind(&device.firmware).bind(device.attested)
-                .bind(certificate.map(|row| row.serial.clone())).bind(certificate.map(|row| row.issued_at))
+                .bind(certificate.map(|row| row.serial.clone())).bind(certificate.map(|row| row.issuer.clone())).bind(certificate.map(|row| row.issued_at))
                 .bind(device.provisioned_at.unix())
                 .fetch_one(&mut *transaction).await?;
             if let Some(row) = certificate {
@@ -157,7 +159,7 @@ impl Store {
         limit: i64,
     ) -> Result<Vec<RegisteredDevice>, sqlx::Error> {
         with_pool!(&self.database, pool =>
-            sqlx::query_as("SELECT id, serial, nuc_sealed, table_a, table_b, table_c, family, firmware, attested, certificate_serial, issued_at FROM devices WHERE id > $1 ORDER BY id LIMIT $2")
+            sqlx::query_as("SELECT id, serial, nuc_sealed, table_a, table_b, table_c, family, firmware, attested, certificate_serial, certificate_issuer, issued_at FROM devices WHERE id > $1 ORDER BY id LIMIT $2")
                 .bind(after).bind(limit).fetch_all(pool).await)
     }
 

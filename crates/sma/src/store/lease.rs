@@ -63,14 +63,31 @@ impl Store {
 }
 
 impl Lease {
-    /// Succeeds while the lease is held. A lost connection to PostgreSQL loses it.
-    pub async fn check(&self) -> Result<(), sqlx::Error> {
-        match self {
-            Self::File(_) => Ok(()),
-            Self::Connection(connection) => sqlx::query("SELECT 1")
-                .execute(&mut *connection.lock().await)
-                .await
-                .map(|_| ()),
+    /// Makes sure that the lease is still held; takes it anew where a lost connection to PostgreSQL lost it.
+    pub async fn keep(&self, store: &Store) -> Result<(), sqlx::Error> {
+        let (Self::Connection(connection), Database::Postgres(pool)) = (self, &store.database)
+        else {
+            return Ok(());
+        };
+        let mut connection = connection.lock().await;
+        if sqlx::query("SELECT 1")
+            .execute(&mut *connection)
+            .await
+            .is_ok()
+        {
+            return Ok(());
         }
+        let mut fresh = pool.acquire().await?.detach();
+        let query = sqlx::query_scalar::<_, bool>("SELECT pg_try_advisory_lock($1)");
+        if query.bind(LOCK).fetch_one(&mut fresh).await? {
+            *connection = fresh;
+            return Ok(());
+        }
+        log::error!(
+            "another process has taken this database while it was away: nothing is changed by this one until that ends"
+        );
+        Err(sqlx::Error::Protocol(
+            "another process serves this database".into(),
+        ))
     }
 }

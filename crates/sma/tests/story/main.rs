@@ -7,7 +7,12 @@
     missing_docs
 )]
 
+mod attested;
 mod camera;
 mod stand;
 
+mod exchange;
+mod input;
+mod operators;
 mod plan;
+mod revocation;

@@ -116,6 +116,34 @@ impl Stand {
         task.await.unwrap().unwrap();
     }
 
+    /// The PostgreSQL server of this stand.
+    pub fn server(&mut self) -> &mut Postgres {
+        match &mut self.base {
+            Base::Postgres(server) => server,
+            Base::Sqlite => panic!("not on PostgreSQL"),
+        }
+    }
+
+    /// Runs the real binary with this stand's settings and credentials: what it prints, or what it complains about.
+    pub async fn command(&self, arguments: &[&str]) -> Result<String, String> {
+        let file = self.path("sma.toml");
+        std::fs::write(&file, toml::to_string(&self.settings).unwrap()).unwrap();
+        credentials(self.folder.path());
+        let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_birthmark-sma"));
+        command
+            .args(arguments)
+            .arg("--config")
+            .arg(&file)
+            .env("CREDENTIALS_DIRECTORY", self.path("credentials"));
+        let output = command.output().await.unwrap();
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        if output.status.success() {
+            Ok(text(&output.stdout))
+        } else {
+            Err(text(&output.stderr))
+        }
+    }
+
     pub fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }

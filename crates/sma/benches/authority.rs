@@ -1,0 +1,407 @@
+//! What the authority costs with a million cameras: start, memory, one validation, one of a batch. Prints ratios.
+//!
+//! `cargo bench -p birthmark-sma` for the whole million, `-- 50000` for fewer. The server runs in a process of its own on
+//! one thread, so that its CPU time is not the load generator's.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    missing_docs
+)]
+
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use axum::routing::post;
+use birthmark_daemon::{Context, Credentials, Shutdown};
+use birthmark_http::{Listener, ServerLimits};
+use birthmark_protocol::{
+    CameraToken, Commitment, DerivationProfile, Digest, KeyIndex, NucHash, SealedNuc, TableId,
+};
+use birthmark_sma::authority::nuc_label;
+use birthmark_sma::settings::{Limits, Settings};
+use birthmark_sma::setup::{self, Root};
+use birthmark_sma::store::Store;
+use birthmark_sma::tables::KeyTables;
+use serde_json::json;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+/// What the cryptography of one validation costs, measured apart.
+const CRYPTOGRAPHY: Duration = Duration::from_nanos(650);
+const CONNECTIONS: usize = 32;
+const SAMPLE: u64 = 2000;
+
+fn settings(folder: &Path) -> Settings {
+    Settings {
+        database: format!("sqlite://{}", folder.join("authority.db").display()),
+        listen: "127.0.0.1:0".parse().unwrap(),
+        control: folder.join("control.sock"),
+        limits: Limits {
+            requests_per_second: 0,
+            burst: 0,
+            ..Limits::default()
+        },
+        ..Settings::default()
+    }
+}
+
+fn credentials(folder: &Path) -> Credentials {
+    use std::os::unix::fs::PermissionsExt;
+    for name in [setup::VAULT_CREDENTIAL, setup::ROOT_CREDENTIAL] {
+        let path = folder.join(name);
+        std::fs::write(&path, "a credential for benchmarks only").unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
+    }
+    Credentials::at(folder)
+}
+
+fn nuc(number: u64) -> NucHash {
+    NucHash::from_bytes(*Digest::of(&number.to_be_bytes()).as_bytes())
+}
+
+fn tables(number: u64) -> [TableId; 3] {
+    [0, 833, 1666]
+        .map(|shift| TableId::try_from(i64::try_from((number + shift) % 2500).unwrap()).unwrap())
+}
+
+/// Fills the database with cameras, many in one transaction.
+async fn fill(folder: &Path, devices: u64) {
+    let settings = settings(folder);
+    let credentials = credentials(folder);
+    setup::found(
+        &settings,
+        &credentials,
+        Root::New {
+            key_file: &folder.join("root.key.pem"),
+        },
+        None,
+        |_| {},
+    )
+    .await
+    .unwrap();
+    let store = Store::open(&settings.database, 1).await.unwrap();
+    let vault = setup::open_vault(&store, &credentials).await.unwrap();
+    let birthmark_http::Database::Sqlite(pool) = store.database() else {
+        panic!()
+    };
+    for first in (0..devices).step_by(10_000) {
+        let mut transaction = pool.begin().await.unwrap();
+        for number in first..(first + 10_000).min(devices) {
+            let (serial, nuc) = (format!("CAM-{number:09}"), nuc(number));
+            let [a, b, c] = tables(number).map(i64::from);
+            sqlx::query("INSERT INTO devices (serial, nuc_index, nuc_sealed, table_a, table_b, table_c, family, attested, certificate_serial, issued_at, provisioned_at) VALUES ($1, $2, $3, $4, $5, $6, 'Benchmark', FALSE, $7, 0, 0)")
+                .bind(&serial).bind(vault.index_of(nuc.expose()).to_vec()).bind(vault.seal(&nuc_label(&serial), nuc.expose()).unwrap())
+                .bind(a).bind(b).bind(c).bind(number.to_be_bytes().to_vec())
+                .execute(&mut *transaction).await.unwrap();
+        }
+        transaction.commit().await.unwrap();
+    }
+    store.close().await;
+}
+
+/// The server's process: prints its port, then serves until it is ended.
+fn serve(kind: &str, folder: &Path) {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        if kind == "plain" {
+            // What axum asks for answering a POST of the same size with JSON.
+            let handler = async |body: birthmark_http::Json<serde_json::Value>| axum::Json(json!({"valid": body.0.is_object(), "message": "a registered camera stands behind this", "manufacturer_id": "x"}));
+            let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+            println!("{}", listener.local_addr().unwrap());
+            let router = axum::Router::new().route("/validate", post(handler));
+            birthmark_http::serve(Listener::Tcp(listener), router, ServerLimits::default(), std::future::pending()).await;
+            return;
+        }
+        let (context, ready) = Context::embedded(Credentials::at(folder), Shutdown::default());
+        let running = tokio::spawn(birthmark_sma::run(settings(folder), context));
+        println!("{}", ready.await.unwrap().tcp("http").unwrap());
+        running.await.unwrap().unwrap();
+    });
+}
+
+struct Server {
+    process: Child,
+    address: String,
+    started_in: Duration,
+}
+
+impl Server {
+    fn start(kind: &str, folder: &Path) -> Self {
+        let begun = Instant::now();
+        let mut process = Command::new(std::env::current_exe().unwrap())
+            .args(["serve", kind])
+            .arg(folder)
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut address = String::new();
+        BufReader::new(process.stdout.take().unwrap())
+            .read_line(&mut address)
+            .unwrap();
+        Self {
+            process,
+            address: address.trim().to_owned(),
+            started_in: begun.elapsed(),
+        }
+    }
+
+    /// CPU time the process has used.
+    fn cpu(&self) -> Duration {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.process.id())).unwrap();
+        let fields: Vec<u64> = stat
+            .rsplit_once(')')
+            .unwrap()
+            .1
+            .split_whitespace()
+            .skip(11)
+            .take(2)
+            .map(|field| field.parse().unwrap())
+            .collect();
+        // The kernel counts in hundredths of a second.
+        Duration::from_millis((fields[0] + fields[1]) * 10)
+    }
+
+    fn memory_mb(&self) -> u64 {
+        let status =
+            std::fs::read_to_string(format!("/proc/{}/status", self.process.id())).unwrap();
+        let line = status
+            .lines()
+            .find(|line| line.starts_with("VmRSS"))
+            .unwrap();
+        line.split_whitespace()
+            .nth(1)
+            .unwrap()
+            .parse::<u64>()
+            .unwrap()
+            / 1024
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+fn request(path: &str, body: &str) -> Vec<u8> {
+    format!(
+        "POST {path} HTTP/1.1\r\nhost: localhost\r\ncontent-length: {}\r\n\r\n{body}",
+        body.len()
+    )
+    .into_bytes()
+}
+
+struct Load {
+    cpu: Duration,
+    per_second: f64,
+    p99: Duration,
+}
+
+/// Sends prepared requests for a while over a few connections, and measures.
+async fn load(
+    server: &Server,
+    requests: Arc<Vec<Vec<u8>>>,
+    connections: usize,
+    time: Duration,
+) -> Load {
+    let (begun, cpu) = (Instant::now(), server.cpu());
+    let workers = (0..connections).map(|place| {
+        let (address, requests) = (server.address.clone(), Arc::clone(&requests));
+        tokio::spawn(async move {
+            let mut stream = TcpStream::connect(address).await.unwrap();
+            stream.set_nodelay(true).unwrap();
+            let (mut times, mut buffer) = (Vec::new(), vec![0; 512 * 1024]);
+            for request in requests.iter().cycle().skip(place * 37) {
+                if begun.elapsed() > time {
+                    break;
+                }
+                let sent = Instant::now();
+                stream.write_all(request).await.unwrap();
+                receive(&mut stream, &mut buffer).await;
+                times.push(sent.elapsed());
+            }
+            times
+        })
+    });
+    let workers: Vec<_> = workers.collect();
+    let mut times = Vec::new();
+    for worker in workers {
+        times.extend(worker.await.unwrap());
+    }
+    let elapsed = begun.elapsed();
+    times.sort_unstable();
+    let amount = u32::try_from(times.len()).unwrap();
+    Load {
+        cpu: (server.cpu() - cpu) / amount,
+        per_second: f64::from(amount) / elapsed.as_secs_f64(),
+        p99: times[times.len() * 99 / 100],
+    }
+}
+
+/// Reads one answer with a content length, which must be a success.
+async fn receive(stream: &mut TcpStream, buffer: &mut [u8]) {
+    let mut filled = 0;
+    loop {
+        filled += stream.read(&mut buffer[filled..]).await.unwrap();
+        let text = &buffer[..filled];
+        let Some(head) = text.windows(4).position(|window| window == b"\r\n\r\n") else {
+            continue;
+        };
+        let header = std::str::from_utf8(&text[..head]).unwrap();
+        assert!(header.starts_with("HTTP/1.1 200"), "{header}");
+        let length = header.lines().find_map(|line| {
+            line.to_ascii_lowercase()
+                .strip_prefix("content-length: ")
+                .map(|length| length.parse::<usize>().unwrap())
+        });
+        if filled == head + 4 + length.unwrap() {
+            return;
+        }
+    }
+}
+
+async fn tokens(folder: &Path, devices: u64) -> Vec<CameraToken> {
+    let settings = settings(folder);
+    let store = Store::open(&settings.database, 1).await.unwrap();
+    let vault = setup::open_vault(&store, &Credentials::at(folder))
+        .await
+        .unwrap();
+    let keys = KeyTables::open(&vault, &store.key_tables().await.unwrap()).unwrap();
+    store.close().await;
+    let index = KeyIndex::try_from(42).unwrap();
+    let token = |number: u64| {
+        let number = number * devices / SAMPLE;
+        let table = tables(number)[0];
+        let key = keys
+            .get(table)
+            .unwrap()
+            .table_key(index, DerivationProfile::A);
+        let sealed = SealedNuc::seal(
+            &nuc(number),
+            &key,
+            birthmark_sma::random::bytes().unwrap(),
+            &[],
+        );
+        CameraToken {
+            sealed,
+            table,
+            index,
+        }
+    };
+    (0..SAMPLE).map(token).collect()
+}
+
+fn micro(time: Duration) -> f64 {
+    time.as_secs_f64() * 1e6
+}
+
+async fn measure(folder: &Path, devices: u64) {
+    let tokens = tokens(folder, devices).await;
+    let single: Vec<_> = tokens
+        .iter()
+        .map(|token| {
+            request(
+                "/validate",
+                &json!({"camera_token": token, "manufacturer_authority_id": "simulated"})
+                    .to_string(),
+            )
+        })
+        .collect();
+    let single = Arc::new(single);
+    let items = tokens.iter().zip(0_u64..).map(|(token, number)| json!({"commitment": Commitment::from(Digest::of(&number.to_le_bytes())).to_string(), "camera_token": token}));
+    let items: Vec<_> = items.collect();
+    let batches: Vec<_> = items
+        .chunks(1000)
+        .map(|chunk| {
+            request(
+                "/api/v1/validate/batch",
+                &json!({ "requests": chunk }).to_string(),
+            )
+        })
+        .collect();
+
+    let time = Duration::from_secs(8);
+    let plain = Server::start("plain", folder);
+    load(
+        &plain,
+        Arc::clone(&single),
+        CONNECTIONS,
+        Duration::from_secs(1),
+    )
+    .await;
+    let base = load(&plain, Arc::clone(&single), CONNECTIONS, time).await;
+    drop(plain);
+    let server = Server::start("authority", folder);
+    let memory = server.memory_mb();
+    load(
+        &server,
+        Arc::clone(&single),
+        CONNECTIONS,
+        Duration::from_secs(1),
+    )
+    .await;
+    let one = load(&server, single, CONNECTIONS, time).await;
+    let batch = load(&server, Arc::new(batches), 4, time).await;
+
+    let (floor, per_item) = (base.cpu + CRYPTOGRAPHY, batch.cpu / 1000);
+    println!("cameras                      {devices:>12}");
+    println!(
+        "start                        {:>12.2} s     (at most 10)",
+        server.started_in.as_secs_f64()
+    );
+    println!("memory                       {memory:>12} MB");
+    println!("axum, POST of the same size  {:>12.2} µs", micro(base.cpu));
+    println!(
+        "one validation               {:>12.2} µs    {:>8.2} × (axum + cryptography), at most 2",
+        micro(one.cpu),
+        micro(one.cpu) / micro(floor)
+    );
+    println!(
+        "  at the highest rate        {:>12.0} /s    p99 {:.2} ms, at most 5",
+        one.per_second,
+        one.p99.as_secs_f64() * 1e3
+    );
+    println!(
+        "one validation of a batch    {:>12.2} µs    {:>8.2} × cheaper, at least 10",
+        micro(per_item),
+        micro(one.cpu) / micro(per_item)
+    );
+    println!(
+        "  at the highest rate        {:>12.0} /s",
+        batch.per_second * 1000.0
+    );
+}
+
+fn main() {
+    let arguments: Vec<String> = std::env::args()
+        .skip(1)
+        .filter(|argument| !argument.starts_with("--"))
+        .collect();
+    if arguments.first().is_some_and(|first| first == "serve") {
+        return serve(&arguments[1], Path::new(&arguments[2]));
+    }
+    let devices = arguments
+        .iter()
+        .find_map(|argument| argument.parse().ok())
+        .unwrap_or(1_000_000);
+    let folder = tempfile::tempdir().unwrap();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        fill(folder.path(), devices).await;
+        measure(folder.path(), devices).await;
+    });
+}

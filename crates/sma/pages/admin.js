@@ -1,0 +1,159 @@
+'use strict';
+const at = id => document.getElementById(id);
+const make = (name, text, attributes = {}) => {
+  const element = document.createElement(name);
+  if (text !== undefined && text !== null) element.textContent = text;
+  for (const [key, value] of Object.entries(attributes)) element.setAttribute(key, value);
+  return element;
+};
+const number = value => Number(value).toLocaleString('en');
+const moment = seconds => seconds === null || seconds === undefined ? '' : new Date(seconds * 1000).toISOString().slice(0, 16).replace('T', ' ');
+const say = (text, bad) => { at('message').textContent = text; at('message').className = bad ? 'bad' : ''; };
+
+async function ask(path, options = {}) {
+  const token = sessionStorage.getItem('token');
+  const headers = { ...(options.body ? { 'content-type': 'application/json' } : {}), ...(token ? { authorization: `Bearer ${token}` } : {}) };
+  const answer = await fetch(path, { ...options, headers });
+  if (answer.status === 401) { signIn(); throw new Error('A token is needed.'); }
+  if (answer.status === 204) return null;
+  const body = await answer.json();
+  if (!answer.ok) throw new Error(typeof body.detail === 'string' ? body.detail : body.detail.map(item => `${item.loc.slice(1).join('.')}: ${item.msg}`).join('; '));
+  return body;
+}
+
+function signIn() {
+  sessionStorage.removeItem('token');
+  at('content').hidden = true;
+  at('sign-in').hidden = false;
+  at('token').focus();
+}
+
+function table(place, caption, columns, rows, empty) {
+  const target = at(place);
+  target.replaceChildren();
+  if (!rows.length) { target.append(make('p', empty, { class: 'soft' })); return; }
+  const element = make('table');
+  element.append(make('caption', caption));
+  const head = element.createTHead().insertRow();
+  columns.forEach(([name, , kind]) => head.append(make('th', name, { scope: 'col', ...(kind ? { class: kind } : {}) })));
+  const body = element.createTBody();
+  rows.forEach(row => {
+    const line = body.insertRow();
+    columns.forEach(([, value, kind]) => {
+      const cell = line.insertCell();
+      if (kind) cell.className = kind;
+      const content = value(row);
+      cell.append(content instanceof Node ? content : String(content ?? ''));
+    });
+  });
+  target.append(element);
+}
+
+function plot(hours) {
+  const wide = 960, high = 220, left = 44, bottom = 24, space = 'http://www.w3.org/2000/svg';
+  const draw = (name, attributes, text) => {
+    const element = document.createElementNS(space, name);
+    Object.entries(attributes).forEach(([key, value]) => element.setAttribute(key, value));
+    if (text !== undefined) element.textContent = text;
+    return element;
+  };
+  const most = Math.max(1, ...hours.map(hour => hour.passed + hour.failed));
+  const total = hours.reduce((sum, hour) => sum + hour.passed + hour.failed, 0);
+  const refused = hours.reduce((sum, hour) => sum + hour.failed, 0);
+  const label = `${number(total)} validations in ${hours.length} hours, ${number(refused)} of them refused; at most ${number(most)} in one hour.`;
+  const svg = draw('svg', { viewBox: `0 0 ${wide} ${high}`, role: 'img', 'aria-label': label });
+  const step = (wide - left) / hours.length, scale = (high - bottom - 10) / most;
+  [0, 0.5, 1].forEach(part => {
+    const y = high - bottom - part * most * scale;
+    svg.append(draw('line', { x1: left, x2: wide, y1: y, y2: y, class: 'axis' }));
+    svg.append(draw('text', { x: left - 6, y: y + 4, 'text-anchor': 'end' }, number(Math.round(part * most))));
+  });
+  hours.forEach((hour, place) => {
+    const x = left + place * step + 1, good = hour.passed * scale, bad = hour.failed * scale, base = high - bottom;
+    svg.append(draw('rect', { x, y: base - good, width: Math.max(1, step - 2), height: good, class: 'bar-good' }));
+    svg.append(draw('rect', { x, y: base - good - bad, width: Math.max(1, step - 2), height: bad, class: 'bar-bad' }));
+    if (place % 8 === 0) svg.append(draw('text', { x, y: high - 6 }, moment(hour.start).slice(5)));
+  });
+  at('plot').replaceChildren(svg);
+}
+
+const scopeText = scope => ({
+  device: () => `camera ${scope.serial}`,
+  family: () => `model ${scope.family}`,
+  firmware: () => `firmware ${scope.from} to ${scope.to}${scope.family ? ` of ${scope.family}` : ''}`,
+  certificates: () => `certificates ${scope.first} to ${scope.last}`,
+  issued: () => `certificates issued ${moment(scope.from)} to ${moment(scope.until)}`,
+}[scope.kind] || (() => scope.kind))();
+
+const action = (text, name, act) => {
+  const button = make('button', text, { type: 'button', 'aria-label': name });
+  button.addEventListener('click', async () => {
+    try { await act(); await show(); } catch (error) { say(error.message, true); }
+  });
+  return button;
+};
+
+function tiles(overview) {
+  const passed = overview.hours.slice(-24).reduce((sum, hour) => sum + hour.passed, 0);
+  const failed = overview.hours.slice(-24).reduce((sum, hour) => sum + hour.failed, 0);
+  const families = Object.keys(overview.device_families).length;
+  const waiting = overview.flags.filter(flag => !flag.reviewed_by).length;
+  const items = [['Cameras', overview.total_devices], ['Models', families], ['Passed in 24 h', passed], ['Refused in 24 h', failed], ['Flags to review', waiting]];
+  at('tiles').replaceChildren(...items.map(([name, value]) => { const item = make('li'); item.append(make('b', number(value)), make('span', name, { class: 'soft' })); return item; }));
+}
+
+let shown = [], next = null;
+async function devices(fresh) {
+  if (fresh) { shown = []; next = 0; }
+  const page = await ask(`/api/v1/devices?limit=50&after=${next}&search=${encodeURIComponent(at('search').value)}`);
+  shown = shown.concat(page.devices);
+  next = page.next;
+  at('more').hidden = next === null;
+  table('devices', `${number(shown.length)} shown, ${number(page.total)} registered`, [
+    ['Serial', row => row.device_serial], ['Model', row => row.device_family], ['Tables', row => row.table_assignments.join(', ')],
+    ['Assurance', row => row.assurance], ['Provisioned', row => row.provisioned_at.slice(0, 16).replace('T', ' ')],
+    ['State', row => make('span', row.revoked ? 'revoked' : 'in force', { class: row.revoked ? 'bad' : 'good' })],
+  ], shown, 'No camera begins like this.');
+}
+
+async function show() {
+  const [overview, revocations] = await Promise.all([ask('/api/v1/overview'), ask('/api/v1/revocations')]);
+  at('sign-in').hidden = true;
+  at('content').hidden = false;
+  at('who').textContent = overview.manufacturer_id;
+  at('updated').textContent = `As of ${moment(Date.now() / 1000)} UTC`;
+  tiles(overview);
+  plot(overview.hours);
+  table('hours-table', 'UTC', [['Hour', row => moment(row.start)], ['Passed', row => number(row.passed), 'number'], ['Refused', row => number(row.failed), 'number']], overview.hours.filter(hour => hour.passed + hour.failed), 'None in 48 hours.');
+  table('failures', 'Last 48 hours', [['Reason', row => row[0]], ['Refusals', row => number(row[1]), 'number']], Object.entries(overview.failures), 'None in 48 hours.');
+  table('flags', 'Newest first', [
+    ['Serial', row => row.device_serial], ['Day', row => row.day.slice(0, 10)], ['Validations', row => number(row.validations), 'number'],
+    ['Ordinarily', row => row.ordinary.toFixed(1), 'number'],
+    ['Reviewed', row => row.reviewed_by || action('Mark as reviewed', `Mark ${row.device_serial} as reviewed`, () => ask(`/api/v1/devices/${encodeURIComponent(row.device_serial)}/reviewed`, { method: 'POST' }))],
+  ], overview.flags, 'No camera was unusually busy.');
+  at('unused').textContent = `${number(overview.unused_tables)} of 2,500 tables are held by no camera.`;
+  table('tables', 'How many tables are held by how many cameras', [['Cameras that hold it', row => number(row[0]), 'number'], ['Tables', row => number(row[1]), 'number']], overview.table_use.slice(-20), 'None.');
+  table('revocations', 'Newest first', [
+    ['Covers', row => scopeText(row.scope)], ['From', row => moment(row.from)], ['Until', row => row.until === null ? 'for good' : moment(row.until)], ['Reason', row => row.reason], ['By', row => row.created_by],
+    ['State', row => row.lifted_at ? `lifted by ${row.lifted_by}` : action('Lift', `Lift the revocation of ${scopeText(row.scope)}`, () => ask(`/api/v1/revocations/${row.id}`, { method: 'DELETE' }))],
+  ], revocations, 'Nothing is revoked.');
+  table('acts', 'Newest first', [['When', row => row.time.slice(0, 16).replace('T', ' ')], ['Who', row => row.actor], ['What', row => row.action], ['Which', row => row.target]], overview.acts, 'None yet.');
+  await devices(true);
+}
+
+at('token-form').addEventListener('submit', event => { event.preventDefault(); sessionStorage.setItem('token', at('token').value.trim()); at('token').value = ''; say(''); start(); });
+at('search-form').addEventListener('submit', event => { event.preventDefault(); devices(true).catch(error => say(error.message, true)); });
+at('more').addEventListener('click', () => devices(false).catch(error => say(error.message, true)));
+at('revoke-form').addEventListener('submit', async event => {
+  event.preventDefault();
+  const subject = at('subject').value.trim(), kind = at('kind').value;
+  if (!confirm(`Revoke ${kind === 'device' ? 'camera' : 'model'} ${subject}? It holds at once.`)) return;
+  try {
+    await ask('/api/v1/revocations', { method: 'POST', body: JSON.stringify({ scope: kind === 'device' ? { kind, serial: subject } : { kind, family: subject }, reason: at('reason').value }) });
+    at('subject').value = at('reason').value = '';
+    say(`Revoked ${subject}.`);
+    await show();
+  } catch (error) { say(error.message, true); }
+});
+const start = () => show().catch(error => say(error.message, true));
+start();

@@ -1,0 +1,164 @@
+//! Revocations.
+
+use anyhow::{Context as _, bail};
+use axum::http::Method;
+use birthmark_daemon::Context;
+use clap::{Arg, ArgGroup, ArgMatches, Command, value_parser};
+use serde_json::Value;
+
+use super::client::Client;
+use super::{option, print, text};
+use crate::revocation::RevokeRequest;
+use crate::rules::Scope;
+use crate::settings::Settings;
+
+pub(super) fn revoke_command() -> Command {
+    Command::new("revoke")
+        .about("Revoke a camera, a model, or a range; holds for the very next question")
+        .arg(option("device", "SERIAL", "One camera"))
+        .arg(option("family", "NAME", "Every camera of a model"))
+        .arg(option(
+            "firmware",
+            "FROM..TO",
+            "Every camera provisioned with a firmware of this range",
+        ))
+        .arg(option(
+            "certificates",
+            "FIRST..LAST",
+            "Certificates by serial number, in hexadecimal",
+        ))
+        .arg(option(
+            "issued",
+            "FROM..UNTIL",
+            "Certificates issued between two moments (RFC 3339 or seconds since 1970)",
+        ))
+        .group(
+            ArgGroup::new("scope")
+                .args(["device", "family", "firmware", "certificates", "issued"])
+                .required(true),
+        )
+        .arg(option("from", "MOMENT", "From when [default: now]"))
+        .arg(option("until", "MOMENT", "Until when [default: for good]"))
+        .arg(option("reason", "TEXT", "Why").required(true))
+}
+
+/// A moment: RFC 3339 or seconds since 1970.
+fn moment(text: &str) -> anyhow::Result<i64> {
+    if let Ok(seconds) = text.parse() {
+        return Ok(seconds);
+    }
+    let parsed = time::OffsetDateTime::parse(text, &time::format_description::well_known::Rfc3339);
+    Ok(parsed
+        .with_context(|| format!("{text:?} is neither RFC 3339 nor seconds since 1970"))?
+        .unix_timestamp())
+}
+
+fn ends(text: &str) -> anyhow::Result<(&str, &str)> {
+    text.split_once("..")
+        .with_context(|| format!("{text:?} is not FROM..TO"))
+}
+
+fn scope(matches: &ArgMatches) -> anyhow::Result<Scope> {
+    let given = |name: &str| matches.get_one::<String>(name).map(String::as_str);
+    if let Some(serial) = given("device") {
+        return Ok(Scope::Device {
+            serial: serial.into(),
+        });
+    }
+    if let Some(range) = given("firmware") {
+        let (from, to) = ends(range)?;
+        return Ok(Scope::Firmware {
+            family: None,
+            from: from.into(),
+            to: to.into(),
+        });
+    }
+    if let Some(range) = given("certificates") {
+        let (first, last) = ends(range)?;
+        return Ok(Scope::Certificates {
+            first: first.into(),
+            last: last.into(),
+        });
+    }
+    if let Some(range) = given("issued") {
+        let (from, until) = ends(range)?;
+        return Ok(Scope::Issued {
+            from: moment(from)?,
+            until: moment(until)?,
+        });
+    }
+    match given("family") {
+        Some(family) => Ok(Scope::Family {
+            family: family.into(),
+        }),
+        None => bail!("say what to revoke"),
+    }
+}
+
+pub(super) async fn revoke(
+    settings: Settings,
+    matches: ArgMatches,
+    context: Context,
+) -> anyhow::Result<()> {
+    let at = |name: &str| {
+        matches
+            .get_one::<String>(name)
+            .map(|text| moment(text))
+            .transpose()
+    };
+    let request = RevokeRequest {
+        scope: scope(&matches)?,
+        from: at("from")?,
+        until: at("until")?,
+        reason: text(&matches, "reason")?.into(),
+    };
+    let client = Client::reach(&settings, &context.credentials).await?;
+    let answer = client
+        .ask(Method::POST, "/api/v1/revocations", Some(&request))
+        .await?;
+    client.finish().await?;
+    print(&format!("Revocation {} is in force", answer["id"]))
+}
+
+pub(super) fn lift_command() -> Command {
+    Command::new("lift").about("Lift a revocation").arg(
+        Arg::new("id")
+            .required(true)
+            .value_parser(value_parser!(i64))
+            .help("The revocation's number"),
+    )
+}
+
+pub(super) async fn lift(
+    settings: Settings,
+    matches: ArgMatches,
+    context: Context,
+) -> anyhow::Result<()> {
+    let id = matches.get_one::<i64>("id").context("no number")?;
+    let client = Client::reach(&settings, &context.credentials).await?;
+    client
+        .ask(
+            Method::DELETE,
+            &format!("/api/v1/revocations/{id}"),
+            None::<&Value>,
+        )
+        .await?;
+    client.finish().await
+}
+
+pub(super) fn list_command() -> Command {
+    Command::new("revocations").about("List all revocations as JSON, newest first")
+}
+
+pub(super) async fn list(
+    settings: Settings,
+    _: ArgMatches,
+    context: Context,
+) -> anyhow::Result<()> {
+    let client = Client::reach(&settings, &context.credentials).await?;
+    let answer = client
+        .ask(Method::GET, "/api/v1/revocations", None::<&Value>)
+        .await?;
+    client.finish().await?;
+    print(&serde_json::to_string_pretty(&answer)?)
+}

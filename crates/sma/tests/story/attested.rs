@@ -1,0 +1,324 @@
+//! Attested provisioning against a TPM emulator, and each way to cheat it.
+
+use std::path::Path;
+
+use birthmark_protocol::attestation::{Credential, Evidence};
+use birthmark_protocol::{Assurance, Digest, SignedVerdict};
+use birthmark_signer::Blob;
+use birthmark_signer::tpm::Tpm;
+use birthmark_testkit::tpm::Swtpm;
+use p256::ecdsa::SigningKey;
+use p256::ecdsa::signature::Signer;
+use serde_json::{Value, json};
+
+use crate::camera::{Camera, commitment};
+use crate::stand::{Base, Stand};
+
+/// A camera's chip with its signing and attestation keys.
+struct ChipOf {
+    tpm: Tpm,
+    attestation_key: Blob,
+    _emulator: Swtpm,
+}
+
+impl ChipOf {
+    fn new(emulator: Swtpm) -> Self {
+        let mut tpm = Tpm::new(emulator.tcti().parse().unwrap(), 0x8102_0001, None);
+        tpm.enrol().unwrap();
+        let attestation_key = tpm.create_attestation_key().unwrap();
+        Self {
+            tpm,
+            attestation_key,
+            _emulator: emulator,
+        }
+    }
+
+    fn attest(&mut self, nonce: &str) -> Evidence {
+        let nonce: Digest = nonce.parse().unwrap();
+        self.tpm
+            .attest(&self.attestation_key, nonce.as_bytes())
+            .unwrap()
+    }
+
+    fn activate(&mut self, credential: &Value) -> Result<String, String> {
+        let credential: Credential = serde_json::from_value(credential.clone()).unwrap();
+        self.tpm
+            .activate(&self.attestation_key, &credential)
+            .map(|secret| hex::encode(secret.as_slice()))
+            .map_err(|error| error.to_string())
+    }
+}
+
+fn trust(folder: &Path, emulator: &Swtpm, name: &str) {
+    std::fs::create_dir_all(folder).unwrap();
+    for (place, pem) in emulator
+        .endorsement_authorities()
+        .unwrap()
+        .iter()
+        .enumerate()
+    {
+        std::fs::write(folder.join(format!("{name}-{place}.pem")), pem).unwrap();
+    }
+}
+
+/// An authority that believes the makers of these emulators.
+async fn stand(makers: &[&Swtpm]) -> (Stand, tempfile::TempDir) {
+    let folder = tempfile::tempdir().unwrap();
+    for (place, maker) in makers.iter().enumerate() {
+        trust(folder.path(), maker, &place.to_string());
+    }
+    let stand = Stand::with(Base::Sqlite, |settings| {
+        settings.provisioning.tpm_roots = Some(folder.path().to_owned());
+        settings.provisioning.require_attestation = true;
+    });
+    (stand.await, folder)
+}
+
+async fn begin(stand: &Stand) -> String {
+    let (status, answer) = stand.post("/api/v1/attestation/begin", &json!({})).await;
+    assert_eq!(status, 200, "{answer}");
+    answer["nonce"].as_str().unwrap().to_owned()
+}
+
+async fn examine(stand: &Stand, nonce: &str, evidence: &Evidence) -> (u16, Value) {
+    stand
+        .post(
+            "/api/v1/attestation/evidence",
+            &json!({"nonce": nonce, "evidence": evidence}),
+        )
+        .await
+}
+
+fn request(session: &Value, secret: &str) -> Value {
+    json!({"device_serial": "CAM-1", "device_family": "Test Camera", "attestation": {"session": session, "secret": secret, "seal_keys": false}})
+}
+
+async fn refused(stand: &Stand, nonce: &str, evidence: &Evidence, reason: &str) {
+    let (status, answer) = examine(stand, nonce, evidence).await;
+    assert_eq!(status, 422, "{answer}");
+    assert!(answer.to_string().contains(reason), "{answer}");
+}
+
+#[tokio::test]
+async fn a_chip_that_proves_itself_is_attested_in_every_verdict() {
+    let emulator = Swtpm::start().unwrap();
+    let (mut stand, _folder) = stand(&[&emulator]).await;
+    let mut chip = ChipOf::new(emulator);
+    let nonce = begin(&stand).await;
+    let (status, answer) = examine(&stand, &nonce, &chip.attest(&nonce)).await;
+    assert_eq!(status, 200, "{answer}");
+    let secret = chip.activate(&answer["credential"]).unwrap();
+    let (status, provisioned) = stand
+        .post(
+            "/api/v1/devices/provision",
+            &request(&answer["session"], &secret),
+        )
+        .await;
+    assert_eq!(
+        (status, &provisioned["assurance"]),
+        (201, &json!("attested")),
+        "{provisioned}"
+    );
+    let camera = Camera {
+        answer: provisioned,
+    };
+    assert_eq!(
+        camera.certificate().key().p256(),
+        Some(&chip.tpm.public_key().unwrap())
+    );
+    let (_, answer) = stand.post("/validate", &json!({"camera_token": camera.token(&commitment(1)), "commitment": commitment(1).to_string()})).await;
+    assert_eq!(answer["assurance"], "attested");
+    use base64::Engine;
+    let verdict = base64::engine::general_purpose::STANDARD
+        .decode(answer["verdict"].as_str().unwrap())
+        .unwrap();
+    assert_eq!(
+        SignedVerdict::decode(&verdict).unwrap().verdict.items()[0].assurance,
+        Assurance::Attested
+    );
+
+    // Without an attestation nobody gets in here, and a session is good once.
+    let (status, answer) = stand.post("/api/v1/devices/provision", &json!({"device_serial": "CAM-2", "device_family": "x", "device_public_key": crate::camera::public_key()})).await;
+    assert!(
+        status == 422 && answer.to_string().contains("attestation"),
+        "{answer}"
+    );
+    stand.stop().await;
+}
+
+#[tokio::test]
+async fn chips_of_strangers_and_borrowed_certificates_are_refused() {
+    let (known, other_known, stranger) = (
+        Swtpm::start().unwrap(),
+        Swtpm::start().unwrap(),
+        Swtpm::start().unwrap(),
+    );
+    let (mut stand, _folder) = stand(&[&known, &other_known]).await;
+    let (mut one, mut other, mut stranger) = (
+        ChipOf::new(known),
+        ChipOf::new(other_known),
+        ChipOf::new(stranger),
+    );
+
+    let nonce = begin(&stand).await;
+    refused(
+        &stand,
+        &nonce,
+        &stranger.attest(&nonce),
+        "no maker this authority knows",
+    )
+    .await;
+
+    // A stranger with the certificate of a known chip: about another key.
+    let nonce = begin(&stand).await;
+    let certificate = one.attest(&nonce).endorsement_certificate;
+    let borrowed = Evidence {
+        endorsement_certificate: certificate,
+        ..stranger.attest(&nonce)
+    };
+    refused(&stand, &nonce, &borrowed, "about another key").await;
+
+    // And with the key of that chip, too: the credential opens in that chip only.
+    let nonce = begin(&stand).await;
+    let genuine = one.attest(&nonce);
+    let borrowed = Evidence {
+        endorsement_certificate: genuine.endorsement_certificate,
+        endorsement_key: genuine.endorsement_key,
+        ..other.attest(&nonce)
+    };
+    let (status, answer) = examine(&stand, &nonce, &borrowed).await;
+    assert_eq!(status, 200, "{answer}");
+    assert!(
+        other.activate(&answer["credential"]).is_err()
+            && one.activate(&answer["credential"]).is_err()
+    );
+    let (status, refusal) = stand
+        .post(
+            "/api/v1/devices/provision",
+            &request(&answer["session"], &"00".repeat(32)),
+        )
+        .await;
+    assert!(
+        status == 422 && refusal.to_string().contains("secret is wrong"),
+        "{refusal}"
+    );
+
+    let without = Evidence {
+        endorsement_certificate: None,
+        ..one.attest(&nonce)
+    };
+    let nonce = begin(&stand).await;
+    refused(
+        &stand,
+        &nonce,
+        &Evidence {
+            statement: one.attest(&nonce).statement,
+            ..without
+        },
+        "",
+    )
+    .await;
+    stand.stop().await;
+}
+
+/// Puts the point of a software key into a public area.
+fn with_point_of(area: &[u8], key: &SigningKey) -> Vec<u8> {
+    let point = key.verifying_key().to_sec1_point(false);
+    let (x, y) = (&point.as_bytes()[1..33], &point.as_bytes()[33..65]);
+    let mut area = area.to_vec();
+    let end = area.len();
+    area[end - 66..end - 34].copy_from_slice(x);
+    area[end - 32..].copy_from_slice(y);
+    area
+}
+
+fn name_of(area: &[u8]) -> Vec<u8> {
+    [&[0, 0x0B][..], Digest::of(area).as_bytes()].concat()
+}
+
+fn replaced(bytes: &[u8], old: &[u8], new: &[u8]) -> Vec<u8> {
+    let at = bytes
+        .windows(old.len())
+        .position(|window| window == old)
+        .unwrap();
+    [&bytes[..at], new, &bytes[at + old.len()..]].concat()
+}
+
+#[tokio::test]
+async fn keys_in_software_replayed_nonces_and_free_attestation_keys_are_refused() {
+    let emulator = Swtpm::start().unwrap();
+    let (mut stand, _folder) = stand(&[&emulator]).await;
+    let mut chip = ChipOf::new(emulator);
+    let software = SigningKey::from_slice(&[7; 32]).unwrap();
+
+    // The statement is about the chip's key, not about the one in software.
+    let nonce = begin(&stand).await;
+    let genuine = chip.attest(&nonce);
+    let forged = Evidence {
+        signing_key: with_point_of(&genuine.signing_key, &software),
+        ..genuine
+    };
+    refused(&stand, &nonce, &forged, "another key than the signing key").await;
+
+    // A statement forged to be about it is not signed by the chip.
+    let nonce = begin(&stand).await;
+    let genuine = chip.attest(&nonce);
+    let signing_key = with_point_of(&genuine.signing_key, &software);
+    let statement = replaced(
+        &genuine.statement,
+        &name_of(&genuine.signing_key),
+        &name_of(&signing_key),
+    );
+    let forged = Evidence {
+        signing_key: signing_key.clone(),
+        statement: statement.clone(),
+        ..genuine.clone()
+    };
+    refused(&stand, &nonce, &forged, "signature does not hold").await;
+
+    // Signed by an attestation key in software it holds, but no chip opens the credential for that key.
+    let nonce = begin(&stand).await;
+    let genuine = chip.attest(&nonce);
+    let statement = replaced(
+        &genuine.statement,
+        &name_of(&genuine.signing_key),
+        &name_of(&signing_key),
+    );
+    let signature: p256::ecdsa::DerSignature = software.sign(&statement);
+    let attestation_key = with_point_of(&genuine.attestation_key, &software);
+    let forged = Evidence {
+        signing_key,
+        statement,
+        attestation_key,
+        signature: signature.as_bytes().to_vec(),
+        ..genuine
+    };
+    let (status, answer) = examine(&stand, &nonce, &forged).await;
+    assert_eq!(status, 200, "{answer}");
+    assert!(chip.activate(&answer["credential"]).is_err());
+    let (status, refusal) = stand
+        .post(
+            "/api/v1/devices/provision",
+            &request(&answer["session"], &"11".repeat(32)),
+        )
+        .await;
+    assert!(
+        status == 422 && refusal.to_string().contains("secret is wrong"),
+        "{refusal}"
+    );
+
+    // A nonce is good once, and evidence for one nonce is none for another.
+    let nonce = begin(&stand).await;
+    let evidence = chip.attest(&nonce);
+    assert_eq!(examine(&stand, &nonce, &evidence).await.0, 200);
+    refused(&stand, &nonce, &evidence, "unknown, used or expired").await;
+    let next = begin(&stand).await;
+    refused(&stand, &next, &evidence, "another challenge").await;
+
+    // An attestation key that is not restricted could sign statements the chip never made.
+    let nonce = begin(&stand).await;
+    let mut free = chip.attest(&nonce);
+    free.attestation_key[5] &= !1;
+    refused(&stand, &nonce, &free, "not a restricted signing key").await;
+    stand.stop().await;
+}
