@@ -114,7 +114,8 @@ class Guest:
 
     def execute(self, command: str, check_return: bool = True, timeout: int | None = 900) -> tuple[int, str]:
         self.start()
-        wrapped = f"timeout {timeout} bash -c {shlex.quote(command)}" if timeout else command
+        strict = shlex.quote(f"set -euo pipefail; {command}")
+        wrapped = f"timeout {timeout} bash -c {strict}" if timeout else f"bash -c {strict}"
         self._send(f"( {wrapped} ) < /dev/null | (base64 -w 0; echo)\n")
         output = base64.b64decode(self._line()).decode(errors="replace")
         if not check_return:

@@ -10,6 +10,17 @@ def call(machine, socket, method, parameters="{}"):
     return json.loads(answer)
 
 
+def assert_absent(machine, source, text):
+    """What `source` prints does not contain `text`. A source that cannot be read at all would prove nothing: it must print something."""
+    # In a file of its own, or the search would find itself among the processes.
+    machine.succeed(f"printf '%s\\n' '{text}' > /tmp/wanted")
+    lines, found = machine.succeed(
+        f"{{ {source} || true; }} > /tmp/searched; wc -l < /tmp/searched; grep -aicF -f /tmp/wanted /tmp/searched || true"
+    ).split()
+    assert int(lines) > 0, f"{source} printed nothing"
+    assert int(found) == 0, f"{source} contains {text}"
+
+
 def found_authority(authority):
     authority.succeed(
         "install -d -m 0700 /etc/credstore",

@@ -20,7 +20,7 @@ if [ "$1" = purge ]; then
         rm -rf "/var/lib/$state"
     done
     rmdir /etc/birthmark 2>/dev/null || true
-    if [ -d /var/lib/birthmark-capture ] && [ "@PACKAGE@" = birthmark-camera ]; then
-        echo "photos are left in /var/lib/birthmark-capture"
+    if [ "@PACKAGE@" = birthmark-camera ] && [ -d /var/lib/birthmark-photos ]; then
+        echo "photos are left in /var/lib/birthmark-photos, proofs on their way in /var/lib/birthmark-capture"
     fi
 fi
