@@ -1,6 +1,7 @@
 //! The `birthmark` command: in the photographer's hand, at the fact-checker's desk, and for a first look.
 #![allow(clippy::print_stdout, reason = "printing is what this program is for")]
 
+mod camera;
 #[cfg(feature = "demo")]
 mod demo;
 mod digests;
@@ -19,7 +20,7 @@ use crate::terminal::Style;
 #[tokio::main]
 async fn main() -> ExitCode {
     let options = Options::parse();
-    match run(options.command).await {
+    match run(options).await {
         Ok(status) => status,
         Err(error) => {
             eprintln!("birthmark: {error:#}");
@@ -28,8 +29,9 @@ async fn main() -> ExitCode {
     }
 }
 
-async fn run(command: Command) -> anyhow::Result<ExitCode> {
-    match command {
+async fn run(options: Options) -> anyhow::Result<ExitCode> {
+    match options.command {
+        Command::Camera(command) => camera::run(command, &options.sockets).await,
         #[cfg(feature = "demo")]
         Command::Demo(options) => demo::run(&options).await,
         Command::Verify(options) => verify::run(&options).await,

@@ -8,6 +8,9 @@ use clap::{Args, Parser, Subcommand};
 #[derive(Parser, Debug)]
 #[command(name = "birthmark", version, max_term_width = 110)]
 pub struct Options {
+    /// Where the camera's daemons listen.
+    #[command(flatten)]
+    pub sockets: crate::camera::Sockets,
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
@@ -19,6 +22,9 @@ pub enum Command {
     /// Run an authority, a validator and a simulated camera on this machine, and follow photos from shutter to verified
     #[cfg(feature = "demo")]
     Demo(DemoOptions),
+    /// The camera's own commands
+    #[command(flatten)]
+    Camera(crate::camera::CameraCommand),
     /// Check photos, or digests, against a validator
     Verify(VerifyOptions),
     /// Work with receipts

@@ -16,6 +16,12 @@ impl Style {
         }
     }
 
+    /// Without colours.
+    #[cfg(test)]
+    pub const fn plain() -> Self {
+        Self { colours: false }
+    }
+
     /// For what went well.
     pub fn good(&self, text: &str) -> String {
         self.paint("32", text)

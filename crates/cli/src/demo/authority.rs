@@ -23,10 +23,20 @@ pub struct Authority {
 
 impl Authority {
     /// Makes keys, 2,500 key tables and an empty registry.
-    pub async fn found(folder: &Folder, port: u16, reporter: &Reporter) -> anyhow::Result<Self> {
+    pub async fn found(
+        folder: &Folder,
+        port: u16,
+        chip_makers: &[String],
+        reporter: &Reporter,
+    ) -> anyhow::Result<Self> {
         let part = folder.part("authority")?;
         let port = free_port(port).context("--sma-port")?;
+        let provisioning = birthmark_sma::settings::Provisioning {
+            tpm_roots: chip_folder(folder, chip_makers)?,
+            ..Default::default()
+        };
         let settings = Settings {
+            provisioning,
             endpoint: format!("http://127.0.0.1:{port}/validate-cert"),
             database: format!("sqlite://{}", part.join("authority.db").display()),
             listen: ([127, 0, 0, 1], port).into(),
@@ -97,6 +107,21 @@ impl Authority {
     pub fn endpoint(&self) -> &str {
         &self.settings.endpoint
     }
+}
+
+/// Leaves the certificates of TPM makers where the authority reads them, if there are any.
+fn chip_folder(folder: &Folder, chip_makers: &[String]) -> anyhow::Result<Option<PathBuf>> {
+    if chip_makers.is_empty() {
+        return Ok(None);
+    }
+    let path = folder.part("authority/chip-makers")?;
+    for (number, certificate) in chip_makers.iter().enumerate() {
+        folder.file(
+            &format!("authority/chip-makers/{number}.pem"),
+            certificate.as_bytes(),
+        )?;
+    }
+    Ok(Some(path))
 }
 
 /// 32 random bytes that can be typed.

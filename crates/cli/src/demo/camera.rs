@@ -3,7 +3,6 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::{Context as _, bail};
 use birthmark_capture::CaptureSettings;
 use birthmark_capture::client::CaptureCalls as _;
 use birthmark_capture::messages::Photo;
@@ -12,11 +11,11 @@ use birthmark_daemon::varlink::{Peers, connect, within};
 use birthmark_daemon::{Credentials, Shutdown};
 use birthmark_signer::{KeyStoreKind, SignerClient, SignerSettings};
 use birthmark_testkit::tpm::Swtpm;
-use serde_json::json;
 
 use super::authority::{Authority, random};
 use super::embedded::Embedded;
 use super::folder::Folder;
+use crate::camera::provision::{ProvisionOptions, provision};
 
 /// How long one photo may take before the demonstration gives up.
 const DEADLINE: Duration = Duration::from_secs(120);
@@ -30,12 +29,8 @@ pub struct SimulatedCamera {
 }
 
 impl SimulatedCamera {
-    /// Prepares the camera; takes an emulated TPM if one is installed.
-    pub fn new(folder: &Folder, node: &str) -> anyhow::Result<Self> {
-        let emulator = Swtpm::is_installed()
-            .then(Swtpm::start)
-            .transpose()
-            .context("the TPM emulator does not start")?;
+    /// Prepares the camera around a TPM, if there is one.
+    pub fn new(folder: &Folder, emulator: Option<Swtpm>) -> anyhow::Result<Self> {
         let mut signer = SignerSettings {
             socket: folder.socket("signer"),
             callers: Vec::new(),
@@ -52,7 +47,6 @@ impl SimulatedCamera {
             socket: folder.socket("capture"),
             photos: folder.part("photos")?,
             state: folder.part("camera/capture")?,
-            node: node.to_owned(),
             signer: signer.socket.clone(),
             place: Place::Ignored,
             // TOML, the format of settings, has signed integers only.
@@ -94,10 +88,17 @@ impl SimulatedCamera {
         .0)
     }
 
-    /// Starts capture.
-    pub async fn start_capture(&self, shutdown: &Shutdown) -> anyhow::Result<Embedded> {
+    /// Starts capture, which sends its proofs to `node`.
+    pub async fn start_capture(
+        &self,
+        node: String,
+        shutdown: &Shutdown,
+    ) -> anyhow::Result<Embedded> {
         Ok(Embedded::start(
-            self.capture.clone(),
+            CaptureSettings {
+                node,
+                ..self.capture.clone()
+            },
             Credentials::none(),
             shutdown,
             birthmark_capture::run,
@@ -106,28 +107,21 @@ impl SimulatedCamera {
         .0)
     }
 
-    /// Makes the key, has the authority certify it, and seals the secrets. Answers where the key is, in words.
+    /// Makes the key, has the chip attested and the authority certify it, and seals the secrets. Answers where the key is, in words.
     pub async fn provision(&self, authority: &Authority) -> anyhow::Result<String> {
         let mut signer = SignerClient::connect(&self.signer.socket).await?;
-        let (key, kind) = signer.enrol(false).await?;
-        let request = json!({
-            "device_serial": self.serial,
-            "device_family": "Simulated Raspberry Pi HQ",
-            "device_public_key": public_pem(&key.to_spki_der())?,
-        });
-        let url = format!("{}/api/v1/devices/provision", authority.address());
-        let response = reqwest::Client::new()
-            .post(url)
-            .json(&request)
-            .send()
-            .await?;
-        let (status, text) = (response.status(), response.text().await?);
-        if status != reqwest::StatusCode::CREATED {
-            bail!("the authority answered {status}: {text}");
-        }
-        signer.provision(&text).await?;
-        Ok(match (kind, &self.emulator) {
-            (KeyStoreKind::Tpm, Some(_)) => "an emulated TPM (swtpm)".into(),
+        let options = ProvisionOptions {
+            authority: authority.address(),
+            serial: self.serial.clone(),
+            family: "Simulated Raspberry Pi HQ".into(),
+            nuc_hash: None,
+            token_file: None,
+            require_attestation: self.emulator.is_some(),
+            again: false,
+        };
+        let provisioned = provision(&mut signer, &options).await?;
+        Ok(match (provisioned.key_store, &self.emulator) {
+            (KeyStoreKind::Tpm, Some(_)) => "an emulated TPM (swtpm), which attested it".into(),
             (KeyStoreKind::Tpm, None) => "a TPM".into(),
             (KeyStoreKind::Software, _) => {
                 "a file, because no TPM emulator (swtpm) is installed".into()
@@ -140,11 +134,4 @@ impl SimulatedCamera {
         let mut camera = connect(&self.capture.socket, &Peers::same_user(), DEADLINE).await?;
         Ok(within(DEADLINE, camera.capture()).await??)
     }
-}
-
-fn public_pem(spki: &[u8]) -> anyhow::Result<String> {
-    use p256::pkcs8::{DecodePublicKey as _, EncodePublicKey as _, LineEnding};
-    let key = p256::PublicKey::from_public_key_der(spki).context("the signer's key")?;
-    key.to_public_key_pem(LineEnding::LF)
-        .context("the signer's key cannot be written")
 }

@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use birthmark_daemon::Shutdown;
+use birthmark_testkit::tpm::Swtpm;
 
 use crate::options::DemoOptions;
 use crate::terminal::Style;
@@ -90,39 +91,39 @@ async fn play(
     let reporter = Reporter::new(options.json, Style::of_standard_output());
     let begin = Instant::now();
 
-    let authority = Authority::found(folder, options.sma_port, &reporter).await?;
-    stage.daemons.push(
-        authority
-            .start(shutdown)
-            .await
-            .context("the authority does not start")?,
-    );
+    let emulator = Swtpm::is_installed().then(Swtpm::start).transpose();
+    let emulator = emulator.context("the TPM emulator does not start")?;
+    let chip_makers = emulator
+        .as_ref()
+        .map(Swtpm::endorsement_authorities)
+        .transpose()?;
+    let camera = stage.camera.insert(SimulatedCamera::new(folder, emulator)?);
+
+    let chip_makers = chip_makers.unwrap_or_default();
+    let authority = Authority::found(folder, options.sma_port, &chip_makers, &reporter).await?;
+    let started = authority.start(shutdown).await;
+    stage
+        .daemons
+        .push(started.context("the authority does not start")?);
     reporter.step(
         "authority",
         &format!("{} vouches at {}", authority.name(), authority.address()),
     );
 
     let validator = Validator::found(folder, options.node_port, &authority)?;
-    stage.daemons.push(
-        validator
-            .start(shutdown)
-            .await
-            .context("the validator does not start")?,
-    );
+    let started = validator.start(shutdown).await;
+    stage
+        .daemons
+        .push(started.context("the validator does not start")?);
     reporter.step(
         "validator",
         &format!("{} registers at {}", validator.name(), validator.address()),
     );
 
-    let camera = stage
-        .camera
-        .insert(SimulatedCamera::new(folder, &validator.address())?);
-    stage.daemons.push(
-        camera
-            .start_signer(shutdown)
-            .await
-            .context("the signer does not start")?,
-    );
+    let started = camera.start_signer(shutdown).await;
+    stage
+        .daemons
+        .push(started.context("the signer does not start")?);
     let key_store = camera
         .provision(&authority)
         .await
@@ -134,12 +135,10 @@ async fn play(
             camera.serial()
         ),
     );
-    stage.daemons.push(
-        camera
-            .start_capture(shutdown)
-            .await
-            .context("the camera does not start")?,
-    );
+    let started = camera.start_capture(validator.address(), shutdown).await;
+    stage
+        .daemons
+        .push(started.context("the camera does not start")?);
     reporter.ready(begin.elapsed());
 
     let mut walks = Vec::new();

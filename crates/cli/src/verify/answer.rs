@@ -69,6 +69,26 @@ impl Validator {
         Ok(Self { base, client })
     }
 
+    /// Asks for the height of the last block.
+    pub async fn height(&self) -> anyhow::Result<u64> {
+        #[derive(Deserialize)]
+        struct Status {
+            block_height: u64,
+        }
+        let response = self
+            .client
+            .get(self.base.join("api/v1/status")?)
+            .send()
+            .await;
+        let response =
+            response.with_context(|| format!("the validator at {} does not answer", self.base))?;
+        let status: Status = response
+            .json()
+            .await
+            .with_context(|| format!("what answers at {} is not a validator", self.base))?;
+        Ok(status.block_height)
+    }
+
     /// Looks a digest up.
     pub async fn verify(&self, digest: &Digest) -> anyhow::Result<Answer> {
         let url = self.base.join(&format!("api/v1/verify/{digest}"))?;

@@ -1,0 +1,137 @@
+//! The camera in the photographer's hand: everything here talks to the camera's daemons over Varlink.
+
+mod calibrate;
+mod gps;
+pub mod provision;
+mod queue;
+mod rehearsal;
+mod shutter;
+mod state;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use birthmark_daemon::varlink::{Bounded, Peers, connect};
+use birthmark_gps::client::GpsClient;
+use birthmark_signer::SignerClient;
+use clap::{Args, Subcommand};
+use zlink::Connection;
+
+pub use calibrate::CalibrateOptions;
+pub use provision::ProvisionOptions;
+pub use queue::QueueCommand;
+pub use shutter::{CaptureOptions, TimelapseOptions};
+
+/// How long the camera may take to answer anything.
+const DEADLINE: Duration = Duration::from_secs(60);
+
+/// Where the camera's daemons listen.
+#[derive(Args, Debug, Clone)]
+pub struct Sockets {
+    /// Socket of the capture daemon
+    #[arg(
+        long,
+        global = true,
+        value_name = "PATH",
+        default_value = "/run/birthmark/capture",
+        hide_default_value = true
+    )]
+    pub capture_socket: PathBuf,
+    /// Socket of the signer
+    #[arg(
+        long,
+        global = true,
+        value_name = "PATH",
+        default_value = "/run/birthmark/signer",
+        hide_default_value = true
+    )]
+    pub signer_socket: PathBuf,
+    /// Socket of the GPS daemon
+    #[arg(
+        long,
+        global = true,
+        value_name = "PATH",
+        default_value = "/run/birthmark/gps",
+        hide_default_value = true
+    )]
+    pub gps_socket: PathBuf,
+}
+
+/// What a photographer does with a camera.
+#[derive(Subcommand, Debug)]
+pub enum CameraCommand {
+    /// Take one photo
+    Capture(CaptureOptions),
+    /// Take photos at an interval
+    Timelapse(TimelapseOptions),
+    /// Say how the camera is
+    Status {
+        /// Print one JSON document instead of text
+        #[arg(long)]
+        json: bool,
+    },
+    /// Say which camera this is: serial number, tables, certificate, chip
+    Info {
+        /// Print one JSON document instead of text
+        #[arg(long)]
+        json: bool,
+    },
+    /// Look at the proofs that are on their way
+    #[command(subcommand)]
+    Queue(QueueCommand),
+    /// Say where the camera is, or why that is not known
+    Gps {
+        /// Keep printing whenever it changes
+        #[arg(long)]
+        follow: bool,
+    },
+    /// Try every part of the camera and say what to do about each failure
+    Test,
+    /// Measure the sensor's own pattern, step by step
+    Calibrate(CalibrateOptions),
+    /// Introduce a new camera to its authority
+    Provision(ProvisionOptions),
+}
+
+/// Runs a command.
+pub async fn run(command: CameraCommand, sockets: &Sockets) -> anyhow::Result<ExitCode> {
+    match command {
+        CameraCommand::Capture(options) => shutter::capture(&options, sockets).await,
+        CameraCommand::Timelapse(options) => shutter::timelapse(&options, sockets).await,
+        CameraCommand::Status { json } => state::status(json, sockets).await,
+        CameraCommand::Info { json } => state::info(json, sockets).await,
+        CameraCommand::Queue(command) => queue::run(&command, sockets).await,
+        CameraCommand::Gps { follow } => gps::run(follow, sockets).await,
+        CameraCommand::Test => rehearsal::run(sockets).await,
+        CameraCommand::Calibrate(options) => calibrate::run(&options, sockets).await,
+        CameraCommand::Provision(options) => provision::run(&options, sockets).await,
+    }
+}
+
+impl Sockets {
+    async fn capture(&self) -> anyhow::Result<Connection<Bounded>> {
+        connect(&self.capture_socket, &Peers::anyone(), DEADLINE)
+            .await
+            .context("the camera does not answer: is birthmark-capture running, and may you use its socket?")
+    }
+
+    async fn signer(&self) -> anyhow::Result<SignerClient> {
+        SignerClient::connect(&self.signer_socket).await.context(
+            "the signer does not answer: is birthmark-signer.socket active, and may you use it?",
+        )
+    }
+
+    async fn gps(&self) -> anyhow::Result<GpsClient> {
+        GpsClient::connect(&self.gps_socket)
+            .await
+            .context("the GPS daemon does not answer: is birthmark-gps.socket active?")
+    }
+}
+
+/// Prints a value for programs.
+fn print_json(value: &impl serde::Serialize) -> anyhow::Result<()> {
+    println!("{}", serde_json::to_string_pretty(value)?);
+    Ok(())
+}

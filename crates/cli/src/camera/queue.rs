@@ -1,0 +1,67 @@
+//! `birthmark queue`: the proofs that are on their way, and why they are not there yet.
+
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use birthmark_capture::client::CaptureCalls as _;
+use birthmark_capture::messages::QueueItem;
+use birthmark_daemon::varlink::within;
+use clap::Subcommand;
+
+use super::{DEADLINE, Sockets, print_json};
+
+/// How many entries are fetched at once.
+const PAGE: i64 = 200;
+
+/// `birthmark queue …`
+#[derive(Subcommand, Debug)]
+pub enum QueueCommand {
+    /// List the proofs, oldest first, with the reason of each that was refused
+    List {
+        /// Print one JSON document instead of text
+        #[arg(long)]
+        json: bool,
+    },
+    /// Try again now
+    Retry {
+        /// Only this proof; without it all that wait
+        id: Option<String>,
+    },
+}
+
+/// Runs the command.
+pub async fn run(command: &QueueCommand, sockets: &Sockets) -> anyhow::Result<ExitCode> {
+    let mut camera = sockets.capture().await?;
+    match command {
+        QueueCommand::Retry { id } => {
+            let retried = within(DEADLINE, camera.retry_queue(id.as_deref())).await??;
+            println!("{} proofs are tried again", retried.count);
+        }
+        QueueCommand::List { json } => {
+            let mut items = Vec::new();
+            let mut after = None;
+            loop {
+                let page = within(DEADLINE, camera.list_queue(after.as_deref(), PAGE))
+                    .await?
+                    .context("the queue cannot be read")?;
+                items.extend(page.items);
+                after = page.next;
+                if after.is_none() {
+                    break;
+                }
+            }
+            match json {
+                true => print_json(&items)?,
+                false => items.iter().for_each(print_item),
+            }
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn print_item(item: &QueueItem) {
+    println!("{}  {:<9}  {}", item.id, item.stage, item.photo);
+    if let Some(reason) = &item.reason {
+        println!("    {reason}");
+    }
+}

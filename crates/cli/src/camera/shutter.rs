@@ -1,0 +1,149 @@
+//! `birthmark capture` and `birthmark timelapse`.
+
+use std::pin::pin;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use birthmark_capture::client::CaptureCalls as _;
+use birthmark_capture::messages::Photo;
+use birthmark_daemon::varlink::within;
+use clap::Args;
+use futures_util::StreamExt as _;
+
+use super::{DEADLINE, Sockets, print_json};
+use crate::terminal::Style;
+
+/// `birthmark capture`
+#[derive(Args, Debug, Clone)]
+pub struct CaptureOptions {
+    /// Print one JSON document instead of text
+    #[arg(long)]
+    json: bool,
+}
+
+/// `birthmark timelapse`
+#[derive(Args, Debug, Clone)]
+pub struct TimelapseOptions {
+    /// Seconds from one photo to the next
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(0..=86_400))]
+    interval: u32,
+    /// How many photos; without it until Ctrl-C
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
+    count: Option<u32>,
+    /// Print one JSON document a line instead of text
+    #[arg(long)]
+    json: bool,
+}
+
+/// Takes one photo.
+pub async fn capture(options: &CaptureOptions, sockets: &Sockets) -> anyhow::Result<ExitCode> {
+    let mut camera = sockets.capture().await?;
+    let photo = within(DEADLINE, camera.capture())
+        .await?
+        .context("no photo was taken")?;
+    if options.json {
+        print_json(&photo)?;
+    } else {
+        print!("{}", describe(&photo, Style::of_standard_output()));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Takes photos until there are enough of them, or until somebody interrupts.
+pub async fn timelapse(options: &TimelapseOptions, sockets: &Sockets) -> anyhow::Result<ExitCode> {
+    let mut camera = sockets.capture().await?;
+    // The camera takes a series of any length; without a count it ends when we hang up.
+    let count = i64::from(options.count.unwrap_or(u32::MAX));
+    let mut photos = pin!(
+        camera
+            .capture_series(count, i64::from(options.interval) * 1000)
+            .await?
+    );
+    let patience = DEADLINE + Duration::from_secs(options.interval.into());
+    let mut taken = 0u64;
+    loop {
+        let next = tokio::select! {
+            next = tokio::time::timeout(patience, photos.next()) => next,
+            _ = tokio::signal::ctrl_c() => break,
+        };
+        let Some(photo) = next.context("the camera has stopped answering")? else {
+            break;
+        };
+        let photo = photo?.with_context(|| format!("the series ended after {taken} photos"))?;
+        taken += 1;
+        match options.json {
+            true => println!("{}", serde_json::to_string(&photo)?),
+            false => print!("{}", describe(&photo, Style::of_standard_output())),
+        }
+    }
+    match options.count {
+        Some(wanted) if taken < u64::from(wanted) => {
+            bail!("interrupted after {taken} of {wanted} photos; all of them are proven and queued")
+        }
+        _ => Ok(ExitCode::SUCCESS),
+    }
+}
+
+fn describe(photo: &Photo, style: Style) -> String {
+    let mut lines = vec![format!(
+        "{}  {} ms",
+        style.good(&photo.path),
+        photo.milliseconds
+    )];
+    let key = match photo.key_store.as_deref() {
+        None => style.bad("not signed yet: the signer was away; it is asked again"),
+        Some("tpm") => "signed in the TPM, proof queued".into(),
+        Some(other) => style.bad(&format!("signed with a {other} key: for development only")),
+    };
+    lines.push(format!("  {key}"));
+    if photo.clock != "synchronised" {
+        lines.push(style.bad(&format!(
+            "  the clock is {}: the time of this photo is weak",
+            photo.clock
+        )));
+    }
+    lines.push(style.faint(&format!("  file digest {}", photo.file)));
+    lines.join("\n") + "\n"
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn photo(key_store: Option<&str>, clock: &str) -> Photo {
+        Photo {
+            id: "1".into(),
+            path: "2026/photo.jpg".into(),
+            raw: String::new(),
+            file: "ab".repeat(32),
+            image_data: String::new(),
+            dng_file: None,
+            timestamp: 0,
+            clock: clock.into(),
+            gps_hash: None,
+            key_store: key_store.map(Into::into),
+            milliseconds: 612,
+            timeline: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn what_makes_a_photo_weaker_is_said() {
+        let style = Style::plain();
+        assert!(
+            describe(&photo(Some("software"), "synchronised"), style)
+                .contains("for development only")
+        );
+        assert!(describe(&photo(None, "synchronised"), style).contains("not signed yet"));
+        assert!(
+            describe(&photo(Some("tpm"), "unset"), style)
+                .contains("the time of this photo is weak")
+        );
+        let sound = describe(&photo(Some("tpm"), "synchronised"), style);
+        assert!(
+            sound.contains("signed in the TPM") && !sound.contains("weak"),
+            "{sound}"
+        );
+    }
+}
