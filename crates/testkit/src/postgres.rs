@@ -192,8 +192,13 @@ impl Drop for Postgres {
 
 /// A program of PostgreSQL's: where Debian puts the newest version, or in `PATH`.
 fn path_of(program: &str) -> PathBuf {
-    let versions = fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
-    let found = versions.map(|entry| entry.path().join("bin").join(program)).filter(|path| path.exists());
+    let versions = fs::read_dir("/usr/lib/postgresql")
+        .into_iter()
+        .flatten()
+        .flatten();
+    let found = versions
+        .map(|entry| entry.path().join("bin").join(program))
+        .filter(|path| path.exists());
     found.max().unwrap_or_else(|| PathBuf::from(program))
 }
 
