@@ -66,6 +66,10 @@ def formats():
 def files():
     for path in sorted(FIXTURES.glob("test-*")):
         seed("keys" if "spki" in path.name else "certificate", path.name, path.read_bytes())
+    for case in cases("attestation"):
+        seed("attestation", "evidence", json.dumps(case["evidence"]))
+        for name in ["endorsement_key", "attestation_key", "signing_key", "statement"]:
+            seed("attestation", name, base64.b64decode(case["evidence"][name]))
     body = json.loads(cases("submissions")[-1]["body"])
     seed("keys", "signature", base64.b64decode(body["bundle_signature"]))
 
