@@ -100,6 +100,8 @@
           program = lib.getExe (
             pkgs.writeShellApplication {
               name = "birthmark-demo";
+              # With the emulator the demonstration's camera keeps its keys in a TPM, as a real one does.
+              runtimeInputs = [ pkgs.swtpm ];
               text = ''exec ${lib.getExe pkgs.birthmark-command} demo "$@"'';
             }
           );
