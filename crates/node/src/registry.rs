@@ -353,8 +353,15 @@ impl Registry {
         Ok(())
     }
 
-    /// The block at a height.
+    /// The block at a height, once this validator stands by it: not in the instant between the commit and the tip.
     pub async fn block(&self, height: u64) -> Result<Option<Arc<Decided>>, RegistryError> {
+        if height > self.tip().height().get() {
+            return Ok(None);
+        }
+        self.stored_block(height).await
+    }
+
+    async fn stored_block(&self, height: u64) -> Result<Option<Arc<Decided>>, RegistryError> {
         if let Some(decided) = self.cache.at_height(height) {
             return Ok(Some(decided));
         }
@@ -369,7 +376,7 @@ impl Registry {
             height,
             reason: "it is missing".into(),
         };
-        self.block(height).await?.ok_or_else(missing)
+        self.stored_block(height).await?.ok_or_else(missing)
     }
 
     fn keep(&self, stored: StoredBlock) -> Result<Arc<Decided>, RegistryError> {
@@ -380,6 +387,9 @@ impl Registry {
 
     /// The record at an index.
     pub async fn record(&self, leaf: u64) -> Result<Option<Found>, RegistryError> {
+        if leaf >= self.tip().frontier().size() {
+            return Ok(None);
+        }
         if let Some(decided) = self.cache.with_leaf(leaf) {
             return Ok(decided.find(leaf));
         }

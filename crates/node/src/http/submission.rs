@@ -70,7 +70,12 @@ impl App {
         found: Option<&Found>,
         receipt: Option<Receipt>,
     ) -> Fate {
-        let (status, waits_for) = match submission.state {
+        let state = match submission.state {
+            // In the database already, and about to be stood by.
+            Progress::Stored if found.is_none() => Progress::Validated,
+            state => state,
+        };
+        let (status, waits_for) = match state {
             Progress::Waiting => (
                 "pending_validation",
                 Some("waiting for the answer of the camera's authority"),

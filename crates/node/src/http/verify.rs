@@ -1,9 +1,9 @@
 //! Is this image registered?
 
-use axum::extract::{Path, State};
+use axum::extract::{Path, Request, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use birthmark_http::{ApiError, Json};
+use birthmark_http::{ApiError, body};
 use birthmark_protocol::Digest;
 use serde::{Deserialize, Serialize};
 
@@ -11,6 +11,8 @@ use super::{App, Evidence, FRESH, IMMUTABLE, Shared, digest_of};
 
 /// How many digests one question may hold.
 const MOST: usize = 1000;
+/// A thousand digests take 67,000 bytes.
+const LARGEST: usize = 80_000;
 
 /// Many digests at once.
 #[derive(Deserialize, utoipa::ToSchema)]
@@ -41,7 +43,8 @@ pub async fn one(State(app): Shared, Path(image_hash): Path<String>) -> Result<R
 
 /// Up to 1,000 digests in one question.
 #[utoipa::path(post, path = "/api/v1/verify", tag = "Verification", request_body = Many, responses((status = 200, body = Answers), (status = 422)))]
-pub async fn many(State(app): Shared, Json(many): Json<Many>) -> Result<Response, ApiError> {
+pub async fn many(State(app): Shared, request: Request) -> Result<Response, ApiError> {
+    let many: Many = body::parse(&body::read(request, LARGEST).await?)?;
     if many.image_hashes.len() > MOST {
         return Err(ApiError::field(
             "image_hashes",

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use birthmark_daemon::{Context, Credentials, Shutdown};
 use birthmark_node::settings::AuthoritySettings;
-use birthmark_sma::setup::{self, Founded, Root};
+use birthmark_sma::setup::{self, Root};
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 
@@ -14,7 +14,6 @@ pub const NAME: &str = "test-maker";
 pub struct Authority {
     folder: PathBuf,
     settings: birthmark_sma::Settings,
-    founded: Founded,
     running: Option<(JoinHandle<anyhow::Result<()>>, Shutdown)>,
     pub url: String,
 }
@@ -65,7 +64,6 @@ impl Authority {
         let mut authority = Self {
             folder,
             settings,
-            founded,
             running: None,
             url: String::new(),
         };
@@ -90,10 +88,6 @@ impl Authority {
         let (task, shutdown) = self.running.take().unwrap();
         shutdown.request();
         task.await.unwrap().unwrap();
-    }
-
-    pub fn intermediate(&self) -> &str {
-        &self.founded.intermediate
     }
 
     /// What a node pins.
