@@ -83,6 +83,7 @@ impl Place {
 
     /// Starts the signer without waiting.
     pub fn spawn(&self) -> Running {
+        self.forget_notices();
         let child = Command::new(env!("CARGO_BIN_EXE_birthmark-signer"))
             .arg("--config")
             .arg(self.path("signer.toml"))
@@ -95,6 +96,13 @@ impl Place {
             .spawn()
             .unwrap();
         Running(child)
+    }
+
+    /// A signer that was killed may have said that it is ready; the next one has not.
+    fn forget_notices(&self) {
+        self.notices.set_nonblocking(true).unwrap();
+        while self.notices.recv(&mut [0; 4096]).is_ok() {}
+        self.notices.set_nonblocking(false).unwrap();
     }
 
     /// Everything the latest signer wrote.
