@@ -194,7 +194,7 @@ fn nothing_is_left_in_the_chip_by_thousands_of_operations() {
         let digest = Digest::of(format!("bundle {round}").as_bytes());
         key.verify_digest(&digest, &chip.sign(&digest).unwrap())
             .unwrap();
-        if round % 50 == 0 {
+        if round % 250 == 0 {
             chip.unseal(&blob).unwrap();
             chip.unseal(&bound).unwrap();
             chip.seal(&[3; 128], &[7]).unwrap();
