@@ -13,6 +13,8 @@ use anyhow::Context as _;
 use birthmark_daemon::Program;
 use clap::{Arg, ArgMatches, value_parser};
 
+use serde_json::Value;
+
 use crate::settings::Settings;
 
 /// The program with all its commands.
@@ -57,6 +59,11 @@ fn path<'a>(matches: &'a ArgMatches, name: &str) -> Option<&'a PathBuf> {
 
 fn read(path: &PathBuf) -> anyhow::Result<String> {
     std::fs::read_to_string(path).with_context(|| format!("{}", path.display()))
+}
+
+/// A field of an answer; null if it is not there.
+fn field<'a>(answer: &'a Value, name: &str) -> &'a Value {
+    answer.get(name).unwrap_or(&Value::Null)
 }
 
 /// Prints an answer, which is what the command was called for.

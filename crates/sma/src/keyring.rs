@@ -105,8 +105,7 @@ impl Keyring {
         let of = |purpose: KeyPurpose| rows.iter().filter(move |row| row.purpose == purpose.name());
         let in_use = |purpose: KeyPurpose, name| {
             of(purpose)
-                .filter(|row| row.retired_at.is_none())
-                .last()
+                .rfind(|row| row.retired_at.is_none())
                 .ok_or(KeyringError::Missing(name))
         };
         let issuing = in_use(KeyPurpose::Intermediate, "intermediate")?;

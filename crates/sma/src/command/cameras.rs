@@ -10,7 +10,7 @@ use clap::{ArgMatches, Command};
 use serde_json::{Value, json};
 
 use super::client::{Client, refusal};
-use super::{file, option, path, print, read, text};
+use super::{field, file, option, path, print, read, text};
 use crate::exchange::{DeviceRegistryFile, DevicesPage};
 use crate::settings::Settings;
 use crate::setup::write_once;
@@ -158,8 +158,8 @@ fn already_done(report: &std::path::PathBuf) -> anyhow::Result<HashSet<String>> 
         let Ok(entry) = serde_json::from_str::<Value>(&line?) else {
             continue;
         };
-        if entry["state"] == "done" {
-            done.extend(entry["serial"].as_str().map(str::to_owned));
+        if field(&entry, "state") == "done" {
+            done.extend(field(&entry, "serial").as_str().map(str::to_owned));
         }
     }
     Ok(done)
@@ -263,8 +263,8 @@ pub(super) async fn import(
         let answer = client
             .ask(Method::POST, "/control/devices", Some(&piece))
             .await?;
-        imported += answer["imported"].as_u64().unwrap_or_default();
-        known += answer["known"].as_u64().unwrap_or_default();
+        imported += field(&answer, "imported").as_u64().unwrap_or_default();
+        known += field(&answer, "known").as_u64().unwrap_or_default();
         bar.inc(piece.len() as u64);
     }
     bar.finish_and_clear();

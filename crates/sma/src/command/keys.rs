@@ -7,7 +7,7 @@ use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use serde_json::Value;
 
 use super::client::Client;
-use super::{file, option, path, print, read, text};
+use super::{field, file, option, path, print, read, text};
 use crate::api::control::{NewToken, RotateCa};
 use crate::operators::Role;
 use crate::settings::Settings;
@@ -63,7 +63,10 @@ pub(super) async fn token(
             let answer = client
                 .ask(Method::POST, "/control/tokens", Some(&request))
                 .await?;
-            answer["token"].as_str().unwrap_or_default().to_owned()
+            field(&answer, "token")
+                .as_str()
+                .unwrap_or_default()
+                .to_owned()
         }
         Some(("revoke", asked)) => {
             let name = text(asked, "name")?;
@@ -130,7 +133,7 @@ pub(super) async fn rotate_verdict(
         .ask(Method::POST, "/control/rotate-verdict-key", NOTHING)
         .await?;
     client.finish().await?;
-    print(answer["public_key"].as_str().unwrap_or_default())
+    print(field(&answer, "public_key").as_str().unwrap_or_default())
 }
 
 pub(super) fn audit_command() -> Command {
@@ -157,13 +160,13 @@ pub(super) async fn audit(
     client.finish().await?;
     print(&serde_json::to_string_pretty(&report)?)?;
     ensure!(
-        report["broken"].is_null(),
+        field(&report, "broken").is_null(),
         "the audit log was tampered with"
     );
     let asked = matches.subcommand_matches("verify");
     if let Some(expected) = asked.and_then(|asked| asked.get_one::<String>("expect-link")) {
         ensure!(
-            report["link"] == expected.as_str(),
+            field(&report, "link") == expected.as_str(),
             "the audit log does not end where it was noted to end"
         );
     }

@@ -7,7 +7,7 @@ use clap::{Arg, ArgGroup, ArgMatches, Command, value_parser};
 use serde_json::Value;
 
 use super::client::Client;
-use super::{option, print, text};
+use super::{field, option, print, text};
 use crate::revocation::RevokeRequest;
 use crate::rules::Scope;
 use crate::settings::Settings;
@@ -117,7 +117,7 @@ pub(super) async fn revoke(
         .ask(Method::POST, "/api/v1/revocations", Some(&request))
         .await?;
     client.finish().await?;
-    print(&format!("Revocation {} is in force", answer["id"]))
+    print(&format!("Revocation {} is in force", field(&answer, "id")))
 }
 
 pub(super) fn lift_command() -> Command {
