@@ -46,11 +46,15 @@ function table(place, caption, columns, rows, empty) {
       cell.append(content instanceof Node ? content : String(content ?? ''));
     });
   });
+  // What is wider than the screen scrolls, also by keyboard.
+  target.tabIndex = 0;
+  target.setAttribute('role', 'region');
+  target.setAttribute('aria-label', caption);
   target.append(element);
 }
 
 function plot(hours) {
-  const wide = 960, high = 220, left = 44, bottom = 24, space = 'http://www.w3.org/2000/svg';
+  const wide = Math.max(300, at('plot').clientWidth), high = 220, left = 44, bottom = 24, space = 'http://www.w3.org/2000/svg';
   const draw = (name, attributes, text) => {
     const element = document.createElementNS(space, name);
     Object.entries(attributes).forEach(([key, value]) => element.setAttribute(key, value));
@@ -72,7 +76,7 @@ function plot(hours) {
     const x = left + place * step + 1, good = hour.passed * scale, bad = hour.failed * scale, base = high - bottom;
     svg.append(draw('rect', { x, y: base - good, width: Math.max(1, step - 2), height: good, class: 'bar-good' }));
     svg.append(draw('rect', { x, y: base - good - bad, width: Math.max(1, step - 2), height: bad, class: 'bar-bad' }));
-    if (place % 8 === 0) svg.append(draw('text', { x, y: high - 6 }, moment(hour.start).slice(5)));
+    if (place % (wide < 600 ? 16 : 8) === 0) svg.append(draw('text', { x, y: high - 6 }, moment(hour.start).slice(5)));
   });
   at('plot').replaceChildren(svg);
 }
@@ -102,7 +106,8 @@ function tiles(overview) {
   at('tiles').replaceChildren(...items.map(([name, value]) => { const item = make('li'); item.append(make('b', number(value)), make('span', name, { class: 'soft' })); return item; }));
 }
 
-let shown = [], next = null;
+let hours = [], shown = [], next = null;
+addEventListener('resize', () => { if (hours.length) plot(hours); });
 async function devices(fresh) {
   if (fresh) { shown = []; next = 0; }
   const page = await ask(`/api/v1/devices?limit=50&after=${next}&search=${encodeURIComponent(at('search').value)}`);
@@ -110,9 +115,10 @@ async function devices(fresh) {
   next = page.next;
   at('more').hidden = next === null;
   table('devices', `${number(shown.length)} shown, ${number(page.total)} registered`, [
-    ['Serial', row => row.device_serial], ['Model', row => row.device_family], ['Tables', row => row.table_assignments.join(', ')],
-    ['Assurance', row => row.assurance], ['Provisioned', row => row.provisioned_at.slice(0, 16).replace('T', ' ')],
+    ['Serial', row => row.device_serial],
     ['State', row => make('span', row.revoked ? 'revoked' : 'in force', { class: row.revoked ? 'bad' : 'good' })],
+    ['Model', row => row.device_family], ['Tables', row => row.table_assignments.join(', ')],
+    ['Assurance', row => row.assurance], ['Provisioned', row => row.provisioned_at.slice(0, 16).replace('T', ' ')],
   ], shown, 'No camera begins like this.');
 }
 
@@ -123,7 +129,8 @@ async function show() {
   at('who').textContent = overview.manufacturer_id;
   at('updated').textContent = `As of ${moment(Date.now() / 1000)} UTC`;
   tiles(overview);
-  plot(overview.hours);
+  hours = overview.hours;
+  plot(hours);
   table('hours-table', 'UTC', [['Hour', row => moment(row.start)], ['Passed', row => number(row.passed), 'number'], ['Refused', row => number(row.failed), 'number']], overview.hours.filter(hour => hour.passed + hour.failed), 'None in 48 hours.');
   table('failures', 'Last 48 hours', [['Reason', row => row[0]], ['Refusals', row => number(row[1]), 'number']], Object.entries(overview.failures), 'None in 48 hours.');
   table('flags', 'Newest first', [
