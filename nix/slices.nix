@@ -6,6 +6,9 @@
 }:
 
 let
+  # The folder as a whole: a template's name has an "@", which no store path may have.
+  systemd = ../systemd;
+
   slice =
     {
       program,
@@ -26,7 +29,7 @@ let
           install -D -m 0644 "$page" "$out/share/man/$(basename "$(dirname "$page")")/$(basename "$page")"
         done
         ${lib.concatMapStrings (unit: ''
-          install -D -m 0644 ${../systemd + "/${unit}"} "$out/lib/systemd/system/${unit}"
+          install -D -m 0644 ${systemd}/${unit} "$out/lib/systemd/system/${unit}"
           substituteInPlace "$out/lib/systemd/system/${unit}" --replace-quiet /usr/bin/ "$out/bin/"
         '') units}
       '';
@@ -68,8 +71,8 @@ in
         };
       }
       ''
-        install -D -m 0644 ${../systemd/birthmark-.service.d/50-sandbox.conf} \
+        install -D -m 0644 ${systemd}/birthmark-.service.d/50-sandbox.conf \
           "$out/lib/systemd/system/birthmark-.service.d/50-sandbox.conf"
-        install -D -m 0644 ${../systemd/birthmark.catalog} "$out/lib/systemd/catalog/birthmark.catalog"
+        install -D -m 0644 ${systemd}/birthmark.catalog "$out/lib/systemd/catalog/birthmark.catalog"
       '';
 }
