@@ -32,7 +32,7 @@ pub(crate) struct Options {
 
 /// Cheap ones first: a person waiting at the screen learns of a missing semicolon before the long ones start. The
 /// tests come last, so that their summary stands at the end.
-const STEPS: [Step; 12] = [
+const STEPS: [Step; 13] = [
     Step::new("format", rust::format),
     Step::new("scripts", scripts),
     Step::new("nix-format", nix::format),
@@ -44,6 +44,7 @@ const STEPS: [Step; 12] = [
     Step::new("browser", browser),
     Step::new("fuzz", fuzzing),
     Step::new("doc-tests", rust::doc_tests),
+    Step::new("shipped-signer", rust::shipped_signer),
     Step::new("tests", rust::tests),
 ];
 

@@ -90,6 +90,20 @@ fn number_before(text: &str, word: &str) -> u64 {
     digits.and_then(|digits| digits.parse().ok()).unwrap_or(0)
 }
 
+/// The signer as it ships, without the development keys that the demonstration brings into a build of everything.
+pub(super) fn shipped_signer(house: &House, _: &Options) -> Result<Outcome> {
+    let mut nextest = house.program(tools::find_or_install(house, "cargo-nextest")?);
+    let selected = [
+        "nextest",
+        "run",
+        "--package",
+        "birthmark-signer",
+        "key_stores",
+    ];
+    house::run(nextest.args(selected))?;
+    Ok(Outcome::passed())
+}
+
 pub(super) fn tests(house: &House, _: &Options) -> Result<Outcome> {
     tools::find_or_install(house, "cargo-nextest")?;
     let results = house.target().join("nextest/default/junit.xml");
