@@ -34,6 +34,9 @@ const FIRST_QUESTION: Duration = Duration::from_millis(700);
 /// Later questions are no further apart than this: an authority may be down for days.
 const LONGEST_WAIT: Duration = Duration::from_secs(600);
 
+/// A signer that was away, or a disk that was full, is tried again at least this often.
+const LONGEST_OWN_WAIT: Duration = Duration::from_secs(60);
+
 /// Why an entry did not come further.
 #[derive(Debug, thiserror::Error)]
 enum Trouble {
@@ -127,29 +130,38 @@ impl Submitter {
         }
     }
 
+    /// Trouble of the node is a pause for everything; any other is one entry's own, and the rest goes on.
     async fn suffer(&self, id: EntryId, trouble: &Trouble, pause: &mut Pause, shutdown: &Shutdown) {
         if self.is_beyond_help(id, trouble) {
             return;
         }
-        let asked_for = match trouble {
-            Trouble::Node(error) => error.retry_after(),
-            _ => None,
+        self.tell(trouble);
+        let Trouble::Node(error) = trouble else {
+            let doubled = FIRST_QUESTION.saturating_mul(1 << self.queue.attempts(id).min(16));
+            let wait = doubled.min(LONGEST_OWN_WAIT).min(self.longest_pause);
+            self.queue.postpone(id, Instant::now() + wait);
+            return;
         };
-        let length = pause.next(asked_for);
-        let said = trouble.to_string();
-        let news = self.progress().trouble.as_ref() != Some(&said);
-        if news {
-            log::warn!("proofs are waiting: {said}");
-        } else {
-            log::debug!("proofs are still waiting, next attempt in {length:?}: {said}");
-        }
-        self.note(|progress| progress.trouble = Some(said));
+        let length = pause.next(error.retry_after());
+        // What the node dislikes about this entry must not keep the others waiting: it goes to the end.
+        self.queue.postpone(id, Instant::now() + length);
         tokio::select! {
             () = shutdown.requested() => {}
             () = tokio::time::sleep(length) => {}
             // Somebody said: now.
             () = self.queue.hurried() => {}
         }
+    }
+
+    /// New trouble is worth a warning; the same again is not.
+    fn tell(&self, trouble: &Trouble) {
+        let said = trouble.to_string();
+        if self.progress().trouble.as_ref() == Some(&said) {
+            log::debug!("proofs are still waiting: {said}");
+        } else {
+            log::warn!("proofs are waiting: {said}");
+        }
+        self.note(|progress| progress.trouble = Some(said));
     }
 
     /// Puts aside what no waiting will mend; a damaged file must not stop all others.

@@ -50,3 +50,31 @@ async fn somebody_else_at_the_signers_socket_is_not_asked() {
     assert_eq!(world.node.requests(), 0);
     camera.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_photo_that_waits_for_the_signer_does_not_hold_up_the_others() {
+    let mut world = World::new().await;
+    world.settings.longest_pause_seconds = 3_600;
+    let signer = world.sign();
+    let mut camera = world.shoot().await;
+    drop(signer);
+    while world.path("signer").exists() {
+        tokio::task::yield_now().await;
+    }
+    let unsigned = camera.capture().await;
+    assert_eq!(unsigned.key_store, None);
+    camera
+        .until("trouble", |status| status.trouble.is_some())
+        .await;
+    let _signer = world.sign();
+    let signed = camera.capture().await;
+    assert!(signed.key_store.is_some());
+    camera
+        .until("the other receipt", |status| status.stored >= 1)
+        .await;
+    assert!(world.node.records().contains_key(&signed.raw));
+    camera
+        .until("both receipts", |status| status.stored == 2)
+        .await;
+    camera.stop().await;
+}
