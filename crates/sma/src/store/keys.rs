@@ -112,10 +112,10 @@ impl Store {
             sqlx::query_as("SELECT table_id, sealed FROM key_tables ORDER BY table_id").fetch_all(pool).await)
     }
 
-    /// All keys that sign or signed, oldest first.
+    /// All keys that sign or signed, oldest first. Of two keys of one second, the one still in use comes last.
     pub async fn signing_keys(&self) -> Result<Vec<SigningKeyRow>, sqlx::Error> {
         with_pool!(&self.database, pool =>
-            sqlx::query_as("SELECT key_id, purpose, certificate, sealed, not_before, not_after, retired_at FROM signing_keys ORDER BY not_before, key_id")
+            sqlx::query_as("SELECT key_id, purpose, certificate, sealed, not_before, not_after, retired_at FROM signing_keys ORDER BY not_before, retired_at IS NULL, retired_at, key_id")
                 .fetch_all(pool).await)
     }
 }
