@@ -106,7 +106,8 @@ pub(super) fn shipped_signer(house: &House, _: &Options) -> Result<Outcome> {
 
 pub(super) fn tests(house: &House, _: &Options) -> Result<Outcome> {
     tools::find_or_install(house, "cargo-nextest")?;
-    let results = house.target().join("nextest/default/junit.xml");
+    // The runner keeps them in the workspace, wherever cargo builds: `store` in .config/nextest.toml.
+    let results = house.path("target/nextest/default/junit.xml");
     if results.exists() {
         std::fs::remove_file(&results).context("cannot remove the results of the last run")?;
     }
