@@ -66,3 +66,16 @@ lib.mapAttrs (
     globalTimeout = 3600;
   }
 ) (lib.importJSON ./scenarios.json)
+// {
+  # A card's first boots, on loop devices. Debian does the same without a machine: `cargo xtask test --only card`, as root.
+  card = pkgs.testers.runNixOSTest {
+    name = "birthmark-card";
+    nodes.machine.environment.systemPackages = [
+      pkgs.e2fsprogs
+      pkgs.util-linux
+    ];
+    testScript = ''
+      machine.succeed("bash ${../images/tests/state-partition.sh} ${../images/make-state-partition.sh} >&2")
+    '';
+  };
+}

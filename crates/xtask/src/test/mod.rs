@@ -2,6 +2,7 @@
 //!
 //! Each step passes, fails, or says in one line why it was skipped; a failed step does not keep the others from running.
 
+mod card;
 mod leftovers;
 mod nix;
 mod rust;
@@ -32,12 +33,13 @@ pub(crate) struct Options {
 
 /// Cheap ones first: a person waiting at the screen learns of a missing semicolon before the long ones start. The
 /// tests come last, so that their summary stands at the end.
-const STEPS: [Step; 13] = [
+const STEPS: [Step; 14] = [
     Step::new("format", rust::format),
     Step::new("scripts", scripts),
     Step::new("nix-format", nix::format),
     Step::new("nix-dead-code", nix::dead_code),
     Step::new("nix-evaluation", nix::evaluation),
+    Step::new("card", card::state_partition),
     Step::new("lints", rust::lints),
     Step::new("licences", rust::licences),
     Step::new("advisories", rust::advisories),
@@ -83,13 +85,20 @@ fn scripts(house: &House, _: &Options) -> Result<Outcome> {
     let Some(shellcheck) = tools::find("shellcheck") else {
         return Ok(Outcome::skipped("shellcheck is not installed"));
     };
-    let scripts = ["demo", "check", ".ci/run", "scripts/machine.sh"];
-    let mut check = house.program(shellcheck);
-    house::run(
-        check
-            .args(["--shell=sh", "--external-sources"])
-            .args(scripts),
-    )?;
+    let entries = ["demo", "check", ".ci/run", "scripts/machine.sh"];
+    let cards = [
+        "images/card-setup.sh",
+        "images/make-state-partition.sh",
+        "images/tests/state-partition.sh",
+    ];
+    for (shell, scripts) in [("sh", &entries[..]), ("bash", &cards[..])] {
+        let mut check = house.program(&shellcheck);
+        house::run(
+            check
+                .args(["--shell", shell, "--external-sources"])
+                .args(scripts),
+        )?;
+    }
     Ok(Outcome::passed())
 }
 
