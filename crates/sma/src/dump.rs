@@ -8,6 +8,7 @@ use std::io::{BufRead, Write};
 
 use anyhow::{Context as _, bail, ensure};
 use birthmark_http::Database;
+use futures_util::TryStreamExt;
 use serde_json::Value;
 use sqlx::{AssertSqlSafe, Row};
 
@@ -74,10 +75,10 @@ macro_rules! dump_with {
     ($transaction:expr, $out:expr) => {{
         let mut rows = 0_u64;
         for table in TABLES {
-            for row in sqlx::query(AssertSqlSafe(table.select()))
-                .fetch_all(&mut *$transaction)
-                .await?
-            {
+            // Row by row: a million cameras do not fit into memory twice.
+            let query = sqlx::query(AssertSqlSafe(table.select()));
+            let mut stored = query.fetch(&mut *$transaction);
+            while let Some(row) = stored.try_next().await? {
                 let values = read_row!(row, table);
                 writeln!($out, "{}", serde_json::to_string(&(table.name, values))?)?;
                 rows += 1;

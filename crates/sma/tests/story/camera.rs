@@ -76,6 +76,19 @@ impl Camera {
         }
     }
 
+    /// What a node asks about a photo of this camera.
+    pub fn question(&self, byte: u8) -> Value {
+        let about = commitment(byte);
+        json!({"camera_token": self.token(&about), "commitment": about.to_string()})
+    }
+
+    /// Whether the authority stands behind this camera now.
+    pub async fn is_valid(&self, stand: &Stand) -> bool {
+        let (status, answer) = stand.post("/validate", &self.question(1)).await;
+        assert_eq!(status, 200, "{answer}");
+        answer["valid"].as_bool().unwrap()
+    }
+
     pub fn certificate(&self) -> CameraCertificate {
         CameraCertificate::from_pem_or_der(
             self.answer["device_certificate"]

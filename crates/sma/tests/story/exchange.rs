@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use crate::camera::{Camera, commitment, public_key};
+use crate::camera::{Camera, public_key};
 use crate::stand::{Base, Stand};
 use birthmark_testkit::postgres::Postgres;
 
@@ -73,11 +73,6 @@ async fn a_csv_file_is_registered_and_can_be_continued() {
     );
 }
 
-async fn valid(stand: &Stand, camera: &Camera) -> bool {
-    let question = json!({"camera_token": camera.token(&commitment(1)), "commitment": commitment(1).to_string()});
-    stand.post("/validate", &question).await.1["valid"] == true
-}
-
 #[tokio::test]
 async fn a_backup_brings_everything_back_in_the_other_database() {
     let mut stand = Stand::sqlite().await;
@@ -91,7 +86,7 @@ async fn a_backup_brings_everything_back_in_the_other_database() {
             &json!({"scope": {"kind": "device", "serial": "CAM-2"}, "reason": "stolen"}),
         )
         .await;
-    assert!(valid(&stand, &good).await);
+    assert!(good.is_valid(&stand).await);
     let saved = stand.path("authority.backup");
     // While it runs.
     stand
@@ -108,12 +103,32 @@ async fn a_backup_brings_everything_back_in_the_other_database() {
         .await
         .unwrap();
     stand.start().await;
-    assert!(valid(&stand, &good).await && !valid(&stand, &revoked).await);
+    assert!(good.is_valid(&stand).await && !revoked.is_valid(&stand).await);
     // New numbers follow the old ones.
     let third = Camera::provision(&stand, "CAM-3").await;
-    assert!(valid(&stand, &third).await);
+    assert!(third.is_valid(&stand).await);
     stand.stop().await;
     stand.command(&["audit", "verify"]).await.unwrap();
+
+    // And back again.
+    let server = std::mem::replace(&mut stand.base, Base::Sqlite);
+    let returned = stand.path("returned.backup");
+    let postgres = stand.settings.database.clone();
+    stand
+        .command(&["backup", "--to", returned.to_str().unwrap()])
+        .await
+        .unwrap();
+    stand.settings.database = format!("sqlite://{}", stand.path("returned.db").display());
+    stand
+        .command(&["restore", "--from", returned.to_str().unwrap()])
+        .await
+        .unwrap();
+    stand.start().await;
+    assert!(third.is_valid(&stand).await && !revoked.is_valid(&stand).await);
+    Camera::provision(&stand, "CAM-4").await;
+    stand.stop().await;
+    stand.command(&["audit", "verify"]).await.unwrap();
+    (stand.base, stand.settings.database) = (server, postgres);
 
     // A second time there is something to lose; a backup cut short is no backup.
     assert!(
@@ -225,6 +240,6 @@ async fn files_of_the_field_go_out_and_come_in() {
             .contains("already")
     );
     stand.start().await;
-    assert!(valid(&stand, &camera).await);
+    assert!(camera.is_valid(&stand).await);
     stand.stop().await;
 }
