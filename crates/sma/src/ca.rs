@@ -25,7 +25,9 @@ const VERDICT_DAYS: u64 = 366;
 /// Clocks of clients may be behind ours by this much.
 const SKEW: i64 = 300;
 /// The purpose of a verdict key, in its certificate. Not under the camera arc, so that it is never taken for a camera's.
-pub const VERDICT_SIGNING: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.4.1.60000.2.1");
+pub const VERDICT_SIGNING: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.4.1.60000.3.1");
+/// The policy under which a camera is certified whose TPM attested its key.
+pub const ATTESTED: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.4.1.60000.3.2");
 
 /// A certificate of the authority and, unless it is kept elsewhere, its private key.
 #[derive(Debug, Clone)]
@@ -68,6 +70,8 @@ pub struct CameraSubject<'a> {
     pub key: &'a DeviceKey,
     /// Our extensions.
     pub extensions: CameraExtensions,
+    /// Whether a TPM attested the key; the certificate then says so.
+    pub attested: bool,
 }
 
 impl Issuer {
@@ -137,6 +141,9 @@ impl Issuer {
         );
         request.cut_to(self.not_after());
         request.add_all(subject.extensions.write()?);
+        if subject.attested {
+            request.policy(ATTESTED)?;
+        }
         if let Some(url) = &settings.public_url {
             request.point_to(url)?;
         }

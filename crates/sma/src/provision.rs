@@ -1,5 +1,7 @@
 //! Provisioning: a camera becomes one of ours.
 
+mod form;
+
 use std::collections::BTreeMap;
 
 use base64::Engine;
@@ -10,8 +12,8 @@ use birthmark_protocol::{
     CameraExtensions, CameraToken, DerivationProfile, DeviceKey, Digest, KeyIndex, NucHash,
     SealedNuc, TableId, Timestamp,
 };
-use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
+
+pub use form::{AttestationProof, ProvisionRequest, Provisioned};
 
 use crate::authority::{Authority, nuc_label};
 use crate::ca::{CaError, CameraSubject, PrivateKey, pem};
@@ -19,84 +21,6 @@ use crate::device_key;
 use crate::setup::spki_pem;
 use crate::store::{CertificateRow, NewDevice, RegisteredDevice, is_duplicate};
 use crate::{clock, random};
-
-/// What a camera, or the person at the production line, asks for.
-#[derive(Debug, Clone, Deserialize, Serialize, ToSchema)]
-pub struct ProvisionRequest {
-    /// The maker's number of the camera.
-    pub device_serial: String,
-    /// The model.
-    pub device_family: String,
-    /// The camera's public key: P-256, or RSA of at least 2048 bits.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub device_public_key: Option<String>,
-    /// A PKCS#10 request in the place of the public key: it proves that the camera has the private key.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub csr: Option<String>,
-    /// The NUC hash in hexadecimal; simulated if left out and the configuration allows it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub nuc_hash: Option<String>,
-    /// What the camera runs; `app_version` in older clients.
-    #[serde(
-        default,
-        alias = "app_version",
-        skip_serializing_if = "Option::is_none"
-    )]
-    pub firmware: Option<String>,
-    /// The end of an attestation.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub attestation: Option<AttestationProof>,
-}
-
-/// What a chip that proved itself sends.
-#[derive(Debug, Clone, Deserialize, Serialize, ToSchema)]
-pub struct AttestationProof {
-    /// The session, in hexadecimal.
-    pub session: String,
-    /// The credential's secret, in hexadecimal.
-    pub secret: String,
-    /// Send the master keys sealed under a key that only the chip can recover, in `sealed_master_keys`.
-    #[serde(default)]
-    pub seal_keys: bool,
-}
-
-/// Everything a camera loads.
-#[derive(Debug, Clone, Deserialize, Serialize, ToSchema)]
-pub struct Provisioned {
-    /// The maker's number of the camera.
-    pub device_serial: String,
-    /// Its certificate in PEM.
-    pub device_certificate: String,
-    /// Intermediate and root in PEM.
-    pub certificate_chain: Vec<String>,
-    /// Its tables.
-    pub table_assignments: Vec<u16>,
-    /// Their master keys in hexadecimal, by table.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub master_keys: BTreeMap<String, String>,
-    /// The master keys under the attestation's secret: nonce and AES-256-GCM ciphertext of the JSON, in base64.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub sealed_master_keys: Option<String>,
-    /// The NUC hash in hexadecimal.
-    pub nuc_hash: String,
-    /// The same under the name of the first documents.
-    pub simulated_nuc_hash: String,
-    /// The model.
-    pub device_family: String,
-    /// Names this act of provisioning.
-    pub provisioning_id: String,
-    /// Who provisioned it.
-    pub manufacturer_id: String,
-    /// `token`, or `attested` when a TPM attested the key.
-    pub assurance: String,
-    /// When, RFC 3339.
-    pub provisioned_at: String,
-    /// A private key the authority made because the camera brought none.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub device_private_key: Option<String>,
-    /// The public key in PEM.
-    pub device_public_key: String,
-}
 
 struct Identity {
     key: DeviceKey,
@@ -139,7 +63,7 @@ impl Authority {
         let identity = self.identity_of(request)?;
         let now = clock::now();
         let tables = random::tables().map_err(ApiError::internal)?;
-        let der = self.certify(request, &identity.key, &nuc, &tables, now)?;
+        let der = self.certify(request, &identity, &nuc, &tables, now)?;
         let row = self
             .register(request, &identity, &nuc, tables, &der, now)
             .await?;
@@ -236,7 +160,7 @@ impl Authority {
     fn certify(
         &self,
         request: &ProvisionRequest,
-        key: &DeviceKey,
+        identity: &Identity,
         nuc: &NucHash,
         tables: &[TableId; 3],
         now: Timestamp,
@@ -269,10 +193,12 @@ impl Authority {
             },
             device_family: request.device_family.clone(),
         };
-        let issued =
-            self.keyring()
-                .issuer
-                .certify(&self.settings, CameraSubject { key, extensions }, now);
+        let subject = CameraSubject {
+            key: &identity.key,
+            extensions,
+            attested: identity.attested,
+        };
+        let issued = self.keyring().issuer.certify(&self.settings, subject, now);
         issued.map_err(|error| match error {
             CaError::Expired => {
                 log::error!(

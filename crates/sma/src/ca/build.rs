@@ -13,11 +13,13 @@ use x509_cert::Certificate;
 use x509_cert::builder::profile::BuilderProfile;
 use x509_cert::builder::{Builder, CertificateBuilder};
 use x509_cert::certificate::TbsCertificate;
+use x509_cert::ext::pkix::certpolicy::PolicyInformation;
 use x509_cert::ext::pkix::crl::dp::DistributionPoint;
 use x509_cert::ext::pkix::name::{DistributionPointName, GeneralName};
 use x509_cert::ext::pkix::{
     AccessDescription, AuthorityInfoAccessSyntax, AuthorityKeyIdentifier, BasicConstraints,
-    CrlDistributionPoints, ExtendedKeyUsage, KeyUsage, KeyUsages, SubjectKeyIdentifier,
+    CertificatePolicies, CrlDistributionPoints, ExtendedKeyUsage, KeyUsage, KeyUsages,
+    SubjectKeyIdentifier,
 };
 use x509_cert::ext::{Extension, ToExtension};
 use x509_cert::name::Name;
@@ -105,6 +107,14 @@ impl Request {
     /// Adds the only purpose the key may be used for.
     pub fn purpose(&mut self, purpose: ObjectIdentifier) -> Result<(), CaError> {
         self.add(&ExtendedKeyUsage(vec![purpose]))
+    }
+
+    /// Says under which policy the certificate was issued.
+    pub fn policy(&mut self, policy: ObjectIdentifier) -> Result<(), CaError> {
+        self.add(&CertificatePolicies(vec![PolicyInformation {
+            policy_identifier: policy,
+            policy_qualifiers: None,
+        }]))
     }
 
     /// Says where the revocation list, the responder and the issuer's certificate are.

@@ -6,7 +6,9 @@ use birthmark_protocol::attestation::{Credential, Evidence};
 use birthmark_protocol::{Assurance, Digest, SignedVerdict};
 use birthmark_signer::Blob;
 use birthmark_signer::tpm::Tpm;
+use birthmark_sma::ca;
 use birthmark_testkit::tpm::Swtpm;
+use der::Encode;
 use p256::ecdsa::SigningKey;
 use p256::ecdsa::signature::Signer;
 use serde_json::{Value, json};
@@ -126,6 +128,13 @@ async fn a_chip_that_proves_itself_is_attested_in_every_verdict() {
         camera.certificate().key().p256(),
         Some(&chip.tpm.public_key().unwrap())
     );
+    // The certificate says so, too.
+    let policy = ca::ATTESTED.to_der().unwrap();
+    let has = |camera: &Camera| {
+        let der = camera.certificate().der().to_vec();
+        der.windows(policy.len()).any(|window| window == policy)
+    };
+    assert!(has(&camera));
     let (_, answer) = stand.post("/validate", &json!({"camera_token": camera.token(&commitment(1)), "commitment": commitment(1).to_string()})).await;
     assert_eq!(answer["assurance"], "attested");
     use base64::Engine;
@@ -137,13 +146,62 @@ async fn a_chip_that_proves_itself_is_attested_in_every_verdict() {
         Assurance::Attested
     );
 
+    // The master keys can also come sealed, so that only the chip's owner reads them.
+    let nonce = begin(&stand).await;
+    let (_, answer) = examine(&stand, &nonce, &chip.attest(&nonce)).await;
+    let secret = chip.activate(&answer["credential"]).unwrap();
+    let mut sealing = request(&answer["session"], &secret);
+    sealing["device_serial"] = "CAM-3".into();
+    sealing["attestation"]["seal_keys"] = true.into();
+    let (status, sealed) = stand.post("/api/v1/devices/provision", &sealing).await;
+    assert!(status == 201 && sealed["master_keys"].is_null(), "{sealed}");
+    let keys = open_sealed(
+        sealed["sealed_master_keys"].as_str().unwrap(),
+        &secret,
+        answer["session"].as_str().unwrap(),
+    );
+    assert!(
+        sealed["table_assignments"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .all(|table| keys[table.to_string()].is_string())
+    );
+
     // Without an attestation nobody gets in here, and a session is good once.
+    let (status, answer) = stand.post("/api/v1/devices/provision", &sealing).await;
+    assert!(
+        status == 422 && answer.to_string().contains("used or expired"),
+        "{answer}"
+    );
     let (status, answer) = stand.post("/api/v1/devices/provision", &json!({"device_serial": "CAM-2", "device_family": "x", "device_public_key": crate::camera::public_key()})).await;
     assert!(
         status == 422 && answer.to_string().contains("attestation"),
         "{answer}"
     );
     stand.stop().await;
+}
+
+/// What the owner of the chip does with sealed master keys.
+fn open_sealed(text: &str, secret: &str, session: &str) -> Value {
+    use aes_gcm::aead::{Aead, KeyInit, Payload};
+    use base64::Engine;
+    let bytes = base64::engine::general_purpose::STANDARD
+        .decode(text)
+        .unwrap();
+    let mut key = [0; 32];
+    hkdf::Hkdf::<sha2::Sha256>::new(None, &hex::decode(secret).unwrap())
+        .expand(b"birthmark/provisioning/v1", &mut key)
+        .unwrap();
+    let nonce: [u8; 12] = bytes[..12].try_into().unwrap();
+    let payload = Payload {
+        msg: &bytes[12..],
+        aad: session.as_bytes(),
+    };
+    let plain = aes_gcm::Aes256Gcm::new(&key.into())
+        .decrypt(&nonce.into(), payload)
+        .unwrap();
+    serde_json::from_slice(&plain).unwrap()
 }
 
 #[tokio::test]
