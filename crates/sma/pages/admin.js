@@ -32,15 +32,20 @@ function table(place, caption, columns, rows, empty) {
   const target = at(place);
   target.replaceChildren();
   if (!rows.length) { target.append(make('p', empty, { class: 'soft' })); return; }
-  const element = make('table');
+  // On a phone many columns become a card for each row; the roles keep it a table for screen readers.
+  const element = make('table', null, { role: 'table', ...(columns.length > 3 ? { class: 'cards' } : {}) });
   element.append(make('caption', caption));
   const head = element.createTHead().insertRow();
-  columns.forEach(([name, , kind]) => head.append(make('th', name, { scope: 'col', ...(kind ? { class: kind } : {}) })));
+  head.setAttribute('role', 'row');
+  columns.forEach(([name, , kind]) => head.append(make('th', name, { scope: 'col', role: 'columnheader', ...(kind ? { class: kind } : {}) })));
   const body = element.createTBody();
   rows.forEach(row => {
     const line = body.insertRow();
-    columns.forEach(([, value, kind]) => {
+    line.setAttribute('role', 'row');
+    columns.forEach(([name, value, kind]) => {
       const cell = line.insertCell();
+      cell.setAttribute('role', 'cell');
+      cell.dataset.label = name;
       if (kind) cell.className = kind;
       const content = value(row);
       cell.append(content instanceof Node ? content : String(content ?? ''));
@@ -89,6 +94,12 @@ const scopeText = scope => ({
   issued: () => `certificates issued ${moment(scope.from)} to ${moment(scope.until)}`,
 }[scope.kind] || (() => scope.kind))();
 
+// The log writes scopes as JSON.
+const targetText = target => {
+  const [start, scope] = [target.indexOf('{'), target.slice(target.indexOf('{'))];
+  try { return start < 0 ? target : target.slice(0, start) + scopeText(JSON.parse(scope)); } catch { return target; }
+};
+
 const action = (text, name, act) => {
   const button = make('button', text, { type: 'button', 'aria-label': name });
   button.addEventListener('click', async () => {
@@ -107,10 +118,11 @@ function tiles(overview) {
 }
 
 let hours = [], shown = [], next = null;
+const narrow = matchMedia('(max-width: 40rem)');
 addEventListener('resize', () => { if (hours.length) plot(hours); });
 async function devices(fresh) {
   if (fresh) { shown = []; next = 0; }
-  const page = await ask(`/api/v1/devices?limit=50&after=${next}&search=${encodeURIComponent(at('search').value)}`);
+  const page = await ask(`/api/v1/devices?limit=${narrow.matches ? 10 : 25}&after=${next}&search=${encodeURIComponent(at('search').value)}`);
   shown = shown.concat(page.devices);
   next = page.next;
   at('more').hidden = next === null;
@@ -139,12 +151,12 @@ async function show() {
     ['Reviewed', row => row.reviewed_by || action('Mark as reviewed', `Mark ${row.device_serial} as reviewed`, () => ask(`/api/v1/devices/${encodeURIComponent(row.device_serial)}/reviewed`, { method: 'POST' }))],
   ], overview.flags, 'No camera was unusually busy.');
   at('unused').textContent = `${number(overview.unused_tables)} of 2,500 tables are held by no camera.`;
-  table('tables', 'How many tables are held by how many cameras', [['Cameras that hold it', row => number(row[0]), 'number'], ['Tables', row => number(row[1]), 'number']], overview.table_use.slice(-20), 'None.');
+  table('tables', 'How many tables are held by how many cameras', [['Cameras that hold it', row => number(row[0])], ['Tables', row => number(row[1]), 'number']], overview.table_use.slice(-20), 'None.');
   table('revocations', 'Newest first', [
     ['Covers', row => scopeText(row.scope)], ['From', row => moment(row.from)], ['Until', row => row.until === null ? 'for good' : moment(row.until)], ['Reason', row => row.reason], ['By', row => row.created_by],
     ['State', row => row.lifted_at ? `lifted by ${row.lifted_by}` : action('Lift', `Lift the revocation of ${scopeText(row.scope)}`, () => ask(`/api/v1/revocations/${row.id}`, { method: 'DELETE' }))],
   ], revocations, 'Nothing is revoked.');
-  table('acts', 'Newest first', [['When', row => row.time.slice(0, 16).replace('T', ' ')], ['Who', row => row.actor], ['What', row => row.action], ['Which', row => row.target]], overview.acts, 'None yet.');
+  table('acts', 'Newest first', [['When', row => row.time.slice(0, 16).replace('T', ' ')], ['Who', row => row.actor], ['What', row => row.action], ['Which', row => targetText(row.target)]], overview.acts, 'None yet.');
   await devices(true);
 }
 
