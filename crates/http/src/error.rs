@@ -135,6 +135,11 @@ impl From<sqlx::Error> for ApiError {
     /// The database is away or busy: 503, since the same request can succeed later. A refused statement is our own fault.
     fn from(error: sqlx::Error) -> Self {
         match &error {
+            sqlx::Error::Database(refused) if is_full(refused.as_ref()) => {
+                log::error!("the database cannot grow: {error}");
+                let message = "the disk is full: nothing can be stored at present";
+                Self::unavailable(message, Duration::from_secs(60))
+            }
             sqlx::Error::Database(refused) if !is_outage(refused.as_ref()) => Self::internal(error),
             _ => {
                 log::error!("the database does not answer: {error}");
@@ -142,6 +147,11 @@ impl From<sqlx::Error> for ApiError {
             }
         }
     }
+}
+
+/// Whether the database's disk or quota is used up: SQLITE_FULL, or PostgreSQL's disk_full.
+fn is_full(error: &dyn sqlx::error::DatabaseError) -> bool {
+    matches!(error.code().as_deref(), Some("13" | "53100"))
 }
 
 /// Whether the database refused because of its own state: locked, full, read-only, shutting down, out of resources.
@@ -203,6 +213,22 @@ mod tests {
             ),
             (503, &b"7"[..])
         );
+    }
+
+    #[tokio::test]
+    async fn a_full_disk_is_an_outage_that_says_so() {
+        let folder = tempfile::tempdir().unwrap();
+        let url = format!("sqlite://{}", folder.path().join("small.db").display());
+        let crate::Database::Sqlite(pool) = crate::Database::open(&url, 1).await.unwrap() else {
+            panic!("not SQLite")
+        };
+        for statement in ["CREATE TABLE t (content BLOB)", "PRAGMA max_page_count = 8"] {
+            sqlx::query(statement).execute(&pool).await.unwrap();
+        }
+        let full = sqlx::query("INSERT INTO t (content) VALUES (zeroblob(100000))");
+        let error = ApiError::from(full.execute(&pool).await.unwrap_err());
+        assert_eq!(error.status(), StatusCode::SERVICE_UNAVAILABLE);
+        assert!(error.message().contains("full"), "{error}");
     }
 
     #[test]

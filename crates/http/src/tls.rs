@@ -130,3 +130,62 @@ impl ReloadingAcceptor {
         acceptor.accept(stream).await
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+    use std::process::Command;
+
+    use super::*;
+
+    fn renew(folder: &Path) {
+        let made = Command::new("openssl")
+            .args([
+                "req",
+                "-x509",
+                "-newkey",
+                "ec",
+                "-pkeyopt",
+                "ec_paramgen_curve:prime256v1",
+                "-nodes",
+                "-days",
+                "1",
+                "-subj",
+                "/CN=localhost",
+            ])
+            .args(["-keyout", "key.pem", "-out", "certificate.pem"])
+            .current_dir(folder)
+            .output()
+            .unwrap();
+        assert!(
+            made.status.success(),
+            "{}",
+            String::from_utf8_lossy(&made.stderr)
+        );
+    }
+
+    #[tokio::test]
+    async fn renewed_files_are_taken_and_broken_ones_leave_the_old() {
+        let folder = tempfile::tempdir().unwrap();
+        renew(folder.path());
+        let files = TlsFiles {
+            certificate: folder.path().join("certificate.pem"),
+            key: folder.path().join("key.pem"),
+        };
+        let acceptor = files.clone().open().unwrap();
+        assert!(!acceptor.reload_if_changed());
+        std::fs::write(&files.certificate, "broken").unwrap();
+        assert!(!acceptor.reload_if_changed());
+        renew(folder.path());
+        assert!(acceptor.reload_if_changed());
+        assert!(!acceptor.reload_if_changed());
+        assert!(
+            TlsFiles {
+                certificate: folder.path().join("none.pem"),
+                ..files
+            }
+            .open()
+            .is_err()
+        );
+    }
+}

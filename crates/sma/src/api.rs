@@ -18,7 +18,7 @@ use axum::http::{HeaderName, HeaderValue, Method, header};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, post};
-use birthmark_http::{ApiError, Peer};
+use birthmark_http::{ApiError, ClientAddress, Peer};
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::cors::CorsLayer;
 
@@ -156,17 +156,24 @@ async fn admit(role: Role, State(api): State<Api>, mut request: Request, next: N
     }
 }
 
+/// Who asks, if they are on the network.
+fn client_of(api: &Api, request: &Request) -> Option<ClientAddress> {
+    let peer = request.extensions().get::<Peer>()?;
+    let proxies = &api.authority.settings.trusted_proxies;
+    matches!(peer, Peer::Tcp { .. }).then(|| proxies.client(peer, request.headers()))
+}
+
+/// Takes `cost` requests from a client's allowance. This machine's administrator has no limit.
+fn charge(api: &Api, client: Option<ClientAddress>, cost: f64) -> Result<(), ApiError> {
+    let Some(client) = client else { return Ok(()) };
+    let taken = api.authority.limits.take(client, cost, Instant::now());
+    taken.map_err(|wait| ApiError::too_many("too many requests", wait))
+}
+
 /// Takes a request from its sender's allowance, and gives up on answers that take too long.
 async fn limit(State(api): State<Api>, request: Request, next: Next) -> Response {
-    if let Some(peer @ Peer::Tcp { .. }) = request.extensions().get::<Peer>() {
-        let client = api
-            .authority
-            .settings
-            .trusted_proxies
-            .client(peer, request.headers());
-        if let Err(wait) = api.authority.limits.take(client, 1.0, Instant::now()) {
-            return ApiError::too_many("too many requests", wait).into_response();
-        }
+    if let Err(error) = charge(&api, client_of(&api, &request), 1.0) {
+        return error.into_response();
     }
     match tokio::time::timeout(LONGEST, next.run(request)).await {
         Ok(response) => response,

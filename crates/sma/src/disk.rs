@@ -1,25 +1,27 @@
 //! Whether the disk under an embedded database has room.
 
+use std::path::Path;
 use std::str::FromStr;
 
 use sqlx::sqlite::SqliteConnectOptions;
 
-/// Below this, no camera is registered: what is left is for the audit log.
-const RESERVE: u64 = 64 * 1024 * 1024;
+use crate::settings::Settings;
 
-/// Whether the database's disk has room for more cameras. PostgreSQL watches its own disk.
-pub fn has_room(url: &str) -> bool {
-    if !url.starts_with("sqlite:") {
+/// Whether the database's disk has room for more cameras; what is left is for the audit log. PostgreSQL watches its own disk.
+pub fn has_room(settings: &Settings) -> bool {
+    if !settings.database.starts_with("sqlite:") {
         return true;
     }
-    let Ok(options) = SqliteConnectOptions::from_str(url) else {
+    let Ok(options) = SqliteConnectOptions::from_str(&settings.database) else {
         return true;
     };
-    let Some(folder) = options.get_filename().parent() else {
-        return true;
-    };
+    // A bare file name has an empty parent, which means this folder.
+    let folder = options.get_filename().parent();
+    let folder = folder.filter(|folder| !folder.as_os_str().is_empty());
+    let folder = folder.unwrap_or(Path::new("."));
+    let reserve = settings.disk_reserve_mb.saturating_mul(1024 * 1024);
     match rustix::fs::statvfs(folder) {
-        Ok(disk) => disk.f_bavail.saturating_mul(disk.f_frsize) >= RESERVE,
+        Ok(disk) => disk.f_bavail.saturating_mul(disk.f_frsize) >= reserve,
         Err(_) => true,
     }
 }

@@ -2,8 +2,8 @@
 //!
 //! A validation is remembered by its outcome, its time and, if it was about a commitment, a keyed digest of it: with the
 //! commitment at hand one can show that it was asked about, but the log alone holds neither a digest nor a camera. Rows
-//! are chained by a keyed digest. Whoever can change the database but lacks the credential can at most cut off the
-//! newest rows, which comparing with a head noted elsewhere shows.
+//! are chained by a keyed digest, and where old rows were removed a keyed proof says so. Whoever can change the database
+//! but lacks the credential can at most cut off the newest rows, which comparing with a head noted elsewhere shows.
 
 mod entry;
 
@@ -23,6 +23,8 @@ use crate::vault::Vault;
 
 /// How many validations one row holds.
 const ROW: usize = 1000;
+/// The bytes of a link.
+const LINK: usize = 32;
 /// How many validations may wait for the database. Beyond it, validation stops rather than go unrecorded.
 pub const LARGEST_BACKLOG: usize = 1_000_000;
 
@@ -99,7 +101,9 @@ impl Outcome {
 impl Journal {
     /// Continues the log of this database.
     pub async fn open(store: &Store) -> Result<Self, sqlx::Error> {
-        let (seq, link) = store.audit_head().await?;
+        let (seq, mut link) = store.audit_head().await?;
+        // An anchor is longer by its proof.
+        link.truncate(LINK);
         Ok(Self {
             waiting: Mutex::default(),
             totals: Default::default(),
@@ -258,9 +262,24 @@ fn link(vault: &Vault, before: &[u8], row: &AuditRow) -> [u8; 32] {
     ])
 }
 
+/// Where pruned rows ended, with a proof that pruning put it there: otherwise whoever can change the database could cut off
+/// the oldest rows and move the beginning.
+fn anchor(vault: &Vault, seq: i64, link: &[u8]) -> Vec<u8> {
+    let proof = vault.audit_digest(&[b"birthmark/audit/anchor/v1", &seq.to_be_bytes(), link]);
+    [link, &proof].concat()
+}
+
+/// Removes rows of before `time`; how many.
+pub async fn prune(store: &Store, vault: &Vault, time: Timestamp) -> Result<u64, sqlx::Error> {
+    store
+        .prune_audit(time, |seq, link| anchor(vault, seq, link))
+        .await
+}
+
 /// Checks every row of the chain.
 pub async fn verify(store: &Store, vault: &Vault) -> Result<ChainReport, sqlx::Error> {
-    let (mut seq, mut before) = store.audit_anchor().await?;
+    let (mut seq, stored) = store.audit_anchor().await?;
+    let mut before = stored.get(..LINK).unwrap_or_default().to_vec();
     let mut report = ChainReport {
         rows: 0,
         entries: 0,
@@ -268,6 +287,11 @@ pub async fn verify(store: &Store, vault: &Vault) -> Result<ChainReport, sqlx::E
         link: hex::encode(&before),
         broken: None,
     };
+    let never_pruned = seq == 0 && stored.is_empty();
+    if !never_pruned && stored != anchor(vault, seq, &before) {
+        report.broken = Some((seq, "the beginning of the log was moved".into()));
+        return Ok(report);
+    }
     loop {
         let rows = store.audit_after(seq, 200).await?;
         if rows.is_empty() {

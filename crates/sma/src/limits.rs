@@ -38,11 +38,12 @@ impl RateLimits {
         }
     }
 
-    /// Takes `cost` requests from a client's bucket, or says how long to wait.
+    /// Takes `cost` requests from a client's bucket, or says how long to wait. What costs more than a full bucket takes all of it.
     pub fn take(&self, client: ClientAddress, cost: f64, now: Instant) -> Result<(), Duration> {
         if self.rate == 0.0 {
             return Ok(());
         }
+        let cost = cost.min(self.burst);
         let shard =
             usize::try_from(self.hasher.hash_one(client) % SHARDS as u64).unwrap_or_default();
         let Some(shard) = self.shards.get(shard) else {
@@ -112,6 +113,15 @@ mod tests {
             .map(|shard| shard.lock().unwrap().len())
             .sum();
         assert!(remembered <= SHARDS * CLIENTS, "{remembered}");
+    }
+
+    #[test]
+    fn what_costs_more_than_a_full_bucket_needs_a_full_one() {
+        let (limits, start) = (RateLimits::new(10, 20), Instant::now());
+        assert_eq!(limits.take(client(1), 100.0, start), Ok(()));
+        let wait = limits.take(client(1), 100.0, start).unwrap_err();
+        assert_eq!(wait, Duration::from_secs(2));
+        assert_eq!(limits.take(client(1), 100.0, start + wait), Ok(()));
     }
 
     #[test]

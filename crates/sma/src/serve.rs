@@ -9,8 +9,8 @@ use birthmark_http::{Listener, ServerLimits, serve};
 
 use crate::api::{Api, router};
 use crate::authority::Authority;
-use crate::clock;
 use crate::settings::Settings;
+use crate::{clock, journal};
 
 /// How often the audit log is written.
 const WRITE_EVERY: Duration = Duration::from_millis(500);
@@ -137,7 +137,7 @@ async fn housekeeping(authority: &Authority) -> Result<(), sqlx::Error> {
         log::warn!("{flagged} cameras are unusually busy today: see the admin page");
     }
     let keep = i64::from(authority.settings.audit.keep_days) * 86400;
-    let pruned = authority.store.prune_audit(now.plus(-keep)).await?;
+    let pruned = journal::prune(&authority.store, &authority.vault, now.plus(-keep)).await?;
     if pruned > 0 {
         log::info!(
             "{pruned} audit rows were older than {} days",

@@ -21,6 +21,8 @@ pub struct Settings {
     pub database: String,
     /// Connections to the database at once.
     pub database_connections: u32,
+    /// With less than this free on the disk of an SQLite database, no camera is registered: what is left is for the audit log.
+    pub disk_reserve_mb: u64,
     /// Where to listen when systemd passes no socket called `http`.
     pub listen: SocketAddr,
     /// The socket on which this machine's administrator reaches the running authority.
@@ -97,6 +99,7 @@ impl Default for Settings {
             public_url: None,
             database: "sqlite:///var/lib/birthmark-sma/authority.db".into(),
             database_connections: 8,
+            disk_reserve_mb: 64,
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8001)),
             control: PathBuf::from("/run/birthmark-sma/control.sock"),
             tls: None,

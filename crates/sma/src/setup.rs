@@ -5,7 +5,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use anyhow::{Context as _, bail, ensure};
-use birthmark_daemon::Credentials;
+use birthmark_daemon::{ConfigError, Credentials};
 use birthmark_protocol::{MasterKey, TableId};
 
 use crate::ca::{self, Issuer, PrivateKey};
@@ -52,10 +52,14 @@ pub struct Founded {
 
 /// Opens the vault of a database that was set up.
 pub async fn open_vault(store: &Store, credentials: &Credentials) -> anyhow::Result<Vault> {
-    let proof = store
-        .vault_proof()
-        .await?
-        .context("the database is empty: run `birthmark-sma init` first")?;
+    // A restart changes nothing about it, so it counts as a wrong configuration.
+    let empty = || {
+        ConfigError::field(
+            "database",
+            "holds no authority yet: begin one with `birthmark-sma init --root-key FILE`, or bring one back with `birthmark-sma restore --from FILE`",
+        )
+    };
+    let proof = store.vault_proof().await?.ok_or_else(empty)?;
     let secret = credentials.secret(VAULT_CREDENTIAL)?;
     Vault::open(secret.bytes(), &proof).with_context(|| format!("credential `{VAULT_CREDENTIAL}`"))
 }

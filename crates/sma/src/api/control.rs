@@ -238,6 +238,7 @@ pub async fn import_devices(
     Extension(operator): Extension<Operator>,
     request: axum::extract::Request,
 ) -> Result<Json<serde_json::Value>, ApiError> {
+    super::devices::ensure_room(&api)?;
     let entries: Vec<DeviceEntry> = body::parse(&body::read(request, 16 << 20).await?)?;
     let mut imported = 0;
     for (place, entry) in entries.iter().enumerate() {

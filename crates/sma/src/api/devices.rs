@@ -1,5 +1,7 @@
 //! Cameras, for operators.
 
+use std::time::Duration;
+
 use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use axum::{Extension, Json};
@@ -108,12 +110,7 @@ pub async fn provision(
     Query(form): Query<ChainForm>,
     Body(request): Body<ProvisionRequest>,
 ) -> Result<(StatusCode, Json<serde_json::Value>), ApiError> {
-    if !crate::disk::has_room(&api.authority.settings.database) {
-        return Err(ApiError::unavailable(
-            "the disk is full: no camera can be registered",
-            std::time::Duration::from_secs(60),
-        ));
-    }
+    ensure_room(&api)?;
     let provisioned = api.authority.provision(&request, &operator.name).await?;
     let chain = provisioned.certificate_chain.concat();
     let mut answer = serde_json::to_value(provisioned).map_err(ApiError::internal)?;
@@ -123,6 +120,15 @@ pub async fn provision(
         object.insert("certificate_chain".into(), chain.into());
     }
     Ok((StatusCode::CREATED, Json(answer)))
+}
+
+/// Refuses to register cameras when the disk has only what the audit log may need.
+pub(super) fn ensure_room(api: &Api) -> Result<(), ApiError> {
+    if crate::disk::has_room(&api.authority.settings) {
+        return Ok(());
+    }
+    let message = "the disk is full: no camera can be registered";
+    Err(ApiError::unavailable(message, Duration::from_secs(60)))
 }
 
 /// In which form the chain is wanted.

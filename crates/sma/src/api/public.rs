@@ -133,7 +133,7 @@ pub async fn health(State(api): State<Api>) -> Response {
     let answered = tokio::time::timeout(Duration::from_secs(3), authority.store.ping()).await;
     let database = matches!(answered, Ok(Ok(())));
     let keys = clock::now() < authority.keyring().issuer.not_after();
-    let disk = crate::disk::has_room(&authority.settings.database);
+    let disk = crate::disk::has_room(&authority.settings);
     let well = database && keys && disk;
     let health = Health {
         status: word(well),

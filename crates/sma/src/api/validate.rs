@@ -9,12 +9,14 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use birthmark_http::{ApiError, body};
 use birthmark_protocol::VerdictItem;
-use birthmark_protocol::authority_request::{Batch, MAX_BATCH, MAX_QUESTION, Question};
+use birthmark_protocol::authority_request::{
+    Batch, CameraProof, MAX_BATCH, MAX_QUESTION, Question,
+};
 use birthmark_protocol::request::RequestError;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::Api;
+use super::{Api, charge, client_of};
 use crate::authority::{Answer, unreadable};
 use crate::clock;
 
@@ -158,15 +160,28 @@ pub async fn nuc(
 }
 
 /// Validates up to 1,000 photos under one signature.
-#[utoipa::path(post, path = "/api/v1/validate/batch", tag = "Validation", responses((status = 200, body = BatchValidation), (status = 413), (status = 422)))]
+#[utoipa::path(post, path = "/api/v1/validate/batch", tag = "Validation", responses((status = 200, body = BatchValidation), (status = 413), (status = 422), (status = 429), (status = 503)))]
 pub async fn batch(
     State(api): State<Api>,
     request: Request,
 ) -> Result<Json<BatchValidation>, ApiError> {
+    let client = client_of(&api, &request);
     let batch = Batch::parse(&body::read(request, MAX_BATCH).await?)?;
+    // The request itself was charged already.
+    charge(&api, client, cost(&batch) - 1.0)?;
     // A thousand tokens take a millisecond, a thousand certificates a hundred: long enough to get out of the way of others.
     let answered = tokio::task::spawn_blocking(move || answer_batch(&api, &batch)).await;
     answered.map_err(ApiError::internal)?.map(Json)
+}
+
+/// What a batch costs in requests: a question about a certificate as much as one, since its signature is checked; ten others
+/// as much as one.
+fn cost(batch: &Batch) -> f64 {
+    let costs = batch.questions.iter().map(|question| match question {
+        Ok(question) if matches!(question.proof, CameraProof::Certificate(..)) => 1.0,
+        _ => 0.1,
+    });
+    costs.sum::<f64>().max(1.0)
 }
 
 fn answer_batch(api: &Api, batch: &Batch) -> Result<BatchValidation, ApiError> {

@@ -37,7 +37,7 @@ pub struct HourlyCount {
 }
 
 impl Store {
-    /// The last row's number and link; where the rows before the first one ended if there are none.
+    /// The last row's number and link; if there are none, where the ones that were pruned ended.
     pub async fn audit_head(&self) -> Result<(i64, Vec<u8>), sqlx::Error> {
         let head: Option<(i64, Vec<u8>)> = with_pool!(&self.database, pool =>
             sqlx::query_as("SELECT seq, link FROM audit ORDER BY seq DESC LIMIT 1").fetch_optional(pool).await)?;
@@ -95,8 +95,12 @@ impl Store {
                 .bind(limit).fetch_all(pool).await)
     }
 
-    /// Removes rows of before `time` and remembers where they ended; how many were removed.
-    pub async fn prune_audit(&self, time: Timestamp) -> Result<u64, sqlx::Error> {
+    /// Removes rows of before `time` and remembers, as `anchor` writes it, where they ended; how many were removed.
+    pub async fn prune_audit(
+        &self,
+        time: Timestamp,
+        anchor: impl Fn(i64, &[u8]) -> Vec<u8>,
+    ) -> Result<u64, sqlx::Error> {
         with_pool!(&self.database, pool => {
             let mut transaction = pool.begin().await?;
             // Only a beginning without gaps may go: the first row that must stay keeps everything after it.
@@ -104,7 +108,7 @@ impl Store {
                 .bind(time.unix()).fetch_optional(&mut *transaction).await?;
             let Some((seq, link)) = last else { return Ok(0) };
             sqlx::query("INSERT INTO audit_anchor (id, seq, link) VALUES (1, $1, $2) ON CONFLICT (id) DO UPDATE SET seq = excluded.seq, link = excluded.link")
-                .bind(seq).bind(link).execute(&mut *transaction).await?;
+                .bind(seq).bind(anchor(seq, &link)).execute(&mut *transaction).await?;
             let removed = sqlx::query("DELETE FROM audit WHERE seq <= $1").bind(seq).execute(&mut *transaction).await?.rows_affected();
             sqlx::query("DELETE FROM hourly WHERE hour < $1").bind(time.unix() / 3600).execute(&mut *transaction).await?;
             sqlx::query("DELETE FROM activity WHERE day < $1").bind(time.unix() / 86400).execute(&mut *transaction).await?;

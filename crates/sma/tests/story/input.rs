@@ -7,7 +7,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use crate::camera::{Camera, commitment, public_key};
-use crate::stand::{Stand, client};
+use crate::stand::{Stand, client, openssl};
 
 fn location(answer: &Value) -> Vec<String> {
     let steps = answer["detail"][0]["loc"]
@@ -75,19 +75,7 @@ async fn keys_that_cannot_be_certified_are_refused() {
         body[name] = text.into();
         body
     };
-    let openssl = |arguments: &[&str]| {
-        let output = std::process::Command::new("openssl")
-            .args(arguments)
-            .current_dir(stand.folder.path())
-            .output()
-            .unwrap();
-        assert!(
-            output.status.success(),
-            "{}",
-            String::from_utf8_lossy(&output.stderr)
-        );
-        String::from_utf8(output.stdout).unwrap()
-    };
+    let openssl = |arguments: &[&str]| openssl(stand.folder.path(), arguments);
     let path = "/api/v1/devices/provision";
     openssl(&["genrsa", "-out", "small.pem", "1024"]);
     openssl(&[
@@ -200,6 +188,25 @@ async fn a_client_that_never_finishes_its_headers_is_sent_away() {
     let mut answer = Vec::new();
     let ended = tokio::time::timeout(Duration::from_secs(60), slow.read_to_end(&mut answer)).await;
     assert!(ended.is_ok(), "the connection was kept open");
+    stand.stop().await;
+}
+
+#[tokio::test]
+async fn a_client_that_never_finishes_its_body_is_sent_away() {
+    let mut stand = Stand::sqlite().await;
+    let mut slow = TcpStream::connect(stand.url.trim_start_matches("http://"))
+        .await
+        .unwrap();
+    slow.write_all(
+        b"POST /validate HTTP/1.1\r\nhost: x\r\ncontent-length: 1000\r\n\r\n{\"camera_token\":",
+    )
+    .await
+    .unwrap();
+    let mut answer = [0; 1024];
+    let received = tokio::time::timeout(Duration::from_secs(60), slow.read(&mut answer)).await;
+    let length = received.expect("no answer came").unwrap();
+    let text = String::from_utf8_lossy(&answer[..length]);
+    assert!(text.starts_with("HTTP/1.1 408"), "{text}");
     stand.stop().await;
 }
 

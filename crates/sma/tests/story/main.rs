@@ -11,8 +11,13 @@ mod attested;
 mod camera;
 mod stand;
 
+mod audit;
+mod commands;
 mod exchange;
 mod input;
+mod network;
 mod operators;
+mod pages;
 mod plan;
 mod revocation;
+mod trouble;

@@ -162,70 +162,18 @@ async fn the_authority_keeps_no_digest_no_secret_and_tells_no_serial() {
 }
 
 #[tokio::test]
-async fn the_audit_chain_shows_every_change() {
-    let mut stand = Stand::sqlite().await;
-    let camera = Camera::provision(&stand, "CAM-1").await;
-    for number in 0..5 {
-        stand.post("/validate", &json!({"camera_token": camera.token(&commitment(number)), "commitment": commitment(number).to_string()})).await;
-    }
-    stand.stop().await;
-    let report: Value =
-        serde_json::from_str(&stand.command(&["audit", "verify"]).await.unwrap()).unwrap();
-    assert_eq!(report["broken"], Value::Null);
-    assert_eq!(report["entries"], 6, "{report}");
-    let link = report["link"].as_str().unwrap().to_owned();
-
-    // Somebody with the database but without the credential turns a refusal into a pass, or removes a row.
-    let pool = sqlx::SqlitePool::connect(&stand.settings.database)
-        .await
-        .unwrap();
-    let saved: (i64, Vec<u8>) =
-        sqlx::query_as("SELECT seq, content FROM audit ORDER BY seq LIMIT 1")
-            .fetch_one(&pool)
-            .await
-            .unwrap();
-    let mut changed = saved.1.clone();
-    changed[10] ^= 1;
-    sqlx::query("UPDATE audit SET content = $1 WHERE seq = $2")
-        .bind(&changed)
-        .bind(saved.0)
-        .execute(&pool)
-        .await
-        .unwrap();
-    let error = stand.command(&["audit", "verify"]).await.unwrap_err();
-    assert!(error.contains("tampered"), "{error}");
-    sqlx::query("UPDATE audit SET content = $1 WHERE seq = $2")
-        .bind(&saved.1)
-        .bind(saved.0)
-        .execute(&pool)
-        .await
-        .unwrap();
-    stand
-        .command(&["audit", "verify", "--expect-link", &link])
-        .await
-        .unwrap();
-
-    // The newest row gone is seen by whoever noted the head.
-    sqlx::query("DELETE FROM audit WHERE seq = (SELECT MAX(seq) FROM audit)")
-        .execute(&pool)
-        .await
-        .unwrap();
-    stand.command(&["audit", "verify"]).await.unwrap();
-    assert!(
-        stand
-            .command(&["audit", "verify", "--expect-link", &link])
-            .await
-            .unwrap_err()
-            .contains("noted")
-    );
-    pool.close().await;
+async fn of_many_requests_for_one_serial_at_once_one_succeeds_on_sqlite() {
+    one_of_many_succeeds(Stand::sqlite().await).await;
 }
 
 #[tokio::test]
-async fn two_requests_for_one_serial_at_once_register_one_camera() {
-    let mut stand = Stand::sqlite().await;
+async fn of_many_requests_for_one_serial_at_once_one_succeeds_on_postgresql() {
+    one_of_many_succeeds(Stand::postgres().await).await;
+}
+
+async fn one_of_many_succeeds(mut stand: Stand) {
     let request = json!({"device_serial": "CAM-1", "device_family": "Test", "device_public_key": public_key()});
-    let both = futures(&stand, &request).await;
+    let both = eight_at_once(&stand, &request).await;
     let mut statuses: Vec<_> = both.iter().map(|(status, _)| *status).collect();
     statuses.sort_unstable();
     assert_eq!(
@@ -237,7 +185,7 @@ async fn two_requests_for_one_serial_at_once_register_one_camera() {
     stand.stop().await;
 }
 
-async fn futures(stand: &Stand, request: &Value) -> Vec<(u16, Value)> {
+async fn eight_at_once(stand: &Stand, request: &Value) -> Vec<(u16, Value)> {
     let tasks: Vec<_> = (0..8)
         .map(|_| {
             let (url, request) = (
@@ -303,6 +251,48 @@ async fn a_client_that_asks_too_often_is_told_to_wait() {
             >= 1
     );
     stand.stop().await;
+}
+
+#[tokio::test]
+async fn a_batch_costs_by_its_questions() {
+    let stand = Stand::with(Base::Sqlite, |settings| {
+        settings.limits.requests_per_second = 1;
+        settings.limits.burst = 20;
+    });
+    let mut stand = stand.await;
+    let camera = Camera::provision(&stand, "CAM-1").await;
+    let about = commitment(1).to_string();
+    let token = json!({"commitment": about, "camera_token": camera.token(&commitment(1))});
+    let certificate = json!({"commitment": about, "camera_cert": camera.certificate_base64()});
+    let ask = async |question: &Value, amount: usize| {
+        let requests = vec![question.clone(); amount];
+        let batch = json!({ "requests": requests });
+        stand.post("/api/v1/validate/batch", &batch).await.0
+    };
+    // A hundred tokens cost ten requests; fifteen certificates cost fifteen, and there are not so many left.
+    assert_eq!(ask(&token, 100).await, 200);
+    assert_eq!(ask(&certificate, 15).await, 429);
+    assert_eq!(ask(&certificate, 5).await, 200);
+    stand.stop().await;
+}
+
+#[tokio::test]
+async fn an_empty_database_says_which_command_begins() {
+    let stand = Stand::sqlite().await;
+    let mut empty = stand.settings.clone();
+    empty.database = format!("sqlite://{}", stand.path("empty.db").display());
+    empty.control = stand.path("empty.sock");
+    let file = stand.path("empty.toml");
+    std::fs::write(&file, toml::to_string(&empty).unwrap()).unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_birthmark-sma"))
+        .arg("--config")
+        .arg(&file)
+        .env("CREDENTIALS_DIRECTORY", stand.path("credentials"))
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(78), "{text}");
+    assert!(text.contains("birthmark-sma init"), "{text}");
 }
 
 #[test]

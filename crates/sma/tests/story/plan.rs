@@ -2,6 +2,8 @@
 
 use std::process::Command;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use birthmark_protocol::{DerivationProfile, SignedVerdict};
 use serde_json::json;
 
@@ -124,9 +126,13 @@ async fn openssl_accepts_the_chain() {
         "{}",
         String::from_utf8_lossy(&verified.stderr)
     );
-    // The subject names no camera: every node sees it.
+    // The subject names no camera, since every node sees it; nothing says attested, since nothing was.
     let shown = openssl(&["x509", "-in", "camera.pem", "-noout", "-text"]);
-    assert!(!String::from_utf8_lossy(&shown.stdout).contains("CAM-1"));
+    let shown = String::from_utf8_lossy(&shown.stdout);
+    assert!(
+        !shown.contains("CAM-1") && !shown.contains("Policies"),
+        "{shown}"
+    );
     let key = openssl(&[
         "pkey",
         "-in",
@@ -165,6 +171,13 @@ async fn every_shape_of_question_is_answered() {
     let decoy = camera.table(0).0;
     let flat = json!({"ciphertext": hex::encode(token.sealed.to_packed()), "table_references": [decoy, token.table, decoy], "key_indices": [1, token.index, 2]});
     let (_, answer) = stand.post("/validate", &flat).await;
+    assert_eq!(answer["valid"], true, "{answer}");
+    // As some nodes forward it: hexadecimal of the base64 text the camera sent.
+    let text = STANDARD.encode(token.sealed.to_packed());
+    let mut forwarded = flat;
+    forwarded["ciphertext"] = hex::encode(&text).into();
+    assert_eq!(forwarded["ciphertext"].as_str().unwrap().len(), 160);
+    let (_, answer) = stand.post("/validate", &forwarded).await;
     assert_eq!(answer["valid"], true, "{answer}");
 
     // Structured and bound to a photo: only for that photo.
@@ -232,10 +245,7 @@ async fn a_batch_is_answered_item_by_item_under_one_signature() {
     assert_eq!(covered, [commitment(1), commitment(3)]);
 }
 
-fn verdict(text: &serde_json::Value) -> SignedVerdict {
-    use base64::Engine;
-    let bytes = base64::engine::general_purpose::STANDARD
-        .decode(text.as_str().unwrap())
-        .unwrap();
+pub fn verdict(text: &serde_json::Value) -> SignedVerdict {
+    let bytes = STANDARD.decode(text.as_str().unwrap()).unwrap();
     SignedVerdict::decode(&bytes).unwrap()
 }

@@ -5,6 +5,7 @@ use std::process::Command;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use birthmark_protocol::{PublicKey, Signature};
+use birthmark_sma::{ca, setup};
 use serde_json::{Value, json};
 
 use crate::camera::{Camera, commitment};
@@ -215,6 +216,9 @@ async fn everybody_can_learn_of_a_revocation() {
 async fn rotated_keys_leave_old_certificates_and_verdicts_good() {
     let mut stand = Stand::sqlite().await;
     let old = Camera::provision(&stand, "CAM-1").await;
+    let question =
+        json!({"camera_token": old.token(&commitment(1)), "commitment": commitment(1).to_string()});
+    let (_, before) = stand.post("/validate", &question).await;
     stand.stop().await;
     let root_key = stand.path("root.key.pem");
     stand
@@ -236,5 +240,42 @@ async fn rotated_keys_leave_old_certificates_and_verdicts_good() {
         keys["keys"][1]["public_key"].as_str().unwrap().trim(),
         printed.trim()
     );
+    // The old verdict is checked with the key it names, and that key signs nothing any more.
+    assert_eq!(keys["keys"][0]["key_id"], before["verdict_key_id"]);
+    let retired = keys["keys"][0]["public_key"].as_str().unwrap();
+    let retired = PublicKey::from_pem(retired).unwrap();
+    crate::plan::verdict(&before["verdict"])
+        .verify(&retired)
+        .unwrap();
+    let (_, after) = stand.post("/validate", &question).await;
+    assert!(
+        crate::plan::verdict(&after["verdict"])
+            .verify(&retired)
+            .is_err()
+    );
+
+    // Each intermediate has its own list, and a certificate stands in the list of the one that signed it.
+    let revoke = json!({"scope": {"kind": "family", "family": "Test Camera"}, "reason": "a test"});
+    stand.post("/api/v1/revocations", &revoke).await;
+    let der = setup::der_of(&stand.founded.intermediate).unwrap();
+    let former = ca::public_key_of(&der).unwrap();
+    let (lists, serials) = (
+        [format!("/crl/{}", former.id()), "/crl".to_owned()],
+        [&old, &new].map(|camera| hex::encode(camera.certificate().serial())),
+    );
+    for (path, (listed, absent)) in lists.iter().zip([(0, 1), (1, 0)]) {
+        let url = format!("{}{path}", stand.url);
+        let list = client()
+            .get(url)
+            .send()
+            .await
+            .unwrap()
+            .bytes()
+            .await
+            .unwrap();
+        let text = hex::encode(&list);
+        assert!(text.contains(&serials[listed]) && !text.contains(&serials[absent]));
+    }
+    assert_eq!(stand.get("/crl/0000000000000000").await.0, 404);
     stand.stop().await;
 }

@@ -43,6 +43,18 @@ pub fn credentials(folder: &Path) -> Credentials {
     Credentials::at(at)
 }
 
+/// Runs openssl in a folder; what it printed.
+pub fn openssl(folder: &Path, arguments: &[&str]) -> String {
+    let output = std::process::Command::new("openssl")
+        .args(arguments)
+        .current_dir(folder)
+        .output()
+        .unwrap();
+    let complaint = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{arguments:?}: {complaint}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
 /// A client that trusts what it is told and gives up after half a minute.
 pub fn client() -> reqwest::Client {
     reqwest::Client::builder()

@@ -1,0 +1,294 @@
+//! What operators do at the command line, with the authority running and without, and the files it begins with.
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use crate::camera::{Camera, commitment, public_key};
+use crate::stand::{PASSPHRASE, Stand, openssl};
+
+fn json_file(path: &Path) -> Value {
+    serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
+}
+
+/// Registers a camera by command; the file it loads.
+async fn provision(stand: &Stand, serial: &str, rest: &[&str]) -> Result<Value, String> {
+    let out = stand.path(&format!("{serial}.json"));
+    let out_text = out.display().to_string();
+    let call = ["provision", "--serial", serial, "--family", "Test Camera"];
+    let call = [&call[..], &["--out", &out_text], rest].concat();
+    stand.command(&call).await?;
+    assert_eq!(out.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+    Ok(json_file(&out))
+}
+
+#[tokio::test]
+async fn cameras_are_registered_by_command_beside_the_running_authority_and_without_it() {
+    let mut stand = Stand::sqlite().await;
+    let folder = stand.folder.path().to_owned();
+    openssl(
+        &folder,
+        &[
+            "ecparam",
+            "-name",
+            "prime256v1",
+            "-genkey",
+            "-noout",
+            "-out",
+            "key.pem",
+        ],
+    );
+    openssl(
+        &folder,
+        &[
+            "req", "-new", "-key", "key.pem", "-subj", "/CN=x", "-out", "csr.pem",
+        ],
+    );
+    std::fs::write(stand.path("public.pem"), public_key()).unwrap();
+    let (csr, public) = (stand.path("csr.pem"), stand.path("public.pem"));
+    let nuc = "5a".repeat(32);
+
+    let with_csr = ["--csr", csr.to_str().unwrap(), "--firmware", "1.2.3"];
+    let first = provision(&stand, "CAM-1", &with_csr).await.unwrap();
+    assert_eq!(first["certificate_chain"].as_array().unwrap().len(), 2);
+    let first = Camera { answer: first };
+    assert!(
+        first.is_valid(&stand).await,
+        "known to the running authority"
+    );
+    let (_, camera) = stand.get("/api/v1/devices/CAM-1").await;
+    assert_eq!(camera["firmware"], "1.2.3");
+
+    // A camera file is never overwritten, and a serial is registered once.
+    let again = provision(&stand, "CAM-1", &with_csr).await.unwrap_err();
+    assert!(again.contains("exists already"), "{again}");
+    std::fs::remove_file(stand.path("CAM-1.json")).unwrap();
+    let again = provision(&stand, "CAM-1", &with_csr).await.unwrap_err();
+    assert!(again.contains("provisioned already"), "{again}");
+    stand.stop().await;
+
+    let with_key = ["--public-key", public.to_str().unwrap(), "--nuc-hash", &nuc];
+    let second = provision(&stand, "CAM-2", &with_key).await.unwrap();
+    assert_eq!(second["nuc_hash"], nuc);
+    let same_nuc = provision(&stand, "CAM-3", &with_key).await.unwrap_err();
+    assert!(same_nuc.contains("NUC hash"), "{same_nuc}");
+    stand.start().await;
+    assert!(Camera { answer: second }.is_valid(&stand).await);
+    stand.stop().await;
+}
+
+#[tokio::test]
+async fn an_authority_that_simulates_nothing_asks_for_the_nuc_hash() {
+    let stand = Stand::with(crate::stand::Base::Sqlite, |settings| {
+        settings.provisioning.simulate_nuc = false;
+    });
+    let mut stand = stand.await;
+    let request =
+        json!({"device_serial": "CAM-1", "device_family": "x", "device_public_key": public_key()});
+    let (status, answer) = stand.post("/api/v1/devices/provision", &request).await;
+    assert_eq!(status, 422, "{answer}");
+    assert_eq!(answer["detail"][0]["loc"], json!(["body", "nuc_hash"]));
+    stand.stop().await;
+}
+
+#[tokio::test]
+async fn every_scope_is_revoked_and_lifted_by_command() {
+    let mut stand = Stand::sqlite().await;
+    std::fs::write(stand.path("public.pem"), public_key()).unwrap();
+    let public = stand.path("public.pem");
+    let register = async |serial, firmware| {
+        let rest = [
+            "--public-key",
+            public.to_str().unwrap(),
+            "--firmware",
+            firmware,
+        ];
+        Camera {
+            answer: provision(&stand, serial, &rest).await.unwrap(),
+        }
+    };
+    let (old, new) = (
+        register("CAM-1", "1.9").await,
+        register("CAM-2", "1.10").await,
+    );
+    let number = hex::encode(old.certificate().serial());
+    let certificates = format!("{number}..{number}");
+    let scopes = [
+        ("--device", "CAM-1", false),
+        ("--firmware", "1.0..1.9.9", false),
+        ("--certificates", &certificates, false),
+        ("--family", "Test Camera", true),
+        (
+            "--issued",
+            "2020-01-01T00:00:00Z..2100-01-01T00:00:00Z",
+            true,
+        ),
+    ];
+    for ((option, value, both), id) in scopes.into_iter().zip(1..) {
+        let revoke = ["revoke", option, value, "--reason", "a test"];
+        let printed = stand.command(&revoke).await.unwrap();
+        assert!(printed.contains(&format!("Revocation {id} ")), "{printed}");
+        assert!(!old.is_valid(&stand).await, "{option}");
+        assert_eq!(new.is_valid(&stand).await, !both, "{option}");
+        stand.command(&["lift", &id.to_string()]).await.unwrap();
+        assert!(
+            old.is_valid(&stand).await && new.is_valid(&stand).await,
+            "{option}"
+        );
+    }
+    // One that is over, and one that has not begun.
+    for (from, until) in [("1000", "2000"), ("4000000000", "4000000001")] {
+        let range = ["--from", from, "--until", until, "--reason", "a test"];
+        let revoke = [&["revoke", "--device", "CAM-1"][..], &range].concat();
+        stand.command(&revoke).await.unwrap();
+        assert!(old.is_valid(&stand).await);
+    }
+    let listed: Value =
+        serde_json::from_str(&stand.command(&["revocations"]).await.unwrap()).unwrap();
+    assert_eq!(listed.as_array().unwrap().len(), 7);
+    assert!(listed[6]["lifted_at"].is_i64() && listed[0]["lifted_at"].is_null());
+    stand.stop().await;
+}
+
+/// A root and an intermediate as openssl makes them, the intermediate's key encrypted.
+fn foreign_authority(folder: &Path) {
+    let config = "[root]\nbasicConstraints=critical,CA:TRUE\nkeyUsage=critical,keyCertSign,cRLSign\nsubjectKeyIdentifier=hash\n[middle]\nbasicConstraints=critical,CA:TRUE,pathlen:0\nkeyUsage=critical,keyCertSign,cRLSign,digitalSignature\nsubjectKeyIdentifier=hash\nauthorityKeyIdentifier=keyid\n[req]\ndistinguished_name=dn\n[dn]\n";
+    std::fs::write(folder.join("openssl.cnf"), config).unwrap();
+    for name in ["root", "middle", "stranger"] {
+        let key = format!("{name}.plain.pem");
+        openssl(
+            folder,
+            &[
+                "ecparam",
+                "-name",
+                "prime256v1",
+                "-genkey",
+                "-noout",
+                "-out",
+                &key,
+            ],
+        );
+    }
+    let new = ["req", "-config", "openssl.cnf", "-new"];
+    let root = [
+        "-x509",
+        "-key",
+        "root.plain.pem",
+        "-subj",
+        "/O=Maker/CN=Maker Root",
+    ];
+    let rest = [
+        "-extensions",
+        "root",
+        "-days",
+        "3650",
+        "-out",
+        "root.cert.pem",
+    ];
+    openssl(folder, &[&new[..], &root, &rest].concat());
+    let middle = [
+        "-key",
+        "middle.plain.pem",
+        "-subj",
+        "/O=Maker/CN=Maker Cameras",
+    ];
+    openssl(
+        folder,
+        &[&new[..], &middle, &["-out", "middle.csr"]].concat(),
+    );
+    let sign = ["x509", "-req", "-in", "middle.csr", "-CA", "root.cert.pem"];
+    let by = [
+        "-CAkey",
+        "root.plain.pem",
+        "-CAcreateserial",
+        "-days",
+        "1000",
+    ];
+    let rest = [
+        "-extfile",
+        "openssl.cnf",
+        "-extensions",
+        "middle",
+        "-out",
+        "middle.cert.pem",
+    ];
+    openssl(folder, &[&sign[..], &by, &rest].concat());
+    let passphrase = format!("pass:{PASSPHRASE}");
+    let seal = [
+        "pkcs8",
+        "-topk8",
+        "-in",
+        "middle.plain.pem",
+        "-passout",
+        &passphrase,
+    ];
+    openssl(folder, &[&seal[..], &["-out", "middle.key.pem"]].concat());
+}
+
+/// Begins an authority with imported files.
+async fn import(stand: &Stand, intermediate: &str, key: &str) -> Result<String, String> {
+    let path = |name: &str| stand.path(name).display().to_string();
+    let (root, intermediate, key) = (path("root.cert.pem"), path(intermediate), path(key));
+    let out = path("public");
+    let _ = std::fs::create_dir(&out);
+    let call = ["init", "--out", &out, "--import-root", &root];
+    let files = [
+        "--import-intermediate",
+        &intermediate,
+        "--import-intermediate-key",
+        &key,
+    ];
+    stand.command(&[&call[..], &files].concat()).await
+}
+
+#[tokio::test]
+async fn an_existing_certificate_authority_is_imported_from_pem() {
+    let mut stand = Stand::sqlite().await;
+    stand.stop().await;
+    let folder = stand.folder.path().to_owned();
+    foreign_authority(&folder);
+    stand.settings.database = format!("sqlite://{}", stand.path("imported.db").display());
+
+    // A key of somebody else, an intermediate of somebody else, no certificate at all.
+    let wrong = import(&stand, "middle.cert.pem", "stranger.plain.pem")
+        .await
+        .unwrap_err();
+    assert!(wrong.contains("does not belong"), "{wrong}");
+    let foreign = stand.path("foreign.pem");
+    std::fs::write(&foreign, &stand.founded.intermediate).unwrap();
+    let wrong = import(&stand, "foreign.pem", "middle.key.pem")
+        .await
+        .unwrap_err();
+    assert!(wrong.contains("does not belong"), "{wrong}");
+    let wrong = import(&stand, "middle.key.pem", "middle.key.pem")
+        .await
+        .unwrap_err();
+    assert!(wrong.contains("not a CERTIFICATE"), "{wrong}");
+
+    import(&stand, "middle.cert.pem", "middle.key.pem")
+        .await
+        .unwrap();
+    stand.start().await;
+    let camera = Camera::provision(&stand, "CAM-1").await;
+    let certificate = camera.answer["device_certificate"].as_str().unwrap();
+    std::fs::write(stand.path("camera.pem"), certificate).unwrap();
+    let verify = ["verify", "-x509_strict", "-CAfile", "root.cert.pem"];
+    let chain = ["-untrusted", "middle.cert.pem", "camera.pem"];
+    let verified = openssl(&folder, &[&verify[..], &chain].concat());
+    assert!(verified.contains("camera.pem: OK"), "{verified}");
+    let question = json!({"camera_cert": camera.certificate_base64(), "image_hash": commitment(1).to_string()});
+    assert_eq!(
+        stand.post("/validate-cert", &question).await.1["valid"],
+        true
+    );
+    // Rotation works with the imported root's key, too.
+    let root_key = stand.path("root.plain.pem");
+    let rotate = ["rotate-ca", "--root-key", root_key.to_str().unwrap()];
+    stand.command(&rotate).await.unwrap();
+    assert_eq!(
+        stand.post("/validate-cert", &question).await.1["valid"],
+        true
+    );
+    stand.stop().await;
+}
