@@ -4,6 +4,7 @@
   lib,
   modulesPath,
   nixos-hardware,
+  pkgs,
   ...
 }:
 
@@ -87,12 +88,11 @@
       share.enable = true;
     };
     gps.settings.device = "/dev/ttyAMA0";
+    capture.package = pkgs.birthmark-capture-libcamera;
     capture.settings = {
-      # The sensor as the kernel shows it; no libcamera in between. See "What has never run" in docs/CAMERA.md.
-      source = {
-        kind = "v4l2";
-        device = "/dev/video0";
-      };
+      # Exposure, white balance and development are the Pi's own, as with its camera programs. See "What has never run" in
+      # docs/CAMERA.md.
+      source.kind = "libcamera";
       # The header's chip; see the wiring in docs/CAMERA.md.
       panel = {
         chip = "/dev/gpiochip0";

@@ -23,23 +23,28 @@ in
   # The daemon reads a file outside the store: the built one, with what the card was told.
   services.birthmark.capture.settingsFile = "/var/lib/birthmark-card/capture.toml";
 
-  sdImage.populateFirmwareCommands = lib.mkAfter ''
-    cp ${./birthmark-setup.txt} firmware/birthmark-setup.example.txt
-  '';
+  # As insistent as the firmware's own module, which would otherwise have the partition for itself.
+  sdImage.populateFirmwareCommands = lib.mkForce (
+    lib.mkAfter ''
+      cp ${./birthmark-setup.txt} firmware/birthmark-setup.example.txt
+    ''
+  );
 
   systemd.services.card-setup = {
     description = "Take over birthmark-setup.txt from the card";
-    wantedBy = [ "multi-user.target" ];
+    # Wanted, not required: with a card whose FAT partition is broken, photos are taken with the settings of last time.
+    wantedBy = [
+      "multi-user.target"
+      "birthmark-capture.service"
+    ];
+    after = [ "boot-firmware.mount" ];
+    wants = [ "boot-firmware.mount" ];
     before = [
       "birthmark-capture.service"
       "iwd.service"
       "sshd.service"
     ];
-    requiredBy = [ "birthmark-capture.service" ];
-    unitConfig.RequiresMountsFor = [
-      "/boot/firmware"
-      "/var/lib"
-    ];
+    unitConfig.RequiresMountsFor = [ "/var/lib" ];
     serviceConfig = {
       Type = "oneshot";
       RemainAfterExit = true;

@@ -1,4 +1,4 @@
-# birthmark-card-setup FAT BUILT STATE WIFI: takes over FAT/birthmark-setup.txt.
+# birthmark-card-setup FAT BUILT STATE WIFI [LED]: takes over FAT/birthmark-setup.txt.
 #
 # BUILT is the camera's settings file as it was built; STATE/capture.toml is what the daemon reads. Whoever can write to the
 # FAT partition holds the card, and so may choose its validator and its network. The file is read line by line and never run.
@@ -7,11 +7,12 @@ built=$2
 state=$3
 wifi=$4
 
+led=${5:-/sys/class/leds/ACT}
+
 asked=$fat/birthmark-setup.txt
 result=$fat/birthmark-setup.result.txt
 
 led() {
-    local led=/sys/class/leds/ACT
     if [ -w "$led/trigger" ]; then
         echo "$1" > "$led/trigger"
     fi
@@ -49,10 +50,15 @@ fi
 # Which radio channels are allowed has to be said again at every start.
 allow_channels() {
     if [ -e "$state/wifi-country" ]; then
-        iw reg set "$(cat "$state/wifi-country")"
+        # Without a radio there is nothing to allow, and photos are taken all the same.
+        iw reg set "$(cat "$state/wifi-country")" || echo "the radio takes no country"
     fi
 }
 
+# Where endings of names are hidden, "birthmark-setup.txt" is easily given a second one.
+if [ ! -e "$asked" ] && [ -e "$asked.txt" ]; then
+    asked=$asked.txt
+fi
 if [ ! -e "$asked" ]; then
     allow_channels
     exit 0
@@ -66,6 +72,11 @@ name='' password='' country='' validator='' key=''
 while IFS= read -r line || [ -n "$line" ]; do
     number=$((number + 1))
     line=${line%$'\r'}
+    # What some editors begin every file with.
+    line=${line#$'\xef\xbb\xbf'}
+    case $line in
+        $'\xff\xfe'* | $'\xfe\xff'*) refuse "this is no plain text; save the file as UTF-8"; break ;;
+    esac
     case $line in
         '#'* | '') continue ;;
         *=*) ;;
@@ -132,7 +143,11 @@ if [ "$refused" = 0 ]; then
 else
     say "nothing was changed; correct birthmark-setup.txt and start again"
 fi
-printf '%s\r\n' "${lines[@]}" > "$result"
-sync -f "$fat"
 allow_channels
-led mmc0
+# A partition that cannot be written to is no reason not to take photos. It will be read again at the next start.
+if ! printf '%s\r\n' "${lines[@]}" > "$result" || ! sync -f "$fat"; then
+    echo "$result cannot be written"
+    refused=1
+fi
+# Even blinking, until the next start: something is wrong with the file, and the result says what.
+if [ "$refused" = 0 ]; then led mmc0; else led timer; fi

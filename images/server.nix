@@ -43,15 +43,12 @@
   # Made on the first boot from all the room behind the system, whatever the size of the disk.
   boot.growPartition = false;
   boot.initrd.systemd.repart.enable = true;
-  systemd.repart.partitions = {
-    "10-esp".Type = "esp";
-    "20-root".Type = "root";
-    "30-state" = {
-      Type = "linux-generic";
-      Label = "birthmark-state";
-      Format = "ext4";
-      SizeMinBytes = "4G";
-    };
+  systemd.repart.partitions."30-state" = {
+    # A kind of its own: the image's root is of the general kind, and would be taken for this one.
+    Type = "4d8a0c5e-2f0b-4b0e-9d7a-6b7d62bd5c11";
+    Label = "birthmark-state";
+    Format = "ext4";
+    SizeMinBytes = "4G";
   };
   image.modules = {
     iso.fileSystems."/var/lib" = lib.mkForce {

@@ -32,6 +32,7 @@ import ./rust-checks.nix { inherit pkgs; }
     touch "$out"
   '';
 
+  server-state = import ./server-state-test.nix { inherit self pkgs lib; };
   assertions = import ./assertion-tests.nix { inherit self pkgs lib; };
   units = import ./unit-tests.nix { inherit pkgs; };
   no-secrets-in-images = import ./secret-tests.nix { inherit self pkgs lib; };

@@ -15,9 +15,15 @@ final: _prev:
     ];
     inherit (final.birthmark-command) meta;
   };
+  birthmark-camera-libcamera = final.callPackage ./libcamera.nix { };
   birthmark-verify-page = final.callPackage ./verify-page.nix { };
   birthmark-docs = final.callPackage ./docs.nix { };
 }
 // import ./slices.nix {
-  inherit (final) lib runCommand birthmark-daemons;
+  inherit (final)
+    lib
+    runCommand
+    birthmark-daemons
+    birthmark-camera-libcamera
+    ;
 }

@@ -10,6 +10,7 @@
     birthmark-signer
     birthmark-gps
     birthmark-capture
+    birthmark-capture-libcamera
     birthmark-sma
     birthmark-node
     birthmark-common

@@ -3,6 +3,7 @@
   lib,
   runCommand,
   birthmark-daemons,
+  birthmark-camera-libcamera,
 }:
 
 let
@@ -14,6 +15,7 @@ let
       program,
       units ? [ ],
       about,
+      built ? birthmark-daemons,
     }:
     runCommand "${program}-${birthmark-daemons.version}"
       {
@@ -23,7 +25,7 @@ let
         };
       }
       ''
-        install -D -m 0755 ${birthmark-daemons}/bin/${program} "$out/bin/${program}"
+        install -D -m 0755 ${built}/bin/${program} "$out/bin/${program}"
         for page in ${birthmark-daemons}/share/man/man?/${program}.[18].gz; do
           test -e "$page" || continue
           install -D -m 0644 "$page" "$out/share/man/$(basename "$(dirname "$page")")/$(basename "$page")"
@@ -55,6 +57,13 @@ in
   };
   birthmark-gps = daemon "gps" "Reads a camera's GPS receiver and answers with fixes";
   birthmark-capture = daemon "capture" "Takes photos, hashes, develops, queues and submits them";
+  # The same daemon, unit and manual page for cameras of libcamera, such as the Raspberry Pi's.
+  birthmark-capture-libcamera = slice {
+    program = "birthmark-capture";
+    about = "Takes photos with libcamera, hashes, develops, queues and submits them";
+    units = unitsOf "capture";
+    built = birthmark-camera-libcamera;
+  };
   birthmark-sma = daemon "sma" "Manufacturer authority: certificates, tokens, revocation";
   birthmark-node = slice {
     program = "birthmark-node";

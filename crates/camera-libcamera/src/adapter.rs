@@ -105,3 +105,70 @@ fn told(error: CameraError) -> SourceError {
         error => SourceError::Device(error.to_string()),
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing)]
+mod tests {
+    use super::*;
+
+    /// Two rows of four samples, 12 bits each, six bytes a row and two of padding.
+    fn frame(fourcc: [u8; 4], raw: Vec<u8>, stride: usize) -> Frame {
+        Frame {
+            raw,
+            width: 4,
+            height: 2,
+            stride,
+            fourcc,
+            still: None,
+            age: None,
+            exposure_us: None,
+            analogue_gain: None,
+            colour_gains: None,
+            colour_matrix: None,
+            colour_temperature: None,
+            black_level: None,
+            temperature: None,
+        }
+    }
+
+    #[test]
+    fn padding_and_packing_do_not_change_the_digest() {
+        let samples = [0x123_u16, 0x456, 0x789, 0xabc, 0xdef, 0x012, 0x345, 0x678];
+        let mut packed = Vec::new();
+        let mut unpacked = Vec::new();
+        for row in samples.chunks(4) {
+            for pair in row.chunks(2) {
+                packed.extend([(pair[0] >> 4) as u8, (pair[1] >> 4) as u8]);
+                packed.push((pair[0] & 15) as u8 | ((pair[1] & 15) << 4) as u8);
+            }
+            packed.extend([0xee, 0xee]);
+            unpacked.extend(row.iter().flat_map(|sample| sample.to_le_bytes()));
+            unpacked.extend([0xee; 8]);
+        }
+        let packed = raw(frame(*b"pRCC", packed, 8)).unwrap();
+        let unpacked = raw(frame(*b"RG12", unpacked, 16)).unwrap();
+        assert_eq!(packed.digest(), unpacked.digest());
+        assert!(format!("{packed:?}").contains("Rggb"));
+    }
+
+    #[test]
+    fn another_layout_is_refused_by_its_name() {
+        let refused = raw(frame(*b"NV12", vec![0; 16], 8)).unwrap_err();
+        assert!(refused.to_string().contains("NV12"), "{refused}");
+    }
+
+    #[test]
+    fn what_the_sensor_does_not_tell_is_what_the_imx477_says() {
+        let told = exposure(&frame(*b"RG12", Vec::new(), 8), "imx477");
+        assert_eq!((told.black_level, told.model.as_str()), (256, "imx477"));
+    }
+
+    #[test]
+    fn every_trouble_is_a_sentence_for_the_photographer() {
+        let absent = super::told(CameraError::Missing(String::new()));
+        assert_eq!(
+            absent.to_string(),
+            "the camera does not deliver: there is no camera"
+        );
+    }
+}

@@ -7,6 +7,7 @@
     missing_docs
 )]
 
+mod card;
 mod files;
 mod photo;
 mod place;
