@@ -1,6 +1,6 @@
 //! The thread that owns the camera: exposures one after another, and a camera that was unplugged is opened again.
 
-use std::sync::mpsc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::time::Instant;
 
 use tokio::sync::oneshot;
@@ -17,22 +17,33 @@ type Work = Box<dyn FnOnce(&mut Seat) + Send>;
 #[derive(Debug, Clone)]
 pub struct Camera {
     requests: mpsc::Sender<Work>,
+    known: Known,
 }
+
+/// What the camera that is open calls itself. Readable while the thread is busy, which a calibration makes it for minutes.
+type Known = Arc<Mutex<Option<String>>>;
 
 /// The camera, if it is there.
 struct Seat {
     open: Opener,
     source: Option<Box<dyn RawSource>>,
+    known: Known,
 }
 
 impl Camera {
     /// Starts the thread. The camera is opened at once, but one that is missing now may come later.
     pub fn start(open: Opener) -> std::io::Result<Self> {
         let (requests, inbox) = mpsc::channel::<Work>();
+        let known = Known::default();
+        let shared = Arc::clone(&known);
         std::thread::Builder::new()
             .name("camera".to_owned())
             .spawn(move || {
-                let mut seat = Seat { open, source: None };
+                let mut seat = Seat {
+                    open,
+                    source: None,
+                    known: shared,
+                };
                 if let Err(error) = seat.source() {
                     log::error!("{error}; it is tried again with the next photo");
                 }
@@ -40,7 +51,7 @@ impl Camera {
                     work(&mut seat);
                 }
             })?;
-        Ok(Self { requests })
+        Ok(Self { requests, known })
     }
 
     /// Exposes one frame; the instant is that of the shutter.
@@ -52,8 +63,12 @@ impl Camera {
         .await
     }
 
-    /// What the camera calls itself.
+    /// What the camera calls itself. One that is gone is looked for again.
     pub async fn name(&self) -> Result<String, SourceError> {
+        let known = lock(&self.known).clone();
+        if let Some(name) = known {
+            return Ok(name);
+        }
         self.with(|source| Ok(source.name().to_owned())).await
     }
 
@@ -79,6 +94,7 @@ impl Seat {
             Some(source) => source,
             None => (self.open)()?,
         };
+        *lock(&self.known) = Some(source.name().to_owned());
         Ok(self.source.insert(source).as_mut())
     }
 
@@ -90,14 +106,18 @@ impl Seat {
         let outcome = self.source().and_then(work);
         if outcome.is_err() {
             self.source = None;
+            *lock(&self.known) = None;
         }
         outcome
     }
 }
 
+fn lock(known: &Known) -> MutexGuard<'_, Option<String>> {
+    known.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     use super::*;
@@ -144,6 +164,24 @@ mod tests {
         );
         assert!(camera.expose().await.is_ok());
         assert_eq!(opened.load(Ordering::SeqCst), 2);
+    }
+
+    #[tokio::test]
+    async fn a_busy_camera_can_still_be_named() {
+        let camera = Camera::start(Box::new(|| {
+            Ok(Box::new(Simulated::with_size(1, 0, 16, 16)))
+        }))
+        .unwrap();
+        let name = camera.name().await.unwrap();
+        let (go_on, wait) = std::sync::mpsc::channel::<()>();
+        let busy = camera.clone();
+        let long_work = tokio::spawn(async move {
+            let work = move |_: &mut dyn RawSource| Ok(wait.recv());
+            busy.with(work).await
+        });
+        assert_eq!(camera.name().await.unwrap(), name);
+        go_on.send(()).unwrap();
+        long_work.await.unwrap().unwrap().unwrap();
     }
 
     #[tokio::test]

@@ -4,7 +4,7 @@ use birthmark_protocol::image_data::{ImageDataError, image_data};
 use birthmark_protocol::{Bundle, BundleError, Digest, DigestRole, ImageClaim, ModificationLevel};
 use time::UtcOffset;
 
-use crate::develop::{self, JpegError};
+use crate::develop::{self, JpegError, Picture};
 use crate::dng;
 use crate::exif::{Caption, Position};
 use crate::source::Shot;
@@ -69,16 +69,13 @@ impl Darkroom {
             let files = self.files(shot, position, timeline)?;
             let raw = raw.join().map_err(|_| DarkroomError::Interrupted)?;
             let digests = timeline.measure("hash files", || {
-                (
-                    Digest::of(&files.jpeg),
-                    image_data(&files.jpeg),
-                    files.dng.as_deref().map(Digest::of),
-                )
+                (Digest::of(&files.jpeg), image_data(&files.jpeg))
             });
-            let (file, image, dng_file) = digests;
+            let (file, image) = digests;
+            let (dng, dng_file) = files.dng.unzip();
             Ok(Developed {
                 jpeg: files.jpeg,
-                dng: files.dng,
+                dng,
                 raw,
                 file,
                 image_data: image?.digest,
@@ -104,6 +101,16 @@ impl Darkroom {
                 &developed
             }
         };
+        self.encode(shot, picture, position, timeline)
+    }
+
+    fn encode(
+        &self,
+        shot: &Shot,
+        picture: &Picture,
+        position: Option<Position>,
+        timeline: &Timeline,
+    ) -> Result<Files, DarkroomError> {
         let small = timeline.measure("thumbnail", || develop::thumbnail(picture, THUMBNAIL_SIDE));
         let caption = |thumbnail| Caption {
             exposure: &shot.exposure,
@@ -114,21 +121,32 @@ impl Darkroom {
         };
         let thumbnail = develop::encode_jpeg(&small, THUMBNAIL_QUALITY, None)?;
         let block = caption(Some(thumbnail)).block();
-        let jpeg = timeline.measure("encode JPEG", || {
-            develop::encode_jpeg(picture, self.quality, Some(&block))
-        })?;
-        let dng = self.dng.then(|| {
-            timeline.measure("write DNG", || {
-                dng::write_dng(&shot.frame, &caption(None), &small)
+        let plain = caption(None);
+        std::thread::scope(|scope| {
+            // The encoder keeps one core busy for longer than the raw file needs on another.
+            let raw_file = || {
+                let dng =
+                    timeline.measure("write DNG", || dng::write_dng(&shot.frame, &plain, &small));
+                let digest = timeline.measure("hash DNG", || Digest::of(&dng));
+                (dng, digest)
+            };
+            let raw_file = self.dng.then(|| scope.spawn(raw_file));
+            let jpeg = timeline.measure("encode JPEG", || {
+                develop::encode_jpeg(picture, self.quality, Some(&block))
+            })?;
+            let dng = raw_file.map(|thread| thread.join().map_err(|_| DarkroomError::Interrupted));
+            Ok(Files {
+                jpeg,
+                dng: dng.transpose()?,
             })
-        });
-        Ok(Files { jpeg, dng })
+        })
     }
 }
 
 struct Files {
     jpeg: Vec<u8>,
-    dng: Option<Vec<u8>>,
+    /// With its digest.
+    dng: Option<(Vec<u8>, Digest)>,
 }
 
 impl Developed {

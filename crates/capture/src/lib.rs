@@ -23,6 +23,7 @@ pub mod messages;
 pub mod panel;
 pub mod place;
 pub mod queue;
+pub mod registry;
 mod run;
 mod service;
 pub mod settings;

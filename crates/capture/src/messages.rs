@@ -66,6 +66,8 @@ pub struct Status {
     pub trouble: Option<String>,
     /// The node proofs go to.
     pub node: String,
+    /// The registry receipts must come from; absent until the first receipt if the configuration names none.
+    pub registry: Option<Registry>,
     /// Mebibytes free for photos.
     pub free_mib: i64,
     /// Whether too little is free to take a photo.
@@ -74,6 +76,17 @@ pub struct Status {
     pub clock: String,
     /// What happens to the place of photos: `ignored`, `committed` or `in-picture`.
     pub place: String,
+}
+
+/// The registry whose receipts the camera believes.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Type)]
+pub struct Registry {
+    /// What it calls itself.
+    pub name: String,
+    /// The hash of its genesis, 64 hexadecimal characters.
+    pub genesis_hash: String,
+    /// Whether the configuration says so; otherwise the node did, at the first receipt.
+    pub configured: bool,
 }
 
 /// One proof in the queue.
@@ -87,7 +100,7 @@ pub struct QueueItem {
     pub stage: String,
     /// The node's number for it, if it was submitted.
     pub receipt_id: Option<String>,
-    /// Why it was refused, or what is damaged.
+    /// Why it was refused, what is damaged, or why it is still waiting.
     pub reason: Option<String>,
 }
 

@@ -16,6 +16,7 @@ use crate::darkroom::Darkroom;
 use crate::panel;
 use crate::place::{Locator, Nowhere, RemoteLocator};
 use crate::queue::Queue;
+use crate::registry::Registry;
 use crate::service::Capture;
 use crate::settings::{CaptureSettings, Source};
 use crate::signer::{RemoteSigner, Signer};
@@ -76,12 +77,14 @@ pub async fn assemble(
         peers(&settings.signer_users)?,
     ));
     let node = Node::new(&settings.node, settings.node_authority.as_deref())?;
+    let registry = Registry::open(settings.genesis.as_deref(), &settings.state)?;
     let longest = Duration::from_secs(settings.longest_pause_seconds.into());
     let submitter = Submitter::new(
         Arc::clone(&queue),
         album.clone(),
         Arc::clone(&signer),
         node,
+        registry,
         longest,
     );
     let camera = Camera::start(opener(settings.source.clone(), libcamera))

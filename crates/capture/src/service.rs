@@ -13,7 +13,8 @@ use crate::calibrate::SharedBench;
 use crate::clock;
 use crate::exposure::ClockQuality;
 use crate::messages::{
-    Calibration, CaptureRefusal, Photo, QueueItem, QueuePage, Retried, Status, TimelineStep,
+    Calibration, CaptureRefusal, Photo, QueueItem, QueuePage, Registry, Retried, Status,
+    TimelineStep,
 };
 use crate::panel::{Lamp, Shown};
 use crate::queue::{EntryId, QueueError, Stage};
@@ -49,7 +50,7 @@ impl Capture {
         match &outcome {
             Ok(photo) => {
                 log::info!(
-                    PHOTO = photo.path.display().to_string().as_str(),
+                    PHOTO = photo.picture.as_str(),
                     MILLISECONDS = photo.took.as_millis() as u64;
                     "photo taken, proof {}", if photo.proof.is_some() { "queued" } else { "waits for the signer" }
                 );
@@ -120,6 +121,11 @@ impl Capture {
             last_stored: progress.last_stored,
             trouble: progress.trouble,
             node: self.node.clone(),
+            registry: self.submitter.registry().identity().map(|known| Registry {
+                name: known.name,
+                genesis_hash: known.genesis_hash,
+                configured: known.configured,
+            }),
             free_mib: whole(free_mib),
             disk_full: free_mib < self.studio.keep_free_mib,
             clock: clock_word(clock::quality(clock::now_ns())).to_owned(),
@@ -155,9 +161,11 @@ impl Capture {
             Ok(entry) => {
                 let stage = entry.stage.name();
                 let (receipt_id, reason) = match entry.stage {
-                    Stage::Submitted { receipt_id, .. } => (Some(receipt_id), None),
+                    Stage::Submitted { receipt_id, .. } => {
+                        (Some(receipt_id), self.studio.queue.why(id))
+                    }
                     Stage::Refused { reason, .. } => (None, Some(reason)),
-                    Stage::Unsigned | Stage::Signed { .. } => (None, None),
+                    Stage::Unsigned | Stage::Signed { .. } => (None, self.studio.queue.why(id)),
                 };
                 Some(item(entry.photo, stage, receipt_id, reason))
             }

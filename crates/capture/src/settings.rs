@@ -23,6 +23,8 @@ pub struct CaptureSettings {
     pub node: String,
     /// A certificate authority to trust for the node, besides those of the system: a PEM file.
     pub node_authority: Option<PathBuf>,
+    /// The genesis of the registry receipts must come from: a TOML or JSON file. Without it the first one the node shows is kept.
+    pub genesis: Option<PathBuf>,
     /// The longest pause between two attempts to reach the node, in seconds.
     pub longest_pause_seconds: u32,
     /// The signer's socket.
@@ -117,6 +119,7 @@ impl Default for CaptureSettings {
             state: "/var/lib/birthmark-capture".into(),
             node: "http://127.0.0.1:8545".to_owned(),
             node_authority: None,
+            genesis: None,
             longest_pause_seconds: 3_600,
             signer: "/run/birthmark/signer".into(),
             signer_users: Vec::new(),

@@ -71,8 +71,10 @@ pub enum StudioError {
 pub struct Photo {
     /// The name of the proof.
     pub id: EntryId,
-    /// The picture.
+    /// Where the picture is.
     pub path: PathBuf,
+    /// The same, relative to the folder of photos.
+    pub picture: String,
     /// What was claimed.
     pub bundle: Bundle,
     /// The proof, if the signer could be reached.
@@ -323,6 +325,7 @@ impl Studio {
         Ok(Photo {
             id,
             path: self.album.root().join(name.picture()),
+            picture: name.picture(),
             bundle: claims.bundle,
             proof: claims.proof,
             exposure: shot.exposure,

@@ -207,9 +207,14 @@ impl Queue {
         self.hurry.notify_one();
     }
 
-    /// Makes an entry due later.
-    pub fn postpone(&self, id: EntryId, until: Instant) {
-        self.state().schedule.postpone(id, until);
+    /// Makes an entry due later; `why` is what people are told meanwhile.
+    pub fn postpone(&self, id: EntryId, until: Instant, why: Option<String>) {
+        self.state().schedule.postpone(id, until, why);
+    }
+
+    /// Why the entry was postponed the last time, if there is a reason besides time.
+    pub fn why(&self, id: EntryId) -> Option<String> {
+        self.state().schedule.why(id)
     }
 
     /// How often in a row the entry was postponed.
@@ -387,13 +392,19 @@ mod tests {
         queue.add(first, &entry("a")).unwrap();
         queue.add(second, &entry("b")).unwrap();
         queue.hurry();
-        queue.postpone(first, Instant::now() + Duration::from_secs(3600));
+        queue.postpone(
+            first,
+            Instant::now() + Duration::from_secs(3600),
+            Some("the node is busy".to_owned()),
+        );
+        assert_eq!(queue.why(first).as_deref(), Some("the node is busy"));
         assert_eq!(queue.next().map(|(_, id)| id), Some(second));
         queue.finish(second).unwrap();
         assert!(queue.next().unwrap().0 > Instant::now());
         assert_eq!(queue.attempts(first), 1);
         queue.hurry();
         assert!(queue.next().unwrap().0 <= Instant::now());
+        assert_eq!(queue.why(first), None);
     }
 
     #[test]

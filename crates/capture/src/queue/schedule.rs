@@ -11,10 +11,11 @@ pub(super) struct Schedule {
     by_name: BTreeMap<EntryId, Due>,
 }
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 struct Due {
     at: Instant,
     attempts: u32,
+    why: Option<Box<str>>,
 }
 
 impl Schedule {
@@ -22,7 +23,12 @@ impl Schedule {
     pub(super) fn add(&mut self, id: EntryId, at: Instant) {
         self.remove(id);
         self.by_time.insert((at, id));
-        self.by_name.insert(id, Due { at, attempts: 0 });
+        let due = Due {
+            at,
+            attempts: 0,
+            why: None,
+        };
+        self.by_name.insert(id, due);
     }
 
     pub(super) fn remove(&mut self, id: EntryId) {
@@ -32,7 +38,7 @@ impl Schedule {
     }
 
     /// Counts an attempt and makes the entry due later. Entries that are gone stay gone.
-    pub(super) fn postpone(&mut self, id: EntryId, until: Instant) {
+    pub(super) fn postpone(&mut self, id: EntryId, until: Instant, why: Option<String>) {
         let attempts = self.attempts(id).saturating_add(1);
         if self.contains(id) {
             self.remove(id);
@@ -42,6 +48,7 @@ impl Schedule {
                 Due {
                     at: until,
                     attempts,
+                    why: why.map(String::into_boxed_str),
                 },
             );
         }
@@ -61,6 +68,11 @@ impl Schedule {
 
     pub(super) fn attempts(&self, id: EntryId) -> u32 {
         self.by_name.get(&id).map_or(0, |due| due.attempts)
+    }
+
+    pub(super) fn why(&self, id: EntryId) -> Option<String> {
+        let due = self.by_name.get(&id)?;
+        due.why.as_deref().map(str::to_owned)
     }
 
     pub(super) fn first(&self) -> Option<(Instant, EntryId)> {

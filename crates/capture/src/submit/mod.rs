@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use birthmark_daemon::Shutdown;
+use birthmark_ledger::Receipt;
 use birthmark_protocol::submission::OurSubmission;
 use birthmark_protocol::{Bundle, Opening, Signature};
 
@@ -26,6 +27,7 @@ use pause::Pause;
 use crate::album::Album;
 use crate::clock;
 use crate::queue::{Entry, EntryId, Queue, QueueError, Stage};
+use crate::registry::{GenesisProblem, LearnError, ReceiptFault, Registry};
 use crate::sidecar;
 use crate::signer::{Proof, Signer, SignerError};
 
@@ -47,7 +49,11 @@ enum Trouble {
     #[error(transparent)]
     Node(#[from] NodeError),
     #[error("the receipt cannot be written: {0}")]
-    Receipt(io::Error),
+    Disk(io::Error),
+    #[error(transparent)]
+    Genesis(#[from] GenesisProblem),
+    #[error(transparent)]
+    Receipt(#[from] ReceiptFault),
     #[error("the entry holds no {0}")]
     Entry(&'static str),
 }
@@ -67,6 +73,7 @@ pub struct Submitter {
     album: Album,
     signer: Arc<dyn Signer>,
     node: Node,
+    registry: Registry,
     longest_pause: Duration,
     progress: Mutex<Progress>,
 }
@@ -78,6 +85,7 @@ impl Submitter {
         album: Album,
         signer: Arc<dyn Signer>,
         node: Node,
+        registry: Registry,
         longest_pause: Duration,
     ) -> Self {
         Self {
@@ -85,6 +93,7 @@ impl Submitter {
             album,
             signer,
             node,
+            registry,
             longest_pause,
             progress: Mutex::default(),
         }
@@ -96,6 +105,11 @@ impl Submitter {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .clone()
+    }
+
+    /// The registry receipts must come from.
+    pub const fn registry(&self) -> &Registry {
+        &self.registry
     }
 
     /// Works until asked to stop.
@@ -139,12 +153,14 @@ impl Submitter {
         let Trouble::Node(error) = trouble else {
             let doubled = FIRST_QUESTION.saturating_mul(1 << self.queue.attempts(id).min(16));
             let wait = doubled.min(LONGEST_OWN_WAIT).min(self.longest_pause);
-            self.queue.postpone(id, Instant::now() + wait);
+            let why = Some(trouble.to_string());
+            self.queue.postpone(id, Instant::now() + wait, why);
             return;
         };
         let length = pause.next(error.retry_after());
         // What the node dislikes about this entry must not keep the others waiting: it goes to the end.
-        self.queue.postpone(id, Instant::now() + length);
+        let why = Some(trouble.to_string());
+        self.queue.postpone(id, Instant::now() + length, why);
         tokio::select! {
             () = shutdown.requested() => {}
             () = tokio::time::sleep(length) => {}
@@ -174,7 +190,8 @@ impl Submitter {
             log::error!("a proof is put aside: {trouble}");
             if let Err(error) = self.queue.set_aside(id) {
                 log::error!("{error}");
-                self.queue.postpone(id, Instant::now() + LONGEST_WAIT);
+                self.queue
+                    .postpone(id, Instant::now() + LONGEST_WAIT, Some(error.to_string()));
             }
         }
         hopeless
@@ -195,7 +212,7 @@ impl Submitter {
         let (bundle, opening) = contents(&entry)?;
         let proof = self.signer.prove(&bundle, &opening).await?;
         // If we stop here, the next attempt asks for another signature; this one was never sent.
-        sidecar::add_proof(&self.album, &entry.photo, &proof).map_err(Trouble::Receipt)?;
+        sidecar::add_proof(&self.album, &entry.photo, &proof).map_err(Trouble::Disk)?;
         self.queue.update(
             id,
             &Entry {
@@ -218,7 +235,8 @@ impl Submitter {
                         ..entry
                     },
                 )?;
-                self.queue.postpone(id, Instant::now() + FIRST_QUESTION);
+                self.queue
+                    .postpone(id, Instant::now() + FIRST_QUESTION, None);
                 Ok(())
             }
             Err(NodeError::Refused(reason)) => self.put_aside(id, entry, proof, reason),
@@ -239,19 +257,10 @@ impl Submitter {
                 let wait = FIRST_QUESTION
                     .mul_f64(1.5f64.powi(attempts.cast_signed()))
                     .min(LONGEST_WAIT);
-                self.queue.postpone(id, Instant::now() + wait);
+                self.queue.postpone(id, Instant::now() + wait, None);
                 Ok(())
             }
-            Fate::Stored(receipt) => {
-                self.album
-                    .write_json(&entry.photo, "receipt.json", &receipt)
-                    .map_err(Trouble::Receipt)?;
-                // If we stop here, the receipt is there and the entry too: the node is asked once more, and says the same.
-                self.queue.finish(id)?;
-                log::info!(PHOTO = entry.photo.as_str(); "receipt stored");
-                self.note(|progress| progress.last_stored = Some(clock::now_ns() / 1_000_000_000));
-                Ok(())
-            }
+            Fate::Stored(receipt) => self.store(id, entry, proof, &receipt).await,
             Fate::Rejected(reason) => self.put_aside(id, entry, proof, reason),
             Fate::Forgotten => {
                 log::warn!(PHOTO = entry.photo.as_str(); "the node does not know the submission any more, sending it again");
@@ -264,6 +273,47 @@ impl Submitter {
                 )?)
             }
         }
+    }
+
+    /// A receipt that holds for exactly this photo goes beside it, and the proof has arrived.
+    async fn store(
+        &self,
+        id: EntryId,
+        entry: Entry,
+        proof: Proof,
+        receipt: &Receipt,
+    ) -> Result<(), Trouble> {
+        let (bundle, _) = contents(&entry)?;
+        self.meet_registry(receipt).await?;
+        match self.registry.check(receipt, &bundle) {
+            Ok(()) => {}
+            Err(fault @ ReceiptFault::OtherFiles(_)) => {
+                return self.put_aside(id, entry, proof, fault.to_string());
+            }
+            Err(fault) => return Err(fault.into()),
+        }
+        self.album
+            .write_json(&entry.photo, "receipt.json", receipt)
+            .map_err(Trouble::Disk)?;
+        // If we stop here, the receipt is there and the entry too: the node is asked once more, and says the same.
+        self.queue.finish(id)?;
+        log::info!(PHOTO = entry.photo.as_str(); "receipt stored");
+        self.note(|progress| progress.last_stored = Some(clock::now_ns() / 1_000_000_000));
+        Ok(())
+    }
+
+    /// Without a configured genesis the node's is believed, once, if its own receipt holds against it.
+    async fn meet_registry(&self, receipt: &Receipt) -> Result<(), Trouble> {
+        if self.registry.identity().is_some() {
+            return Ok(());
+        }
+        let genesis = self.node.genesis().await?;
+        self.registry
+            .learn(&genesis, receipt)
+            .map_err(|error| match error {
+                LearnError::Receipt(fault) => fault.into(),
+                LearnError::Genesis(problem) => problem.into(),
+            })
     }
 
     fn put_aside(

@@ -3,9 +3,11 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use birthmark_ledger::{Genesis, Receipt};
 use reqwest::{Client, Response, StatusCode, Url};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use serde_json::value::RawValue;
 
 const CONNECTING: Duration = Duration::from_secs(10);
 const ANSWERING: Duration = Duration::from_secs(30);
@@ -66,12 +68,12 @@ impl NodeError {
 }
 
 /// What became of a submission.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Fate {
     /// Nothing yet.
     Pending,
-    /// It is in the registry; this is what the node says about it.
-    Stored(Value),
+    /// The node says that it is in the registry, and shows this receipt. Nothing of it is checked yet.
+    Stored(Box<Receipt>),
     /// It was checked and rejected.
     Rejected(String),
     /// The node does not know it.
@@ -84,6 +86,7 @@ pub struct Node {
     client: Client,
     submit: Url,
     submissions: Url,
+    genesis: Url,
 }
 
 #[derive(Deserialize)]
@@ -121,6 +124,7 @@ impl Node {
             client: client.build().map_err(SetupError::Client)?,
             submit: join("submit-cert")?,
             submissions: join("submission/")?,
+            genesis: join("genesis")?,
         })
     }
 
@@ -137,8 +141,7 @@ impl Node {
         let retry_after = retry_after(&response);
         let body = read(response).await?;
         if status.is_success() {
-            let accepted: Accepted = serde_json::from_slice(&body)
-                .map_err(|error| NodeError::Nonsense(error.to_string()))?;
+            let accepted: Accepted = serde_json::from_slice(&body).map_err(nonsense)?;
             return match is_plain(&accepted.receipt_id) {
                 true => Ok(accepted.receipt_id),
                 false => Err(NodeError::Nonsense(
@@ -156,10 +159,7 @@ impl Node {
 
     /// Asks what became of a submission.
     pub async fn fate(&self, receipt_id: &str) -> Result<Fate, NodeError> {
-        let url = self
-            .submissions
-            .join(receipt_id)
-            .map_err(|error| NodeError::Nonsense(error.to_string()))?;
+        let url = self.submissions.join(receipt_id).map_err(nonsense)?;
         let response = self.client.get(url).send().await.map_err(unreachable)?;
         let status = response.status();
         let retry_after = retry_after(&response);
@@ -171,41 +171,60 @@ impl Node {
             status => Err(hiccup(status, &body, retry_after)),
         }
     }
+
+    /// What the node's registry starts from, as the node says.
+    pub async fn genesis(&self) -> Result<Genesis, NodeError> {
+        let response = self.client.get(self.genesis.clone()).send().await;
+        let response = response.map_err(unreachable)?;
+        let status = response.status();
+        let retry_after = retry_after(&response);
+        let body = read(response).await?;
+        if !status.is_success() {
+            return Err(hiccup(status, &body, retry_after));
+        }
+        let text = std::str::from_utf8(&body).map_err(nonsense)?;
+        Genesis::from_json(text).map_err(nonsense)
+    }
+}
+
+/// What of the answer about a submission matters to a camera.
+#[derive(Deserialize)]
+struct Answer<'a> {
+    status: String,
+    #[serde(default)]
+    reason: Option<String>,
+    #[serde(borrow, default)]
+    receipt: Option<&'a RawValue>,
 }
 
 fn read_fate(body: &[u8]) -> Result<Fate, NodeError> {
-    let answer: Value =
-        serde_json::from_slice(body).map_err(|error| NodeError::Nonsense(error.to_string()))?;
-    let status = answer
-        .get("status")
-        .and_then(Value::as_str)
-        .unwrap_or_default();
-    match status {
-        "pending_validation" | "validated" => Ok(Fate::Pending),
-        "rejected" => {
-            let reason = ["reason", "message", "detail"]
-                .iter()
-                .find_map(|field| answer.get(field)?.as_str());
+    let answer: Answer = serde_json::from_slice(body).map_err(nonsense)?;
+    let receipt = answer.receipt.filter(|receipt| receipt.get() != "null");
+    match (answer.status.as_str(), receipt) {
+        ("pending_validation" | "validated", _) => Ok(Fate::Pending),
+        ("rejected", _) => {
+            let reason = answer.reason.as_deref();
             Ok(Fate::Rejected(shortened(
                 reason.unwrap_or("no reason was given"),
             )))
         }
         // Only a receipt lets a proof go.
-        "stored"
-            if answer
-                .get("receipt")
-                .is_some_and(|receipt| !receipt.is_null()) =>
-        {
-            Ok(Fate::Stored(answer))
+        ("stored", Some(receipt)) => {
+            let receipt = Receipt::from_json(receipt.get()).map_err(nonsense)?;
+            Ok(Fate::Stored(Box::new(receipt)))
         }
-        "stored" => Err(NodeError::Nonsense(
+        ("stored", None) => Err(NodeError::Nonsense(
             "it says stored and gives no receipt".to_owned(),
         )),
-        other => Err(NodeError::Nonsense(format!(
+        (other, _) => Err(NodeError::Nonsense(format!(
             "status {:?}",
             shortened(other)
         ))),
     }
+}
+
+fn nonsense(error: impl std::fmt::Display) -> NodeError {
+    NodeError::Nonsense(shortened(&error.to_string()))
 }
 
 async fn read(mut response: Response) -> Result<Vec<u8>, NodeError> {
@@ -323,9 +342,9 @@ mod tests {
             Fate::Pending
         );
         assert_eq!(fate(json!({"status": "validated"})).unwrap(), Fate::Pending);
-        let stored = json!({"status": "stored", "receipt": {"block_height": 4}});
-        assert_eq!(fate(stored.clone()).unwrap(), Fate::Stored(stored));
         for nonsense in [
+            json!({"status": "stored", "receipt": {"block_height": 4}}),
+            json!({"status": "stored", "receipt": "yes"}),
             json!({"status": "stored"}),
             json!({"status": "stored", "receipt": null}),
             json!({"status": "done"}),

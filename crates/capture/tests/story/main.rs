@@ -12,6 +12,8 @@ mod files;
 mod photo;
 mod place;
 mod power;
+mod receipts;
+mod registry;
 mod signing;
 mod trouble;
 mod world;

@@ -223,3 +223,112 @@ async fn a_damaged_entry_is_put_aside_and_does_not_stop_the_others() {
     assert_eq!(page.items[0].stage, "damaged");
     camera.stop().await;
 }
+
+/// A server with a certificate of its own making.
+struct ForeignServer {
+    child: std::process::Child,
+    certificate: std::path::PathBuf,
+    address: String,
+}
+
+impl ForeignServer {
+    fn start(folder: &std::path::Path) -> Self {
+        let (key, certificate) = (folder.join("foreign.key"), folder.join("foreign.pem"));
+        let made = std::process::Command::new("openssl")
+            .args(["req", "-x509", "-nodes", "-days", "2", "-newkey", "ec"])
+            .args([
+                "-pkeyopt",
+                "ec_paramgen_curve:P-256",
+                "-subj",
+                "/CN=foreign",
+            ])
+            .args(["-addext", "subjectAltName=IP:127.0.0.1"])
+            .args(["-addext", "basicConstraints=critical,CA:FALSE", "-keyout"])
+            .arg(&key)
+            .arg("-out")
+            .arg(&certificate)
+            .output()
+            .unwrap();
+        assert!(made.status.success(), "{made:?}");
+        let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = free.local_addr().unwrap().to_string();
+        drop(free);
+        let child = std::process::Command::new("openssl")
+            .args(["s_server", "-quiet", "-www", "-accept", &address, "-key"])
+            .arg(&key)
+            .arg("-cert")
+            .arg(&certificate)
+            .stdin(std::process::Stdio::null())
+            .stdout(std::process::Stdio::null())
+            .stderr(std::process::Stdio::null())
+            .spawn()
+            .unwrap();
+        let server = Self {
+            child,
+            certificate,
+            address,
+        };
+        while std::net::TcpStream::connect(&server.address).is_err() {
+            std::thread::sleep(std::time::Duration::from_millis(20));
+        }
+        server
+    }
+}
+
+impl Drop for ForeignServer {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_proof_goes_to_a_server_whose_certificate_nobody_trusts() {
+    let mut world = World::new().await;
+    let _signer = world.sign();
+    let server = ForeignServer::start(world.folder.path());
+    world.settings.node = format!("https://{}", server.address);
+    let mut camera = world.shoot().await;
+    camera.capture().await;
+    let status = camera
+        .until("trouble", |status| status.trouble.is_some())
+        .await;
+    let trouble = status.trouble.unwrap();
+    assert!(
+        trouble.contains("cannot be reached") && trouble.contains("certificate"),
+        "{trouble}"
+    );
+    assert_eq!((status.waiting, status.refused), (1, 0));
+    camera.stop().await;
+
+    // The same server, trusted: now it is spoken to. What it waits for never comes, so it never answers.
+    world.settings.node_authority = Some(server.certificate.clone());
+    let mut camera = world.shoot().await;
+    let status = camera
+        .until_within(1_200, "other trouble", |status| status.trouble.is_some())
+        .await;
+    let trouble = status.trouble.unwrap();
+    assert!(trouble.contains("timed out"), "{trouble}");
+    assert_eq!((status.waiting, status.refused), (1, 0));
+    camera.stop().await;
+}
+
+/// Takes half a minute: that is how long the camera waits for an answer.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_never_answers_holds_up_neither_the_shutter_nor_the_end() {
+    let mut world = World::new().await;
+    let _signer = world.sign();
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    world.settings.node = format!("http://{}", silent.local_addr().unwrap());
+    let mut camera = world.shoot().await;
+    camera.capture().await;
+    // The kernel takes the connection and the request; nobody reads them.
+    camera.capture().await;
+    assert_eq!(camera.status().await.waiting, 2);
+    let status = camera
+        .until_within(1_200, "trouble", |status| status.trouble.is_some())
+        .await;
+    assert!(status.trouble.unwrap().contains("cannot be reached"));
+    assert_eq!((status.waiting, status.refused), (2, 0));
+    camera.stop().await;
+}

@@ -31,6 +31,8 @@ use tokio::net::{TcpListener, UnixListener};
 use zlink::Connection;
 use zlink::introspect::Type;
 
+use crate::receipts;
+
 pub const DEADLINE: Duration = Duration::from_secs(60);
 
 /// A folder with everything in it, and what runs there.
@@ -143,7 +145,17 @@ impl RunningCamera {
 
     /// Waits until the status is as wanted.
     pub async fn until(&mut self, what: &str, wanted: impl Fn(&Status) -> bool) -> Status {
-        for _ in 0..600 {
+        self.until_within(600, what, wanted).await
+    }
+
+    /// The same, asking so many times, twenty times a second.
+    pub async fn until_within(
+        &mut self,
+        times: u32,
+        what: &str,
+        wanted: impl Fn(&Status) -> bool,
+    ) -> Status {
+        for _ in 0..times {
             let status = self.status().await;
             if wanted(&status) {
                 return status;
@@ -269,6 +281,12 @@ pub enum Mood {
     Forgetful,
     Rejecting,
     NoReceipt,
+    /// Its receipts are signed by nobody of the registry.
+    Forging,
+    /// Its receipts hold, and are about another photo.
+    MixedUp,
+    /// It answers about the first photo it ever got, as validators do about a frame they have.
+    First,
 }
 
 /// A validator that checks the camera's signature and keeps records, and has its moods.
@@ -282,6 +300,8 @@ struct Book {
     mood: Mood,
     /// Receipt numbers by what was sent.
     receipts: BTreeMap<String, String>,
+    /// What was claimed, by receipt number.
+    bundles: BTreeMap<String, Bundle>,
     /// Tokens by raw digest: more than one would be a second record.
     tokens: BTreeMap<String, BTreeSet<String>>,
     requests: u64,
@@ -293,6 +313,7 @@ impl Validator {
         let book = Book {
             mood: Mood::Honest,
             receipts: BTreeMap::new(),
+            bundles: BTreeMap::new(),
             tokens: BTreeMap::new(),
             requests: 0,
         };
@@ -303,6 +324,7 @@ impl Validator {
         let routes = Router::new()
             .route("/api/v1/submit-cert", post(submit))
             .route("/api/v1/submission/{id}", get(fate))
+            .route("/api/v1/genesis", get(genesis))
             .with_state(validator.clone());
         tokio::spawn(async move { axum::serve(listener, routes).await.unwrap() });
         validator
@@ -340,7 +362,7 @@ async fn submit(State(validator): State<Validator>, body: String) -> Response {
         Mood::Proxy => {
             return (StatusCode::BAD_REQUEST, "<html>Bad Request</html>").into_response();
         }
-        Mood::Honest | Mood::Forgetful | Mood::Rejecting | Mood::NoReceipt => {}
+        _ => {}
     }
     let request: Value = serde_json::from_str(&body).unwrap();
     if let Err(reason) = check(&request) {
@@ -352,6 +374,8 @@ async fn submit(State(validator): State<Validator>, body: String) -> Response {
     known.insert(nonce.to_owned());
     let next = format!("receipt-{}", book.receipts.len());
     let receipt_id = book.receipts.entry(body).or_insert(next).clone();
+    book.bundles
+        .insert(receipt_id.clone(), rebuilt(&request).unwrap());
     (
         StatusCode::ACCEPTED,
         Json(
@@ -435,11 +459,26 @@ async fn fate(State(validator): State<Validator>, Segment(id): Segment<String>) 
             .into_response();
         }
         Mood::NoReceipt => return Json(json!({"status": "stored"})).into_response(),
-        Mood::Honest | Mood::Refusing => {}
+        _ => {}
     }
-    match book.receipts.values().any(|known| *known == id) {
-        true => Json(json!({"status": "stored", "receipt_id": id, "receipt": {"block_height": 3}}))
-            .into_response(),
-        false => refusal(StatusCode::NOT_FOUND, "no such submission"),
-    }
+    let Some(bundle) = book.bundles.get(&id) else {
+        return refusal(StatusCode::NOT_FOUND, "no such submission");
+    };
+    let receipt = match book.mood {
+        Mood::Forging => receipts::cut(bundle, &receipts::other_key()),
+        Mood::MixedUp => receipts::cut(&receipts::other_bundle(), &receipts::test_vote_key()),
+        Mood::First => {
+            let first = &book.bundles["receipt-0"];
+            receipts::cut(first, &receipts::test_vote_key())
+        }
+        _ => receipts::cut(bundle, &receipts::test_vote_key()),
+    };
+    let receipt = serde_json::to_value(receipt).unwrap();
+    let answer =
+        json!({"status": "stored", "receipt_id": id, "block_height": 1, "receipt": receipt});
+    Json(answer).into_response()
+}
+
+async fn genesis() -> Response {
+    Json(receipts::genesis(&receipts::test_vote_key())).into_response()
 }

@@ -126,9 +126,22 @@ fn describe(status: &Status, troubles: &[String], style: Style) -> String {
             .map_or_else(|| "none since the start".into(), moment)
     ));
     lines.push(format!("  validator    {}", status.node));
+    lines.push(format!("  registry     {}", registry(status)));
     lines.push(format!("  clock        {}", status.clock));
     lines.push(format!("  place        {}", status.place));
     lines.join("\n") + "\n"
+}
+
+/// Whose receipts are believed, and on whose word.
+fn registry(status: &Status) -> String {
+    let Some(known) = &status.registry else {
+        return "that of the first receipt; none has come yet".into();
+    };
+    let word = match known.configured {
+        true => "as configured",
+        false => "as the validator said with its first receipt",
+    };
+    format!("{} ({}), {word}", known.name, known.genesis_hash)
 }
 
 fn describe_camera(reply: &StatusReply, style: Style) -> String {
@@ -138,10 +151,12 @@ fn describe_camera(reply: &StatusReply, style: Style) -> String {
         KeyStoreKind::Software => style.bad("in a file: for development only, proves nothing"),
     };
     let mut lines = vec![match (&reply.problem, reply.provisioned) {
-        (Some(problem), _) => style.bad(problem),
+        (_, false) => style.bad("not provisioned: run `birthmark provision`"),
+        (Some(problem), true) => style.bad(problem),
         (None, true) => style.good("provisioned: this camera can prove its photos"),
-        (None, false) => style.bad("not provisioned: run `birthmark provision`"),
     }];
+    let beside = reply.problem.iter().filter(|_| !reply.provisioned);
+    lines.extend(beside.map(|problem| style.faint(&format!("  {problem}"))));
     lines.push(format!("  serial       {}", known(&reply.device_serial)));
     lines.push(format!("  family       {}", known(&reply.device_family)));
     lines.push(format!("  key          {key}"));

@@ -15,6 +15,7 @@ use birthmark_testkit::tpm::Swtpm;
 use super::authority::{Authority, random};
 use super::embedded::Embedded;
 use super::folder::Folder;
+use super::validator::Validator;
 use crate::camera::provision::{ProvisionOptions, provision};
 
 /// How long one photo may take before the demonstration gives up.
@@ -88,15 +89,16 @@ impl SimulatedCamera {
         .0)
     }
 
-    /// Starts capture, which sends its proofs to `node`.
+    /// Starts capture, which sends its proofs to `validator`.
     pub async fn start_capture(
         &self,
-        node: String,
+        validator: &Validator,
         shutdown: &Shutdown,
     ) -> anyhow::Result<Embedded> {
         Ok(Embedded::start(
             CaptureSettings {
-                node,
+                node: validator.address(),
+                genesis: Some(validator.genesis.clone()),
                 ..self.capture.clone()
             },
             Credentials::none(),

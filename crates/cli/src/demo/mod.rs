@@ -135,7 +135,7 @@ async fn play(
             camera.serial()
         ),
     );
-    let started = camera.start_capture(validator.address(), shutdown).await;
+    let started = camera.start_capture(&validator, shutdown).await;
     stage
         .daemons
         .push(started.context("the camera does not start")?);
