@@ -43,5 +43,7 @@ in
     pkgs.swtpm
     pkgs.tpm2-tools
     pkgs.postgresql
+    pkgs.python3
+    pkgs.openssl
   ] "cargo nextest run --workspace --offline";
 }

@@ -16,6 +16,7 @@ pkgs.mkShell {
     pkgs.postgresql
     pkgs.chromium
     pkgs.exiftool
+    pkgs.python3
     pkgs.lld
 
     # Packages of `cargo xtask dist`. (`cargo xtask vm` wants a Debian machine with mmdebstrap; here, the same scenarios are

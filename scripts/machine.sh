@@ -27,6 +27,7 @@ missing() {
     [ "$1" = check ] || return 0
     has tpm2_createek || echo tpm2-tools
     has openssl || echo openssl
+    has python3 || echo python3
     has_postgresql || echo postgresql
     has chromium || has chromium-browser || has google-chrome || echo chromium
     has exiftool || echo libimage-exiftool-perl

@@ -21,7 +21,7 @@ const fn need(program: &'static str, purpose: &'static str, package: &'static st
 }
 
 /// Without these, `cargo xtask test` fails.
-const REQUIRED: [Need; 8] = [
+const REQUIRED: [Need; 9] = [
     need("cc", "C parts of dependencies", "gcc"),
     need("c++", "the fuzzing engine", "g++"),
     need("pkg-config", "finding the TPM libraries", "pkg-config"),
@@ -33,6 +33,11 @@ const REQUIRED: [Need; 8] = [
     ),
     need("tpm2_createek", "what others see of the TPM", "tpm2-tools"),
     need("openssl", "certificates not made by us", "openssl"),
+    need(
+        "python3",
+        "checking a photo without our programs",
+        "python3",
+    ),
     need("initdb", "PostgreSQL", "postgresql"),
 ];
 

@@ -9,4 +9,9 @@
 
 mod checking;
 mod demonstration;
+mod institutions;
+mod outfit;
+mod process;
 mod running;
+mod satellites;
+mod whole_camera;

@@ -1,0 +1,222 @@
+//! The whole camera against a real authority and a real validator, each a process of its own: new camera, photo, receipt,
+//! and then strangers' tools that know nothing of ours.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use birthmark_testkit::tpm::Swtpm;
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::institutions::Institutions;
+use crate::outfit::Outfit;
+use crate::process::run;
+
+const NUC_HASH: &str = "5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e";
+const PATIENCE: Duration = Duration::from_secs(60);
+
+fn until(what: &str, mut happened: impl FnMut() -> bool) {
+    let begin = Instant::now();
+    while !happened() {
+        assert!(begin.elapsed() < PATIENCE, "{what} did not happen");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+#[test]
+fn a_new_camera_is_provisioned_and_its_photo_is_proven_to_strangers() {
+    let folder = TempDir::new().unwrap();
+    let folder = folder.path();
+    let tpm = Swtpm::start().unwrap();
+    let makers = tpm.endorsement_authorities().unwrap();
+    let institutions = Institutions::found(folder, &makers);
+    let _authority = institutions.start_authority();
+    let validator = institutions.start_validator();
+    let camera = Outfit::switch_on(folder, tpm, &institutions);
+
+    a_new_camera_says_what_it_lacks(&camera);
+    provision(&camera, &institutions);
+    until("a fix", || camera.birthmark(&["gps"]).status == Some(0));
+
+    let photo = camera.birthmark(&["capture", "--json"]);
+    assert_eq!(photo.status, Some(0), "{}", photo.text);
+    let photo = photo.json();
+    assert_eq!(photo["key_store"], "tpm");
+    assert_eq!(photo["gps_hash"].as_str().unwrap().len(), 64);
+    let path = PathBuf::from(photo["path"].as_str().unwrap());
+    let receipt = path.with_extension("receipt.json");
+    until("the receipt", || receipt.exists());
+
+    anybody_finds_it(&camera, &institutions, &path, &receipt);
+    everything_about_the_camera_is_well(&camera);
+    strangers_confirm_it(&institutions, &path);
+    the_authority_knows_no_digest(folder, &photo);
+
+    validator.stop();
+    let entry = a_proof_waits_for_the_validator(&camera, folder);
+    the_authority_can_open_the_token(&institutions, &entry);
+    let _validator = institutions.start_validator();
+    camera.birthmark(&["queue", "retry"]).well();
+    until("the late receipt", || !entry.exists());
+}
+
+fn a_new_camera_says_what_it_lacks(camera: &Outfit) {
+    let info = camera.birthmark(&["info"]);
+    assert_eq!(info.status, Some(1));
+    assert!(info.text.contains("birthmark provision"), "{}", info.text);
+    let test = camera.birthmark(&["test"]);
+    assert_eq!(test.status, Some(1), "{}", test.text);
+    assert!(test.text.contains("✗ identity"), "{}", test.text);
+}
+
+fn provision(camera: &Outfit, institutions: &Institutions) {
+    let arguments = [
+        "provision",
+        "--authority",
+        &institutions.authority,
+        "--serial",
+        "STORY-0001",
+        "--family",
+        "Story camera",
+        "--nuc-hash",
+        NUC_HASH,
+        "--require-attestation",
+    ];
+    let said = camera.birthmark(&arguments).well();
+    assert!(said.contains("the authority saw the TPM attest"), "{said}");
+    let again = camera.birthmark(&arguments);
+    assert_ne!(again.status, Some(0), "{}", again.text);
+}
+
+fn anybody_finds_it(camera: &Outfit, institutions: &Institutions, photo: &Path, receipt: &Path) {
+    let node = institutions.validator.as_str();
+    for (ending, role) in [("jpg", "file"), ("dng", "file")] {
+        let file = photo.with_extension(ending);
+        let found = camera.birthmark(&["verify", "--json", "--node", node, file.to_str().unwrap()]);
+        assert_eq!(found.status, Some(0), "{}", found.text);
+        let finding = &found.json()[0];
+        assert_eq!(finding["matched"]["role"], role);
+        assert_eq!(finding["answer"]["assurance"], "attested");
+    }
+    let genesis = institutions.genesis();
+    let shown = camera.birthmark(&[
+        "receipt",
+        "show",
+        "--genesis",
+        genesis.to_str().unwrap(),
+        "--photo",
+        photo.to_str().unwrap(),
+        receipt.to_str().unwrap(),
+    ]);
+    assert!(shown.well().contains("the receipt holds"));
+}
+
+fn everything_about_the_camera_is_well(camera: &Outfit) {
+    let test = camera.birthmark(&["test"]).well();
+    assert_eq!(test.lines().count(), 7, "{test}");
+    assert!(test.lines().all(|line| line.starts_with('✓')), "{test}");
+    camera.birthmark(&["info"]).well();
+    let status = camera.birthmark(&["status"]).well();
+    assert!(status.contains("story.example/registry"), "{status}");
+}
+
+/// `openssl` and the standard library of Python, with the authority's public certificates.
+fn strangers_confirm_it(institutions: &Institutions, photo: &Path) {
+    let said = run(script().arg(photo).args([
+        institutions.public("root.pem"),
+        institutions.public("intermediate.pem"),
+    ]));
+    for expected in [
+        "file ",
+        "image-data ",
+        "DNG ",
+        "raw ",
+        "signature ",
+        "certificate ",
+    ] {
+        assert!(said.contains(expected), "{said}");
+    }
+    // A single changed bit is noticed: in the picture, in the claims, in the signature.
+    let other = photo.with_file_name("tampered.jpg");
+    let mut bytes = fs::read(photo).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::write(&other, bytes).unwrap();
+    let sidecar = fs::read_to_string(photo.with_extension("json")).unwrap();
+    fs::write(other.with_extension("json"), &sidecar).unwrap();
+    assert!(!script().arg(&other).output().unwrap().status.success());
+    fs::copy(photo, &other).unwrap();
+    let parsed: Value = serde_json::from_str(&sidecar).unwrap();
+    for field in ["bundle", "bundle_signature"] {
+        let right = parsed[field].as_str().unwrap();
+        let wrong = right.replacen(&right[20..24], "AAAA", 1);
+        assert_ne!(right, wrong);
+        fs::write(other.with_extension("json"), sidecar.replace(right, &wrong)).unwrap();
+        let output = script().arg(&other).output().unwrap();
+        assert!(!output.status.success(), "{field}");
+    }
+}
+
+fn script() -> Command {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../spec/check-photo.py");
+    let mut command = Command::new("python3");
+    command.arg(path);
+    command
+}
+
+fn the_authority_knows_no_digest(folder: &Path, photo: &Value) {
+    let mut seen = crate::process::log("sma", folder).into_bytes();
+    for name in ["authority.db", "authority.db-wal"] {
+        seen.extend(fs::read(folder.join(name)).unwrap_or_default());
+    }
+    let contains = |part: &[u8]| seen.windows(part.len()).any(|bytes| bytes == part);
+    assert!(contains(b"STORY-0001"), "the search finds what is there");
+    for name in ["raw", "file", "image_data", "dng_file", "gps_hash"] {
+        let text = photo[name].as_str().unwrap();
+        let digits = text.as_bytes().chunks(2);
+        let bytes: Vec<u8> = digits
+            .map(|pair| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap())
+            .collect();
+        assert!(!contains(text.as_bytes()) && !contains(&bytes), "{name}");
+    }
+}
+
+/// Returns the queue's file of the proof.
+fn a_proof_waits_for_the_validator(camera: &Outfit, folder: &Path) -> PathBuf {
+    let photo = camera.birthmark(&["capture", "--json"]).json();
+    let id = photo["id"].as_str().unwrap();
+    let shards = fs::read_dir(folder.join("capture-state/queue")).unwrap();
+    let mut entries = shards.map(|shard| shard.unwrap().path().join(id));
+    let entry = entries.find(|path| path.exists()).unwrap();
+    until("trouble", || {
+        camera.birthmark(&["status"]).status == Some(1)
+    });
+    let listed = camera.birthmark(&["queue", "list"]).well();
+    assert!(
+        listed.contains(id) && listed.contains("cannot be reached"),
+        "{listed}"
+    );
+    let test = camera.birthmark(&["test"]);
+    assert!(test.text.contains("✗ validator"), "{}", test.text);
+    entry
+}
+
+fn the_authority_can_open_the_token(institutions: &Institutions, entry: &Path) {
+    let read: Value = serde_json::from_str(&fs::read_to_string(entry).unwrap()).unwrap();
+    let table = read["proof"]["token"]["table_id"].as_i64().unwrap();
+    let master_key = institutions.master_key(table);
+    let opened = run(script()
+        .arg("--token")
+        .arg(entry)
+        .args([&master_key, NUC_HASH]));
+    assert!(
+        opened.contains("opens to the camera's NUC hash"),
+        "{opened}"
+    );
+    let other_key = institutions.master_key((table + 1) % 2_500);
+    let mut wrong = script();
+    wrong.arg("--token").arg(entry).args([&other_key, NUC_HASH]);
+    assert!(!wrong.output().unwrap().status.success());
+}
