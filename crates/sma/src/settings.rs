@@ -1,4 +1,4 @@
-//! What `/etc/birthmark/sma.toml` may say.
+//! What `/etc/birthmark/sma.toml` may say. `sma.example.toml` is parsed by a test.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -247,5 +247,33 @@ impl birthmark_daemon::Settings for Settings {
             ));
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const EXAMPLE: &str = include_str!("../sma.example.toml");
+
+    fn parse(text: &str) -> Settings {
+        birthmark_daemon::config::parse(text, "sma.example.toml".as_ref()).unwrap()
+    }
+
+    #[test]
+    fn the_example_says_the_defaults() {
+        let text = |settings: &Settings| format!("{settings:?}");
+        assert_eq!(text(&parse(EXAMPLE)), text(&Settings::default()));
+    }
+
+    #[test]
+    fn what_the_example_only_hints_at_can_be_used() {
+        let mut used = EXAMPLE.to_owned();
+        for hint in ["public_url", "[tls]", "certificate =", "key =", "tpm_roots"] {
+            used = used.replace(&format!("# {hint}"), hint);
+        }
+        let settings = parse(&used);
+        assert!(settings.public_url.is_some() && settings.tls.is_some());
+        assert!(settings.provisioning.tpm_roots.is_some());
     }
 }

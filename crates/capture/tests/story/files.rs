@@ -105,7 +105,7 @@ fn a_wrong_setting_is_named_and_ends_with_the_status_for_configuration() {
 
 #[test]
 fn the_commented_example_is_a_good_configuration() {
-    let example = concat!(env!("CARGO_MANIFEST_DIR"), "/capture.toml");
+    let example = concat!(env!("CARGO_MANIFEST_DIR"), "/capture.example.toml");
     let text = std::fs::read_to_string(example).unwrap();
     let written: birthmark_capture::CaptureSettings = toml::from_str(&text).unwrap();
     let defaults = birthmark_capture::CaptureSettings::default();
