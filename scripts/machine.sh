@@ -32,6 +32,11 @@ missing() {
     has chromium || has chromium-browser || has google-chrome || echo chromium
     has exiftool || echo libimage-exiftool-perl
     has git || echo git
+    # Emulated machines are of this kind; elsewhere their step is skipped.
+    [ "$(uname -m)" = x86_64 ] || return 0
+    has qemu-system-x86_64 || echo qemu-system-x86
+    has mmdebstrap || echo mmdebstrap
+    has mkfs.ext4 || has /sbin/mkfs.ext4 || echo e2fsprogs
 }
 
 as_root() {

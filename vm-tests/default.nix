@@ -50,6 +50,9 @@ let
         pkgs.birthmark-command
         pkgs.jq
         pkgs.sqlite
+        pkgs.v4l-utils
+        pkgs.perl
+        pkgs.netcat
       ];
     };
 in

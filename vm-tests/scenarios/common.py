@@ -98,3 +98,21 @@ def begin(camera, authority, validator):
 
 def digest_is_known(machine, photo):
     machine.succeed(f"birthmark verify {photo['file']} 2>&1")
+
+
+def ask_on_and_on(machine, port):
+    """Somebody asks the daemon on that port several times a second, each time on a new connection."""
+    machine.succeed(
+        "rm -f /tmp/answers; systemd-run --quiet --collect --unit=asking bash -c 'while sleep 0.2; do"
+        f" curl --silent --fail --max-time 120 http://127.0.0.1:{port}/health > /dev/null && echo good || echo REFUSED;"
+        " done > /tmp/answers'"
+    )
+    machine.wait_until_succeeds("grep good /tmp/answers", 60)
+
+
+def nobody_was_refused(machine):
+    """All who asked were answered, and somebody asked after the restart too."""
+    machine.succeed("wc -l < /tmp/answers > /tmp/before")
+    machine.wait_until_succeeds("test $(wc -l < /tmp/answers) -gt $(($(cat /tmp/before) + 1))", 120)
+    machine.succeed("systemctl stop asking.service")
+    machine.fail("grep REFUSED /tmp/answers")

@@ -15,6 +15,7 @@ with subtest("an authority that is down rejects nothing: the photo waits"):
     authority.succeed("systemctl stop birthmark-sma.socket birthmark-sma.service")
     waiting = take_photo(camera)
     validator.wait_until_succeeds("curl -s http://127.0.0.1:8545/api/v1/status | jq -e '.pending_submissions >= 1'")
+    validator.wait_until_succeeds("journalctl -q -o cat -u birthmark-node AUTHORITY=TEST-MANUFACTURER -p warning | grep wait", 300)
     authority.succeed("systemctl start birthmark-sma.socket birthmark-sma.service")
     wait_for_receipt(camera, waiting)
 

@@ -32,6 +32,8 @@ with subtest("a changed photo is not the photo"):
 with subtest("every daemon is confined"):
     for daemon in DAEMONS:
         trial.succeed(f"systemd-analyze security --no-pager --threshold=15 birthmark-{daemon}.service > /dev/null")
+    everything = " ".join(f"birthmark-{daemon}.service birthmark-{daemon}.socket" for daemon in DAEMONS)
+    trial.succeed(f"systemd-analyze verify --man=no {everything} 2>&1")
 
 with subtest("each runs as its own user, and only the signer has the chip"):
     for daemon in ("capture", "sma", "node"):
@@ -50,9 +52,33 @@ with subtest("the network sees nothing until someone decides so"):
     for address in listening:
         t.assertTrue(address.startswith(("127.", "[::1]")), f"{address} is open to the network")
 
-with subtest("a restart of the validator refuses nobody"):
-    trial.succeed("systemctl restart --no-block birthmark-node.service")
-    trial.succeed("curl --silent --fail --max-time 60 http://127.0.0.1:8545/health")
+with subtest("a restart of a server refuses nobody"):
+    for daemon, port in (("node", 8545), ("sma", 8001)):
+        ask_on_and_on(trial, port)
+        before = trial.get_unit_property(f"birthmark-{daemon}.service", "MainPID")
+        trial.succeed(f"systemctl restart birthmark-{daemon}.service")
+        t.assertNotEqual(before, trial.get_unit_property(f"birthmark-{daemon}.service", "MainPID"))
+        nobody_was_refused(trial)
+
+with subtest("the signer leaves when idle, and is there when called"):
+    trial.wait_until_succeeds("test $(systemctl is-active birthmark-signer.service) = inactive", 180)
+    photo = take_photo(trial)
+    trial.require_unit_state("birthmark-signer.service")
+    wait_for_receipt(trial, photo)
+
+with subtest("the journal has the fields that are promised"):
+    for fields in (
+        f"-u birthmark-capture PHOTO={photo['path']}",
+        "-u birthmark-node BLOCK_HEIGHT=1",
+        "-u birthmark-node VERSION=$(birthmark-node --version | cut -d' ' -f2)",
+        "MESSAGE_ID=a91e504ed79b4c288209693c842defb9",
+    ):
+        trial.succeed(f"test -n \"$(journalctl --no-pager -q -o cat {fields})\"")
+    # Nothing odd happened to a validator that was set up as the documents say.
+    trial.fail("journalctl -q -o cat -u birthmark-node -p warning | grep revoked")
+    shown = trial.succeed("journalctl -q -o json -u birthmark-capture -u birthmark-node --output-fields=MILLISECONDS,RECORDS,WAITING")
+    for field in ("MILLISECONDS", "RECORDS", "WAITING"):
+        t.assertIn(f'"{field}"', shown)
 
 with subtest("no secret is in the journal or in a process's arguments"):
     vault = trial.succeed("cat /etc/credstore/birthmark-sma.authority-vault")

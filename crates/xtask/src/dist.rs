@@ -22,6 +22,9 @@ pub(crate) struct DistOptions {
     /// The cargo profile of the programs
     #[arg(long, default_value = "release")]
     pub(crate) profile: String,
+    /// The programs that the tests have built anyway: quick to make, unoptimised, and without V4L2. Not for shipping
+    #[arg(long, conflicts_with_all = ["profile", "target"])]
+    pub(crate) as_tested: bool,
     /// The target to build for, for example aarch64-unknown-linux-gnu; otherwise this machine's own
     #[arg(long)]
     pub(crate) target: Option<String>,
@@ -37,7 +40,10 @@ pub(crate) struct DistOptions {
 pub(crate) fn run(house: &House, options: &DistOptions) -> anyhow::Result<()> {
     // Unit files, examples and scripts are named from the top of the workspace.
     std::env::set_current_dir(house.path("."))?;
-    build(house, options)?;
+    match options.as_tested {
+        true => build_as_tested(house)?,
+        false => build(house, options)?,
+    }
     let release = Release {
         version: options
             .version
@@ -86,9 +92,27 @@ fn build(house: &House, options: &DistOptions) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Nothing is compiled that the tests have not compiled: everything at once, then the signer anew, which must not have the
+/// demonstration's keys in a file.
+fn build_as_tested(house: &House) -> anyhow::Result<()> {
+    for chosen in [
+        ["--workspace"].as_slice(),
+        &["--package", "birthmark-signer"],
+    ] {
+        house::run(
+            house
+                .cargo()
+                .args(["build", "--quiet", "--bins"])
+                .args(chosen),
+        )?;
+    }
+    Ok(())
+}
+
 /// The folder cargo puts this profile's programs into.
 fn programs(house: &House, options: &DistOptions) -> PathBuf {
     let folder = match options.profile.as_str() {
+        _ if options.as_tested => "debug",
         "dev" => "debug",
         other => other,
     };

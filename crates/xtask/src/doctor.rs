@@ -42,7 +42,7 @@ const REQUIRED: [Need; 9] = [
 ];
 
 /// Without these, some checks are skipped, which the test command says.
-const USEFUL: [Need; 8] = [
+const USEFUL: [Need; 10] = [
     need(
         "cargo-nextest",
         "test runner; installed when missing",
@@ -55,6 +55,12 @@ const USEFUL: [Need; 8] = [
         "photos as others read them",
         "libimage-exiftool-perl",
     ),
+    need(
+        "qemu-system-x86_64",
+        "machines to install into",
+        "qemu-system-x86",
+    ),
+    need("mmdebstrap", "the system they start from", "mmdebstrap"),
     need("nix", "evaluating the modules and images", "nix-bin"),
     need("nixfmt", "the form of Nix files", "nixfmt"),
     need("deadnix", "unused Nix definitions", "deadnix"),

@@ -10,10 +10,12 @@ use crate::house::{self, House};
 /// The program of that name, if the machine has it.
 pub(crate) fn find(name: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
-    let own = own_folder().map(|folder| folder.join("bin"));
+    let own = own_folder().map(|folder| folder.join("tools/bin"));
     std::env::split_paths(&path)
         .chain(own)
         .chain(postgresql_folders())
+        // Debian leaves it off the PATH of people.
+        .chain([PathBuf::from("/usr/sbin")])
         .map(|folder| folder.join(name))
         .find(|program| is_program(program))
 }
@@ -23,7 +25,7 @@ pub(crate) fn find_or_install(house: &House, name: &str) -> Result<PathBuf> {
     if let Some(found) = find(name) {
         return Ok(found);
     }
-    let folder = own_folder().context("neither $XDG_CACHE_HOME nor $HOME is set")?;
+    let folder = kept("tools")?;
     house::say(&format!("Installing {name} into {}", folder.display()));
     let mut install = house.cargo();
     // Unoptimised: it compiles in half the time and is still quick enough.
@@ -32,10 +34,16 @@ pub(crate) fn find_or_install(house: &House, name: &str) -> Result<PathBuf> {
     find(name).with_context(|| format!("{name} was installed but is not there"))
 }
 
+/// A folder for what is made once per machine and serves every clone.
+pub(crate) fn kept(name: &str) -> Result<PathBuf> {
+    let folder = own_folder().context("neither $XDG_CACHE_HOME nor $HOME is set")?;
+    Ok(folder.join(name))
+}
+
 fn own_folder() -> Option<PathBuf> {
     let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
     let cache = cache.or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".cache")));
-    Some(cache?.join("birthmark/tools"))
+    Some(cache?.join("birthmark"))
 }
 
 /// Debian keeps the server's programs off the PATH, one folder per version.

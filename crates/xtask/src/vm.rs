@@ -11,6 +11,7 @@ use anyhow::{Context as _, ensure};
 
 use crate::dist::{self, DistOptions};
 use crate::house::{self, House};
+use crate::tools;
 
 mod guest;
 
@@ -25,40 +26,94 @@ pub(crate) struct VmOptions {
     /// Every scenario
     #[arg(long, conflicts_with = "scenarios")]
     pub(crate) all: bool,
+    /// Break this on purpose, by its name in vm-tests/faults.json: the scenario must fail where that file says
+    #[arg(long)]
+    pub(crate) fault: Option<String>,
+    /// On the way, break what faults.json can also mend, and see each noticed
+    #[arg(long)]
+    pub(crate) prove: bool,
     /// The cargo profile of the programs in the packages
-    #[arg(long, default_value = "dev")]
+    #[arg(long, default_value = "release")]
     pub(crate) profile: String,
+    /// The programs that the tests have built anyway, instead of those that ship
+    #[arg(long, conflicts_with = "profile")]
+    pub(crate) as_tested: bool,
     /// Keep disks and logs of scenarios that passed
     #[arg(long)]
     pub(crate) keep: bool,
     /// How QEMU runs the guests; `kvm` where the machine has it
-    #[arg(long, default_value = "tcg,thread=multi")]
+    #[arg(long, default_value = "tcg,thread=multi,tb-size=256")]
     pub(crate) accelerator: String,
-    /// Where disks and logs are kept
-    #[arg(long, default_value = "target/vm")]
-    pub(crate) work: PathBuf,
+    /// Processors of each guest; more than one only helps where nobody else computes
+    #[arg(long, default_value_t = 1)]
+    pub(crate) processors: u32,
+}
+
+impl VmOptions {
+    /// What the test command runs.
+    pub(crate) fn short() -> Self {
+        Self {
+            scenarios: Vec::new(),
+            all: false,
+            fault: None,
+            prove: true,
+            profile: "dev".to_owned(),
+            as_tested: true,
+            keep: false,
+            accelerator: "tcg,thread=multi,tb-size=256".to_owned(),
+            processors: 1,
+        }
+    }
+}
+
+/// Why there can be no guests here, in words; `None` where there can.
+pub(crate) fn is_impossible() -> Option<&'static str> {
+    const PROGRAMS: [&str; 6] = [
+        "qemu-system-x86_64",
+        "swtpm_setup",
+        "swtpm",
+        "mkfs.ext4",
+        "dpkg-deb",
+        "python3",
+    ];
+    match () {
+        () if !cfg!(target_arch = "x86_64") => Some("the guests are x86_64, this machine is not"),
+        () if PROGRAMS.iter().any(|name| tools::find(name).is_none()) => {
+            Some("QEMU, swtpm, e2fsprogs, dpkg or Python is not installed")
+        }
+        () => guest::is_impossible(),
+    }
+}
+
+/// Makes the guests' base system, unless it is there.
+pub(crate) fn prepare() -> anyhow::Result<()> {
+    guest::base().map(drop)
 }
 
 /// Builds packages and guests as far as needed, and runs the scenarios.
 pub(crate) fn run(house: &House, options: &VmOptions) -> anyhow::Result<()> {
     std::env::set_current_dir(house.path("."))?;
     let scenarios = scenarios(options)?;
-    std::fs::create_dir_all(&options.work)?;
-    let base = guest::base(&options.work)?;
-    let packages = packages(house, options, &scenarios)?;
-    let mut driver = Command::new("python3");
+    let work = house.target().join("vm");
+    std::fs::create_dir_all(&work)?;
+    let base = guest::base()?;
+    let packages = packages(house, options, &work, &scenarios)?;
+    let mut driver = house.program("python3");
     driver.arg("vm-tests/driver/run.py");
     for (name, path) in [
         ("--base", &base.disk),
         ("--kernel", &base.kernel),
         ("--initrd", &base.initrd),
         ("--packages", &packages),
-        ("--work", &options.work.join("runs")),
+        ("--work", &work.join("runs")),
     ] {
         driver.arg(name).arg(path);
     }
     driver.args(["--accelerator", &options.accelerator]);
+    driver.args(["--processors", &options.processors.to_string()]);
     driver.args(options.keep.then_some("--keep"));
+    driver.args(options.prove.then_some("--prove"));
+    driver.args(options.fault.iter().flat_map(|name| ["--fault", name]));
     driver.args(scenarios).env("PYTHONDONTWRITEBYTECODE", "1");
     house::run(&mut driver)
 }
@@ -88,8 +143,13 @@ fn scenarios(options: &VmOptions) -> anyhow::Result<Vec<String>> {
 }
 
 /// The packages as a file system of their own, which every guest sees as its second disk.
-fn packages(house: &House, options: &VmOptions, scenarios: &[String]) -> anyhow::Result<PathBuf> {
-    let folder = options.work.join("packages");
+fn packages(
+    house: &House,
+    options: &VmOptions,
+    work: &Path,
+    scenarios: &[String],
+) -> anyhow::Result<PathBuf> {
+    let folder = work.join("packages");
     if folder.exists() {
         std::fs::remove_dir_all(&folder)?;
     }
@@ -98,6 +158,7 @@ fn packages(house: &House, options: &VmOptions, scenarios: &[String]) -> anyhow:
             house,
             &DistOptions {
                 profile: options.profile.clone(),
+                as_tested: options.as_tested,
                 target: None,
                 out: folder.join(place),
                 version,
@@ -109,7 +170,7 @@ fn packages(house: &House, options: &VmOptions, scenarios: &[String]) -> anyhow:
     if scenarios.iter().any(|name| name == "upgrade") {
         build(Some(format!("{}+next", env!("CARGO_PKG_VERSION"))), "next")?;
     }
-    let disk = options.work.join("packages.ext4");
+    let disk = work.join("packages.ext4");
     file_system(&folder, &disk, "512M")?;
     Ok(disk)
 }
@@ -119,7 +180,7 @@ pub(crate) fn file_system(folder: &Path, disk: &Path, size: &str) -> anyhow::Res
     if disk.exists() {
         std::fs::remove_file(disk)?;
     }
-    let mut make = Command::new("mkfs.ext4");
+    let mut make = Command::new(tools::find("mkfs.ext4").context("mkfs.ext4 is missing")?);
     make.args(["-q", "-F", "-d"])
         .arg(folder)
         .arg(disk)

@@ -46,7 +46,7 @@ impl Validator {
             aliases: vec![authority.endpoint().into()],
             ca: vec![authority.intermediate.clone()],
             verdict_keys: vec![authority.verdict_key.clone()],
-            revocations: Some(format!("{}/api/v1/revocations", authority.address())),
+            revocations: Some(format!("{}/crl", authority.address())),
             ..AuthoritySettings::new(authority.name(), authority.address())
         });
         Ok(Self {

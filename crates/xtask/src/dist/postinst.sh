@@ -27,6 +27,11 @@ if [ "$1" = configure ] || [ "$1" = abort-upgrade ] || [ "$1" = abort-deconfigur
             deb-systemd-invoke try-restart "birthmark-$daemon.service" >/dev/null || true
         done
     fi
+    if [ -d /run/systemd/system ]; then
+        for instances in @INSTANCES@; do
+            systemctl try-restart "$instances" >/dev/null || true
+        done
+    fi
     for daemon in $configured; do
         if [ ! -e "/etc/birthmark/$daemon.toml" ]; then
             echo "birthmark-$daemon waits for its settings: write /etc/birthmark/$daemon.toml" \

@@ -35,6 +35,7 @@ fn fill(script: &str, package: &Package) -> String {
     };
     script
         .replace("@PACKAGE@", package.name)
+        .replace("@INSTANCES@", &instances(package))
         .replace("@UNITS@", &package.units().collect::<Vec<_>>().join(" "))
         .replace(
             "@ON_DEMAND@",
@@ -47,10 +48,31 @@ fn fill(script: &str, package: &Package) -> String {
         .replace("@STATE@", &package.state.join(" "))
 }
 
+/// Patterns for the running instances of template units, in quotes: the shell must not look for files of that name.
+fn instances(package: &Package) -> String {
+    let templates = package
+        .files
+        .iter()
+        .filter_map(|(file, _)| file.strip_suffix("@.service"));
+    let patterns = templates.map(|name| format!("'{name}@*.service'"));
+    patterns.collect::<Vec<_>>().join(" ")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::dist::ALL;
+
+    #[test]
+    fn several_nodes_on_one_machine_are_stopped_and_restarted_too() {
+        let validator = ALL
+            .iter()
+            .find(|package| package.name == "birthmark-validator");
+        for (name, script) in of(validator.unwrap()) {
+            let named = script.contains("'birthmark-node@*.service'");
+            assert_eq!(named, name != "postrm", "{name}");
+        }
+    }
 
     #[test]
     fn no_placeholder_is_left_and_every_unit_is_stopped_on_removal() {

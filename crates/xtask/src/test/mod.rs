@@ -7,10 +7,12 @@ mod leftovers;
 mod nix;
 mod rust;
 mod step;
+mod units;
 
 use anyhow::{Result, bail};
 
 use crate::house::{self, House};
+use crate::vm::{self, VmOptions};
 use crate::{fuzz, tools, wasm};
 
 use self::step::{Outcome, Step, Tally};
@@ -31,11 +33,12 @@ pub(crate) struct Options {
     fuzz_seconds: u32,
 }
 
-/// Cheap ones first: a person waiting at the screen learns of a missing semicolon before the long ones start. The
-/// tests come last, so that their summary stands at the end.
-const STEPS: [Step; 14] = [
+/// Cheap ones first: a person waiting at the screen learns of a missing semicolon before the long ones start. The machines
+/// come last: they install what the tests have built.
+const STEPS: [Step; 16] = [
     Step::new("format", rust::format),
     Step::new("scripts", scripts),
+    Step::new("units", units::units),
     Step::new("nix-format", nix::format),
     Step::new("nix-dead-code", nix::dead_code),
     Step::new("nix-evaluation", nix::evaluation),
@@ -48,6 +51,7 @@ const STEPS: [Step; 14] = [
     Step::new("doc-tests", rust::doc_tests),
     Step::new("shipped-signer", rust::shipped_signer),
     Step::new("tests", rust::tests),
+    Step::new("machines", machines),
 ];
 
 impl Options {
@@ -114,5 +118,21 @@ fn browser(house: &House, _: &Options) -> Result<Outcome> {
 
 fn fuzzing(house: &House, options: &Options) -> Result<Outcome> {
     fuzz::run(house, &fuzz::Options::all_for(options.fuzz_seconds))?;
+    Ok(Outcome::passed())
+}
+
+/// One scenario in an emulated machine, from packages of what the tests have built.
+fn machines(house: &House, _: &Options) -> Result<Outcome> {
+    if let Some(reason) = vm::is_impossible() {
+        return Ok(Outcome::skipped(reason));
+    }
+    // Containers may not let even root make one.
+    if let Err(error) = vm::prepare() {
+        house::say(&format!("{error:#}"));
+        return Ok(Outcome::skipped(
+            "the guests' base system cannot be made here, as said above",
+        ));
+    }
+    vm::run(house, &VmOptions::short())?;
     Ok(Outcome::passed())
 }

@@ -1,18 +1,19 @@
 //! The Debian system every guest starts from: a minimal trixie with a kernel, the TPM libraries and a root shell on the first
 //! virtual console. Made once and kept until this recipe changes.
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context as _, bail, ensure};
+use anyhow::{Context as _, bail};
 
 use super::file_system;
-use crate::house;
+use crate::{house, tools};
 
 /// Beside the essential packages. No documentation, no recommendations.
 const PACKAGES: &str = "systemd-sysv,udev,dbus,kmod,linux-image-amd64,initramfs-tools,iproute2,netcat-openbsd,jq,curl,sqlite3,\
     libtss2-esys-3.0.2-0t64,libtss2-mu-4.0.1-0t64,libtss2-rc0t64,libtss2-tctildr0t64,libtss2-tcti-device0t64,tpm-udev,tpm2-tools,\
-    postgresql,libimage-exiftool-perl";
+    postgresql,libimage-exiftool-perl,v4l-utils";
 
 /// What the initial RAM disk needs to find a virtio disk, and nothing else: it has to be unpacked by an emulated processor.
 const MODULES: &str = "virtio_pci\nvirtio_blk\next4\n";
@@ -28,23 +29,57 @@ pub(super) struct Base {
     pub(super) initrd: PathBuf,
 }
 
+/// The recipe of the base system; made by another one, it is made anew.
+fn recipe() -> String {
+    [PACKAGES, MODULES, SHELL_UNIT, SHELL]
+        .into_iter()
+        .chain(PREPARE.iter().copied())
+        .collect::<Vec<_>>()
+        .join("\n")
+}
+
+/// Kept beside the other tools, for every clone on this machine.
+fn folder() -> anyhow::Result<PathBuf> {
+    tools::kept("vm")
+}
+
+fn is_made(folder: &Path) -> bool {
+    std::fs::read_to_string(folder.join("recipe")).is_ok_and(|made_by| made_by == recipe())
+}
+
+/// Why there is no base system here and none can be made; `None` where there is or can be one.
+pub(super) fn is_impossible() -> Option<&'static str> {
+    if folder().is_ok_and(|folder| is_made(&folder)) {
+        return None;
+    }
+    if !rustix::process::geteuid().is_root() {
+        return Some("only root can make the guests' base system: sudo cargo xtask vm, once");
+    }
+    match tools::find("mmdebstrap") {
+        Some(_) => None,
+        None => Some("mmdebstrap is not installed"),
+    }
+}
+
 /// The base system, made now if it is missing or was made by another recipe.
-pub(super) fn base(work: &Path) -> anyhow::Result<Base> {
+pub(super) fn base() -> anyhow::Result<Base> {
+    let folder = folder()?;
     let base = Base {
-        disk: work.join("trixie.ext4"),
-        kernel: work.join("vmlinuz"),
-        initrd: work.join("initrd.img"),
+        disk: folder.join("trixie.ext4"),
+        kernel: folder.join("vmlinuz"),
+        initrd: folder.join("initrd.img"),
     };
-    let recipe = [PACKAGES, MODULES, SHELL_UNIT, SHELL].join("\n");
-    let made_by = work.join("trixie.recipe");
-    if std::fs::read_to_string(&made_by).is_ok_and(|made_by| made_by == recipe) {
+    std::fs::create_dir_all(&folder)?;
+    // Two clones may want it at the same time.
+    let lock = File::create(folder.join("lock"))?;
+    lock.lock()?;
+    if is_made(&folder) {
         return Ok(base);
     }
-    ensure!(
-        rustix::process::geteuid().is_root(),
-        "the guests' base system has to be made by root: sudo cargo xtask vm"
-    );
-    let tree = work.join("trixie");
+    if let Some(reason) = is_impossible() {
+        bail!("{reason}");
+    }
+    let tree = folder.join("trixie");
     bootstrap(&tree)?;
     let boot = tree.join("boot");
     std::fs::copy(newest(&boot, "vmlinuz-")?, &base.kernel)?;
@@ -52,7 +87,7 @@ pub(super) fn base(work: &Path) -> anyhow::Result<Base> {
     file_system(&tree, &base.disk, "4G")?;
     std::fs::remove_dir_all(&tree)?;
     // Last: if we stop before this, the next run starts over.
-    std::fs::write(made_by, recipe)?;
+    std::fs::write(folder.join("recipe"), recipe())?;
     Ok(base)
 }
 
