@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import signal
 import sys
 import time
 from pathlib import Path
@@ -16,6 +17,8 @@ HERE = Path(__file__).resolve().parent.parent
 
 def main() -> int:
     options = arguments()
+    # Whoever ends us ends the guests too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     outcomes = [(name, *run(name, options)) for name in options.scenarios]
     print("\nscenario                          seconds  outcome")
     for name, seconds, trouble in outcomes:

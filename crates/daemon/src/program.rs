@@ -123,15 +123,21 @@ where
 {
     logging::install(S::DAEMON, options.levels());
     log::info!(VERSION = VERSION; "{} {} starting", S::DAEMON, command::long_version());
-    let settings = options.source::<S>().load()?;
     let context = Context::from_environment(options.shutdown());
     let (shutdown, service) = (context.shutdown.clone(), context.service.clone());
-    block_on(S::DAEMON, async {
-        tokio::spawn(obey_signals(signals()?, shutdown, service.clone()));
-        let outcome = run(settings, context).await;
-        service.stopping();
-        outcome
-    })?;
+    let outcome = options.source::<S>().load().map_err(Into::into);
+    let outcome = outcome.and_then(|settings| {
+        block_on(S::DAEMON, async {
+            tokio::spawn(obey_signals(signals()?, shutdown, service.clone()));
+            run(settings, context).await
+        })
+    });
+    service.stopping();
+    if let Err(error) = &outcome {
+        // `systemctl status` keeps showing this, also when the journal has moved on.
+        service.status(&sentence(error));
+    }
+    outcome?;
     log::info!("{} stopped", S::DAEMON);
     Ok(())
 }
@@ -227,10 +233,26 @@ fn exit_code(outcome: anyhow::Result<()>) -> ExitCode {
 fn report(error: &anyhow::Error) {
     if log::max_level() == log::LevelFilter::Off {
         // Standard error may be closed; the exit status says it too.
-        let _ = writeln!(std::io::stderr(), "error: {error:#}");
+        let _ = writeln!(std::io::stderr(), "error: {}", sentence(error));
         return;
     }
-    log::error!(MESSAGE_ID = kind(error); "{error:#}");
+    log::error!(MESSAGE_ID = kind(error); "{}", sentence(error));
+}
+
+/// The error and its causes in one line. Many libraries repeat the cause in their own words: what was said is not said again.
+fn sentence(error: &anyhow::Error) -> String {
+    let mut sentence = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        if sentence.contains(&cause) {
+            continue;
+        }
+        if !sentence.is_empty() {
+            sentence.push_str(": ");
+        }
+        sentence.push_str(&cause);
+    }
+    // Where a message has lines of its own, the journal would show only the first.
+    sentence.replace('\n', " ")
 }
 
 /// What the journal's catalog explains about an error that ends a daemon.
@@ -248,4 +270,19 @@ fn is_unusable(error: &anyhow::Error) -> bool {
     error.chain().any(|cause| {
         cause.is::<ConfigError>() || cause.is::<CredentialError>() || cause.is::<PeerError>()
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cause_that_was_said_is_not_said_again() {
+        let cause = anyhow::anyhow!("(code: 26) file is not a database");
+        let repeated = "the database did not answer: (code: 26) file is not a database";
+        let error = cause.context(repeated).context("cannot open it");
+        assert_eq!(sentence(&error), format!("cannot open it: {repeated}"));
+        let other = anyhow::anyhow!("line one\nline two").context("outer");
+        assert_eq!(sentence(&other), "outer: line one line two");
+    }
 }

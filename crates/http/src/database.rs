@@ -85,6 +85,55 @@ impl Database {
     }
 }
 
+/// What a person who reads the journal is told of a database that could not be opened: which one, and what to do.
+///
+/// The address of a server may hold a password, so only files are named.
+pub fn cannot_open(url: &str, error: &(dyn std::error::Error + 'static)) -> String {
+    let place = match url.strip_prefix("sqlite:") {
+        Some(file) => file.split('?').next().unwrap_or(file),
+        None => "of the PostgreSQL server",
+    };
+    let place = place.strip_prefix("//").unwrap_or(place);
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    match causes
+        .filter_map(<dyn std::error::Error>::downcast_ref)
+        .find_map(advice)
+    {
+        Some(advice) => format!("cannot open the database {place}: {advice}"),
+        None => format!("cannot open the database {place}"),
+    }
+}
+
+fn advice(error: &sqlx::Error) -> Option<&'static str> {
+    match error {
+        sqlx::Error::Database(refusal) => of_code(refusal.code()?.as_ref()),
+        sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut => {
+            Some("the server does not answer; is it running (`systemctl status postgresql`)?")
+        }
+        _ => None,
+    }
+}
+
+/// SQLite's numbers, of which the last byte is the kind, and PostgreSQL's five characters.
+fn of_code(code: &str) -> Option<&'static str> {
+    match code {
+        "28000" | "28P01" => return Some("the server does not let this user in"),
+        "3D000" => return Some("the server has no such database; create it first"),
+        "53100" => return Some("the server's disk is full; free room on it"),
+        _ if code.len() == 5 => return None,
+        _ => {}
+    }
+    match code.parse::<u32>().ok()? & 0xff {
+        8 | 14 => {
+            Some("its folder and files must belong to this daemon's user (`ls -la`, `chown`)")
+        }
+        10 => Some("its disk fails or is full (`df -h`, `journalctl -k`)"),
+        11 | 26 => Some("it is damaged or no database; restore the last backup"),
+        13 => Some("its disk is full; free room on it (`df -h`)"),
+        _ => None,
+    }
+}
+
 fn sqlite(url: &str) -> Result<SqliteConnectOptions, sqlx::Error> {
     Ok(SqliteConnectOptions::from_str(url)?
         .create_if_missing(true)
@@ -93,4 +142,49 @@ fn sqlite(url: &str) -> Result<SqliteConnectOptions, sqlx::Error> {
         .synchronous(SqliteSynchronous::Full)
         .foreign_keys(true)
         .busy_timeout(Duration::from_secs(10)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn refused(url: &str) -> String {
+        let error = Database::open(url, 1).await.unwrap_err();
+        cannot_open(url, &error)
+    }
+
+    #[tokio::test]
+    async fn what_cannot_be_opened_is_named_with_what_to_do() {
+        let folder = tempfile::tempdir().unwrap();
+        let damaged = folder.path().join("damaged.db");
+        std::fs::write(
+            &damaged,
+            "no database at all, but long enough to be looked at",
+        )
+        .unwrap();
+        let said = refused(&format!("sqlite://{}", damaged.display())).await;
+        let name = damaged.display();
+        assert_eq!(
+            said,
+            format!(
+                "cannot open the database {name}: it is damaged or no database; restore the last backup"
+            )
+        );
+        let missing = folder.path().join("no/such.db");
+        let said = refused(&format!("sqlite://{}?cache=private", missing.display())).await;
+        assert!(
+            said.contains("no/such.db: its folder and files must belong"),
+            "{said}"
+        );
+    }
+
+    #[tokio::test]
+    async fn the_address_of_a_server_is_kept_to_itself() {
+        let said = refused("postgres://name:secret@127.0.0.1:1/registry").await;
+        assert!(
+            said.starts_with("cannot open the database of the PostgreSQL server: "),
+            "{said}"
+        );
+        assert!(!said.contains("secret"), "{said}");
+    }
 }

@@ -37,9 +37,7 @@ pub fn add(program: Program<Settings>) -> Program<Settings> {
 /// The registry of the configured database.
 async fn open(settings: &Settings) -> anyhow::Result<Registry> {
     let genesis = identity::read_genesis(&settings.genesis)?;
-    let store = Store::open(&settings.database)
-        .await
-        .context("cannot open the database")?;
+    let store = Store::open_or_explain(&settings.database).await?;
     Ok(Registry::open(store, genesis).await?)
 }
 

@@ -6,8 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use birthmark_daemon::{Context, Shutdown};
 use birthmark_http::{Listener, ServerLimits, serve};
-use birthmark_ledger::ValidatorId;
-use birthmark_ledger::VoteSigner as _;
+use birthmark_ledger::{BlockTime, ValidatorId, VoteSigner as _};
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
@@ -26,6 +25,19 @@ use crate::store::Store;
 /// The name of the HTTP socket, for systemd and for whoever starts the node inside another program.
 pub const HTTP_SOCKET: &str = "http";
 
+/// How far the newest block may be ahead of our clock, in minutes.
+const LARGEST_LAG: i64 = 10;
+
+/// A clock that stands before the newest block was never set, or was set wrongly: every date we would give is wrong.
+fn check_clock(newest: BlockTime, now: BlockTime) -> anyhow::Result<()> {
+    let minutes = newest.millis_since(now) / 60_000;
+    anyhow::ensure!(
+        minutes <= LARGEST_LAG,
+        "this machine's clock is {minutes} minutes behind the newest block: set it (`timedatectl`, `chronyc tracking`)"
+    );
+    Ok(())
+}
+
 /// Runs the node until it is asked to stop.
 pub async fn run(settings: Settings, mut context: Context) -> anyhow::Result<()> {
     let keys = identity::keys(&context.credentials)?;
@@ -37,10 +49,9 @@ pub async fn run(settings: Settings, mut context: Context) -> anyhow::Result<()>
         &settings,
         ValidatorId::of(&keys.vote.public_key()),
     )?);
-    let store = Store::open(&settings.database)
-        .await
-        .context("cannot open the database")?;
+    let store = Store::open_or_explain(&settings.database).await?;
     let registry = Arc::new(Registry::open(store.clone(), genesis).await?);
+    check_clock(registry.tip().time(), clock::now_millis())?;
 
     let guard = settings.guard();
     if let Some(guard) = &guard {
@@ -226,5 +237,23 @@ impl Tasks {
             self.shutdown.request();
         }
         outcome
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clock_before_the_newest_block_is_refused_with_what_to_do() {
+        let newest = BlockTime::from_millis(1_790_000_000_000);
+        assert!(check_clock(newest, newest).is_ok());
+        assert!(check_clock(newest, newest.plus_millis(-5 * 60_000)).is_ok());
+        let error = check_clock(newest, BlockTime::from_millis(0)).unwrap_err();
+        assert!(
+            error
+                .to_string()
+                .contains("29833333 minutes behind the newest block: set it")
+        );
     }
 }

@@ -51,6 +51,7 @@ pub async fn run(settings: SignerSettings, mut context: Context) -> anyhow::Resu
     let idle = context.idle_after(Duration::from_secs(settings.idle_seconds));
     let service = Signer::new(keeper.clone(), settings.key_store, roles, problem);
     context.ready();
+    look_at_chip(&context, &keeper);
     tokio::select! {
         served = serve(socket, service, everybody, idle, context.shutdown.clone()) => served?,
         // Without the thread every call would be refused for ever; a new process has a new one.
@@ -75,6 +76,17 @@ fn watch(context: &Context, keeper: &Keeper) {
     context.service.watch(move || {
         let keeper = keeper.clone();
         async move { Ok(keeper.ask(|_| Ok(())).await?) }
+    });
+}
+
+/// Without its chip the signer still answers, with what is wrong; the journal and `systemctl status` say it at once.
+fn look_at_chip(context: &Context, keeper: &Keeper) {
+    let (service, keeper) = (context.service.clone(), keeper.clone());
+    tokio::spawn(async move {
+        if let Err(error) = keeper.ask(|vault| vault.health()).await {
+            log::error!("{error}");
+            service.status(&error.to_string());
+        }
     });
 }
 

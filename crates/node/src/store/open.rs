@@ -76,6 +76,14 @@ impl Store {
         }
     }
 
+    /// The same for a daemon that ends if it cannot: the error says what to do.
+    pub async fn open_or_explain(url: &StoreUrl) -> anyhow::Result<Self> {
+        Self::open(url).await.map_err(|error| {
+            let explained = birthmark_http::database::cannot_open(url.as_str(), &error);
+            anyhow::Error::new(error).context(explained)
+        })
+    }
+
     async fn open_sqlite(url: &str) -> Result<Self, StoreError> {
         // FULL: a commit that returned survives power loss. WAL: readers never wait for the writer.
         let options = SqliteConnectOptions::from_str(url)?
