@@ -6,6 +6,8 @@ use std::str::FromStr;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use sha2::{Digest as _, Sha256};
 
+use crate::hexadecimal;
+
 /// 32 bytes of SHA-256. Hex is how people read it; inside it is always bytes.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Digest([u8; 32]);
@@ -48,7 +50,10 @@ impl Digest {
 
     /// 64 hexadecimal characters, lower case.
     pub fn to_hex(&self) -> String {
-        hex::encode(self.0)
+        let mut text = [0; 64];
+        // The length is twice as many by construction.
+        let _ = hex::encode_to_slice(self.0, &mut text);
+        String::from_utf8_lossy(&text).into_owned()
     }
 }
 
@@ -56,6 +61,10 @@ impl FromStr for Digest {
     type Err = DigestError;
 
     fn from_str(text: &str) -> Result<Self, DigestError> {
+        if let Some(bytes) = hexadecimal::decode(text) {
+            return Ok(Self(bytes));
+        }
+        // Slower, and knows what is wrong.
         let mut bytes = [0; 32];
         hex::decode_to_slice(text, &mut bytes).map_err(|error| match error {
             hex::FromHexError::InvalidHexCharacter { index, .. } => DigestError::NotHex(index),

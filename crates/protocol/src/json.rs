@@ -5,6 +5,7 @@
 
 mod reader;
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 /// How deeply lists and objects may be nested. No request of this protocol needs more than four.
@@ -15,30 +16,30 @@ pub const MAX_VALUES: usize = 65_536;
 pub const MAX_DIGITS: usize = 4300;
 
 /// An object. Names are ordered by code point, which is how Python sorts them.
-pub type Object = BTreeMap<String, Value>;
+pub type Object<'a> = BTreeMap<Cow<'a, str>, Value<'a>>;
 
-/// Any JSON value.
+/// Any JSON value. What needs no unescaping is not copied.
 #[derive(Clone, PartialEq, Debug)]
-pub enum Value {
+pub enum Value<'a> {
     /// `null`.
     Null,
     /// `true` or `false`.
     Bool(bool),
     /// A number without fraction and exponent.
-    Integer(Integer),
+    Integer(Integer<'a>),
     /// Any other number. Always finite.
     Float(f64),
     /// A text.
-    Text(String),
+    Text(Cow<'a, str>),
     /// A list.
-    List(Vec<Value>),
+    List(Vec<Value<'a>>),
     /// An object.
-    Object(Object),
+    Object(Object<'a>),
 }
 
 /// An integer of any size, as its decimal digits.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Integer(String);
+pub struct Integer<'a>(Cow<'a, str>);
 
 /// Where a text stops being JSON, and why.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -82,9 +83,9 @@ pub enum JsonProblem {
     Trailing,
 }
 
-impl Value {
+impl<'a> Value<'a> {
     /// Reads exactly one value.
-    pub fn parse(bytes: &[u8]) -> Result<Self, JsonError> {
+    pub fn parse(bytes: &'a [u8]) -> Result<Self, JsonError> {
         let text = std::str::from_utf8(bytes).map_err(|error| JsonError {
             at: error.valid_up_to(),
             problem: JsonProblem::NotUtf8,
@@ -93,14 +94,10 @@ impl Value {
     }
 }
 
-impl Integer {
+impl<'a> Integer<'a> {
     /// Takes digits with an optional minus sign. Zero has no sign.
-    fn from_digits(text: &str) -> Self {
-        Self(if text == "-0" {
-            "0".into()
-        } else {
-            text.into()
-        })
+    fn from_digits(text: &'a str) -> Self {
+        Self(Cow::Borrowed(if text == "-0" { "0" } else { text }))
     }
 
     /// The decimal digits, with a minus sign in front of negative numbers.
@@ -114,8 +111,8 @@ impl Integer {
     }
 }
 
-impl From<i64> for Integer {
+impl From<i64> for Integer<'_> {
     fn from(number: i64) -> Self {
-        Self(number.to_string())
+        Self(Cow::Owned(number.to_string()))
     }
 }

@@ -24,6 +24,8 @@ pub mod token;
 pub mod token_claim;
 pub mod verdict;
 
+mod hexadecimal;
+
 pub use bundle::{Bundle, BundleError, ImageClaim};
 pub use certificate::{CameraCertificate, CameraExtensions, CertificateError, DeviceKey};
 pub use commitment::{Commitment, Opening};

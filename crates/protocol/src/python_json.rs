@@ -9,20 +9,20 @@ use std::fmt::Write;
 use crate::json::{Object, Value};
 
 /// Writes a value as Python does.
-pub fn dumps(value: &Value) -> String {
+pub fn dumps(value: &Value<'_>) -> String {
     let mut out = String::new();
     write_value(&mut out, value);
     out
 }
 
 /// Writes an object as Python does.
-pub fn dumps_object(object: &Object) -> String {
+pub fn dumps_object(object: &Object<'_>) -> String {
     let mut out = String::new();
     write_object(&mut out, object);
     out
 }
 
-fn write_value(out: &mut String, value: &Value) {
+fn write_value(out: &mut String, value: &Value<'_>) {
     match value {
         Value::Null => out.push_str("null"),
         Value::Bool(true) => out.push_str("true"),
@@ -35,7 +35,7 @@ fn write_value(out: &mut String, value: &Value) {
     }
 }
 
-fn write_list(out: &mut String, list: &[Value]) {
+fn write_list(out: &mut String, list: &[Value<'_>]) {
     out.push('[');
     for (position, value) in list.iter().enumerate() {
         if position > 0 {
@@ -46,7 +46,7 @@ fn write_list(out: &mut String, list: &[Value]) {
     out.push(']');
 }
 
-fn write_object(out: &mut String, object: &Object) {
+fn write_object(out: &mut String, object: &Object<'_>) {
     out.push('{');
     for (position, (name, value)) in object.iter().enumerate() {
         if position > 0 {
@@ -126,6 +126,8 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use std::borrow::Cow;
+
     use crate::json::Integer;
 
     fn rewritten(text: &str) -> String {
@@ -172,7 +174,7 @@ mod tests {
         }
     }
 
-    fn any_value() -> impl Strategy<Value = Value> {
+    fn any_value() -> impl Strategy<Value = Value<'static>> {
         let leaf = prop_oneof![
             Just(Value::Null),
             any::<bool>().prop_map(Value::Bool),
@@ -180,12 +182,12 @@ mod tests {
             any::<f64>()
                 .prop_filter("JSON has no such number", |number| number.is_finite())
                 .prop_map(Value::Float),
-            any::<String>().prop_map(Value::Text),
+            any::<String>().prop_map(|text| Value::Text(text.into())),
         ];
         leaf.prop_recursive(4, 32, 4, |inner| {
             prop_oneof![
                 proptest::collection::vec(inner.clone(), 0..4).prop_map(Value::List),
-                proptest::collection::btree_map(any::<String>(), inner, 0..4)
+                proptest::collection::btree_map(any::<String>().prop_map(Cow::Owned), inner, 0..4)
                     .prop_map(Value::Object),
             ]
         })

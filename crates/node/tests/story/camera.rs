@@ -105,8 +105,8 @@ impl Camera {
     /// The camera plan: structured token, text signed as Python writes it.
     pub fn camera_plan(&self, image: Digest, token: &CameraToken, with_certificate: bool) -> Value {
         let mut body = json!({"image_hash": image, "camera_token": token, "timestamp": now(), "gps_hash": null});
-        let PlainJson::Object(fields) = PlainJson::parse(body.to_string().as_bytes()).unwrap()
-        else {
+        let text = body.to_string();
+        let PlainJson::Object(fields) = PlainJson::parse(text.as_bytes()).unwrap() else {
             panic!()
         };
         let signature = self.sign(&Digest::of(python_text(&fields).as_bytes()));

@@ -1,10 +1,12 @@
 //! One pass over the text, recursive as deep as `MAX_DEPTH`.
 
+use std::borrow::Cow;
+
 use super::{Integer, JsonError, JsonProblem, MAX_DEPTH, MAX_DIGITS, MAX_VALUES, Object, Value};
 
 type Result<T> = std::result::Result<T, JsonError>;
 
-pub(super) fn read(text: &str) -> Result<Value> {
+pub(super) fn read(text: &str) -> Result<Value<'_>> {
     let mut reader = Reader {
         text,
         at: 0,
@@ -66,7 +68,7 @@ impl<'a> Reader<'a> {
         self.text.get(start..self.at).unwrap_or_default()
     }
 
-    fn value(&mut self) -> Result<Value> {
+    fn value(&mut self) -> Result<Value<'a>> {
         if self.values == MAX_VALUES {
             return Err(self.error(JsonProblem::TooMany));
         }
@@ -83,7 +85,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn word(&mut self, word: &'static str, value: Value) -> Result<Value> {
+    fn word(&mut self, word: &'static str, value: Value<'a>) -> Result<Value<'a>> {
         let rest = self.text.get(self.at..).unwrap_or_default();
         if !rest.starts_with(word) {
             return Err(self.error(JsonProblem::Expected("a value")));
@@ -92,7 +94,7 @@ impl<'a> Reader<'a> {
         Ok(value)
     }
 
-    fn nested(&mut self, read: fn(&mut Self) -> Result<Value>) -> Result<Value> {
+    fn nested(&mut self, read: fn(&mut Self) -> Result<Value<'a>>) -> Result<Value<'a>> {
         if self.depth == MAX_DEPTH {
             return Err(self.error(JsonProblem::TooDeep));
         }
@@ -104,7 +106,7 @@ impl<'a> Reader<'a> {
         Ok(value)
     }
 
-    fn list(&mut self) -> Result<Value> {
+    fn list(&mut self) -> Result<Value<'a>> {
         let mut list = Vec::new();
         if self.take(b']') {
             return Ok(Value::List(list));
@@ -120,7 +122,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn object(&mut self) -> Result<Value> {
+    fn object(&mut self) -> Result<Value<'a>> {
         let mut object = Object::new();
         if self.take(b'}') {
             return Ok(Value::Object(object));
@@ -136,7 +138,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn member(&mut self, object: &mut Object) -> Result<()> {
+    fn member(&mut self, object: &mut Object<'a>) -> Result<()> {
         if self.peek() != Some(b'"') {
             return Err(self.error(JsonProblem::Expected("a name")));
         }
@@ -157,28 +159,35 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    fn string(&mut self) -> Result<String> {
+    fn string(&mut self) -> Result<Cow<'a, str>> {
         self.at += 1;
-        let mut out = String::new();
+        let plain = self.plain();
+        // Nearly every text ends before anything is escaped, and then needs no copy.
+        if self.take(b'"') {
+            return Ok(Cow::Borrowed(plain));
+        }
+        let mut out = plain.to_owned();
         loop {
-            let start = self.at;
-            while self
-                .peek()
-                .is_some_and(|byte| byte >= b' ' && byte != b'"' && byte != b'\\')
-            {
-                self.at += 1;
-            }
-            out.push_str(self.since(start));
             match self.peek() {
                 Some(b'"') => {
                     self.at += 1;
-                    return Ok(out);
+                    return Ok(Cow::Owned(out));
                 }
                 Some(b'\\') => out.push(self.escape()?),
                 Some(_) => return Err(self.error(JsonProblem::Control)),
                 None => return Err(self.error(JsonProblem::Expected("the end of the text"))),
             }
+            out.push_str(self.plain());
         }
+    }
+
+    /// Steps over text that stands for itself.
+    fn plain(&mut self) -> &'a str {
+        let start = self.at;
+        let rest = self.text.as_bytes().get(start..).unwrap_or_default();
+        let ends = |byte: &u8| *byte < b' ' || *byte == b'"' || *byte == b'\\';
+        self.at += rest.iter().position(ends).unwrap_or(rest.len());
+        self.since(start)
     }
 
     fn escape(&mut self) -> Result<char> {
@@ -229,7 +238,7 @@ impl<'a> Reader<'a> {
         Ok(code)
     }
 
-    fn number(&mut self) -> Result<Value> {
+    fn number(&mut self) -> Result<Value<'a>> {
         let start = self.at;
         self.take(b'-');
         if !self.take(b'0') {

@@ -4,6 +4,7 @@ use std::fmt::Display;
 
 use super::{FieldError, RequestError, Step};
 use crate::digest::Digest;
+use crate::hexadecimal;
 use crate::json::{Object, Value};
 use crate::numbers::{OutOfRange, Timestamp};
 
@@ -12,12 +13,12 @@ type Result<T> = std::result::Result<T, RequestError>;
 /// An object inside a request. Fields that nobody asks for are ignored.
 #[derive(Clone)]
 pub(crate) struct Form<'a> {
-    object: &'a Object,
+    object: &'a Object<'a>,
     path: Vec<Step>,
 }
 
 /// Reads a body of at most `limit` bytes.
-pub(crate) fn read_body(body: &[u8], limit: usize) -> Result<Value> {
+pub(crate) fn read_body(body: &[u8], limit: usize) -> Result<Value<'_>> {
     if body.len() > limit {
         return Err(RequestError::TooLarge { limit });
     }
@@ -35,7 +36,7 @@ impl<'a> Form<'a> {
         read(Form::open(&body, Vec::new())?)
     }
 
-    fn open(value: &'a Value, path: Vec<Step>) -> Result<Self> {
+    fn open(value: &'a Value<'a>, path: Vec<Step>) -> Result<Self> {
         match value {
             Value::Object(object) => Ok(Self { object, path }),
             _ => Err(error(path, "dict_type", "expected an object")),
@@ -43,7 +44,7 @@ impl<'a> Form<'a> {
     }
 
     /// The object itself.
-    pub(crate) const fn object(&self) -> &'a Object {
+    pub(crate) const fn object(&self) -> &'a Object<'a> {
         self.object
     }
 
@@ -76,11 +77,11 @@ impl<'a> Form<'a> {
     }
 
     /// A field that may be absent or null.
-    fn optional(&self, name: &str) -> Option<&'a Value> {
+    fn optional(&self, name: &str) -> Option<&'a Value<'a>> {
         self.object.get(name).filter(|value| **value != Value::Null)
     }
 
-    fn required(&self, name: &'static str) -> Result<&'a Value> {
+    fn required(&self, name: &'static str) -> Result<&'a Value<'a>> {
         self.object
             .get(name)
             .ok_or_else(|| self.refuse(name, "missing", "field required"))
@@ -124,15 +125,12 @@ impl<'a> Form<'a> {
 
     /// `N` bytes in hexadecimal of either case.
     pub(crate) fn hex<const N: usize>(&self, name: &'static str) -> Result<[u8; N]> {
-        let mut bytes = [0; N];
-        let decoded = hex::decode_to_slice(self.text(name)?, &mut bytes);
-        decoded.map_err(|_| {
+        hexadecimal::decode(self.text(name)?).ok_or_else(|| {
             self.wrong(
                 name,
                 format_args!("expected {} hexadecimal characters", N * 2),
             )
-        })?;
-        Ok(bytes)
+        })
     }
 
     /// An integer.
@@ -180,7 +178,7 @@ impl<'a> Form<'a> {
             .map_err(|_| self.wrong(name, format_args!("expected {N} numbers")))
     }
 
-    fn list(&self, name: &'static str) -> Result<&'a [Value]> {
+    fn list(&self, name: &'static str) -> Result<&'a [Value<'a>]> {
         match self.required(name)? {
             Value::List(list) => Ok(list),
             _ => Err(self.refuse(name, "list_type", "expected a list")),
@@ -222,7 +220,7 @@ fn error(path: Vec<Step>, kind: &'static str, message: impl Display) -> RequestE
     })
 }
 
-fn integer(value: &Value) -> std::result::Result<i64, (&'static str, &'static str)> {
+fn integer(value: &Value<'_>) -> std::result::Result<i64, (&'static str, &'static str)> {
     match value {
         Value::Integer(integer) => integer
             .to_i64()

@@ -45,7 +45,7 @@ impl SignedText {
 }
 
 /// What the camera plan signs: the request's fields without the signature, as Python writes them.
-pub fn python_text(fields: &Object) -> String {
+pub fn python_text(fields: &Object<'_>) -> String {
     let mut fields = fields.clone();
     fields.remove("device_signature");
     python_json::dumps_object(&fields)
@@ -69,7 +69,7 @@ pub fn hash_and_time(image_hash: &str, timestamp: Timestamp) -> String {
 
 /// The texts in Python's form that the fields of a request may stand for. They differ in what carries no meaning:
 /// our additional `device_certificate`, and whether an absent place is left out or null.
-pub(super) fn python_texts(fields: &Object) -> Vec<SignedText> {
+pub(super) fn python_texts(fields: &Object<'_>) -> Vec<SignedText> {
     let mut without_certificate = fields.clone();
     without_certificate.remove("device_certificate");
     let mut other_null = without_certificate.clone();

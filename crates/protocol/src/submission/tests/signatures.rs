@@ -133,8 +133,8 @@ fn an_older_text_never_signs_what_it_does_not_name() {
 
 #[test]
 fn the_public_texts_are_those_that_are_checked() {
-    let Value::Object(fields) = Value::parse(&serde_json::to_vec(&camera_plan()).unwrap()).unwrap()
-    else {
+    let text = serde_json::to_vec(&camera_plan()).unwrap();
+    let Value::Object(fields) = Value::parse(&text).unwrap() else {
         panic!("an object")
     };
     assert!(!python_text(&fields).contains("device_signature"));
