@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use axum::Router;
 use axum::extract::{Request, State};
 use axum::http::{HeaderName, HeaderValue, Method, header};
-use axum::middleware::{Next, from_fn, from_fn_with_state};
+use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, post};
 use birthmark_http::{ApiError, ClientAddress, Peer};
@@ -66,8 +66,7 @@ pub fn router(api: Api) -> Router {
         .layer(CatchPanicLayer::custom(|_| {
             ApiError::internal("a handler panicked").into_response()
         }))
-        .layer(from_fn_with_state(api.clone(), limit))
-        .layer(from_fn(hardened))
+        .layer(from_fn_with_state(api.clone(), around))
         .with_state(api)
 }
 
@@ -150,10 +149,17 @@ async fn admit(role: Role, State(api): State<Api>, mut request: Request, next: N
     {
         Ok(operator) => {
             request.extensions_mut().insert(operator);
-            next.run(request).await
+            whole(next.run(request)).await
         }
         Err(error) => error.into_response(),
     }
+}
+
+/// Runs an operator's request to its end, also when the operator hangs up in the middle: what is in the database must come
+/// into memory, too.
+async fn whole(act: impl Future<Output = Response> + Send + 'static) -> Response {
+    let done = tokio::spawn(act).await;
+    done.unwrap_or_else(|error| ApiError::internal(error).into_response())
 }
 
 /// Who asks, if they are on the network.
@@ -170,32 +176,36 @@ fn charge(api: &Api, client: Option<ClientAddress>, cost: f64) -> Result<(), Api
     taken.map_err(|wait| ApiError::too_many("too many requests", wait))
 }
 
-/// Takes a request from its sender's allowance, and gives up on answers that take too long.
-async fn limit(State(api): State<Api>, request: Request, next: Next) -> Response {
-    if let Err(error) = charge(&api, client_of(&api, &request), 1.0) {
-        return error.into_response();
-    }
-    match tokio::time::timeout(LONGEST, next.run(request)).await {
-        Ok(response) => response,
-        Err(_) => ApiError::unavailable("the answer took too long", Duration::from_secs(5))
-            .into_response(),
-    }
+/// Around every request: its sender's allowance, the longest time, and headers on the answer. One layer, since each costs
+/// every validation.
+async fn around(State(api): State<Api>, request: Request, next: Next) -> Response {
+    let mut response = match charge(&api, client_of(&api, &request), 1.0) {
+        Ok(()) => in_time(next.run(request)).await,
+        Err(error) => error.into_response(),
+    };
+    harden(&mut response);
+    response
+}
+
+async fn in_time(answer: impl Future<Output = Response>) -> Response {
+    let late = |_| ApiError::unavailable("the answer took too long", Duration::from_secs(5));
+    let answered = tokio::time::timeout(LONGEST, answer).await.map_err(late);
+    answered.unwrap_or_else(IntoResponse::into_response)
 }
 
 /// Headers that keep browsers from guessing, framing and remembering.
-async fn hardened(request: Request, next: Next) -> Response {
+fn harden(response: &mut Response) {
     const ALWAYS: [(HeaderName, &str); 4] = [
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
         (header::X_FRAME_OPTIONS, "DENY"),
         (header::REFERRER_POLICY, "no-referrer"),
         (header::CACHE_CONTROL, "no-store"),
     ];
-    let mut response = next.run(request).await;
+    let headers = response.headers_mut();
+    headers.reserve(ALWAYS.len());
     for (name, value) in ALWAYS {
-        response
-            .headers_mut()
+        headers
             .entry(name)
             .or_insert(HeaderValue::from_static(value));
     }
-    response
 }

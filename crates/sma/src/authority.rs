@@ -164,7 +164,7 @@ impl Authority {
             .collect();
         drop(registry);
         self.journal
-            .record(answers.iter().map(|answer| answer.outcome));
+            .record(&self.vault, answers.iter().map(|answer| answer.outcome));
         Ok(answers)
     }
 
@@ -242,9 +242,14 @@ impl Authority {
             target: target.into(),
         };
         self.journal.act(act);
-        if let Err(error) = self.journal.write(&self.store, &self.vault).await {
+        if let Err(error) = self.write_journal().await {
             log::error!("the audit log could not be written, its rows wait: {error}");
         }
+    }
+
+    /// Writes what waits for the audit log.
+    pub async fn write_journal(&self) -> Result<(), sqlx::Error> {
+        self.journal.write(&self.store, &self.vault).await
     }
 
     /// Makes sure that this process may still serve the database. After an outage of PostgreSQL the lease is taken anew.

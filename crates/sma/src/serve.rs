@@ -81,8 +81,7 @@ pub async fn run(settings: Settings, mut context: Context) -> anyhow::Result<()>
     keeper.await.context("the housekeeper")?;
     authority.note_activity(clock::now());
     authority
-        .journal
-        .write(&authority.store, &authority.vault)
+        .write_journal()
         .await
         .context("writing the last audit rows")?;
     authority.store.close().await;
@@ -97,10 +96,7 @@ async fn keep_writing(authority: Arc<Authority>, shutdown: Shutdown) {
             () = tokio::time::sleep(WRITE_EVERY) => {}
             () = shutdown.requested() => {}
         }
-        let written = authority
-            .journal
-            .write(&authority.store, &authority.vault)
-            .await;
+        let written = authority.write_journal().await;
         match &written {
             Err(error) if !failing => {
                 log::error!("the audit log cannot be written, its rows wait: {error}")
@@ -128,10 +124,7 @@ async fn keep_house(authority: Arc<Authority>, shutdown: Shutdown) {
 async fn housekeeping(authority: &Authority) -> Result<(), sqlx::Error> {
     let now = clock::now();
     authority.note_activity(now);
-    authority
-        .journal
-        .write(&authority.store, &authority.vault)
-        .await?;
+    authority.write_journal().await?;
     let flagged = authority.flag_unusual(now).await?;
     if flagged > 0 {
         log::warn!("{flagged} cameras are unusually busy today: see the admin page");

@@ -196,10 +196,7 @@ pub async fn rotate_verdict_key(
 /// Checks the audit chain.
 pub async fn verify_audit(State(api): State<Api>) -> Result<Json<ChainReport>, ApiError> {
     let authority = &api.authority;
-    authority
-        .journal
-        .write(&authority.store, &authority.vault)
-        .await?;
+    authority.write_journal().await?;
     Ok(Json(
         journal::verify(&authority.store, &authority.vault).await?,
     ))

@@ -85,10 +85,7 @@ pub struct Overview {
 #[utoipa::path(get, path = "/api/v1/overview", tag = "Operation", responses((status = 200, body = Overview), (status = 401)), security(("operator" = [])))]
 pub async fn overview(State(api): State<Api>) -> Result<Json<Overview>, ApiError> {
     let authority = &api.authority;
-    authority
-        .journal
-        .write(&authority.store, &authority.vault)
-        .await?;
+    authority.write_journal().await?;
     let first = clock::now().unix() / 3600 - HOURS + 1;
     let mut hours: Vec<Hour> = (first..first + HOURS)
         .map(|hour| Hour {

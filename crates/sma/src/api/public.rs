@@ -156,10 +156,7 @@ pub async fn health(State(api): State<Api>) -> Response {
 pub async fn stats(State(api): State<Api>) -> Result<Json<Stats>, ApiError> {
     let authority = &api.authority;
     // What waits is part of the truth.
-    authority
-        .journal
-        .write(&authority.store, &authority.vault)
-        .await?;
+    authority.write_journal().await?;
     let counts = authority
         .store
         .hourly_since(clock::now().unix() / 3600 - 23)

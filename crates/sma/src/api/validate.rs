@@ -3,6 +3,8 @@
 //! Nothing of a question is logged, and of the answer only its kind is kept. What an older node sends as `image_hash` is
 //! taken for a commitment and treated like one.
 
+use std::borrow::Cow;
+
 use axum::Json;
 use axum::extract::{Request, State};
 use base64::Engine;
@@ -12,7 +14,6 @@ use birthmark_protocol::VerdictItem;
 use birthmark_protocol::authority_request::{
     Batch, CameraProof, MAX_BATCH, MAX_QUESTION, Question,
 };
-use birthmark_protocol::request::RequestError;
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -79,7 +80,8 @@ pub struct BatchItem {
     /// Whether a genuine camera that is not revoked stands behind it.
     pub valid: bool,
     /// Why, in a sentence.
-    pub message: String,
+    #[schema(value_type = String)]
+    pub message: Cow<'static, str>,
     /// The model; never the camera.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub device_family: Option<String>,
@@ -198,15 +200,16 @@ fn answer_batch(api: &Api, batch: &Batch) -> Result<BatchValidation, ApiError> {
     let passed = answers.iter().filter_map(Answer::item).collect();
     let (verdict, verdict_key_id) = sign(api, passed)?.unzip();
     let unread = batch.questions.len() - answers.len();
-    api.authority
-        .journal
-        .record(std::iter::repeat_n(unreadable(now), unread));
+    api.authority.journal.record(
+        &api.authority.vault,
+        std::iter::repeat_n(unreadable(now), unread),
+    );
     let mut answers = answers.into_iter();
     let results = batch.questions.iter().map(|question| match question {
         Ok(_) => answers
             .next()
-            .map_or_else(|| unread_item("not answered"), answered_item),
-        Err(error) => unread_item(&refusal_text(error)),
+            .map_or_else(|| unread_item("not answered".into()), answered_item),
+        Err(error) => unread_item(error.to_string().into()),
     });
     Ok(BatchValidation {
         results: results.collect(),
@@ -229,16 +232,12 @@ fn answered_item(answer: Answer) -> BatchItem {
     }
 }
 
-fn unread_item(message: &str) -> BatchItem {
+fn unread_item(message: Cow<'static, str>) -> BatchItem {
     BatchItem {
         commitment: None,
         valid: false,
-        message: message.into(),
+        message,
         device_family: None,
         assurance: None,
     }
-}
-
-fn refusal_text(error: &RequestError) -> String {
-    error.to_string()
 }

@@ -115,10 +115,7 @@ impl Client {
     /// Writes down what is still only in memory.
     pub async fn finish(self) -> anyhow::Result<()> {
         if let Self::Opened(_, authority) = self {
-            authority
-                .journal
-                .write(&authority.store, &authority.vault)
-                .await?;
+            authority.write_journal().await?;
             authority.store.close().await;
         }
         Ok(())

@@ -7,7 +7,7 @@ use crate::judge::Refusal;
 use crate::vault::Vault;
 
 /// The bytes of one entry.
-const LENGTH: usize = 8 + 1 + 1 + 32;
+pub(super) const LENGTH: usize = 8 + 1 + 1 + 32;
 
 /// One validation as it stands in the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,18 +33,23 @@ impl Entry {
         }
     }
 
-    /// The bytes.
-    pub fn encode(&self) -> Vec<u8> {
+    /// The word in statistics.
+    pub const fn name(&self) -> &'static str {
+        match self.result {
+            Ok(_) => "pass",
+            Err(refusal) => refusal.name(),
+        }
+    }
+
+    /// Appends the bytes.
+    pub fn write(&self, out: &mut Vec<u8>) {
         let (refusal, assurance) = match self.result {
             Ok(assurance) => (0, assurance.to_byte()),
             Err(refusal) => (refusal.to_byte(), 0),
         };
-        [
-            &self.time.to_be_bytes()[..],
-            &[refusal, assurance],
-            &self.subject,
-        ]
-        .concat()
+        out.extend_from_slice(&self.time.to_be_bytes());
+        out.extend_from_slice(&[refusal, assurance]);
+        out.extend_from_slice(&self.subject);
     }
 }
 
@@ -89,7 +94,8 @@ mod tests {
                 subject: [0; 32],
             },
         ];
-        let bytes: Vec<u8> = entries.iter().flat_map(Entry::encode).collect();
+        let mut bytes = Vec::new();
+        entries.iter().for_each(|entry| entry.write(&mut bytes));
         assert_eq!(decode(&bytes).unwrap(), entries);
         assert_eq!(decode(&bytes[1..]), None);
     }

@@ -1,12 +1,21 @@
-//! What the authority does when something around it fails: a full disk, an expired certificate authority.
+//! What the authority does when something around it fails: a full disk, an expired certificate authority, an operator who
+//! hangs up.
 
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
+use axum::body::Body;
+use axum::http::Request;
+use birthmark_http::Peer;
+use birthmark_sma::api::{Api, router};
+use birthmark_sma::authority::Authority;
 use birthmark_sma::ca::Issuer;
 use birthmark_sma::store::{KeyPurpose, Store};
-use birthmark_sma::{clock, keyring, setup};
+use birthmark_sma::{clock, journal, keyring, setup};
 use serde_json::{Value, json};
+use tower::ServiceExt;
 
 use crate::camera::{Camera, public_key};
 use crate::stand::{Base, Stand, client, credentials};
@@ -156,4 +165,65 @@ async fn an_expired_intermediate_certifies_nobody_until_it_is_rotated() {
     Camera::provision(&stand, "CAM-2").await;
     assert_eq!(stand.get("/health").await.0, 200);
     stand.stop().await;
+}
+
+/// Sends a request without a network, and hangs up after so many steps.
+async fn hang_up_after(steps: usize, authority: &Arc<Authority>, path: &str, body: &Value) {
+    let api = Api {
+        authority: Arc::clone(authority),
+        open: false,
+    };
+    let request = Request::post(path)
+        .extension(Peer::Unix { uid: 0 })
+        .body(Body::from(body.to_string()))
+        .unwrap();
+    let mut answer = Box::pin(router(api).oneshot(request));
+    for _ in 0..steps {
+        let step = std::future::poll_fn(|context| Poll::Ready(answer.as_mut().poll(context)));
+        if step.await.is_ready() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+}
+
+#[tokio::test]
+async fn an_operator_who_hangs_up_leaves_nothing_half_done() {
+    let mut stand = Stand::sqlite().await;
+    stand.stop().await;
+    let credentials = credentials(stand.folder.path());
+    let authority = Authority::open(stand.settings.clone(), &credentials).await;
+    let authority = Arc::new(authority.unwrap());
+    for steps in 0..40 {
+        let camera = request(&format!("CAM-{steps}"));
+        hang_up_after(steps, &authority, "/api/v1/devices/provision", &camera).await;
+        let scope = json!({"kind": "family", "family": format!("model {steps}")});
+        let revocation = json!({"scope": scope, "reason": "a test"});
+        hang_up_after(steps, &authority, "/api/v1/revocations", &revocation).await;
+    }
+    let mut finished = false;
+    for _ in 0..200 {
+        finished = everything_is_finished(&authority).await;
+        if finished {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert!(finished, "what was begun was cut off in the middle");
+}
+
+/// Whether memory and database know the same cameras and revocations, and the log has all of them in one chain.
+async fn everything_is_finished(authority: &Authority) -> bool {
+    authority.write_journal().await.unwrap();
+    let report = journal::verify(&authority.store, &authority.vault);
+    let report = report.await.unwrap();
+    assert_eq!(report.broken, None);
+    let revocations = authority.store.revocations().await.unwrap().len();
+    let cameras = authority.store.count_devices().await.unwrap();
+    let cameras = usize::try_from(cameras).unwrap();
+    revocations > 20
+        && cameras > 20
+        && revocations == authority.revocations().len()
+        && cameras == authority.with_registry(|registry| registry.len())
+        && usize::try_from(report.entries) == Ok(cameras + revocations)
 }
