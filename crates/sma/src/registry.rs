@@ -1,6 +1,6 @@
 //! What validation needs to know about every camera, in memory.
 //!
-//! Rebuilt from the database at start and changed with it. About 140 bytes a camera: 1,000,000 take 140 MB.
+//! Rebuilt from the database at start and changed with it. With 1,000,000 cameras the process takes 200 MB.
 
 use std::collections::HashMap;
 use std::sync::Arc;
