@@ -278,7 +278,7 @@ class Guest:
 
     def _wait_for_shell(self) -> None:
         assert self.shell
-        self.shell.settimeout(600)
+        self.shell.settimeout(1800)
         while "guest shell ready" not in self._line():
             pass
         self.shell.settimeout(None)

@@ -89,12 +89,14 @@ with subtest("a clock that was never set"):
     trial.succeed("read then up < /tmp/clock; date --set @$((then + $(cut -d. -f1 /proc/uptime) - up))")
     works_again("birthmark-node.service")
 
-with subtest("a setting with a mistake"):
-    trial.succeed("cp /etc/birthmark/node.toml /root/; sed 's/^database/datadase/' /root/node.toml > /etc/birthmark/node.toml")
-    told("birthmark-node.service", "/etc/birthmark/node.toml:1:1: `datadase`: unknown field")
-    t.assertEqual(trial.get_unit_property("birthmark-node.service", "ExecMainStatus"), "78")
-    trial.succeed("cp /root/node.toml /etc/birthmark/")
-    works_again("birthmark-node.service")
+# On NixOS a system with such a file is not even built.
+if trial.execute("test -e /etc/debian_version")[0] == 0:
+    with subtest("a setting with a mistake"):
+        trial.succeed("cp /etc/birthmark/node.toml /root/; sed 's/^database/datadase/' /root/node.toml > /etc/birthmark/node.toml")
+        told("birthmark-node.service", "/etc/birthmark/node.toml:1:1: `datadase`: unknown field")
+        t.assertEqual(trial.get_unit_property("birthmark-node.service", "ExecMainStatus"), "78")
+        trial.succeed("cp /root/node.toml /etc/birthmark/")
+        works_again("birthmark-node.service")
 
 with subtest("no chip"):
     trial.succeed("chip=$(readlink -f /sys/class/tpm/tpm0/device); echo ${chip##*/} > $chip/driver/unbind")
