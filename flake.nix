@@ -85,7 +85,18 @@
         trial = host ./images/trial.nix;
       };
 
-      checks = forEach (pkgs: import ./nix/checks.nix { inherit self pkgs lib; });
+      checks = forEach (
+        pkgs:
+        import ./nix/checks.nix {
+          inherit
+            self
+            pkgs
+            lib
+            nixpkgs
+            sops-nix
+            ;
+        }
+      );
 
       devShells = forEach (pkgs: {
         default = import ./nix/shell.nix { inherit pkgs; };

@@ -3,6 +3,8 @@
   self,
   pkgs,
   lib,
+  nixpkgs,
+  sops-nix,
 }:
 
 let
@@ -32,6 +34,14 @@ import ./rust-checks.nix { inherit pkgs; }
     touch "$out"
   '';
 
+  templates = import ./template-tests.nix {
+    inherit
+      self
+      pkgs
+      nixpkgs
+      sops-nix
+      ;
+  };
   server-state = import ./server-state-test.nix { inherit self pkgs lib; };
   assertions = import ./assertion-tests.nix { inherit self pkgs lib; };
   units = import ./unit-tests.nix { inherit self pkgs lib; };

@@ -1,7 +1,6 @@
 # The capture daemon of a Raspberry Pi's card, with libcamera. A crate of its own with its own lock file: nothing else in the
 # workspace needs C++. libcamera is LGPL and stays a shared library beside the program, as that licence asks.
 {
-  lib,
   rustPlatform,
   pkg-config,
   libcamera,

@@ -3,10 +3,27 @@
 
 let
   inherit (pkgs) birthmark-daemons;
+  # Tests also read what is beside the crates: units, the card's scripts, the scenarios, the documents.
+  everything = pkgs.lib.fileset.toSource {
+    root = ../.;
+    fileset = pkgs.lib.fileset.unions [
+      ../Cargo.toml
+      ../Cargo.lock
+      ../clippy.toml
+      ../.config
+      ../crates
+      ../docs
+      ../images
+      ../spec
+      ../systemd
+      ../vm-tests
+    ];
+  };
   step =
     name: inputs: command:
     birthmark-daemons.overrideAttrs (previous: {
       pname = "birthmark-${name}";
+      src = everything;
       nativeBuildInputs = previous.nativeBuildInputs ++ inputs;
       buildPhase = ''
         runHook preBuild

@@ -1,5 +1,5 @@
-# No image and no host carries a secret or a key that two machines would share: looked for in everything a built system is
-# made of, by what private keys and password files look like.
+# No image and no host carries a secret or a key that two machines would share: looked for in our programs and in what a built
+# system has in /etc, by what private keys look like; and no user has a password.
 {
   self,
   pkgs,
@@ -11,38 +11,47 @@ let
     _: host: host.pkgs.stdenv.hostPlatform.system == pkgs.stdenv.hostPlatform.system
   ) self.nixosConfigurations;
   etcs = map (host: host.config.system.build.etc) (lib.attrValues ours);
+  programs = [
+    pkgs.birthmark
+    pkgs.birthmark-common
+    pkgs.birthmark-docs
+  ];
+
+  hasPassword =
+    user:
+    lib.any (how: user.${how} != null && user.${how} != "!") [
+      "password"
+      "hashedPassword"
+      "hashedPasswordFile"
+      "initialPassword"
+      "initialHashedPassword"
+    ];
+  open = lib.concatLists (
+    lib.mapAttrsToList (
+      name: host:
+      map (user: "${user.name} on ${name}") (
+        lib.filter hasPassword (lib.attrValues host.config.users.users)
+      )
+    ) ours
+  );
 in
-pkgs.runCommand "birthmark-no-secrets"
-  {
-    closure = pkgs.writeClosure (
-      etcs
-      ++ [
-        pkgs.birthmark-signer
-        pkgs.birthmark-capture
-        pkgs.birthmark-sma
-        pkgs.birthmark-node
-      ]
-    );
-  }
-  ''
-    found=0
-    look() { # what it is, pattern, where
-      if grep -rlaE -- "$2" $3 >> hits 2>/dev/null; then
-        echo "found $1:" && cat hits && found=1
-      fi
-      : > hits
-    }
-    for etc in ${toString etcs}; do
-      look "a private key" '-----BEGIN ([A-Z]+ )*PRIVATE KEY-----' "$etc/etc/birthmark $etc/etc/ssh"
-      look "an age key" 'AGE-SECRET-KEY-1' "$etc/etc/birthmark $etc/etc/ssh"
-      if [ -e "$etc/etc/machine-id" ]; then echo "a machine id that every machine would share"; found=1; fi
-      for key in "$etc"/etc/ssh/*_key; do
-        test -e "$key" && { echo "a host key: $key"; found=1; }
-      done
-    done
-    for path in $(grep birthmark "$closure"); do
-      look "a private key" '-----BEGIN ([A-Z]+ )*PRIVATE KEY-----[A-Za-z0-9+/=[:space:]]{40}' "$path"
-    done
-    test "$found" = 0
+if open != [ ] then
+  throw "These users have a password that every machine of the image would share: ${lib.concatStringsSep ", " open}"
+else
+  pkgs.runCommand "birthmark-no-secrets" { } ''
+    ${builtins.readFile ./look-for-secrets.sh}
+
+    # A search that finds nothing must be shown to search.
+    mkdir -p control/etc/birthmark
+    printf -- '-----BEGIN EC PRIVATE KEY-----\nTESTTESTTESTTESTTESTTESTTESTTESTTESTTESTTEST\n' > hidden
+    ln -s "$PWD/hidden" control/etc/birthmark/vote-key
+    cp ${../secrets/TEST-KEY-not-a-secret.txt} control/etc/birthmark/age
+    mkdir -p control/etc/ssh
+    touch control/etc/machine-id control/etc/ssh/ssh_host_ed25519_key
+    test "$(look_into_etc control | wc -l)" = 4
+
+    { look_for_keys ${toString programs}; for etc in ${toString etcs}; do look_into_etc "$etc"; done; } > found
+    cat found
+    test ! -s found
     touch "$out"
   ''

@@ -1,20 +1,28 @@
 # What makes this validator ours. `nix build .#nixosConfigurations.validator.config.system.build.images.qemu-efi` makes its
 # first disk; afterwards `nixos-rebuild switch --flake .#validator --target-host root@validator.library.example`.
-{ config, ... }:
+{ config, lib, ... }:
 
+let
+  # Made by `sops secrets.yaml`; see secrets/README.md in Birthmark. Until then the machine builds without it: keys are read from
+  # /etc/credstore, and there are no backups.
+  hasSecrets = builtins.pathExists ./secrets.yaml;
+  secret = name: config.sops.secrets.${name}.path;
+in
 {
   networking.hostName = "validator";
   users.users.root.openssh.authorizedKeys.keys = [
     # "ssh-ed25519 AAAA… librarian@desk"
   ];
 
-  sops = {
-    # Encrypted to this machine's host key and to the administrators; see .sops.yaml and secrets/README.md in Birthmark.
+  sops = lib.mkIf hasSecrets {
+    # Encrypted to this machine's host key and to the administrators.
     defaultSopsFile = ./secrets.yaml;
-    # Until the file exists, the machine builds without it.
-    validateSopsFiles = false;
     age.sshKeyPaths = [ "/var/lib/ssh/host_ed25519" ];
-    secrets.restic-password = { };
+    secrets = {
+      vote-key.restartUnits = [ "birthmark-node.service" ];
+      checkpoint-key.restartUnits = [ "birthmark-node.service" ];
+      restic-password = { };
+    };
   };
 
   services.birthmark = {
@@ -26,10 +34,16 @@
         hostName = "validator.library.example";
       };
       openFirewall = true;
-      backup = {
+      credentials = lib.mkIf hasSecrets (
+        lib.genAttrs [
+          "vote-key"
+          "checkpoint-key"
+        ] secret
+      );
+      backup = lib.mkIf hasSecrets {
         enable = true;
         repository = "sftp:backup@archive.library.example:/birthmark";
-        passwordFile = config.sops.secrets.restic-password.path;
+        passwordFile = secret "restic-password";
       };
     };
     monitoring.enable = true;

@@ -90,12 +90,13 @@ fn scripts(house: &House, _: &Options) -> Result<Outcome> {
         return Ok(Outcome::skipped("shellcheck is not installed"));
     };
     let entries = ["demo", "check", ".ci/run", "scripts/machine.sh"];
-    let cards = [
+    let machines = [
         "images/card-setup.sh",
         "images/make-state-partition.sh",
         "images/tests/state-partition.sh",
+        "nix/look-for-secrets.sh",
     ];
-    for (shell, scripts) in [("sh", &entries[..]), ("bash", &cards[..])] {
+    for (shell, scripts) in [("sh", &entries[..]), ("bash", &machines[..])] {
         let mut check = house.program(&shellcheck);
         house::run(
             check
