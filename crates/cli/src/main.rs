@@ -23,7 +23,7 @@ async fn main() -> ExitCode {
     match run(options).await {
         Ok(status) => status,
         Err(error) => {
-            eprintln!("birthmark: {error:#}");
+            eprintln!("birthmark: {}", terminal::reasons(&error));
             ExitCode::from(2)
         }
     }

@@ -9,23 +9,31 @@ use futures_util::StreamExt as _;
 use super::Sockets;
 
 /// Prints one fix, or all of them. Exit status 1 if there is none.
-pub async fn run(follow: bool, sockets: &Sockets) -> anyhow::Result<ExitCode> {
+pub async fn run(follow: bool, json: bool, sockets: &Sockets) -> anyhow::Result<ExitCode> {
     let mut gps = sockets.gps().await?;
     if !follow {
         let reply = gps.get_fix().await?;
-        println!("{}", describe(&reply));
+        print(&reply, json)?;
         return Ok(ExitCode::from(u8::from(reply.fix.is_none())));
     }
     let mut replies = pin!(gps.subscribe().await?);
     loop {
         tokio::select! {
             reply = replies.next() => match reply {
-                Some(reply) => println!("{}", describe(&reply?)),
+                Some(reply) => print(&reply?, json)?,
                 None => return Ok(ExitCode::SUCCESS),
             },
             _ = tokio::signal::ctrl_c() => return Ok(ExitCode::SUCCESS),
         }
     }
+}
+
+fn print(reply: &FixReply, json: bool) -> anyhow::Result<()> {
+    match json {
+        true => println!("{}", serde_json::to_string(reply)?),
+        false => println!("{}", describe(reply)),
+    }
+    Ok(())
 }
 
 /// One line for people.

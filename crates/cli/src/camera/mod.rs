@@ -36,7 +36,8 @@ pub struct Sockets {
         global = true,
         value_name = "PATH",
         default_value = "/run/birthmark/capture",
-        hide_default_value = true
+        hide_default_value = true,
+        help_heading = "Where the camera's daemons listen"
     )]
     pub capture_socket: PathBuf,
     /// Socket of the signer
@@ -45,7 +46,8 @@ pub struct Sockets {
         global = true,
         value_name = "PATH",
         default_value = "/run/birthmark/signer",
-        hide_default_value = true
+        hide_default_value = true,
+        help_heading = "Where the camera's daemons listen"
     )]
     pub signer_socket: PathBuf,
     /// Socket of the GPS daemon
@@ -54,7 +56,8 @@ pub struct Sockets {
         global = true,
         value_name = "PATH",
         default_value = "/run/birthmark/gps",
-        hide_default_value = true
+        hide_default_value = true,
+        help_heading = "Where the camera's daemons listen"
     )]
     pub gps_socket: PathBuf,
 }
@@ -86,6 +89,9 @@ pub enum CameraCommand {
         /// Keep printing whenever it changes
         #[arg(long)]
         follow: bool,
+        /// Print one JSON document a line instead of text
+        #[arg(long)]
+        json: bool,
     },
     /// Try every part of the camera and say what to do about each failure
     Test,
@@ -103,7 +109,7 @@ pub async fn run(command: CameraCommand, sockets: &Sockets) -> anyhow::Result<Ex
         CameraCommand::Status { json } => state::status(json, sockets).await,
         CameraCommand::Info { json } => state::info(json, sockets).await,
         CameraCommand::Queue(command) => queue::run(&command, sockets).await,
-        CameraCommand::Gps { follow } => gps::run(follow, sockets).await,
+        CameraCommand::Gps { follow, json } => gps::run(follow, json, sockets).await,
         CameraCommand::Test => rehearsal::run(sockets).await,
         CameraCommand::Calibrate(options) => calibrate::run(&options, sockets).await,
         CameraCommand::Provision(options) => provision::run(&options, sockets).await,

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use anyhow::{bail, ensure};
 
 use super::{Sockets, gps, state};
-use crate::terminal::Style;
+use crate::terminal::{Style, reasons};
 use crate::verify::answer::Validator;
 
 /// Tries every part. Exit status 1 if one of them fails.
@@ -62,8 +62,9 @@ fn report(style: Style, part: &str, outcome: anyhow::Result<String>, remedy: &st
     match &outcome {
         Ok(finding) => println!("{} {part:<10} {finding}", style.good("✓")),
         Err(error) => println!(
-            "{} {part:<10} {error:#}\n             → {remedy}",
-            style.bad("✗")
+            "{} {part:<10} {}\n             → {remedy}",
+            style.bad("✗"),
+            reasons(error)
         ),
     }
     outcome.is_ok()
@@ -103,7 +104,10 @@ async fn storage(sockets: &Sockets) -> anyhow::Result<String> {
 async fn clock(sockets: &Sockets) -> anyhow::Result<String> {
     let status = state::ask(sockets).await?;
     ensure!(status.clock != "unset", "the clock is not set");
-    Ok(format!("the clock is {}", status.clock))
+    Ok(match status.clock.as_str() {
+        "free" => "the clock runs; nobody has confirmed it since the start".into(),
+        word => format!("the clock is {word}"),
+    })
 }
 
 async fn validator(sockets: &Sockets) -> anyhow::Result<String> {

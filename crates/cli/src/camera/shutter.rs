@@ -97,12 +97,14 @@ fn describe(photo: &Photo, style: Style) -> String {
         Some(other) => style.bad(&format!("signed with a {other} key: for development only")),
     };
     lines.push(format!("  {key}"));
-    if photo.clock != "synchronised" {
-        lines.push(style.bad(&format!(
-            "  the clock is {}: the time of this photo is weak",
-            photo.clock
-        )));
-    }
+    let doubt = match photo.clock.as_str() {
+        "synchronised" | "satellites" => None,
+        "free" => Some("nobody has confirmed the camera's clock since it was switched on"),
+        _ => Some("the camera's clock was never set"),
+    };
+    lines.extend(
+        doubt.map(|doubt| style.bad(&format!("  {doubt}: the time of this photo is weak"))),
+    );
     lines.push(style.faint(&format!("  file digest {}", photo.file)));
     lines.join("\n") + "\n"
 }
@@ -140,6 +142,8 @@ mod tests {
             describe(&photo(Some("tpm"), "unset"), style)
                 .contains("the time of this photo is weak")
         );
+        assert!(describe(&photo(Some("tpm"), "free"), style).contains("nobody has confirmed"));
+        assert!(!describe(&photo(Some("tpm"), "satellites"), style).contains("weak"));
         let sound = describe(&photo(Some("tpm"), "synchronised"), style);
         assert!(
             sound.contains("signed in the TPM") && !sound.contains("weak"),

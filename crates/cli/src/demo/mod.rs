@@ -12,7 +12,8 @@ mod photo;
 mod report;
 mod validator;
 
-use std::process::ExitCode;
+use std::os::unix::process::CommandExt;
+use std::process::{Command, ExitCode};
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
@@ -34,6 +35,7 @@ const GRACE: Duration = Duration::from_secs(10);
 
 /// Runs the demonstration. Exit status 0 only if every photo was verified.
 pub async fn run(options: &DemoOptions) -> anyhow::Result<ExitCode> {
+    hush_the_tpm_library();
     if options.verbose {
         birthmark_daemon::logging::install(
             "birthmark-demo",
@@ -51,6 +53,26 @@ pub async fn run(options: &DemoOptions) -> anyhow::Result<ExitCode> {
     stage.clear(&shutdown).await;
     folder.leave();
     outcome
+}
+
+/// The TPM library writes to standard error whatever it tries in vain, unless its environment told it to be quiet when the
+/// program began. So the program begins once more, in the same process.
+fn hush_the_tpm_library() {
+    const VARIABLE: &str = "TSS2_LOG";
+    let mut words = std::env::args_os();
+    let (Some(name), Ok(program)) = (words.next(), std::env::current_exe()) else {
+        return;
+    };
+    if std::env::var_os(VARIABLE).is_none() {
+        let mut again = Command::new(program);
+        let error = again
+            .arg0(name)
+            .args(words)
+            .env(VARIABLE, "all+NONE")
+            .exec();
+        // Only a failure comes back; it costs a few lines nobody needs.
+        log::debug!("the TPM library is not hushed: {error}");
+    }
 }
 
 /// Everything that runs, so that it can be stopped from one place.

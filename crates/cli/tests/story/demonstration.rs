@@ -19,6 +19,7 @@ fn every_photo_goes_from_shutter_to_verified_and_stays_where_asked() {
     );
     let (text, errors) = texts(&output);
     assert!(output.status.success(), "{text}\n{errors}");
+    assert_eq!(errors, "", "nothing is said that people need not read");
     let summary: serde_json::Value = serde_json::from_str(&text).unwrap();
     assert_eq!(summary["all_verified"], true, "{summary:#}");
     let photos = summary["photos"].as_array().unwrap();
