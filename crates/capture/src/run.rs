@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use birthmark_daemon::varlink::{self, Peers, User};
-use birthmark_daemon::{Context, Idle};
+use birthmark_daemon::{ConfigError, Context, Idle};
 
 use crate::album::Album;
 use crate::camera::{Camera, Opener};
@@ -77,7 +77,7 @@ pub async fn assemble(
         peers(&settings.signer_users)?,
     ));
     let node = Node::new(&settings.node, settings.node_authority.as_deref())?;
-    let registry = Registry::open(settings.genesis.as_deref(), &settings.state)?;
+    let registry = open_registry(settings)?;
     let longest = Duration::from_secs(settings.longest_pause_seconds.into());
     let submitter = Submitter::new(
         Arc::clone(&queue),
@@ -133,6 +133,15 @@ fn open_storage(photos: &Path, state: &Path) -> anyhow::Result<(Album, Queue)> {
     }
     log::info!(WAITING = queue.counts().waiting; "{} proofs are waiting, {} were refused", queue.counts().waiting, queue.counts().refused);
     Ok((album, queue))
+}
+
+/// A configured genesis that cannot be used is a wrong setting: starting again does not help.
+fn open_registry(settings: &CaptureSettings) -> anyhow::Result<Registry> {
+    let opened = Registry::open(settings.genesis.as_deref(), &settings.state);
+    match (opened, &settings.genesis) {
+        (Err(problem), Some(_)) => Err(ConfigError::field("genesis", problem.to_string()).into()),
+        (opened, _) => Ok(opened?),
+    }
 }
 
 /// By default whoever we are ourselves, and root, who can do everything anyway.

@@ -212,6 +212,11 @@ impl Queue {
         self.state().schedule.postpone(id, until, why);
     }
 
+    /// The same for an entry that was sent and only has to be asked about: it comes before others once it is due.
+    pub fn ask_later(&self, id: EntryId, until: Instant) {
+        self.state().schedule.ask_later(id, until);
+    }
+
     /// Why the entry was postponed the last time, if there is a reason besides time.
     pub fn why(&self, id: EntryId) -> Option<String> {
         self.state().schedule.why(id)
@@ -224,7 +229,7 @@ impl Queue {
 
     /// The entry that is due first, and when.
     pub fn next(&self) -> Option<(Instant, EntryId)> {
-        self.state().schedule.first()
+        self.state().schedule.first(Instant::now())
     }
 
     /// Waits until something new may be due.
@@ -249,10 +254,11 @@ impl Queue {
 
     /// The oldest `limit` entries after `after`, waiting and refused together.
     pub fn page(&self, after: Option<EntryId>, limit: usize) -> Vec<EntryId> {
+        use std::ops::Bound::{Excluded, Unbounded};
+        let beyond = (after.map_or(Unbounded, Excluded), Unbounded);
         let state = self.state();
-        let beyond = |id: &EntryId| after.is_none_or(|after| *id > after);
         let mut ids: Vec<EntryId> = state.schedule.after(after).take(limit).collect();
-        ids.extend(state.refused.iter().copied().filter(beyond).take(limit));
+        ids.extend(state.refused.range(beyond).copied().take(limit));
         ids.sort_unstable();
         ids.truncate(limit);
         ids
@@ -405,6 +411,25 @@ mod tests {
         queue.hurry();
         assert!(queue.next().unwrap().0 <= Instant::now());
         assert_eq!(queue.why(first), None);
+    }
+
+    #[test]
+    fn a_question_that_is_due_does_not_wait_for_all_others() {
+        let folder = tempfile::tempdir().unwrap();
+        let queue = Queue::open(folder.path()).unwrap();
+        let (sent, other) = (EntryId::new(2, 2), EntryId::new(1, 1));
+        queue.add(sent, &entry("a")).unwrap();
+        queue.add(other, &entry("b")).unwrap();
+        queue.hurry();
+        queue.ask_later(sent, Instant::now());
+        assert_eq!(queue.next().map(|(_, id)| id), Some(sent));
+        queue.ask_later(sent, Instant::now() + Duration::from_secs(3600));
+        assert_eq!(queue.next().map(|(_, id)| id), Some(other));
+        assert_eq!(queue.attempts(sent), 2);
+        queue.finish(other).unwrap();
+        assert_eq!(queue.next().map(|(_, id)| id), Some(sent));
+        queue.finish(sent).unwrap();
+        assert_eq!(queue.next(), None);
     }
 
     #[test]

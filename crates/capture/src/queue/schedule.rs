@@ -8,6 +8,8 @@ use super::EntryId;
 #[derive(Debug, Default)]
 pub(super) struct Schedule {
     by_time: BTreeSet<(Instant, EntryId)>,
+    /// What was sent and is asked about: its receipt must not wait until a hundred thousand others are sent.
+    questions: BTreeSet<(Instant, EntryId)>,
     by_name: BTreeMap<EntryId, Due>,
 }
 
@@ -34,24 +36,33 @@ impl Schedule {
     pub(super) fn remove(&mut self, id: EntryId) {
         if let Some(due) = self.by_name.remove(&id) {
             self.by_time.remove(&(due.at, id));
+            self.questions.remove(&(due.at, id));
         }
     }
 
     /// Counts an attempt and makes the entry due later. Entries that are gone stay gone.
     pub(super) fn postpone(&mut self, id: EntryId, until: Instant, why: Option<String>) {
-        let attempts = self.attempts(id).saturating_add(1);
-        if self.contains(id) {
-            self.remove(id);
+        if self.again(id, until, why) {
             self.by_time.insert((until, id));
-            self.by_name.insert(
-                id,
-                Due {
-                    at: until,
-                    attempts,
-                    why: why.map(String::into_boxed_str),
-                },
-            );
         }
+    }
+
+    /// The same for an entry that only has to be asked about: it comes before others once it is due.
+    pub(super) fn ask_later(&mut self, id: EntryId, until: Instant) {
+        if self.again(id, until, None) {
+            self.questions.insert((until, id));
+        }
+    }
+
+    fn again(&mut self, id: EntryId, at: Instant, why: Option<String>) -> bool {
+        let attempts = self.attempts(id).saturating_add(1);
+        let there = self.contains(id);
+        if there {
+            self.remove(id);
+            let why = why.map(String::into_boxed_str);
+            self.by_name.insert(id, Due { at, attempts, why });
+        }
+        there
     }
 
     /// Makes everything due.
@@ -75,8 +86,14 @@ impl Schedule {
         due.why.as_deref().map(str::to_owned)
     }
 
-    pub(super) fn first(&self) -> Option<(Instant, EntryId)> {
-        self.by_time.first().copied()
+    /// Whatever is due first; a question that is due comes before everything else.
+    pub(super) fn first(&self, now: Instant) -> Option<(Instant, EntryId)> {
+        let question = self.questions.first().copied();
+        let other = self.by_time.first().copied();
+        match (question, other) {
+            (Some(question), Some(other)) if question.0 > now => Some(question.min(other)),
+            (question, other) => question.or(other),
+        }
     }
 
     pub(super) fn len(&self) -> usize {

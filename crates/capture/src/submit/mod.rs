@@ -235,8 +235,7 @@ impl Submitter {
                         ..entry
                     },
                 )?;
-                self.queue
-                    .postpone(id, Instant::now() + FIRST_QUESTION, None);
+                self.queue.ask_later(id, Instant::now() + FIRST_QUESTION);
                 Ok(())
             }
             Err(NodeError::Refused(reason)) => self.put_aside(id, entry, proof, reason),
@@ -257,7 +256,7 @@ impl Submitter {
                 let wait = FIRST_QUESTION
                     .mul_f64(1.5f64.powi(attempts.cast_signed()))
                     .min(LONGEST_WAIT);
-                self.queue.postpone(id, Instant::now() + wait, None);
+                self.queue.ask_later(id, Instant::now() + wait);
                 Ok(())
             }
             Fate::Stored(receipt) => self.store(id, entry, proof, &receipt).await,

@@ -15,4 +15,6 @@ mod chip;
 mod daemon;
 mod hosted;
 mod key_stores;
+mod linking;
 mod running;
+mod strangers;
