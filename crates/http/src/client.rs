@@ -106,7 +106,8 @@ impl TrustedProxies {
         self.0.is_empty()
     }
 
-    fn contains(&self, address: IpAddr) -> bool {
+    /// Whether an address is a trusted proxy's.
+    pub fn trusts(&self, address: IpAddr) -> bool {
         self.0.iter().any(|network| network.contains(address))
     }
 
@@ -116,7 +117,7 @@ impl TrustedProxies {
         let Some(peer) = peer.ip() else {
             return ClientAddress::of(Ipv6Addr::LOCALHOST.into());
         };
-        if !self.contains(peer) {
+        if !self.trusts(peer) {
             return ClientAddress::of(peer);
         }
         let lines: Vec<&str> = headers
@@ -133,7 +134,7 @@ impl TrustedProxies {
         for hop in hops {
             let Ok(hop) = hop else { break };
             nearest = hop;
-            if !self.contains(hop) {
+            if !self.trusts(hop) {
                 break;
             }
         }

@@ -1,11 +1,16 @@
 //! What a client is told when something does not work, apart from what the operator reads.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use birthmark_protocol::request::{RequestError, Step};
 use serde_json::{Value, json};
+
+use crate::seldom::Seldom;
+
+/// Requests that found the database away.
+static OUTAGES: Seldom = Seldom::new();
 
 /// An answer that is not the one asked for.
 ///
@@ -142,7 +147,11 @@ impl From<sqlx::Error> for ApiError {
             }
             sqlx::Error::Database(refused) if !is_outage(refused.as_ref()) => Self::internal(error),
             _ => {
-                log::error!("the database does not answer: {error}");
+                if let Some(requests) = OUTAGES.count(Instant::now()) {
+                    log::error!(
+                        "the database does not answer ({requests} requests since this was last said): {error}"
+                    );
+                }
                 Self::unavailable("the database does not answer", Duration::from_secs(5))
             }
         }

@@ -14,22 +14,31 @@ use hyper_util::server::conn::auto::Builder;
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, UnixListener};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::OwnedSemaphorePermit;
 use tower::ServiceExt;
 
+use crate::client::TrustedProxies;
+use crate::patience::Patient;
 use crate::peer::Peer;
+use crate::room::{Place, Room};
 use crate::tls::ReloadingAcceptor;
 
 /// How long accepting pauses after the system refused a connection, for example for lack of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// What one client, and all of them together, may take.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct ServerLimits {
     /// Connections at once. The next one waits in the kernel's queue.
     pub connections: usize,
+    /// Connections at once from one client address; one more is closed at once. 0 is unlimited.
+    pub connections_per_client: usize,
+    /// Who holds connections for others, and is not limited.
+    pub trusted_proxies: TrustedProxies,
     /// Time for the request line and headers, and for a TLS handshake.
     pub header_timeout: Duration,
+    /// How long nothing may move on a connection, in either direction, after its first byte.
+    pub silence: Duration,
     /// Requests at once on one HTTP/2 connection.
     pub streams: u32,
     /// How long open connections may finish after the order to stop.
@@ -40,7 +49,10 @@ impl Default for ServerLimits {
     fn default() -> Self {
         Self {
             connections: 4096,
+            connections_per_client: 1024,
+            trusted_proxies: TrustedProxies::default(),
             header_timeout: Duration::from_secs(10),
+            silence: Duration::from_secs(60),
             streams: 100,
             grace: Duration::from_secs(10),
         }
@@ -66,15 +78,19 @@ pub async fn serve(
     stop: impl Future<Output = ()>,
 ) {
     let mut stop = std::pin::pin!(stop);
-    let server = Server::new(router, limits);
-    let places = Arc::new(Semaphore::new(limits.connections));
+    let server = Server::new(router, &limits);
+    let room = Room::new(
+        limits.connections,
+        limits.connections_per_client,
+        limits.trusted_proxies,
+    );
     loop {
         let accepted = tokio::select! {
-            accepted = next(&listener, &places) => accepted,
+            accepted = next(&listener, &room) => accepted,
             () = &mut stop => break,
         };
         match accepted {
-            Ok((connection, permit)) => server.start(connection, &listener, permit),
+            Ok((connection, permit)) => server.start(connection, &listener, &room, permit),
             Err(error) => {
                 log::warn!("a connection could not be accepted: {error}");
                 tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -95,14 +111,25 @@ enum Connection {
     Unix(tokio::net::UnixStream),
 }
 
-async fn next(
-    listener: &Listener,
-    places: &Arc<Semaphore>,
-) -> io::Result<(Connection, OwnedSemaphorePermit)> {
-    let permit = Arc::clone(places)
-        .acquire_owned()
+impl Connection {
+    fn peer(&self) -> io::Result<Peer> {
+        Ok(match self {
+            Self::Tcp(stream) => Peer::Tcp {
+                remote: stream.peer_addr()?,
+                local: stream.local_addr()?,
+            },
+            Self::Unix(stream) => Peer::Unix {
+                uid: stream.peer_cred()?.uid(),
+            },
+        })
+    }
+}
+
+async fn next(listener: &Listener, room: &Room) -> io::Result<(Connection, OwnedSemaphorePermit)> {
+    let permit = room
+        .wait()
         .await
-        .map_err(io::Error::other)?;
+        .ok_or_else(|| io::Error::other("the server is closed"))?;
     let connection = match listener {
         Listener::Tcp(listener) | Listener::Tls(listener, _) => {
             Connection::Tcp(listener.accept().await?.0)
@@ -117,10 +144,11 @@ struct Server {
     graceful: GracefulShutdown,
     builder: Arc<Builder<TokioExecutor>>,
     header_timeout: Duration,
+    silence: Duration,
 }
 
 impl Server {
-    fn new(router: Router, limits: ServerLimits) -> Self {
+    fn new(router: Router, limits: &ServerLimits) -> Self {
         let mut builder = Builder::new(TokioExecutor::new());
         builder
             .http1()
@@ -134,87 +162,115 @@ impl Server {
             .max_header_list_size(32 * 1024)
             .keep_alive_interval(Duration::from_secs(30))
             .keep_alive_timeout(Duration::from_secs(20));
-        let graceful = GracefulShutdown::new();
         Self {
             router,
-            graceful,
+            graceful: GracefulShutdown::new(),
             builder: Arc::new(builder),
             header_timeout: limits.header_timeout,
+            silence: limits.silence,
         }
     }
 
-    fn start(&self, connection: Connection, listener: &Listener, permit: OwnedSemaphorePermit) {
-        let (router, builder, watcher) = (
-            self.router.clone(),
-            Arc::clone(&self.builder),
-            self.graceful.watcher(),
-        );
+    fn start(
+        &self,
+        connection: Connection,
+        listener: &Listener,
+        room: &Room,
+        permit: OwnedSemaphorePermit,
+    ) {
+        let Ok(peer) = connection.peer() else {
+            return;
+        };
+        let Some(place) = room.take(permit, &peer) else {
+            log::debug!("a connection was closed: its client holds too many");
+            return;
+        };
         let acceptor = match listener {
             Listener::Tls(_, acceptor) => Some(Arc::clone(acceptor)),
             Listener::Tcp(_) | Listener::Unix(_) => None,
         };
-        let handshake = self.header_timeout;
+        let visit = Visit {
+            peer,
+            router: self.router.clone(),
+            builder: Arc::clone(&self.builder),
+            watcher: self.graceful.watcher(),
+            header_timeout: self.header_timeout,
+            silence: self.silence,
+            place,
+        };
         tokio::spawn(async move {
-            let served = async {
-                match (connection, acceptor) {
-                    (Connection::Unix(stream), _) => {
-                        let uid = stream.peer_cred()?.uid();
-                        converse(stream, Peer::Unix { uid }, router, &builder, watcher).await;
-                    }
-                    (Connection::Tcp(stream), None) => {
-                        let peer = prepare(&stream)?;
-                        converse(stream, peer, router, &builder, watcher).await;
-                    }
-                    (Connection::Tcp(stream), Some(acceptor)) => {
-                        let peer = prepare(&stream)?;
-                        let stream =
-                            tokio::time::timeout(handshake, acceptor.accept(stream)).await??;
-                        converse(stream, peer, router, &builder, watcher).await;
-                    }
-                }
-                io::Result::Ok(())
-            };
-            if let Err(error) = served.await {
+            if let Err(error) = visit.serve(connection, acceptor).await {
                 log::debug!("a connection ended before its first request: {error}");
             }
-            drop(permit);
         });
     }
 }
 
-fn prepare(stream: &tokio::net::TcpStream) -> io::Result<Peer> {
-    stream.set_nodelay(true)?;
-    Ok(Peer::Tcp {
-        remote: stream.peer_addr()?,
-        local: stream.local_addr()?,
-    })
-}
-
-async fn converse<S>(
-    stream: S,
+/// One connection, from its acceptance to its end.
+struct Visit {
     peer: Peer,
     router: Router,
-    builder: &Builder<TokioExecutor>,
+    builder: Arc<Builder<TokioExecutor>>,
     watcher: Watcher,
-) where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-{
-    let service = hyper::service::service_fn(move |mut request: Request<Incoming>| {
-        request.extensions_mut().insert(peer);
-        let router = router.clone();
-        async move {
-            Ok::<_, Infallible>(
-                router
-                    .oneshot(request.map(Body::new))
-                    .await
-                    .unwrap_or_else(|never| match never {}),
-            )
+    header_timeout: Duration,
+    silence: Duration,
+    place: Place,
+}
+
+impl Visit {
+    async fn serve(
+        self,
+        connection: Connection,
+        acceptor: Option<Arc<ReloadingAcceptor>>,
+    ) -> io::Result<()> {
+        match (connection, acceptor) {
+            (Connection::Unix(stream), _) => self.converse(stream).await,
+            (Connection::Tcp(stream), None) => {
+                stream.set_nodelay(true)?;
+                self.converse(stream).await;
+            }
+            (Connection::Tcp(stream), Some(acceptor)) => {
+                stream.set_nodelay(true)?;
+                let handshake = acceptor.accept(stream);
+                let stream = tokio::time::timeout(self.header_timeout, handshake).await??;
+                self.converse(stream).await;
+            }
         }
-    });
-    let connection = builder
-        .serve_connection(TokioIo::new(stream), service)
-        .into_owned();
-    if let Err(error) = watcher.watch(connection).await {
-        log::debug!("a connection ended: {error}");
+        Ok(())
+    }
+
+    async fn converse<S>(self, stream: S)
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let Self {
+            peer,
+            router,
+            builder,
+            watcher,
+            header_timeout,
+            silence,
+            place,
+        } = self;
+        let service = hyper::service::service_fn(move |mut request: Request<Incoming>| {
+            request.extensions_mut().insert(peer);
+            let router = router.clone();
+            async move {
+                Ok::<_, Infallible>(
+                    router
+                        .oneshot(request.map(Body::new))
+                        .await
+                        .unwrap_or_else(|never| match never {}),
+                )
+            }
+        });
+        let stream = Patient::new(stream, header_timeout, silence);
+        let connection = builder
+            .serve_connection(TokioIo::new(stream), service)
+            .into_owned();
+        if let Err(error) = watcher.watch(connection).await {
+            log::debug!("a connection ended: {error}");
+        }
+        drop(place);
     }
 }
