@@ -76,11 +76,13 @@ fn level_parser() -> impl TypedValueParser<Value = LevelFilter> {
 /// The whole command line of a daemon, without the commands of its own.
 pub(crate) fn of<S: Settings>(about: &'static str) -> Command {
     let command = Command::new(S::DAEMON)
-        .about(about)
         .version(VERSION)
         .long_version(long_version())
         .after_help("Without a command, the daemon runs in the foreground.");
+    // The options bring a description of themselves along; the daemon's own is said instead.
     Options::augment_args(command)
+        .about(about)
+        .long_about(None)
         .subcommand(check_config())
         .subcommand(completions())
         .subcommand(Command::new("man").about("Print the manual page"))

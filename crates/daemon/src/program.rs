@@ -28,7 +28,12 @@ pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 const EX_CONFIG: u8 = 78;
 
 type Outcome = Pin<Box<dyn Future<Output = anyhow::Result<()>>>>;
-type Action<S> = Box<dyn FnOnce(S, ArgMatches, Context) -> Outcome>;
+
+/// What a command of a daemon's own needs to run.
+enum Action<S> {
+    WithSettings(Box<dyn FnOnce(S, ArgMatches, Context) -> Outcome>),
+    WithoutSettings(Box<dyn FnOnce(ArgMatches) -> Outcome>),
+}
 
 /// Runs a daemon: the whole `main` of one that has no commands of its own.
 pub fn main<S, R, F>(about: &'static str, run: R) -> ExitCode
@@ -64,8 +69,20 @@ impl<S: Settings> Program<S> {
         A: FnOnce(S, ArgMatches, Context) -> F + 'static,
         F: Future<Output = anyhow::Result<()>> + 'static,
     {
-        let action: Action<S> =
-            Box::new(|settings, matches, context| Box::pin(action(settings, matches, context)));
+        let action = Action::WithSettings(Box::new(|settings, matches, context| {
+            Box::pin(action(settings, matches, context))
+        }));
+        self.commands.push((command, action));
+        self
+    }
+
+    /// Adds a command that needs no settings, such as `birthmark-node keys`: it works before there is a configuration.
+    pub fn command_without_settings<A, F>(mut self, command: Command, action: A) -> Self
+    where
+        A: FnOnce(ArgMatches) -> F + 'static,
+        F: Future<Output = anyhow::Result<()>> + 'static,
+    {
+        let action = Action::WithoutSettings(Box::new(|matches| Box::pin(action(matches))));
         self.commands.push((command, action));
         self
     }
@@ -104,6 +121,10 @@ impl<S: Settings> Program<S> {
             .into_iter()
             .find(|(command, _)| command.get_name() == name);
         let (_, action) = action.context("no such command")?;
+        let action = match action {
+            Action::WithoutSettings(action) => return block_on(S::DAEMON, action(asked)),
+            Action::WithSettings(action) => action,
+        };
         let settings = options.source::<S>().load()?;
         let (context, _) = Context::embedded(Credentials::from_environment(), options.shutdown());
         let shutdown = context.shutdown.clone();

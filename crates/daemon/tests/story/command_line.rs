@@ -33,6 +33,12 @@ fn help_manual_and_completions_know_every_command() {
     ] {
         let (status, out, err) = ask(arguments);
         assert_eq!((status, err.as_str()), (0, ""));
+        if arguments == ["--help"] {
+            assert!(
+                out.starts_with("Tells the time to those who may ask"),
+                "{out}"
+            );
+        }
         for command in ["check-config", "completions", "now"] {
             let plain = out.replace("\\-", "-");
             assert!(
@@ -105,4 +111,11 @@ fn the_daemon_itself_refuses_what_check_config_refuses() {
         "{err}"
     );
     assert_eq!(ask(&["--config", "/nonexistent/clock.toml"]).0, 78);
+}
+
+#[test]
+fn a_command_that_needs_no_settings_runs_before_there_are_any() {
+    let (status, out, err) = ask(&["zones", "--config", "/nonexistent/clock.toml"]);
+    assert_eq!((status, out.as_str()), (0, "UTC\n"), "{err}");
+    assert_eq!(ask(&["now", "--config", "/nonexistent/clock.toml"]).0, 78);
 }
