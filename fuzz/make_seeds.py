@@ -24,6 +24,8 @@ def requests():
     for number, case in enumerate(cases("submissions")):
         seed("submission", f"{number}", case["body"])
         seed("json", f"submission-{number}", case["body"])
+    for number, case in enumerate(cases("edits")):
+        seed("edit", f"{number}", case["body"])
     hashed = {"image_hash": "ab" * 32, "timestamp": 1, "submission_server_id": "press.example", "modification_level": 1}
     seed("submission", "registered", json.dumps(hashed))
     for number, case in enumerate(cases("python-json")[:-1]):

@@ -8,8 +8,8 @@ use birthmark_protocol::json::Value;
 use birthmark_protocol::nuc::NucMap;
 use birthmark_protocol::submission::{RegisteredHash, Submission, SubmissionRoute};
 use birthmark_protocol::{
-    Bundle, CameraCertificate, CameraToken, DeviceKey, PublicKey, SealedNuc, Signature,
-    SignedVerdict, Timestamp, python_json,
+    Bundle, CameraCertificate, CameraToken, DeviceKey, Edit, PublicKey, SealedNuc, Signature,
+    SignedVerdict, SoftwareCertificate, SoftwareExtensions, Timestamp, python_json,
 };
 
 /// JSON that we read is read by everybody, and Python's form of it means the same.
@@ -55,6 +55,28 @@ pub fn submission(input: &[u8]) {
         }
     }
     let _ = RegisteredHash::parse(input);
+}
+
+/// A request of editing software, and a certificate of its own kind.
+pub fn edit(input: &[u8]) {
+    match Edit::parse(input) {
+        Ok(edit) => {
+            let bytes = edit.bundle.encode();
+            assert_eq!(Bundle::decode(&bytes).as_ref(), Ok(&edit.bundle));
+            let images = edit.bundle.images();
+            assert!(images.iter().all(|image| image.digest != edit.original && image.level.get() > 0));
+            assert!(edit.certificate.extensions().name().len() <= 255);
+            let _ = edit.verify();
+        }
+        Err(error) => assert!(
+            serde_json::to_string(&error).is_ok_and(|body| body.starts_with("{\"detail\":"))
+        ),
+    }
+    if let Ok(certificate) = SoftwareCertificate::from_pem_or_der(input) {
+        let written = certificate.extensions().write();
+        let read = written.and_then(|written| SoftwareExtensions::read(&written));
+        assert_eq!(read.as_ref(), Ok(certificate.extensions()));
+    }
 }
 
 /// Every question, and the question we would ask about the same camera.

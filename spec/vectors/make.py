@@ -269,6 +269,25 @@ def der_integer(number):
     return bytes([2, len(content)]) + content
 
 
+def issued(name, fields):
+    """A certificate about private_key(7), issued by private_key(6), with our extensions."""
+    day = datetime.datetime(2026, 1, 1)
+    builder = (
+        x509.CertificateBuilder()
+        .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)]))
+        .issuer_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Test CA")]))
+        .public_key(private_key(7).public_key())
+        .serial_number(0x1234)
+        .not_valid_before(day)
+        .not_valid_after(day.replace(year=2028))
+        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+    )
+    for field in fields:
+        builder = builder.add_extension(field, critical=False)
+    signed = builder.sign(private_key(6), hashes.SHA256(), ecdsa_deterministic=True)
+    return signed.public_bytes(serialization.Encoding.DER)
+
+
 def certificate(form):
     """A camera certificate about private_key(7), issued by private_key(6); its extensions in DER or raw."""
     token = structured(sha256(b"nuc"), sha256(b"master"), 42, 137, sha256(b"cert nonce")[:12], None)
@@ -278,22 +297,10 @@ def certificate(form):
     fields[3] = (nuc, b"\x04" + bytes([len(nuc)]) + nuc)
     fields[4] = ((42).to_bytes(2, "big"), der_integer(42))
     fields[5] = ((137).to_bytes(2, "big"), der_integer(137))
-    day = datetime.datetime(2026, 1, 1)
-    builder = (
-        x509.CertificateBuilder()
-        .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "TEST-001")]))
-        .issuer_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Test CA")]))
-        .public_key(private_key(7).public_key())
-        .serial_number(0x1234)
-        .not_valid_before(day)
-        .not_valid_after(day.replace(year=2028))
-        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+    return issued(
+        "TEST-001",
+        [extension(number, *(fields[number] if form == "der" else (fields[number][0], None))) for number in sorted(fields)],
     )
-    for number in sorted(fields):
-        raw, der = fields[number]
-        builder = builder.add_extension(extension(number, raw, der if form == "der" else None), critical=False)
-    issued = builder.sign(private_key(6), hashes.SHA256(), ecdsa_deterministic=True)
-    return issued.public_bytes(serialization.Encoding.DER)
 
 
 def older_requests():
@@ -376,6 +383,61 @@ def submissions():
         "Requests as cameras send them. 'bundle' is what they claim in our encoding; 'signed_form' names the text whose signature "
         "holds under the camera certificate that came along, null where none came.",
         "Written from the public planning documents; signed with the Python package cryptography.",
+        cases,
+    )
+
+
+# Edits --------------------------------------------------------------------------------------------------------------------
+
+SOFTWARE = {"developer": "Test Developer", "endpoint": "https://editor.example", "application": "Test Editor", "version": "1.0"}
+
+
+def software_certificate(texts=None):
+    """A software certificate about private_key(7), issued by private_key(6)."""
+    oid = "1.3.6.1.4.1.60000.2"
+    fields = enumerate((texts or SOFTWARE).values(), start=1)
+    return issued("Test Editor", [x509.UnrecognizedExtension(x509.ObjectIdentifier(f"{oid}.{n}"), b"\x0c" + short(text)) for n, text in fields])
+
+
+def edit_request(level, with_data):
+    image, data, original = (sha256(text).hex() for text in (b"edited", b"edited data", b"raw"))
+    images = [{"image_hash": image, "role": "file", "modification_level": level, "parent_image_hash": None}]
+    body = {"image_hash": image, "modification_level": level, "parent_image_hash": original, "timestamp": TIME}
+    if with_data:
+        images.append({"image_hash": data, "role": "image-data", "modification_level": level, "parent_image_hash": image})
+        body["image_data_hash"] = data
+    bundle = encode_bundle(images, TIME, None)
+    signed = sha256(b"birthmark/edit/v1", sha256(b"birthmark/bundle/v1", bundle), bytes.fromhex(original))
+    body["software_cert"] = b64(software_certificate())
+    body["bundle_signature"] = b64(sign_digest(private_key(7), signed))
+    return body, bundle, signed
+
+
+def edits():
+    cases = []
+    for level, with_data in [(1, False), (1, True), (2, True)]:
+        body, bundle, signed = edit_request(level, with_data)
+        good = {"bundle": bundle.hex(), "signed_digest": signed.hex(), **SOFTWARE, "issuer_key": public_hex(private_key(6))}
+        cases.append({"body": json.dumps(body), "refused_field": None, **good})
+    body = edit_request(1, True)[0]
+    camera = b64(certificate("der"))
+    for field, value in [
+        ("modification_level", 0),
+        ("modification_level", 3),
+        ("parent_image_hash", None),
+        ("parent_image_hash", body["image_hash"]),
+        ("parent_image_hash", body["image_data_hash"]),
+        ("image_data_hash", body["image_hash"]),
+        ("software_cert", camera),
+        ("camera_cert", camera),
+        ("bundle_signature", b64(bytes(8))),
+    ]:
+        cases.append({"body": json.dumps({**body, field: value}), "refused_field": field})
+    write(
+        "edits",
+        "Requests as editing software sends them to /api/v1/submit-cert. 'bundle' is what they claim in our encoding and "
+        "'signed_digest' what the key of software_cert signed; or 'refused_field' names what is wrong.",
+        "Written from docs/PROTOCOL.md and docs/VALIDATOR.md; signed with the Python package cryptography.",
         cases,
     )
 
@@ -562,6 +624,7 @@ if __name__ == "__main__":
     bundles()
     verdicts()
     submissions()
+    edits()
     gps()
     nuc_maps()
     image_data()

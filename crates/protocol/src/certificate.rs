@@ -2,23 +2,26 @@
 //!
 //! Ours hold proper DER inside each extension; certificates already in the field hold raw bytes. Both are read, DER first.
 
+mod x509;
+
 use const_oid::ObjectIdentifier;
-use der::asn1::{OctetString, OctetStringRef, Utf8StringRef};
+use der::asn1::{OctetStringRef, Utf8StringRef};
 use der::{Decode, Encode, Reader as _, SliceReader};
-use x509_cert::Certificate;
 use x509_cert::ext::Extension;
-use x509_cert::ext::pkix::BasicConstraints;
 
 use crate::numbers::{KeyIndex, OutOfRange, TableId, Timestamp};
 use crate::public_key::{PublicKey, Signature, SignatureError};
 use crate::token::{CameraToken, SealedNuc, TokenFormatError};
 
+pub(crate) use x509::{
+    Slot, is_authority, malformed, parse, signature_of, unwrap_pem, validity_of,
+};
+
 /// The arc all our extensions live under. 60000 is the documents' placeholder until an enterprise number is assigned.
 pub const ARC: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.4.1.60000.1");
-/// No camera certificate is larger.
+/// No certificate of ours is larger.
 pub const MAX_DER: usize = 16 * 1024;
 
-const ECDSA_WITH_SHA256: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.4.3.2");
 const RSA_ENCRYPTION: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.1");
 
 /// What a camera certificate says beyond X.509.
@@ -74,8 +77,8 @@ pub struct IssuerCertificate {
 /// Why bytes are not a certificate we accept.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CertificateError {
-    /// Larger than any certificate of a camera.
-    #[error("{0} bytes are more than a camera certificate has")]
+    /// Larger than any certificate of ours.
+    #[error("{0} bytes are more than such a certificate has")]
     TooLarge(usize),
     /// Not X.509 in DER.
     #[error("not an X.509 certificate: {0}")]
@@ -83,13 +86,13 @@ pub enum CertificateError {
     /// Signed in a way we do not check.
     #[error("signature algorithm {0} is not ecdsa-with-SHA256")]
     Algorithm(ObjectIdentifier),
-    /// A certificate that may sign others is not a camera's.
-    #[error("the certificate is a CA's, not a camera's")]
+    /// A certificate that may sign others signs no photos.
+    #[error("the certificate is a CA's, which signs certificates and no photos")]
     IsAuthority,
     /// A camera certificate was given where a CA's belongs.
     #[error("the certificate may not sign others (no CA:TRUE)")]
     NotAuthority,
-    /// One of the six extensions is absent.
+    /// One of our extensions is absent.
     #[error("extension {0} is missing")]
     Missing(&'static str),
     /// An extension that stands twice can be read in two ways.
@@ -128,30 +131,30 @@ impl Field {
         }
     }
 
-    fn oid(self) -> Option<ObjectIdentifier> {
-        ARC.push_arc(self as u32).ok()
-    }
-
-    fn wrong(self, reason: impl ToString) -> CertificateError {
-        CertificateError::Extension(self.name(), reason.to_string())
+    const fn slot(self) -> Slot {
+        Slot {
+            arc: ARC,
+            number: self as u32,
+            name: self.name(),
+        }
     }
 }
 
 impl CameraExtensions {
     /// Reads the six extensions of a certificate.
     pub fn read(extensions: &[Extension]) -> Result<Self, CertificateError> {
-        let field = |field: Field| find(extensions, field);
-        let sealed = read_nuc(field(Field::EncryptedNuc)?)
-            .map_err(|error| Field::EncryptedNuc.wrong(error))?;
+        let text = |field: Field| field.slot().text(extensions);
+        let nuc = Field::EncryptedNuc.slot();
+        let sealed = read_nuc(nuc.find(extensions)?).map_err(|error| nuc.wrong(error))?;
         Ok(Self {
-            manufacturer_id: read_text(field(Field::ManufacturerId)?, Field::ManufacturerId)?,
-            ma_endpoint: read_text(field(Field::MaEndpoint)?, Field::MaEndpoint)?,
+            manufacturer_id: text(Field::ManufacturerId)?,
+            ma_endpoint: text(Field::MaEndpoint)?,
             token: CameraToken {
                 sealed,
-                table: read_number::<TableId>(field(Field::KeyTableId)?, Field::KeyTableId)?,
-                index: read_number::<KeyIndex>(field(Field::KeyIndex)?, Field::KeyIndex)?,
+                table: read_number::<TableId>(extensions, Field::KeyTableId.slot())?,
+                index: read_number::<KeyIndex>(extensions, Field::KeyIndex.slot())?,
             },
-            device_family: read_text(field(Field::DeviceFamily)?, Field::DeviceFamily)?,
+            device_family: text(Field::DeviceFamily)?,
         })
     }
 
@@ -171,7 +174,7 @@ impl CameraExtensions {
             (Field::DeviceFamily, text(&self.device_family)),
         ]
         .into_iter()
-        .map(|(field, value)| write_field(field, value))
+        .map(|(field, value)| field.slot().extension(value))
         .collect()
     }
 }
@@ -302,116 +305,22 @@ impl IssuerCertificate {
     }
 }
 
-fn parse(der: &[u8]) -> Result<(Certificate, Vec<u8>), CertificateError> {
-    if der.len() > MAX_DER {
-        return Err(CertificateError::TooLarge(der.len()));
-    }
-    let certificate = Certificate::from_der(der).map_err(malformed)?;
-    if certificate.signature_algorithm().oid != ECDSA_WITH_SHA256 {
-        return Err(CertificateError::Algorithm(
-            certificate.signature_algorithm().oid,
-        ));
-    }
-    // The signature covers the bytes as sent, which need not be the bytes we would write.
-    let mut reader = SliceReader::new(der).map_err(malformed)?;
-    der::Header::decode(&mut reader).map_err(malformed)?;
-    let tbs = reader.tlv_bytes().map_err(malformed)?.to_vec();
-    Ok((certificate, tbs))
-}
-
-fn malformed(error: der::Error) -> CertificateError {
-    CertificateError::Malformed(error.to_string())
-}
-
-fn unwrap_pem(bytes: &[u8]) -> Result<Vec<u8>, CertificateError> {
-    if !bytes.trim_ascii_start().starts_with(b"-----BEGIN") {
-        return Ok(bytes.to_vec());
-    }
-    let (label, der) = der::pem::decode_vec(bytes.trim_ascii_start())
-        .map_err(|error| CertificateError::Malformed(error.to_string()))?;
-    if label == "CERTIFICATE" {
-        Ok(der)
-    } else {
-        Err(CertificateError::Malformed(format!("PEM holds a {label}")))
-    }
-}
-
-fn is_authority(certificate: &Certificate) -> Result<bool, CertificateError> {
-    let constraints = certificate
-        .tbs_certificate()
-        .get_extension::<BasicConstraints>();
-    Ok(constraints
-        .map_err(|error| CertificateError::Malformed(error.to_string()))?
-        .is_some_and(|(_, value)| value.ca))
-}
-
-fn signature_of(certificate: &Certificate) -> Result<Signature, CertificateError> {
-    let bytes = certificate
-        .signature()
-        .as_bytes()
-        .ok_or(SignatureError::Encoding)?;
-    Ok(Signature::from_der(bytes)?)
-}
-
-fn validity_of(certificate: &Certificate) -> (Timestamp, Timestamp) {
-    let validity = certificate.tbs_certificate().validity();
-    let unix = |time: x509_cert::time::Time| {
-        Timestamp::from_unix(i64::try_from(time.to_unix_duration().as_secs()).unwrap_or(i64::MAX))
-    };
-    (unix(validity.not_before), unix(validity.not_after))
-}
-
-fn find(extensions: &[Extension], field: Field) -> Result<&[u8], CertificateError> {
-    let mut matching = extensions
-        .iter()
-        .filter(|extension| Some(extension.extn_id) == field.oid());
-    let found = matching
-        .next()
-        .ok_or(CertificateError::Missing(field.name()))?;
-    if matching.next().is_some() {
-        return Err(CertificateError::Repeated(field.name()));
-    }
-    Ok(found.extn_value.as_bytes())
-}
-
-fn read_text(value: &[u8], field: Field) -> Result<String, CertificateError> {
-    let text = match Utf8StringRef::from_der(value) {
-        Ok(text) => text.as_str(),
-        Err(_) => std::str::from_utf8(value).map_err(|error| field.wrong(error))?,
-    };
-    if text.is_empty() || text.len() > 255 || text.chars().any(char::is_control) {
-        return Err(field.wrong("expected 1 to 255 bytes of text without control characters"));
-    }
-    Ok(text.to_owned())
-}
-
 fn read_nuc(value: &[u8]) -> Result<SealedNuc, TokenFormatError> {
     let bytes = <&OctetStringRef>::from_der(value).map_or(value, OctetStringRef::as_bytes);
     SealedNuc::from_extension(bytes)
 }
 
 fn read_number<T: TryFrom<i64, Error = OutOfRange>>(
-    value: &[u8],
-    field: Field,
+    extensions: &[Extension],
+    slot: Slot,
 ) -> Result<T, CertificateError> {
+    let value = slot.find(extensions)?;
     let number = match (i64::from_der(value), <[u8; 2]>::try_from(value)) {
         (Ok(number), _) => number,
         (Err(_), Ok(raw)) => i64::from(u16::from_be_bytes(raw)),
-        (Err(error), Err(_)) => return Err(field.wrong(error)),
+        (Err(error), Err(_)) => return Err(slot.wrong(error)),
     };
-    T::try_from(number).map_err(|error| field.wrong(error))
-}
-
-fn write_field(field: Field, value: der::Result<Vec<u8>>) -> Result<Extension, CertificateError> {
-    let extn_id = field.oid().ok_or(CertificateError::Missing(field.name()))?;
-    let extn_value = value
-        .and_then(OctetString::new)
-        .map_err(|error| field.wrong(error))?;
-    Ok(Extension {
-        extn_id,
-        critical: false,
-        extn_value,
-    })
+    T::try_from(number).map_err(|error| slot.wrong(error))
 }
 
 fn rsa_bits(spki_der: &[u8]) -> Option<usize> {

@@ -17,8 +17,9 @@ use birthmark_protocol::json::Value;
 use birthmark_protocol::nuc::{NucMap, nuc_hash};
 use birthmark_protocol::submission::{Submission, SubmissionRoute};
 use birthmark_protocol::{
-    Bundle, CameraToken, Commitment, DerivationProfile, Digest, KeyIndex, MasterKey, NucHash,
-    OpenedBy, Opening, PublicKey, SealedNuc, SignedVerdict, TableId, Timestamp, python_json,
+    Bundle, CameraToken, Commitment, DerivationProfile, Digest, Edit, KeyIndex, MasterKey, NucHash,
+    OpenedBy, Opening, PublicKey, SealedNuc, SignedVerdict, SoftwareExtensions, TableId, Timestamp,
+    python_json,
 };
 use serde_json::Value as Json;
 
@@ -210,6 +211,40 @@ fn submissions_of_every_kind() {
             forged.camera.signed().unwrap().verify().is_err(),
             "{form} does not cover the time"
         );
+    }
+}
+
+#[test]
+fn edits_and_what_is_wrong_with_them() {
+    for case in vectors!("edits") {
+        let read = Edit::parse(text(&case, "body").as_bytes());
+        if let Some(field) = case["refused_field"].as_str() {
+            let error = read.unwrap_err().to_string();
+            assert!(error.starts_with(&format!("body.{field}: ")), "{error}");
+            continue;
+        }
+        let mut edit = read.unwrap();
+        assert_eq!(hex::encode(edit.bundle.encode()), text(&case, "bundle"));
+        assert_eq!(edit.signed_digest(), digest(&case, "signed_digest"));
+        let issuer = PublicKey::from_sec1(&bytes(&case, "issuer_key")).unwrap();
+        assert_eq!(edit.certificate.verify_issuer(&issuer), Ok(()));
+        let SoftwareExtensions {
+            developer,
+            endpoint,
+            application,
+            version,
+        } = edit.certificate.extensions();
+        for (name, value) in [
+            ("developer", developer),
+            ("endpoint", endpoint),
+            ("application", application),
+            ("version", version),
+        ] {
+            assert_eq!(value, text(&case, name));
+        }
+        assert_eq!(edit.verify(), Ok(()));
+        edit.original = Digest::of(b"another photo");
+        assert!(edit.verify().is_err(), "the original is signed, too");
     }
 }
 

@@ -20,11 +20,7 @@ fn extensions() -> CameraExtensions {
 }
 
 fn raw(field: Field, value: &[u8]) -> Extension {
-    Extension {
-        extn_id: field.oid().unwrap(),
-        critical: false,
-        extn_value: OctetString::new(value).unwrap(),
-    }
+    field.slot().extension(Ok(value.to_vec())).unwrap()
 }
 
 fn field_form(from: &CameraExtensions) -> Vec<Extension> {

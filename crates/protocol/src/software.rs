@@ -1,0 +1,219 @@
+//! Certificates of editing software: X.509 with four extensions under an arc of their own.
+//!
+//! They look like a camera's, so that one institution can issue both; they can never be taken for one, because no extension
+//! of the one stands in the other.
+
+use const_oid::ObjectIdentifier;
+use der::Encode;
+use der::asn1::Utf8StringRef;
+use x509_cert::ext::Extension;
+
+use crate::certificate::{
+    CertificateError, Slot, is_authority, malformed, parse, signature_of, unwrap_pem, validity_of,
+};
+use crate::numbers::Timestamp;
+use crate::public_key::{PublicKey, Signature};
+
+/// The arc of the software extensions.
+pub const ARC: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.4.1.60000.2");
+
+/// What a software certificate says beyond X.509.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct SoftwareExtensions {
+    /// Who makes the software.
+    pub developer: String,
+    /// Where its makers can be asked. Nothing is ever fetched from there.
+    pub endpoint: String,
+    /// The application.
+    pub application: String,
+    /// Its version.
+    pub version: String,
+}
+
+/// A parsed software certificate. Parsing proves nothing: see [`SoftwareCertificate::verify_issuer`].
+#[derive(Clone, Debug)]
+pub struct SoftwareCertificate {
+    der: Vec<u8>,
+    tbs: Vec<u8>,
+    signature: Signature,
+    extensions: SoftwareExtensions,
+    key: PublicKey,
+    serial: Vec<u8>,
+    validity: (Timestamp, Timestamp),
+}
+
+const fn slot(number: u32, name: &'static str) -> Slot {
+    Slot {
+        arc: ARC,
+        number,
+        name,
+    }
+}
+
+const DEVELOPER: Slot = slot(1, "developer");
+const ENDPOINT: Slot = slot(2, "endpoint");
+const APPLICATION: Slot = slot(3, "application");
+const VERSION: Slot = slot(4, "version");
+
+impl SoftwareExtensions {
+    /// Reads the four extensions of a certificate.
+    pub fn read(extensions: &[Extension]) -> Result<Self, CertificateError> {
+        let read = Self {
+            developer: DEVELOPER.text(extensions)?,
+            endpoint: ENDPOINT.text(extensions)?,
+            application: APPLICATION.text(extensions)?,
+            version: VERSION.text(extensions)?,
+        };
+        if read.name().len() > 255 {
+            return Err(APPLICATION.wrong("with the version it is longer than 255 bytes"));
+        }
+        Ok(read)
+    }
+
+    /// Writes the four extensions, not critical, in DER.
+    pub fn write(&self) -> Result<Vec<Extension>, CertificateError> {
+        [
+            (DEVELOPER, &self.developer),
+            (ENDPOINT, &self.endpoint),
+            (APPLICATION, &self.application),
+            (VERSION, &self.version),
+        ]
+        .into_iter()
+        .map(|(slot, text)| slot.extension(Utf8StringRef::new(text).and_then(|text| text.to_der())))
+        .collect()
+    }
+
+    /// The application and its version: what answers about an edit call it.
+    pub fn name(&self) -> String {
+        format!("{} {}", self.application, self.version)
+    }
+}
+
+impl SoftwareCertificate {
+    /// Reads a software certificate in DER.
+    pub fn from_der(der: &[u8]) -> Result<Self, CertificateError> {
+        let (certificate, tbs) = parse(der)?;
+        if is_authority(&certificate)? {
+            return Err(CertificateError::IsAuthority);
+        }
+        let body = certificate.tbs_certificate();
+        let spki = body.subject_public_key_info().to_der().map_err(malformed)?;
+        Ok(Self {
+            der: der.to_vec(),
+            tbs,
+            signature: signature_of(&certificate)?,
+            extensions: SoftwareExtensions::read(body.extensions().map_or(&[], Vec::as_slice))?,
+            key: PublicKey::from_spki_der(&spki)?,
+            serial: body.serial_number().as_bytes().to_vec(),
+            validity: validity_of(&certificate),
+        })
+    }
+
+    /// Reads PEM or DER.
+    pub fn from_pem_or_der(bytes: &[u8]) -> Result<Self, CertificateError> {
+        Self::from_der(&unwrap_pem(bytes)?)
+    }
+
+    /// The certificate as it was sent.
+    pub fn der(&self) -> &[u8] {
+        &self.der
+    }
+
+    /// The bytes its issuer signed.
+    pub fn tbs_der(&self) -> &[u8] {
+        &self.tbs
+    }
+
+    /// The issuer's signature over them.
+    pub const fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    /// Our extensions.
+    pub const fn extensions(&self) -> &SoftwareExtensions {
+        &self.extensions
+    }
+
+    /// The software's key.
+    pub const fn key(&self) -> &PublicKey {
+        &self.key
+    }
+
+    /// The serial number, big-endian.
+    pub fn serial(&self) -> &[u8] {
+        &self.serial
+    }
+
+    /// First and last moment of validity.
+    pub const fn validity(&self) -> (Timestamp, Timestamp) {
+        self.validity
+    }
+
+    /// Succeeds when `issuer` signed this certificate.
+    pub fn verify_issuer(&self, issuer: &PublicKey) -> Result<(), CertificateError> {
+        Ok(issuer.verify(&self.tbs, &self.signature)?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn extensions() -> SoftwareExtensions {
+        SoftwareExtensions {
+            developer: "Example Developers".into(),
+            endpoint: "https://editor.example/birthmark".into(),
+            application: "Example Editor".into(),
+            version: "1.0".into(),
+        }
+    }
+
+    #[test]
+    fn what_is_written_is_read() {
+        let written = extensions().write().unwrap();
+        assert_eq!(SoftwareExtensions::read(&written), Ok(extensions()));
+        assert_eq!(extensions().name(), "Example Editor 1.0");
+    }
+
+    #[test]
+    fn a_missing_a_repeated_and_a_wrong_extension_are_named() {
+        let good = extensions().write().unwrap();
+        for (position, name) in ["developer", "endpoint", "application", "version"]
+            .into_iter()
+            .enumerate()
+        {
+            let mut without = good.clone();
+            without.remove(position);
+            let missing = CertificateError::Missing(name);
+            assert_eq!(SoftwareExtensions::read(&without), Err(missing));
+            let mut twice = good.clone();
+            twice.push(good[position].clone());
+            let repeated = CertificateError::Repeated(name);
+            assert_eq!(SoftwareExtensions::read(&twice), Err(repeated));
+        }
+        for wrong in ["", "two\nlines", &"x".repeat(256)] {
+            let mut extensions = extensions();
+            extensions.developer = wrong.into();
+            let error = SoftwareExtensions::read(&extensions.write().unwrap()).unwrap_err();
+            assert!(
+                error
+                    .to_string()
+                    .starts_with("extension developer is malformed")
+            );
+        }
+        let mut long = extensions();
+        long.application = "x".repeat(252);
+        assert!(SoftwareExtensions::read(&long.write().unwrap()).is_err());
+    }
+
+    #[test]
+    fn no_camera_certificate_is_one() {
+        for camera in [
+            &include_bytes!("../tests/fixtures/test-camera-der.der")[..],
+            include_bytes!("../tests/fixtures/test-camera-raw.der"),
+        ] {
+            let error = SoftwareCertificate::from_der(camera).unwrap_err();
+            assert_eq!(error, CertificateError::Missing("developer"));
+        }
+    }
+}
