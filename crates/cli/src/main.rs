@@ -5,6 +5,7 @@ mod camera;
 #[cfg(feature = "demo")]
 mod demo;
 mod digests;
+mod edit;
 mod options;
 mod receipt;
 mod terminal;
@@ -35,6 +36,8 @@ async fn run(options: Options) -> anyhow::Result<ExitCode> {
         #[cfg(feature = "demo")]
         Command::Demo(options) => demo::run(&options).await,
         Command::Verify(options) => verify::run(&options).await,
+        Command::Edit(options) => edit::run(&options).await,
+        Command::SoftwareAuthority(command) => edit::software::run(&command),
         Command::Receipt(ReceiptCommand::Show(options)) => receipt::show(&options),
         Command::Digest(options) => print_digests(&options),
         Command::Completions { shell } => {

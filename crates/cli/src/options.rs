@@ -27,6 +27,11 @@ pub enum Command {
     Camera(crate::camera::CameraCommand),
     /// Check photos, or digests, against a validator
     Verify(VerifyOptions),
+    /// Register a picture that was made from a registered one
+    Edit(crate::edit::EditOptions),
+    /// Certify editing software
+    #[command(subcommand)]
+    SoftwareAuthority(crate::edit::software::SoftwareAuthorityCommand),
     /// Work with receipts
     #[command(subcommand)]
     Receipt(ReceiptCommand),

@@ -76,7 +76,7 @@ pub fn check_files(receipt: &Path, genesis: &Path, photo: &Path) -> anyhow::Resu
 }
 
 /// Reads a genesis, TOML or JSON.
-fn read_genesis(path: &Path) -> anyhow::Result<Genesis> {
+pub fn read_genesis(path: &Path) -> anyhow::Result<Genesis> {
     let text = std::fs::read_to_string(path)
         .with_context(|| format!("cannot read the genesis {}", path.display()))?;
     if text.trim_start().starts_with('{') {

@@ -87,9 +87,6 @@ pub enum Refused {
     /// One token, two photos.
     #[error("the camera token was already used for another photo")]
     TokenSpent,
-    /// Something is wrong with an edit.
-    #[error("{0}")]
-    Edit(String),
     /// What it was edited from is not registered.
     #[error("the parent image is not registered; register the original first")]
     NoParent,
@@ -102,6 +99,14 @@ impl Refused {
     /// Whether the same submission may succeed later.
     pub const fn is_temporary(&self) -> bool {
         matches!(self, Self::Full | Self::Store(_) | Self::Randomness)
+    }
+
+    /// Whether somebody may have tried to pass for a camera.
+    pub const fn is_forgery(&self) -> bool {
+        matches!(
+            self,
+            Self::UnknownIssuer | Self::Revoked | Self::Signature | Self::TokenSpent
+        )
     }
 }
 

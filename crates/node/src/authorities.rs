@@ -1,7 +1,7 @@
 //! Who may vouch for photos: read once from the configuration and its files. Nothing in a request adds to it.
 
 use std::collections::{BTreeMap, HashSet};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
@@ -11,7 +11,8 @@ use birthmark_ledger::{Label, Origin, Record, ValidatorId};
 use birthmark_protocol::certificate::IssuerCertificate;
 use birthmark_protocol::{CameraCertificate, PublicKey, Timestamp};
 
-use crate::settings::{AuthoritySettings, NoticeSettings, Settings};
+use crate::authority::revocations;
+use crate::settings::{AuthoritySettings, NoticeSettings, Settings, SoftwareAuthoritySettings};
 use crate::signatures;
 
 /// A certificate authority's certificate, and what it has taken back.
@@ -42,7 +43,44 @@ pub struct AuthorityBook {
     own: ValidatorId,
     default: Option<Arc<Authority>>,
     by_name: BTreeMap<String, Arc<Authority>>,
-    software: BTreeMap<String, Vec<Issuer>>,
+    software: BTreeMap<String, SoftwareAuthority>,
+}
+
+/// One maker of editing software, or who certifies several.
+#[derive(Debug)]
+pub struct SoftwareAuthority {
+    /// Its name.
+    pub name: String,
+    /// Its certificate authorities.
+    pub issuers: Vec<Issuer>,
+    /// Where the list of certificates it took back lies.
+    pub list: Option<PathBuf>,
+}
+
+impl SoftwareAuthority {
+    fn read(settings: &SoftwareAuthoritySettings) -> anyhow::Result<Self> {
+        let issuers = settings.ca.iter().map(|path| Issuer::read(path));
+        let read = Self {
+            name: settings.id.clone(),
+            issuers: issuers.collect::<Result<_, _>>()?,
+            list: settings.revoked.clone(),
+        };
+        read.read_list()?;
+        Ok(read)
+    }
+
+    /// Reads the list again; how many certificates stand on it, if there is one.
+    pub fn read_list(&self) -> anyhow::Result<Option<usize>> {
+        let Some(path) = &self.list else {
+            return Ok(None);
+        };
+        let named = || format!("the list of revoked certificates {}", path.display());
+        let bytes = std::fs::read(path).with_context(named)?;
+        revocations::apply(&self.issuers, &bytes)
+            .map(Some)
+            .map_err(anyhow::Error::msg)
+            .with_context(named)
+    }
 }
 
 impl Issuer {
@@ -181,12 +219,9 @@ impl AuthorityBook {
         }
         let mut software = BTreeMap::new();
         for entry in &settings.software_authorities {
-            let issuers = entry
-                .ca
-                .iter()
-                .map(|path| Issuer::read(path))
-                .collect::<Result<_, _>>()?;
-            software.insert(entry.id.clone(), issuers);
+            let authority = SoftwareAuthority::read(entry)
+                .with_context(|| format!("software authority {:?}", entry.id))?;
+            software.insert(entry.id.clone(), authority);
         }
         let default = settings
             .default_authority
@@ -229,7 +264,12 @@ impl AuthorityBook {
     pub fn software(&self) -> impl Iterator<Item = (&str, &[Issuer])> {
         self.software
             .iter()
-            .map(|(name, issuers)| (name.as_str(), issuers.as_slice()))
+            .map(|(name, authority)| (name.as_str(), authority.issuers.as_slice()))
+    }
+
+    /// The makers of editing software.
+    pub fn software_authorities(&self) -> impl Iterator<Item = &SoftwareAuthority> {
+        self.software.values()
     }
 }
 

@@ -22,7 +22,7 @@ use crate::store::Store;
 
 pub use check::{Findings, fsck, reindex};
 pub use guard::Guard;
-pub use transfer::{export, import};
+pub use transfer::{Cosigner, export, import};
 
 /// Adds every command.
 pub fn add(program: Program<Settings>) -> Program<Settings> {

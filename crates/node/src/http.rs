@@ -8,8 +8,9 @@ use axum::extract::DefaultBodyLimit;
 use axum::http::{HeaderName, HeaderValue, header};
 use axum::middleware::from_fn_with_state;
 use axum::routing::{get, post};
-use birthmark_http::ApiError;
+use birthmark_http::{ApiError, Seldom};
 use birthmark_protocol::Digest;
+use tokio::sync::Semaphore;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::cors::CorsLayer;
 use tower_http::set_header::SetResponseHeaderLayer;
@@ -60,6 +61,10 @@ pub struct App {
     pub submissions: Buckets,
     /// What else each client may ask.
     pub requests: Buckets,
+    /// Proofs that did not hold.
+    pub forgeries: Seldom,
+    /// Room for those who listen for new blocks.
+    pub event_readers: Arc<Semaphore>,
     /// When the daemon started.
     pub started: Instant,
 }

@@ -3,7 +3,7 @@
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
-use prometheus_client::registry::Registry;
+use prometheus_client::registry::{Metric, Registry};
 
 /// What is counted.
 pub struct Metrics {
@@ -34,87 +34,50 @@ pub struct Metrics {
 
 impl Default for Metrics {
     fn default() -> Self {
-        let mut metrics = Self {
-            registry: Registry::with_prefix("birthmark_node"),
-            accepted: Counter::default(),
-            refused: Counter::default(),
-            turned_away: Counter::default(),
-            limited: Counter::default(),
-            hits: Counter::default(),
-            misses: Counter::default(),
-            height: Gauge::default(),
-            records: Gauge::default(),
-            waiting: Gauge::default(),
-            away: Gauge::default(),
-            filter_bytes: Gauge::default(),
-        };
-        let counters = [
-            (
-                "submissions_accepted",
-                "Submissions made durable",
-                metrics.accepted.clone(),
-            ),
-            (
+        let mut registry = Registry::with_prefix("birthmark_node");
+        let all = &mut registry;
+        Self {
+            accepted: new(all, "submissions_accepted", "Submissions made durable"),
+            refused: new(
+                all,
                 "submissions_refused",
                 "Submissions refused for what they are",
-                metrics.refused.clone(),
             ),
-            (
+            turned_away: new(
+                all,
                 "submissions_turned_away",
                 "Submissions turned away for lack of room",
-                metrics.turned_away.clone(),
             ),
-            (
+            limited: new(
+                all,
                 "requests_limited",
                 "Requests refused because their client asks too often",
-                metrics.limited.clone(),
             ),
-            (
-                "lookups_found",
-                "Lookups that found a record",
-                metrics.hits.clone(),
-            ),
-            (
-                "lookups_missed",
-                "Lookups that found none",
-                metrics.misses.clone(),
-            ),
-        ];
-        let gauges = [
-            (
-                "block_height",
-                "Blocks in the registry",
-                metrics.height.clone(),
-            ),
-            (
-                "records",
-                "Records in the registry",
-                metrics.records.clone(),
-            ),
-            (
+            hits: new(all, "lookups_found", "Lookups that found a record"),
+            misses: new(all, "lookups_missed", "Lookups that found none"),
+            height: new(all, "block_height", "Blocks in the registry"),
+            records: new(all, "records", "Records in the registry"),
+            waiting: new(
+                all,
                 "submissions_waiting",
                 "Submissions waiting for an authority",
-                metrics.waiting.clone(),
             ),
-            (
-                "authorities_away",
-                "Authorities that do not answer",
-                metrics.away.clone(),
-            ),
-            (
+            away: new(all, "authorities_away", "Authorities that do not answer"),
+            filter_bytes: new(
+                all,
                 "filter_bytes",
                 "Bytes of the filter of registered digests",
-                metrics.filter_bytes.clone(),
             ),
-        ];
-        for (name, help, counter) in counters {
-            metrics.registry.register(name, help, counter);
+            registry,
         }
-        for (name, help, gauge) in gauges {
-            metrics.registry.register(name, help, gauge);
-        }
-        metrics
     }
+}
+
+/// A metric that is shown under this name.
+fn new<M: Metric + Clone + Default>(registry: &mut Registry, name: &str, help: &str) -> M {
+    let metric = M::default();
+    registry.register(name, help, metric.clone());
+    metric
 }
 
 impl Metrics {

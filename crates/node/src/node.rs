@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use birthmark_daemon::{Context, Shutdown};
-use birthmark_http::{Listener, ServerLimits, serve};
+use birthmark_http::{Listener, Seldom, ServerLimits, serve};
 use birthmark_ledger::{BlockTime, ValidatorId, VoteSigner as _};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 use tokio::task::JoinSet;
 
 use crate::admission::Admission;
@@ -94,6 +94,7 @@ pub async fn run(settings: Settings, mut context: Context) -> anyhow::Result<()>
         Arc::clone(&settler),
         Arc::clone(&submitted),
     ));
+    tasks.software_lists(&book);
     tasks.lookups(Arc::clone(&registry));
     tasks.forgetting(store.clone(), settings.limits.remember_days);
     let node = Node::new(Arc::clone(&registry), Arc::clone(&book), guard);
@@ -111,12 +112,16 @@ pub async fn run(settings: Settings, mut context: Context) -> anyhow::Result<()>
     };
     let limits = ServerLimits {
         connections: settings.limits.connections,
+        connections_per_client: settings.limits.connections_per_client,
+        trusted_proxies: settings.http.trusted_proxies.clone(),
         ..ServerLimits::default()
     };
     let app = Arc::new(App {
         metrics: Metrics::default(),
         submissions: Buckets::new(settings.limits.submissions_per_minute),
         requests: Buckets::new(settings.limits.requests_per_minute),
+        forgeries: Seldom::default(),
+        event_readers: Arc::new(Semaphore::new(settings.limits.event_readers)),
         started: Instant::now(),
         registry,
         admission,
@@ -185,6 +190,14 @@ impl Tasks {
             });
         }
         Ok(())
+    }
+
+    fn software_lists(&mut self, book: &Arc<AuthorityBook>) {
+        let (book, shutdown) = (Arc::clone(book), self.shutdown.clone());
+        self.set.spawn(async move {
+            revocations::follow_files(book, shutdown).await;
+            Ok(())
+        });
     }
 
     /// Forgets what became of submissions, when their time has come.

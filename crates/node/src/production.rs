@@ -5,15 +5,16 @@ use std::time::Duration;
 
 use birthmark_consensus::{
     Application, Authorities, Backlog, Decided, Evidence, Offer, Pacing, SingleValidator, Step,
-    ValidatorKeys,
+    StepError, ValidatorKeys,
 };
-use birthmark_daemon::Shutdown;
+use birthmark_daemon::{MessageId, Shutdown};
 use birthmark_ledger::{BlockTime, Known, Lookups, Tip, Transaction, TransactionHash, VoteSigner};
 use tokio::sync::Notify;
 
 use crate::authorities::AuthorityBook;
 use crate::clock;
 use crate::commands::Guard;
+use crate::journal;
 use crate::registry::{Registry, RegistryError};
 use crate::settings::BlockSettings;
 use crate::store::StoreError;
@@ -142,12 +143,12 @@ pub async fn produce<V: VoteSigner + Send + Sync>(
         let pause = match engine.step(now).await {
             Ok(Step::Committed(decided)) => {
                 let header = &decided.block.header;
-                log::info!(BLOCK_HEIGHT = header.height.get(), RECORDS = header.records; "block {} holds {} records", header.height, header.records);
-                failing = false;
+                log::info!(MESSAGE_ID = journal::BLOCK_STORED, BLOCK_HEIGHT = header.height.get(), RECORDS = header.records; "block {} holds {} records", header.height, header.records);
+                recovered(&mut failing);
                 continue;
             }
             Ok(Step::Wait(until)) => {
-                failing = false;
+                recovered(&mut failing);
                 Duration::from_millis(
                     u64::try_from(until.millis_since(now))
                         .unwrap_or_default()
@@ -157,7 +158,7 @@ pub async fn produce<V: VoteSigner + Send + Sync>(
             Err(error) if error.is_fatal() => return Err(error.into()),
             Err(error) => {
                 if !failing {
-                    log::error!("no block can be made at the moment: {error}");
+                    log::error!(MESSAGE_ID = kind(&error); "no block can be made at the moment: {error}");
                 }
                 failing = true;
                 AFTER_FAILURE
@@ -170,4 +171,17 @@ pub async fn produce<V: VoteSigner + Send + Sync>(
         }
     }
     Ok(())
+}
+
+fn recovered(failing: &mut bool) {
+    if std::mem::take(failing) {
+        log::info!(MESSAGE_ID = journal::DATABASE_BACK; "blocks are made again");
+    }
+}
+
+fn kind(error: &StepError<RegistryError>) -> MessageId {
+    match error {
+        StepError::ClockBehind { .. } => journal::CLOCK_BEHIND,
+        error => journal::outage(error),
+    }
 }

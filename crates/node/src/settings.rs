@@ -90,6 +90,10 @@ pub struct LimitSettings {
     pub requests_per_minute: u32,
     /// Connections at once.
     pub connections: usize,
+    /// Connections at once from one client address; one more is closed at once. 0 is unlimited.
+    pub connections_per_client: usize,
+    /// How many may listen for new blocks (Server-Sent Events) at once.
+    pub event_readers: usize,
     /// For how many days it is remembered what became of a submission. The records themselves stay for ever.
     pub remember_days: u32,
 }
@@ -121,6 +125,8 @@ impl Default for LimitSettings {
             submissions_per_minute: 600,
             requests_per_minute: 6000,
             connections: 16_384,
+            connections_per_client: 1024,
+            event_readers: 1000,
             remember_days: 90,
         }
     }

@@ -61,6 +61,17 @@ fn camera(family: &str) -> String {
     }
 }
 
+/// How strongly it is vouched for, in a few words.
+pub const fn assurance(source: Source) -> &'static str {
+    match source {
+        Source::CameraToken => "token: the authority knows the camera",
+        Source::CameraCertificate => "certificate: the camera's signature was checked",
+        Source::CameraAttested => "attested: a security chip holds the camera's key",
+        Source::Software => "certificate: of the editing software; no camera was asked about",
+        Source::Server => "none: a submission server's word",
+    }
+}
+
 /// What this answer does not prove.
 pub fn limits(source: Source) -> Vec<&'static str> {
     let mut limits = vec![
@@ -85,6 +96,13 @@ pub fn limits(source: Source) -> Vec<&'static str> {
     }
     limits
 }
+
+/// What a family of images does not prove.
+pub const FAMILY_LIMITS: [&str; 3] = [
+    "It is not proven that one picture shows what another shows: who registered an image also said what it was made from.",
+    "It is not proven that the family is complete: an edit that nobody registered is not in it.",
+    "The times are the devices' own claims; proven is only that each image existed before its block's time.",
+];
 
 /// What not finding a digest means.
 pub const NOT_FOUND: &str = "No record of exactly this data exists in this registry. That proves nothing about the photo: \

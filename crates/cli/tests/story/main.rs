@@ -9,6 +9,8 @@
 
 mod checking;
 mod demonstration;
+#[cfg(feature = "demo")]
+mod editing;
 mod institutions;
 mod outfit;
 mod process;

@@ -7,12 +7,28 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::sync::{Notify, mpsc, oneshot};
 
 use super::question::Request;
+use crate::journal;
 use crate::store::{NewSubmission, ReceiptId, Store, StoreError};
 
 /// How many submissions one commit takes.
 const MOST: usize = 1000;
 /// How many may wait for the commit before new ones are told to come back.
 pub(super) const ROOM: usize = 8192;
+
+/// Says once that submissions cannot be stored, and once that they can again.
+fn tell<T>(outcome: &Result<T, Arc<StoreError>>, failing: &mut bool) {
+    match outcome {
+        Ok(_) if std::mem::take(failing) => {
+            log::info!(MESSAGE_ID = journal::DATABASE_BACK; "submissions are stored again");
+        }
+        Ok(_) => {}
+        Err(error) => {
+            if !std::mem::replace(failing, true) {
+                log::error!(MESSAGE_ID = journal::outage(&**error); "submissions cannot be stored and are turned away: {error}");
+            }
+        }
+    }
+}
 
 /// A checked submission on its way to the database.
 pub(super) struct Arrival {
@@ -42,12 +58,10 @@ pub(super) struct Intake {
 
 impl Intake {
     pub(super) async fn run(mut self) {
-        let mut arrivals = Vec::with_capacity(MOST);
+        let (mut arrivals, mut failing) = (Vec::with_capacity(MOST), false);
         while self.arrivals.recv_many(&mut arrivals, MOST).await > 0 {
             let outcome = self.take(&arrivals).await.map_err(Arc::new);
-            if let Err(error) = &outcome {
-                log::warn!(SUBMISSIONS = arrivals.len(); "submissions could not be stored and were turned away: {error}");
-            }
+            tell(&outcome, &mut failing);
             for (position, arrival) in arrivals.drain(..).enumerate() {
                 let taken = match &outcome {
                     Ok(taken) => taken

@@ -54,9 +54,24 @@ pub enum AskError {
     /// It answered something that is no answer.
     #[error("the authority's answer makes no sense: {0}")]
     Nonsense(String),
+    /// Somebody answered in its name.
+    #[error("the authority's answer is forged: {0}")]
+    Forged(String),
     /// It will never answer this question.
     #[error("the authority refuses the question: {0}")]
     Question(String),
+}
+
+impl AskError {
+    /// For pages anybody may read: without addresses.
+    pub const fn in_a_word(&self) -> &'static str {
+        match self {
+            Self::Away(_) => "does not answer",
+            Self::Nonsense(_) => "answers what is no answer",
+            Self::Forged(_) => "an answer in its name was forged",
+            Self::Question(_) => "refuses questions",
+        }
+    }
 }
 
 #[derive(Deserialize)]

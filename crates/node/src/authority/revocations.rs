@@ -1,5 +1,6 @@
 //! What authorities have taken back: their lists are fetched again and again, and only believed when their key signed them.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,12 +15,15 @@ use x509_cert::certificate::Rfc5280;
 use x509_cert::crl::CertificateList;
 
 use super::AuthorityClient;
-use crate::authorities::{Authority, Issuer};
+use crate::authorities::{Authority, AuthorityBook, Issuer};
+use crate::journal;
 use crate::settings::NoticeSettings;
 use crate::signatures;
 
 /// How often a list is fetched.
 const EVERY: Duration = Duration::from_secs(60);
+/// How often a file is read.
+const FILES_EVERY: Duration = Duration::from_secs(5);
 
 /// What the key of the dated list signs: this, then the list's text.
 const LIST_DOMAIN: &str = "birthmark/revocations/v1";
@@ -36,7 +40,7 @@ pub async fn follow(authority: Arc<Authority>, client: AuthorityClient, shutdown
             Ok(()) => {}
             Err(reason) => {
                 if !failing {
-                    log::warn!(AUTHORITY = authority.settings.id; "a list of what is revoked cannot be fetched, the last one stays in force: {reason}");
+                    log::warn!(MESSAGE_ID = journal::LIST_STALE, AUTHORITY = authority.settings.id; "a list of what is revoked cannot be fetched, the last one stays in force: {reason}");
                 }
                 failing = true;
             }
@@ -44,6 +48,31 @@ pub async fn follow(authority: Arc<Authority>, client: AuthorityClient, shutdown
         tokio::select! {
             () = tokio::time::sleep(EVERY) => {}
             () = shutdown.requested() => return,
+        }
+    }
+}
+
+/// Keeps up to date what software authorities have taken back, from the files their lists lie in.
+///
+/// Whoever can change such a file can at most bring back an older list: a list of anybody else's is not believed.
+pub async fn follow_files(book: Arc<AuthorityBook>, shutdown: Shutdown) {
+    let mut failing = BTreeSet::new();
+    while !shutdown.is_requested() {
+        tokio::select! {
+            () = tokio::time::sleep(FILES_EVERY) => {}
+            () = shutdown.requested() => return,
+        }
+        for authority in book.software_authorities() {
+            match authority.read_list() {
+                Ok(_) => {
+                    failing.remove(&authority.name);
+                }
+                Err(reason) => {
+                    if failing.insert(authority.name.clone()) {
+                        log::warn!(MESSAGE_ID = journal::LIST_STALE, AUTHORITY = authority.name; "a list of what is revoked cannot be read, the last one stays in force: {reason:#}");
+                    }
+                }
+            }
         }
     }
 }

@@ -230,6 +230,20 @@ fn record_of(
     let bundle = request.bundle()?;
     let label =
         |text: &str| Label::new(text).map_err(|error| StoreError::Corrupt(error.to_string()));
+    // What others call a device is theirs to choose: a name no record can hold is refused, and holds nobody else up.
+    let named = match &request.asked {
+        Asked::Authority(_) => Label::new(family),
+        Asked::Software { family, .. } => Label::new(family),
+        Asked::Server { .. } => Label::new(""),
+    };
+    let family = match named {
+        Ok(family) => family,
+        Err(error) => {
+            return Ok(Err(format!(
+                "the name of the device cannot be registered: {error}"
+            )));
+        }
+    };
     let (origin, original) = match &request.asked {
         Asked::Authority(_) => {
             let source = Source::camera(match (request.signed, assurance) {
@@ -241,20 +255,20 @@ fn record_of(
                 Origin {
                     source,
                     authority: authority.clone(),
-                    family: label(family)?,
+                    family,
                 },
                 None,
             )
         }
         Asked::Software {
             authority,
-            family,
             original,
+            ..
         } => {
             let origin = Origin {
                 source: Source::Software,
                 authority: label(authority)?,
-                family: label(family)?,
+                family,
             };
             (origin, Some(*original))
         }
@@ -262,7 +276,7 @@ fn record_of(
             Origin {
                 source: Source::Server,
                 authority: label(name)?,
-                family: label("")?,
+                family,
             },
             *original,
         ),

@@ -11,12 +11,15 @@ use super::settle::{Answered, Outcome, join};
 use super::{AskError, AuthorityClient, Settler, Standing};
 use crate::admission::{Asked, NOBODY, Request};
 use crate::authorities::Authority;
+use crate::journal;
 use crate::store::{StoreError, Waiting};
 
 /// How many questions go into one request.
 const BATCH: usize = 500;
 /// How long after the last wake-up the queue is looked at again.
 const LOOK_AGAIN: Duration = Duration::from_secs(5);
+/// The pause after the store failed.
+const AFTER_STORE_FAILURE: Duration = Duration::from_millis(500);
 
 /// What operators see of a lane.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -25,6 +28,8 @@ pub struct LaneReport {
     pub standing: Standing,
     /// Its last failure.
     pub last_error: Option<String>,
+    /// The same without addresses, for anybody.
+    pub trouble: Option<&'static str>,
     /// Questions it has answered since the start.
     pub answered: u64,
 }
@@ -251,31 +256,40 @@ impl Lane {
 
     fn answered(&self, standing: &mut Standing, settled: usize) {
         if standing.is_away() {
-            log::info!(AUTHORITY = self.name(); "the authority answers again");
+            log::info!(MESSAGE_ID = journal::AUTHORITY_BACK, AUTHORITY = self.name(); "the authority answers again");
         }
         standing.answered();
         let mut report = self.report.lock().unwrap_or_else(PoisonError::into_inner);
         report.standing = *standing;
-        report.last_error = None;
+        (report.last_error, report.trouble) = (None, None);
         report.answered += settled as u64;
     }
 
     fn failed(&self, standing: &mut Standing, error: LaneError) -> Duration {
+        let error = match error {
+            // Not the authority's fault, and told where blocks are made.
+            LaneError::Store(error) => {
+                log::debug!(AUTHORITY = self.name(); "{error}; trying again in {AFTER_STORE_FAILURE:?}");
+                return AFTER_STORE_FAILURE;
+            }
+            LaneError::Ask(error) => error,
+        };
         let was_away = standing.is_away();
         standing.failed();
-        let text = match &error {
-            LaneError::Store(error) => error.to_string(),
-            LaneError::Ask(error) => error.to_string(),
-        };
         let pause = standing.pause(getrandom::u64().unwrap_or_default());
-        if standing.is_away() && !was_away {
-            log::warn!(AUTHORITY = self.name(); "{text}; submissions wait, asking again from time to time");
-        } else {
-            log::debug!(AUTHORITY = self.name(); "{text}; asking again in {pause:?}");
-        }
         let mut report = self.report.lock().unwrap_or_else(PoisonError::into_inner);
+        let text = error.to_string();
+        let is_new = report.last_error.as_ref() != Some(&text);
+        if matches!(error, AskError::Forged(_)) && is_new {
+            log::error!(MESSAGE_ID = journal::FORGED_VERDICT, AUTHORITY = self.name(); "{error}; submissions wait, asking again in {pause:?}");
+        } else if standing.is_away() && !was_away {
+            log::warn!(MESSAGE_ID = journal::AUTHORITY_AWAY, AUTHORITY = self.name(); "{error}; submissions wait, asking again from time to time");
+        } else {
+            log::debug!(AUTHORITY = self.name(); "{error}; asking again in {pause:?}");
+        }
         report.standing = *standing;
         report.last_error = Some(text);
+        report.trouble = Some(error.in_a_word());
         pause
     }
 }
@@ -304,7 +318,7 @@ async fn ask_batch(
         && !is_genuine(authority, verdict)
     {
         let name = verdict.verdict.manufacturer();
-        return Err(AskError::Nonsense(format!(
+        return Err(AskError::Forged(format!(
             "its verdict, as {name:?}, is not signed by a configured key of {:?}",
             authority.settings.id
         )));

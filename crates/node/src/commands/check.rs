@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use birthmark_daemon::Program;
-use birthmark_ledger::{Known, Lookups, Tip};
+use birthmark_ledger::{Checkpoint, Known, Lookups, SignedCheckpoint, Tip};
 
 use super::{command, open, say};
 use crate::registry::{Decided, Registry, index_of};
@@ -155,6 +155,13 @@ async fn check_block(
         .certificate
         .verify(&decided.block.header, tip.validators())
     {
+        findings.add(format!("block {height}: {error}"));
+    }
+    let cosigned = SignedCheckpoint {
+        checkpoint: Checkpoint::after(registry.genesis().chain_id.clone(), &decided.block.header),
+        signatures: decided.cosignature.iter().cloned().collect(),
+    };
+    if let Err(error) = cosigned.cosigners(tip.validators()) {
         findings.add(format!("block {height}: {error}"));
     }
     let known = known_before(registry, &decided.block.lookups(), indexed).await?;

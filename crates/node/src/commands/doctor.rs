@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use birthmark_daemon::{Context, Program};
-use birthmark_ledger::{ValidatorId, VoteSigner as _};
+use birthmark_ledger::{Genesis, ValidatorId, VoteSigner as _};
+use x509_cert::Certificate;
 
 use super::{command, say};
-use crate::authorities::{Authority, AuthorityBook};
+use crate::authorities::{Authority, AuthorityBook, Issuer, SoftwareAuthority};
 use crate::authority::{AuthorityClient, revocations};
 use crate::registry::Registry;
 use crate::settings::Settings;
@@ -51,6 +52,7 @@ impl Report {
         self.clock()?;
         self.database(settings).await?;
         self.disk(settings)?;
+        self.tls(settings)?;
         let book = AuthorityBook::read(settings, own.unwrap_or(ValidatorId::from_bytes([0; 32])));
         let book = match book {
             Ok(book) => book,
@@ -69,6 +71,9 @@ impl Report {
         }
         for authority in book.all() {
             self.authority(authority).await?;
+        }
+        for authority in book.software_authorities() {
+            self.software(authority)?;
         }
         Ok(())
     }
@@ -89,10 +94,13 @@ impl Report {
                             "Load the key that was made together with the vote key.",
                         )?;
                     }
-                    Some(entry) => self.well(&format!(
-                        "keys belong to {} in the registry {}",
-                        entry.name, genesis.chain_id
-                    ))?,
+                    Some(entry) => {
+                        self.well(&format!(
+                            "keys belong to {} in the registry {}",
+                            entry.name, genesis.chain_id
+                        ))?;
+                        self.peers(&genesis)?;
+                    }
                     None => self.ill(
                         "the vote key belongs to no validator of the genesis",
                         "Load the right credential, or ask the others to take you in.",
@@ -107,6 +115,18 @@ impl Report {
                 }
                 Ok(None)
             }
+        }
+    }
+
+    fn peers(&mut self, genesis: &Genesis) -> anyhow::Result<()> {
+        match genesis.validators.len() {
+            1 => self.well("this validator is the whole set: there are no peers to reach"),
+            count => self.ill(
+                &format!(
+                    "the genesis names {count} validators, and this program runs a set of one"
+                ),
+                "Use a genesis with this validator alone.",
+            ),
         }
     }
 
@@ -180,21 +200,47 @@ impl Report {
         }
     }
 
-    async fn authority(&mut self, authority: &Authority) -> anyhow::Result<()> {
-        let name = &authority.settings.id;
-        let client = AuthorityClient::new(authority)?;
-        match tokio::time::timeout(Duration::from_secs(10), client.health()).await {
-            Ok(Ok(())) => self.well(&format!("authority {name} answers"))?,
-            Ok(Err(error)) => self.ill(
-                &format!("authority {name}: {error}"),
-                "Submissions wait meanwhile. Ask its operator if it lasts.",
-            )?,
-            Err(_) => self.ill(
-                &format!("authority {name} does not answer within 10 s"),
-                "Submissions wait meanwhile.",
-            )?,
+    fn tls(&mut self, settings: &Settings) -> anyhow::Result<()> {
+        let Some(files) = &settings.http.tls else {
+            return self
+                .well("HTTP is served in the clear: right behind a proxy, wrong on the internet");
+        };
+        let chain = std::fs::read(&files.certificate)
+            .map_err(|error| error.to_string())
+            .and_then(|pem| Certificate::load_pem_chain(&pem).map_err(|error| error.to_string()));
+        let name = files.certificate.display();
+        let first = match &chain {
+            Ok(chain) => chain.first(),
+            Err(error) => {
+                return self.ill(&format!("{name}: {error}"), "Correct `http.tls`.");
+            }
+        };
+        let Some(certificate) = first else {
+            return self.ill(
+                &format!("{name} holds no certificate"),
+                "Correct `http.tls`.",
+            );
+        };
+        let until = certificate.tbs_certificate().validity().not_after;
+        let until = i64::try_from(until.to_unix_duration().as_secs()).unwrap_or(i64::MAX);
+        let days = until.saturating_sub(clock::now().unix()).div_euclid(86_400);
+        match days {
+            days if days < 0 => self.ill(
+                &format!("the TLS certificate {name} has expired"),
+                "Renew it; the node takes the new file by itself.",
+            ),
+            days if days < 14 => self.ill(
+                &format!("the TLS certificate {name} expires in {days} days"),
+                "Look at what renews it; the node takes the new file by itself.",
+            ),
+            days => self.well(&format!(
+                "the TLS certificate {name} is valid for {days} more days"
+            )),
         }
-        for issuer in &authority.issuers {
+    }
+
+    fn issuers(&mut self, name: &str, issuers: &[Issuer]) -> anyhow::Result<()> {
+        for issuer in issuers {
             let (_, until) = issuer.certificate.validity;
             let left = until.since(clock::now());
             let subject = &issuer.certificate.subject;
@@ -216,6 +262,40 @@ impl Report {
                 ))?,
             }
         }
+        Ok(())
+    }
+
+    fn software(&mut self, authority: &SoftwareAuthority) -> anyhow::Result<()> {
+        let name = &authority.name;
+        self.issuers(name, &authority.issuers)?;
+        match authority.read_list() {
+            Ok(Some(count)) => self.well(&format!("{count} certificates of {name} are revoked")),
+            Ok(None) => self.ill(
+                &format!("no list of revoked certificates is configured for {name}"),
+                "Set `revoked`: a stolen software key stays welcome until then.",
+            ),
+            Err(error) => self.ill(
+                &format!("{name}: {error:#}"),
+                "Ask its operator for the list; the last one stays in force.",
+            ),
+        }
+    }
+
+    async fn authority(&mut self, authority: &Authority) -> anyhow::Result<()> {
+        let name = &authority.settings.id;
+        let client = AuthorityClient::new(authority)?;
+        match tokio::time::timeout(Duration::from_secs(10), client.health()).await {
+            Ok(Ok(())) => self.well(&format!("authority {name} answers"))?,
+            Ok(Err(error)) => self.ill(
+                &format!("authority {name}: {error}"),
+                "Submissions wait meanwhile. Ask its operator if it lasts.",
+            )?,
+            Err(_) => self.ill(
+                &format!("authority {name} does not answer within 10 s"),
+                "Submissions wait meanwhile.",
+            )?,
+        }
+        self.issuers(name, &authority.issuers)?;
         if !authority.signs() {
             self.well(&format!(
                 "authority {name} signs no verdicts: its word counts at this node only"

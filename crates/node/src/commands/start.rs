@@ -37,12 +37,9 @@ pub(super) fn add(program: Program<Settings>) -> Program<Settings> {
         "Prints the digest of a submission server's token, read from standard input, for the configuration",
     );
     program
-        .command(keys, |_, matches, _| async move { create_keys(&matches) })
-        .command(
-            genesis,
-            |_, matches, _| async move { create_genesis(&matches) },
-        )
-        .command(token, |_, _, _| async move { hash_token() })
+        .command_without_settings(keys, |matches| async move { create_keys(&matches) })
+        .command_without_settings(genesis, |matches| async move { create_genesis(&matches) })
+        .command_without_settings(token, |_| async move { hash_token() })
 }
 
 fn text<'a>(matches: &'a ArgMatches, name: &str) -> anyhow::Result<&'a String> {

@@ -5,11 +5,16 @@
 use std::path::Path;
 
 use anyhow::Context as _;
-use birthmark_consensus::Decided as Agreed;
-use birthmark_daemon::Program;
-use birthmark_ledger::{Block, CommitCertificate, Tip};
+use birthmark_consensus::{Decided as Agreed, ValidatorKeys};
+use birthmark_daemon::{Context, Program};
+use birthmark_ledger::note::NoteSignature;
+use birthmark_ledger::{
+    Block, ChainId, Checkpoint, CommitCertificate, Tip, ValidatorId, ValidatorSet, VoteKey,
+    VoteSigner as _,
+};
 
 use super::{command, open, path, path_argument, say};
+use crate::identity;
 use crate::registry::Registry;
 use crate::settings::Settings;
 
@@ -35,9 +40,15 @@ pub(super) fn add(program: Program<Settings>) -> Program<Settings> {
             let blocks = export(&open(&settings).await?, &path(&matches, "folder")?).await?;
             say(&format!("{blocks} blocks exported"))
         })
-        .command(back, |settings, matches, _| async move {
-            let blocks = import(&open(&settings).await?, &path(&matches, "folder")?).await?;
-            say(&format!("{blocks} blocks imported"))
+        .command(back, |settings, matches, context| async move {
+            let registry = open(&settings).await?;
+            let cosigner = Cosigner::read(&context)?;
+            let blocks = import(&registry, &path(&matches, "folder")?, cosigner.as_ref()).await?;
+            say(&format!("{blocks} blocks imported"))?;
+            match cosigner {
+                Some(_) => Ok(()),
+                None => say("without cosignatures: the credentials of a validator were not given"),
+            }
         })
 }
 
@@ -85,8 +96,52 @@ pub async fn export(registry: &Registry, folder: &Path) -> anyhow::Result<u64> {
     Ok(written)
 }
 
+/// A validator that vouches for the trees it imports.
+///
+/// A cosignature says that the tree was checked and is one this validator stands by; that is as true of an imported tree as
+/// of one it saw grow. It carries the block's time and Ed25519 is deterministic: what is made here is, byte for byte, what was made then.
+pub struct Cosigner(ValidatorKeys<VoteKey>);
+
+impl Cosigner {
+    /// With these keys.
+    pub const fn new(keys: ValidatorKeys<VoteKey>) -> Self {
+        Self(keys)
+    }
+
+    /// With the credentials of the unit, if there are any.
+    fn read(context: &Context) -> anyhow::Result<Option<Self>> {
+        if context.credentials.optional(identity::VOTE_KEY)?.is_none() {
+            return Ok(None);
+        }
+        Ok(Some(Self::new(identity::keys(&context.credentials)?)))
+    }
+
+    /// Its line under the checkpoint after this block, if it was one of the validators who decided it.
+    fn cosign(
+        &self,
+        chain: &ChainId,
+        block: &Block,
+        validators: &ValidatorSet,
+    ) -> anyhow::Result<Option<NoteSignature>> {
+        let key = &self.0.checkpoint;
+        let entry = validators
+            .get(&ValidatorId::of(&self.0.vote.public_key()))
+            .filter(|entry| entry.checkpoint_key == key.public_key());
+        let Some(entry) = entry else {
+            return Ok(None);
+        };
+        let checkpoint = Checkpoint::after(chain.clone(), &block.header);
+        let time = block.header.time.timestamp();
+        Ok(Some(checkpoint.cosign(&entry.name, key, time)?))
+    }
+}
+
 /// Reads the blocks after this registry's last; how many were read.
-pub async fn import(registry: &Registry, folder: &Path) -> anyhow::Result<u64> {
+pub async fn import(
+    registry: &Registry,
+    folder: &Path,
+    cosigner: Option<&Cosigner>,
+) -> anyhow::Result<u64> {
     let genesis = crate::identity::read_genesis(&folder.join("genesis.toml"))?;
     anyhow::ensure!(
         genesis.hash() == registry.genesis().hash(),
@@ -101,7 +156,8 @@ pub async fn import(registry: &Registry, folder: &Path) -> anyhow::Result<u64> {
         if !path.exists() {
             return Ok(read);
         }
-        let agreed = check(registry, &tip, &path, &file(folder, height, CERTIFICATE)).await;
+        let certificate = file(folder, height, CERTIFICATE);
+        let agreed = check(registry, &tip, &path, &certificate, cosigner).await;
         registry
             .append(&agreed.with_context(|| format!("block {height}"))?, None)
             .await?;
@@ -114,22 +170,31 @@ async fn check(
     tip: &Tip,
     block: &Path,
     certificate: &Path,
+    cosigner: Option<&Cosigner>,
 ) -> anyhow::Result<Agreed> {
     let block = Block::parse(&std::fs::read(block)?)?;
     let certificate = CommitCertificate::parse(&std::fs::read(certificate)?)?;
     let known = registry.known(&block.lookups()).await?;
     let next = tip.check(&block, &known)?;
     certificate.verify(&block.header, tip.validators())?;
-    // Whoever imports has not seen the tree grow: the cosignature of another time is not ours to give.
-    let cosignature = birthmark_ledger::note::NoteSignature {
-        name: String::new(),
-        key_id: [0; 4],
-        signature: Vec::new(),
-    };
+    let own = cosigner.map(|own| {
+        let chain = &registry.genesis().chain_id;
+        own.cosign(chain, &block, tip.validators())
+    });
+    let cosignature = own.transpose()?.flatten().unwrap_or_else(no_cosignature);
     Ok(Agreed {
         block,
         certificate,
         tip: next,
         cosignature,
     })
+}
+
+/// What is stored where nobody here could cosign.
+fn no_cosignature() -> NoteSignature {
+    NoteSignature {
+        name: String::new(),
+        key_id: [0; 4],
+        signature: Vec::new(),
+    }
 }

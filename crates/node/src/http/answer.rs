@@ -30,6 +30,9 @@ pub struct Evidence {
     pub gps_hash: Option<Digest>,
     /// `token`, `certificate` or `attested`; null for a submission server's word.
     pub assurance: Option<&'static str>,
+    /// Who brought the strongest record: a camera by token, certificate or attested, software, or a submission server.
+    #[schema(value_type = Option<String>)]
+    pub source: Option<Source>,
     /// When the registry's validators agreed on the block (RFC 3339, UTC): the photo existed before it.
     pub block_time: Option<String>,
     /// 0 straight from the sensor, 1 processed, 2 modified.
@@ -172,6 +175,7 @@ impl Evidence {
             tx_hash: Some(strongest.tx_hash),
             gps_hash: strongest.gps_hash,
             assurance: strongest.assurance,
+            source: Some(strongest.source),
             block_time: strongest.block_time,
             modification_level: Some(strongest.modification_level),
             parent_image_hash: strongest.parent_image_hash,
@@ -195,6 +199,7 @@ impl Evidence {
             tx_hash: None,
             gps_hash: None,
             assurance: None,
+            source: None,
             block_time: None,
             modification_level: None,
             parent_image_hash: None,

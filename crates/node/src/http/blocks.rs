@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use axum::extract::{Path, Query, State};
+use axum::extract::State;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
-use birthmark_http::ApiError;
+use birthmark_http::{ApiError, Path, Query};
 use birthmark_ledger::{BlockHeader, CommitCertificate, Transaction};
 use birthmark_protocol::{Digest, DigestRole, ModificationLevel, Timestamp};
 use serde::{Deserialize, Serialize};

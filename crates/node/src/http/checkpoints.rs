@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use axum::extract::{Path, Query, State};
+use axum::extract::State;
 use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
-use birthmark_http::ApiError;
+use birthmark_http::{ApiError, Path, Query};
 use birthmark_ledger::{Checkpoint, ConsistencyProof, ProofPlan, SignedCheckpoint};
 use serde::Deserialize;
 

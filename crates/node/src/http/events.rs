@@ -6,22 +6,30 @@ use std::time::Duration;
 
 use axum::extract::State;
 use axum::response::sse::{Event, KeepAlive, Sse};
+use birthmark_http::ApiError;
 use futures_util::stream::{Stream, unfold};
 use serde_json::json;
 use tokio::sync::watch;
 
-use super::{App, Shared};
+use super::{App, COME_BACK, Shared};
 use crate::words;
 
 /// One event per block, from the next block on. A reader that is too slow misses blocks, never the newest.
-#[utoipa::path(get, path = "/api/v1/events/blocks", tag = "Blocks", responses((status = 200, description = "Server-Sent Events named `block`")))]
-pub async fn blocks(State(app): Shared) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
+#[utoipa::path(get, path = "/api/v1/events/blocks", tag = "Blocks", responses((status = 200, description = "Server-Sent Events named `block`"), (status = 503, description = "too many listen; come back later")))]
+pub async fn blocks(
+    State(app): Shared,
+) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, ApiError> {
+    // Who listens holds a connection for as long as he likes: there must be room left for who asks.
+    let place = Arc::clone(&app.event_readers).try_acquire_owned();
+    let place = place.map_err(|_| {
+        ApiError::unavailable("too many listen for new blocks; come back later", COME_BACK)
+    })?;
     let heights = app.registry.heights();
-    let events = unfold((app, heights), |(app, heights)| async move {
+    let events = unfold((app, heights, place), |(app, heights, place)| async move {
         let (event, heights) = next(&app, heights).await?;
-        Some((Ok(event), (app, heights)))
+        Some((Ok(event), (app, heights, place)))
     });
-    Sse::new(events).keep_alive(KeepAlive::new().interval(Duration::from_secs(15)))
+    Ok(Sse::new(events).keep_alive(KeepAlive::new().interval(Duration::from_secs(15))))
 }
 
 async fn next(

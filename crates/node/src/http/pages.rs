@@ -2,14 +2,19 @@
 
 use std::fmt::Write as _;
 
-use axum::extract::{Query, State};
+use axum::extract::State;
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use birthmark_http::ApiError;
+use birthmark_http::{ApiError, Query};
 use birthmark_protocol::Digest;
 use serde::Deserialize;
 
 use super::{App, Evidence, FRESH, Shared};
+use crate::words;
+
+mod status;
+
+pub use status::status;
 
 const VERIFY: &str = include_str!("../pages/verify.html");
 const DOCS: &str = include_str!("../pages/docs.html");
@@ -143,6 +148,13 @@ fn details(html: &mut String, evidence: &Evidence) {
     let rows = [
         ("Registered before", evidence.block_time.clone()),
         (
+            "The device's own clock",
+            evidence
+                .timestamp
+                .and_then(|time| words::moment(time.unix())),
+        ),
+        ("Device", evidence.device_family.clone()),
+        (
             "Block",
             evidence.block_height.map(|height| height.to_string()),
         ),
@@ -150,12 +162,9 @@ fn details(html: &mut String, evidence: &Evidence) {
         ("Vouched for by", evidence.authority.clone()),
         (
             "Assurance",
-            Some(
-                evidence
-                    .assurance
-                    .unwrap_or("a submission server's word")
-                    .to_owned(),
-            ),
+            evidence
+                .source
+                .map(|source| words::assurance(source).to_owned()),
         ),
         (
             "Records of this data",
@@ -170,54 +179,6 @@ fn details(html: &mut String, evidence: &Evidence) {
         }
     }
     html.push_str("</dl>");
-}
-
-/// The state of the node, for people.
-pub async fn status(State(app): Shared) -> Result<Response, ApiError> {
-    let status = app.status().await?;
-    let mut html = String::from(
-        "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\
-         <title>Status</title><link rel=\"stylesheet\" href=\"/style.css\"></head><body><header><h1>Status</h1>",
-    );
-    let _ = write!(
-        html,
-        "<p>{}</p></header><main><dl>",
-        escape(&app.operator())
-    );
-    let values = serde_json::to_value(&status).unwrap_or_default();
-    for (name, value) in values.as_object().into_iter().flatten() {
-        let value = value
-            .as_str()
-            .map_or_else(|| value.to_string(), str::to_owned);
-        let _ = write!(
-            html,
-            "<dt>{}</dt><dd>{}</dd>",
-            escape(&name.replace('_', " ")),
-            escape(&value)
-        );
-    }
-    html.push_str(
-        "</dl><h2>Authorities</h2><table><tr><th>Name</th><th>State</th><th>Answered</th></tr>",
-    );
-    for (name, report) in &app.lanes {
-        let report = report
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner)
-            .clone();
-        let state = if report.standing.is_away() {
-            "away; submissions wait"
-        } else {
-            "answers"
-        };
-        let _ = write!(
-            html,
-            "<tr><td>{}</td><td>{state}</td><td>{}</td></tr>",
-            escape(name),
-            report.answered
-        );
-    }
-    html.push_str("</table></main><footer><nav><a href=\"/\">Verify a photo</a> <a href=\"/docs\">Programming interface</a></nav></footer></body></html>");
-    Ok(page(StatusCode::OK, html))
 }
 
 /// Text that stays text inside HTML.
@@ -243,6 +204,22 @@ mod tests {
     #[test]
     fn what_visitors_write_stays_text() {
         assert_eq!(escape("<script>\"'&"), "&lt;script&gt;&quot;&#39;&amp;");
+    }
+
+    #[test]
+    fn the_script_says_what_the_page_without_scripts_says() {
+        use birthmark_ledger::Source;
+        for source in [
+            Source::CameraToken,
+            Source::CameraCertificate,
+            Source::CameraAttested,
+            Source::Software,
+            Source::Server,
+        ] {
+            let name = serde_json::to_string(&source).unwrap();
+            let line = format!("{name}: \"{}\",", words::assurance(source));
+            assert!(include_str!("../pages/verify.js").contains(&line), "{line}");
+        }
     }
 
     #[test]

@@ -2,13 +2,15 @@
 
 use std::collections::BTreeSet;
 
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use birthmark_http::ApiError;
-use birthmark_protocol::{Digest, DigestRole, ModificationLevel};
+use birthmark_http::{ApiError, Path};
+use birthmark_protocol::Digest;
 use serde::Serialize;
 
-use super::{App, FRESH, Shared, digest_of};
+use super::{App, FRESH, Shared, Sighting, digest_of};
+use crate::registry::Found;
+use crate::words;
 
 /// How far up and how far down is looked.
 const DEPTH: usize = 16;
@@ -26,6 +28,8 @@ pub struct Provenance {
     descendants: Vec<Relative>,
     /// Whether there is more than this answer holds.
     is_cut: bool,
+    /// What no family proves. Quote it too.
+    not_proven: Vec<&'static str>,
 }
 
 /// An image that another was made from.
@@ -33,16 +37,11 @@ pub struct Provenance {
 pub struct Relative {
     #[schema(value_type = String)]
     image_hash: Digest,
-    /// What it was made from.
-    #[schema(value_type = Option<String>)]
-    parent_image_hash: Option<Digest>,
-    #[schema(value_type = String)]
-    role: DigestRole,
-    #[schema(value_type = u8)]
-    modification_level: ModificationLevel,
-    block_height: u64,
     /// How many steps away.
     distance: usize,
+    /// What its record says.
+    #[serde(flatten)]
+    record: Sighting,
 }
 
 /// Both directions, to a bounded depth.
@@ -62,6 +61,7 @@ pub async fn provenance(
         ancestors,
         descendants,
         is_cut: upwards || downwards,
+        not_proven: words::FAMILY_LIMITS.to_vec(),
     };
     Ok(([FRESH], axum::Json(answer)).into_response())
 }
@@ -69,16 +69,11 @@ pub async fn provenance(
 /// Every sighting of an image as a relative, in the order of the registry.
 async fn sightings(app: &App, digest: Digest, distance: usize) -> Result<Vec<Relative>, ApiError> {
     let found = app.registry.find(&digest).await?;
-    let relative = |found: &crate::registry::Found| {
-        let record = found.record()?;
-        let image = record.image(&digest)?;
+    let relative = |found: &Found| {
         Some(Relative {
             image_hash: digest,
-            parent_image_hash: record.parent(&digest),
-            role: image.role,
-            modification_level: image.level,
-            block_height: found.decided.block.header.height.get(),
             distance,
+            record: app.sighting(found, &digest)?,
         })
     };
     Ok(found.iter().filter_map(relative).collect())
@@ -90,7 +85,7 @@ async fn ancestors(app: &App, digest: Digest) -> Result<(Vec<Relative>, bool), A
         let parents = sightings(app, next, distance).await?;
         let Some(parent) = parents
             .iter()
-            .find_map(|relative| relative.parent_image_hash)
+            .find_map(|relative| relative.record.parent_image_hash)
         else {
             return Ok((chain, false));
         };
@@ -120,7 +115,7 @@ async fn descendants(app: &App, digest: Digest) -> Result<(Vec<Relative>, bool),
                 all.extend(
                     made_from_parent
                         .into_iter()
-                        .find(|relative| relative.parent_image_hash == Some(parent)),
+                        .find(|relative| relative.record.parent_image_hash == Some(parent)),
                 );
                 below.push(child);
             }
@@ -137,15 +132,12 @@ async fn descendants(app: &App, digest: Digest) -> Result<(Vec<Relative>, bool),
 async fn children(app: &App, parent: Digest) -> Result<BTreeSet<Digest>, ApiError> {
     let mut found = app.registry.find(&parent).await?;
     found.extend(app.registry.edits(&parent).await?);
-    let images = found
-        .iter()
-        .filter_map(crate::registry::Found::record)
-        .flat_map(|record| {
-            let made = record
-                .images()
-                .iter()
-                .filter(|image| record.parent(&image.digest) == Some(parent));
-            made.map(|image| image.digest)
-        });
+    let images = found.iter().filter_map(Found::record).flat_map(|record| {
+        let made = record
+            .images()
+            .iter()
+            .filter(|image| record.parent(&image.digest) == Some(parent));
+        made.map(|image| image.digest)
+    });
     Ok(images.collect())
 }

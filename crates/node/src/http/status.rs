@@ -117,7 +117,8 @@ pub async fn health(State(app): Shared) -> Response {
             json!({ "status": "healthy", "node_id": app.name }),
         ),
         Err(error) => {
-            log::warn!("health check: {error:#}");
+            // Told where it is noticed first; whoever asks here may ask every second.
+            log::debug!("health check: {error:#}");
             (
                 StatusCode::SERVICE_UNAVAILABLE,
                 json!({ "status": "unhealthy", "detail": "the database does not answer" }),

@@ -1,8 +1,8 @@
 //! What became of a submission.
 
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use birthmark_http::ApiError;
+use birthmark_http::{ApiError, Path};
 use birthmark_ledger::Receipt;
 use birthmark_protocol::{Digest, Timestamp};
 use serde::Serialize;

@@ -1,19 +1,21 @@
 //! Taking submissions.
 
+use std::time::Instant;
+
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use birthmark_http::ApiError;
 use birthmark_http::body;
+use birthmark_protocol::Edit;
 use birthmark_protocol::request::RequestError;
 use birthmark_protocol::submission::{MAX_SUBMISSION, Submission, SubmissionRoute};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use super::{App, COME_BACK, Shared};
-use crate::admission::software::EditSubmission;
-use crate::admission::{NOBODY, Refused, Taken};
-use crate::clock;
+use crate::admission::{NOBODY, Refused, Taken, software};
+use crate::{clock, journal};
 
 /// What a sender is told.
 #[derive(Serialize, utoipa::ToSchema)]
@@ -80,12 +82,17 @@ async fn take(app: &App, route: SubmissionRoute, body: &[u8]) -> Result<Response
 }
 
 async fn edit(app: &App, body: &[u8]) -> Result<Response, ApiError> {
-    let edit: EditSubmission = birthmark_http::body::parse(body)?;
+    let edit = match Edit::parse(body) {
+        Ok(edit) => edit,
+        Err(error) => {
+            app.metrics.refused.inc();
+            return Ok(refused_request(&error));
+        }
+    };
     let now = clock::now();
-    let (bundle, request) = edit
-        .check(app.admission.book(), now)
+    let request = software::check(&edit, app.admission.book(), now)
         .map_err(|refused| app.turned_away(refused))?;
-    app.check_original(&bundle, Some(edit.parent_image_hash))
+    app.check_original(&edit.bundle, Some(edit.original))
         .await?;
     app.answer(app.admission.keep(NOBODY.to_owned(), request, now).await)
 }
@@ -104,6 +111,11 @@ impl App {
             &self.metrics.refused
         };
         counter.inc();
+        if refused.is_forgery()
+            && let Some(count) = self.forgeries.count(Instant::now())
+        {
+            log::warn!(MESSAGE_ID = journal::FORGED_PROOFS, SUBMISSIONS = count; "submissions were refused because their proof does not hold, the last one: {refused}");
+        }
         refused.into()
     }
 }

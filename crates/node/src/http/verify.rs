@@ -1,9 +1,9 @@
 //! Is this image registered?
 
-use axum::extract::{Path, Request, State};
+use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use birthmark_http::{ApiError, body};
+use birthmark_http::{ApiError, Path, body};
 use birthmark_protocol::Digest;
 use serde::{Deserialize, Serialize};
 

@@ -100,6 +100,20 @@ function element(name, text, className) {
   return made;
 }
 
+// The words of the page without scripts.
+const ASSURANCE = {
+  "camera-token": "token: the authority knows the camera",
+  "camera-certificate": "certificate: the camera's signature was checked",
+  "camera-attested": "attested: a security chip holds the camera's key",
+  "software": "certificate: of the editing software; no camera was asked about",
+  "server": "none: a submission server's word",
+};
+
+function moment(seconds) {
+  const time = new Date(seconds * 1000);
+  return isNaN(time) ? null : time.toISOString().replace(".000", "");
+}
+
 function detail(list, name, value) {
   if (value === null || value === undefined || value === "") return;
   list.append(element("dt", name), element("dd", String(value)));
@@ -118,10 +132,12 @@ function show(answer, how) {
     box.append(limits);
     const list = element("dl");
     detail(list, "Registered before", answer.block_time);
+    detail(list, "The device's own clock", moment(answer.timestamp));
+    detail(list, "Device", answer.device_family);
     detail(list, "Block", answer.block_height);
     detail(list, "Taken in by", answer.aggregator);
     detail(list, "Vouched for by", answer.authority);
-    detail(list, "Assurance", answer.assurance || "a submission server's word");
+    detail(list, "Assurance", ASSURANCE[answer.source]);
     detail(list, "Records of this data", answer.records.length);
     detail(list, "Digest", answer.image_hash);
     box.append(list);

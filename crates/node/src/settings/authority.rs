@@ -42,6 +42,9 @@ pub struct SoftwareAuthoritySettings {
     pub id: String,
     /// Its CA certificates (PEM).
     pub ca: Vec<PathBuf>,
+    /// Its list of revoked certificates (DER). Read again whenever it changes.
+    #[serde(default)]
+    pub revoked: Option<PathBuf>,
 }
 
 /// A separate submission server.

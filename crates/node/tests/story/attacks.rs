@@ -201,6 +201,38 @@ async fn a_token_is_spent_once_and_a_photo_has_one_receipt_per_camera_on_postgre
     tokens_and_duplicates(Base::postgres()).await;
 }
 
+/// Somebody who answers in the authority's name, with a key nobody pinned, is not believed, and nothing is lost meanwhile.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_forged_verdict_registers_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let authority = Authority::found(folder.path()).await;
+    let elsewhere = tempfile::tempdir().unwrap();
+    let other = Authority::found_named(elsewhere.path(), "elsewhere").await;
+    let camera = Camera::new(&authority, "CAM-0001").await;
+    let (genuine, mut deceived) = (authority.entry(), authority.entry());
+    deceived.verdict_keys = other.entry().verdict_keys;
+    let mut world = World::started(Base::Sqlite, folder, vec![deceived]).await;
+    let photo = digest();
+    let body = camera.certificate_plan(photo, now());
+    let id = world.submit("/api/v1/submit-cert", &body).await;
+    for _ in 0..1200 {
+        let page = crate::world::client().get(format!("{}/status", world.url));
+        let page = page.send().await.unwrap().text().await.unwrap();
+        if page.contains("forged") {
+            let (_, fate) = world.get(&format!("/api/v1/submission/{id}")).await;
+            assert_eq!(fate["status"], "pending_validation", "{fate}");
+            assert_eq!(world.verify(&photo).await.0, 404);
+            world.stop().await;
+            world.settings.authorities = vec![genuine];
+            world.start().await;
+            world.stored(&id).await;
+            return world.stop().await;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    panic!("the forgery was never noticed");
+}
+
 /// One bad submission among good ones touches none of them.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_poisoned_batch_spoils_nobody() {

@@ -3,18 +3,18 @@
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
-use birthmark_daemon::{Context, Credentials, Shutdown};
+use birthmark_daemon::Credentials;
 use birthmark_node::settings::AuthoritySettings;
 use birthmark_sma::setup::{self, Root};
+use birthmark_testkit::Running;
 use serde_json::{Value, json};
-use tokio::task::JoinHandle;
 
 pub const NAME: &str = "test-maker";
 
 pub struct Authority {
     folder: PathBuf,
     settings: birthmark_sma::Settings,
-    running: Option<(JoinHandle<anyhow::Result<()>>, Shutdown)>,
+    running: Option<Running>,
     pub url: String,
 }
 
@@ -73,21 +73,16 @@ impl Authority {
 
     /// Starts, at the same address as before if there was one.
     pub async fn start(&mut self) {
-        let shutdown = Shutdown::default();
-        let (context, ready) = Context::embedded(credentials(&self.folder), shutdown.clone());
-        let task = tokio::spawn(birthmark_sma::run(self.settings.clone(), context));
-        let Ok(addresses) = ready.await else {
-            panic!("the authority: {:?}", task.await)
-        };
-        self.settings.listen = addresses.tcp("http").unwrap();
+        let credentials = credentials(&self.folder);
+        let running = Running::start(self.settings.clone(), credentials, birthmark_sma::run).await;
+        let running = running.unwrap();
+        self.settings.listen = running.addresses().tcp("http").unwrap();
         self.url = format!("http://{}", self.settings.listen);
-        self.running = Some((task, shutdown));
+        self.running = Some(running);
     }
 
     pub async fn stop(&mut self) {
-        let (task, shutdown) = self.running.take().unwrap();
-        shutdown.request();
-        task.await.unwrap().unwrap();
+        self.running.take().unwrap().stop().await.unwrap();
     }
 
     /// What a node pins.

@@ -140,40 +140,20 @@ async fn whatever_is_sent_is_answered_with_a_clear_refusal_and_harms_nobody() {
     drop(authority);
 }
 
-/// Half-sent requests and silent connections hold nobody up.
+/// A request line that never ends is cut off.
 #[tokio::test(flavor = "multi_thread")]
-async fn slow_and_silent_clients_keep_nobody_waiting() {
+async fn an_endless_line_is_cut_off() {
     let folder = tempfile::tempdir().unwrap();
-    let authority = Authority::found(folder.path()).await;
-    let camera = Camera::new(&authority, "CAM-0001").await;
-    let mut world = World::started(Base::Sqlite, folder, vec![authority.entry()]).await;
+    let mut world = World::started(Base::Sqlite, folder, Vec::new()).await;
     let address = world.url.trim_start_matches("http://").to_owned();
-    let mut silent = Vec::new();
-    for number in 0..400 {
-        let mut connection = tokio::net::TcpStream::connect(&address).await.unwrap();
-        let half = "POST /api/v1/submit-cert HTTP/1.1\r\nhost: x\r\ncontent-length: 60000\r\n\r\n{\"image_hash\":";
-        if number % 2 == 0 {
-            connection.write_all(half.as_bytes()).await.unwrap();
-        }
-        silent.push(connection);
-    }
-    let id = world
-        .submit(
-            "/api/v1/submit-cert",
-            &camera.certificate_plan(digest(), now()),
-        )
-        .await;
-    world.stored(&id).await;
-    assert_eq!(world.get("/health").await.0, 200);
-    // A request line that never ends is cut off.
     let mut endless = tokio::net::TcpStream::connect(&address).await.unwrap();
     let line = vec![b'a'; 200_000];
     let _ = endless.write_all(&line).await;
     let mut answer = Vec::new();
     let _ = endless.read_to_end(&mut answer).await;
-    drop(silent);
+    assert!(!answer.starts_with(b"HTTP/1.1 2"));
+    assert_eq!(world.get("/health").await.0, 200);
     world.stop().await;
-    drop(authority);
 }
 
 #[tokio::test(flavor = "multi_thread")]

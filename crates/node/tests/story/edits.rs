@@ -2,15 +2,15 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use birthmark_node::admission::software::EditSubmission;
+use birthmark_node::admission::software;
 use birthmark_node::authorities::AuthorityBook;
 use birthmark_node::authority::revocations;
 use birthmark_node::settings::{ServerSettings, SoftwareAuthoritySettings};
-use birthmark_protocol::{Digest, ModificationLevel, Signature};
+use birthmark_protocol::{Digest, Edit, EditClaims, EditSubmission, ModificationLevel, Signature};
 use p256::ecdsa::SigningKey;
 use p256::ecdsa::signature::hazmat::PrehashSigner as _;
 use p256::pkcs8::DecodePrivateKey as _;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::authority::Authority;
 use crate::camera::{Camera, digest, now};
@@ -20,30 +20,30 @@ const CERTIFICATE: &[u8] = include_bytes!("../fixtures/test-software.der");
 const ROOT: &str = include_str!("../fixtures/test-software-root.pem");
 const KEY: &str = include_str!("../fixtures/test-software.key.pem");
 const REVOKED: &[u8] = include_bytes!("../fixtures/test-software.crl");
-const TOKEN: &str = "a token for tests only";
+pub const TOKEN: &str = "a token for tests only";
 
-fn edit(original: Digest, level: i64) -> EditSubmission {
-    let mut edit = EditSubmission {
-        image_hash: digest(),
-        image_data_hash: Some(digest()),
-        modification_level: ModificationLevel::try_from(level).unwrap(),
-        parent_image_hash: original,
-        timestamp: now(),
-        software_cert: STANDARD.encode(CERTIFICATE),
-        bundle_signature: String::new(),
-    };
-    sign(&mut edit);
-    edit
+pub fn edit(original: Digest, level: i64) -> EditClaims {
+    EditClaims {
+        image: digest(),
+        image_data: Some(digest()),
+        level: ModificationLevel::try_from(level).unwrap(),
+        original,
+        time: now(),
+    }
 }
 
-fn sign(edit: &mut EditSubmission) {
-    let digest = EditSubmission::signed_digest(&edit.bundle().unwrap(), &edit.parent_image_hash);
+fn signature(signed: &Digest) -> Signature {
     let key = SigningKey::from_pkcs8_pem(KEY).unwrap();
-    let signature: p256::ecdsa::Signature = key.sign_prehash(digest.as_bytes()).unwrap();
-    edit.bundle_signature = STANDARD.encode(Signature::from(signature).to_der());
+    let signature: p256::ecdsa::Signature = key.sign_prehash(signed.as_bytes()).unwrap();
+    Signature::from(signature)
 }
 
-async fn stage(base: Base) -> (World, Authority, Camera) {
+pub fn signed(edit: &EditClaims) -> Value {
+    let signature = signature(&edit.signed_digest().unwrap());
+    serde_json::to_value(EditSubmission::new(edit, CERTIFICATE, &signature)).unwrap()
+}
+
+pub async fn stage(base: Base) -> (World, Authority, Camera) {
     let folder = tempfile::tempdir().unwrap();
     let authority = Authority::found(folder.path()).await;
     let camera = Camera::new(&authority, "CAM-0001").await;
@@ -53,6 +53,7 @@ async fn stage(base: Base) -> (World, Authority, Camera) {
     world.settings.software_authorities = vec![SoftwareAuthoritySettings {
         id: "test-software".into(),
         ca: vec![root],
+        revoked: None,
     }];
     world.settings.submission_servers = vec![ServerSettings {
         id: "gateway".into(),
@@ -70,7 +71,7 @@ async fn an_edit_has_a_family(base: Base) {
         .await;
     world.stored(&id).await;
     let first = edit(images[1], 1);
-    let body = serde_json::to_value(&first).unwrap();
+    let body = signed(&first);
     let id = world.submit("/api/v1/submit-cert", &body).await;
     world.stored(&id).await;
     assert_eq!(
@@ -78,29 +79,24 @@ async fn an_edit_has_a_family(base: Base) {
         id,
         "the first receipt again"
     );
-    let second = edit(first.image_hash, 2);
-    let id = world
-        .submit(
-            "/api/v1/submit-cert",
-            &serde_json::to_value(&second).unwrap(),
-        )
-        .await;
+    let second = edit(first.image, 2);
+    let id = world.submit("/api/v1/submit-cert", &signed(&second)).await;
     world.stored(&id).await;
 
-    let (_, found) = world.verify(&second.image_hash).await;
+    let (_, found) = world.verify(&second.image).await;
     assert_eq!(
         (
             found["modification_level"].as_u64(),
             found["parent_image_hash"].as_str()
         ),
-        (Some(2), Some(first.image_hash.to_hex().as_str()))
+        (Some(2), Some(first.image.to_hex().as_str()))
     );
     assert_eq!(
         (found["authority"].as_str(), found["device_family"].as_str()),
         (Some("test-software"), Some("Test Editor 1.0"))
     );
     let (_, family) = world
-        .get(&format!("/api/v1/provenance/{}", second.image_hash))
+        .get(&format!("/api/v1/provenance/{}", second.image))
         .await;
     let ancestors: Vec<_> = family["ancestors"]
         .as_array()
@@ -110,7 +106,7 @@ async fn an_edit_has_a_family(base: Base) {
         .collect();
     assert_eq!(
         ancestors,
-        [first.image_hash, images[1], images[0]].map(|digest| digest.to_hex())
+        [first.image, images[1], images[0]].map(|digest| digest.to_hex())
     );
     let (_, family) = world
         .get(&format!("/api/v1/provenance/{}", images[0]))
@@ -121,7 +117,7 @@ async fn an_edit_has_a_family(base: Base) {
         .iter()
         .map(|relative| relative["image_hash"].as_str().unwrap().to_owned())
         .collect();
-    for below in [images[1], images[2], first.image_hash, second.image_hash] {
+    for below in [images[1], images[2], first.image, second.image] {
         assert!(descendants.contains(&below.to_hex()), "{family}");
     }
     assert_eq!(
@@ -132,36 +128,59 @@ async fn an_edit_has_a_family(base: Base) {
         404
     );
 
-    // Attempts that fail.
-    let refused = async |edit: &EditSubmission| {
-        world
-            .refused("/api/v1/submit-cert", &serde_json::to_value(edit).unwrap())
-            .await
-    };
-    assert!(
-        refused(&edit(digest(), 1))
-            .await
-            .contains("parent image is not registered")
-    );
-    assert!(
-        refused(&edit(second.image_hash, 1))
-            .await
-            .contains("modification level")
-    );
-    assert!(
-        refused(&edit(images[1], 0))
-            .await
-            .contains("modification level")
-    );
-    let mut moved = edit(images[1], 1);
-    moved.parent_image_hash = images[2];
-    assert!(refused(&moved).await.contains("signature does not match"));
-    let mut own = edit(images[1], 1);
-    own.parent_image_hash = own.image_hash;
-    sign(&mut own);
-    assert!(refused(&own).await.contains("not registered"));
+    attempts_that_fail(&world, images, second.image).await;
     world.stop().await;
     drop(authority);
+}
+
+async fn attempts_that_fail(world: &World, images: [Digest; 3], second: Digest) {
+    let refused = async |body: &Value| world.refused("/api/v1/submit-cert", body).await;
+    let text = refused(&signed(&edit(digest(), 1))).await;
+    assert!(text.contains("parent image is not registered"), "{text}");
+    let text = refused(&signed(&edit(second, 1))).await;
+    assert!(text.contains("not lower than the parent's"), "{text}");
+    // Signed for one parent, level or time, sent with another.
+    let good = signed(&edit(images[1], 1));
+    for (field, value) in [
+        ("parent_image_hash", json!(images[2])),
+        ("modification_level", json!(2)),
+        ("timestamp", json!(now().plus(-60))),
+        ("image_data_hash", json!(digest())),
+    ] {
+        let mut moved = good.clone();
+        moved[field] = value;
+        let text = refused(&moved).await;
+        assert!(text.contains("signature does not match"), "{field}: {text}");
+    }
+    let mut later = edit(images[1], 1);
+    later.time = now().plus(400);
+    assert!(refused(&signed(&later)).await.contains("in the future"));
+    // A certificate with one byte changed, wherever it is, is not the authority's.
+    let mut der = CERTIFICATE.to_vec();
+    let place = der
+        .windows(11)
+        .position(|bytes| bytes == b"Test Editor")
+        .unwrap();
+    der[place] = b'B';
+    let mut forged = good.clone();
+    forged["software_cert"] = STANDARD.encode(der).into();
+    let text = refused(&forged).await;
+    assert!(text.contains("not issued by an authority"), "{text}");
+    for (field, value) in [
+        ("modification_level", json!(0)),
+        ("parent_image_hash", good["image_hash"].clone()),
+        ("parent_image_hash", json!(null)),
+        ("camera_cert", good["software_cert"].clone()),
+    ] {
+        let mut wrong = good.clone();
+        wrong[field] = value;
+        let (status, answer) = world.post("/api/v1/submit-cert", &wrong).await;
+        assert_eq!(
+            (status, answer["detail"][0]["loc"][1].as_str()),
+            (422, Some(field)),
+            "{answer}"
+        );
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -241,20 +260,37 @@ async fn a_revoked_certificate_is_refused_and_a_forged_list_is_not_believed() {
     world.settings.software_authorities = vec![SoftwareAuthoritySettings {
         id: "test-software".into(),
         ca: vec![root],
+        revoked: None,
     }];
     let own = birthmark_ledger::ValidatorId::from_bytes([1; 32]);
     let book = AuthorityBook::read(&world.settings, own).unwrap();
-    let edit = edit(digest(), 1);
-    assert!(edit.check(&book, now()).is_ok());
+    let body = signed(&edit(digest(), 1)).to_string();
+    let edit = Edit::parse(body.as_bytes()).unwrap();
+    assert!(software::check(&edit, &book, now()).is_ok());
     let (_, issuers) = book.software().next().unwrap();
     let mut forged = REVOKED.to_vec();
     let last = forged.len() - 1;
     forged[last] ^= 1;
     assert!(revocations::apply(issuers, &forged).is_err());
-    assert!(edit.check(&book, now()).is_ok());
+    assert!(software::check(&edit, &book, now()).is_ok());
+    // A list in a file that is nobody's stops the start; the authority's own is in force from the first moment.
+    let list = world.folder.path().join("software.crl");
+    world.settings.software_authorities[0].revoked = Some(list.clone());
+    for wrong in [None, Some(&forged[..]), Some(b"")] {
+        if let Some(bytes) = wrong {
+            std::fs::write(&list, bytes).unwrap();
+        }
+        let error = AuthorityBook::read(&world.settings, own).unwrap_err();
+        assert!(format!("{error:#}").contains("software.crl"), "{error:#}");
+    }
+    std::fs::write(&list, REVOKED).unwrap();
+    let warned = AuthorityBook::read(&world.settings, own).unwrap();
+    let refused = software::check(&edit, &warned, now()).err().unwrap();
+    assert!(refused.to_string().contains("revoked"));
+
     assert_eq!(revocations::apply(issuers, REVOKED), Ok(1));
     assert!(
-        edit.check(&book, now())
+        software::check(&edit, &book, now())
             .err()
             .unwrap()
             .to_string()

@@ -3,7 +3,6 @@
 //! `BIRTHMARK_KILLS` says how often; the whole count is 200.
 
 use std::collections::BTreeMap;
-use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -15,79 +14,16 @@ use birthmark_protocol::Digest;
 
 use crate::authority::Authority;
 use crate::camera::{Camera, digest, now, random};
+use crate::process::{Process, at_a_free_port};
 use crate::world::{Base, World};
-
-struct Process(Child);
-
-impl Process {
-    fn start(world: &World) -> Self {
-        let config = world.folder.path().join("node.toml");
-        std::fs::write(&config, toml::to_string(&world.settings).unwrap()).unwrap();
-        let log = std::fs::File::options()
-            .create(true)
-            .append(true)
-            .open(world.folder.path().join("node.log"))
-            .unwrap();
-        let child = Command::new(env!("CARGO_BIN_EXE_birthmark-node"))
-            .arg("--config")
-            .arg(&config)
-            .env("CREDENTIALS_DIRECTORY", world.credentials())
-            .stdout(Stdio::null())
-            .stderr(log)
-            .spawn()
-            .unwrap();
-        Self(child)
-    }
-
-    fn kill(&mut self) {
-        // SIGKILL: no handler runs, nothing is flushed.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        self.kill();
-    }
-}
-
-fn free_address() -> std::net::SocketAddr {
-    std::net::TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap()
-}
-
-async fn healthy(world: &World, process: &mut Process) {
-    let client = crate::world::client();
-    for _ in 0..1200 {
-        if client
-            .get(format!("{}/health", world.url))
-            .send()
-            .await
-            .is_ok_and(|answer| answer.status() == 200)
-        {
-            return;
-        }
-        assert!(
-            process.0.try_wait().unwrap().is_none(),
-            "{}",
-            std::fs::read_to_string(world.folder.path().join("node.log")).unwrap()
-        );
-        tokio::time::sleep(Duration::from_millis(25)).await;
-    }
-    panic!("the node did not come up");
-}
 
 async fn killed_at_random_instants(base: Base, kills: usize) {
     let folder = tempfile::tempdir().unwrap();
     let authority = Authority::found(folder.path()).await;
     let camera = Arc::new(Camera::new(&authority, "CAM-0001").await);
     let mut world = World::prepare(base, folder, vec![authority.entry()]);
-    world.settings.http.listen = free_address();
     world.settings.blocks.batch_wait_ms = 20;
-    world.url = format!("http://{}", world.settings.http.listen);
+    at_a_free_port(&mut world);
 
     let (stop, accepted) = (
         Arc::new(AtomicBool::new(false)),
@@ -132,13 +68,13 @@ async fn killed_at_random_instants(base: Base, kills: usize) {
         }));
     }
     let mut process = Process::start(&world);
-    healthy(&world, &mut process).await;
+    process.healthy(&world).await;
     for _ in 0..kills {
         let [instant] = random::<1>();
         tokio::time::sleep(Duration::from_millis(20 + u64::from(instant))).await;
         process.kill();
         process = Process::start(&world);
-        healthy(&world, &mut process).await;
+        process.healthy(&world).await;
     }
     stop.store(true, Ordering::Relaxed);
     for load in loads {

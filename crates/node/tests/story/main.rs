@@ -9,12 +9,17 @@
 
 mod authority;
 mod camera;
+mod process;
 mod world;
 
 mod attacks;
 mod bad_input;
+mod crowd;
 mod edits;
+mod endpoints;
+mod families;
 mod flows;
+mod journal;
 mod kill;
 mod operator;
 mod outage;

@@ -2,7 +2,8 @@
 
 use std::process::{Command, Output};
 
-use birthmark_node::commands::{export, fsck, import, reindex};
+use birthmark_daemon::Credentials;
+use birthmark_node::commands::{Cosigner, export, fsck, import, reindex};
 use birthmark_node::registry::Registry;
 use birthmark_node::store::{Store, StoreUrl};
 
@@ -93,7 +94,17 @@ async fn checked_rebuilt_and_moved(base: Base) {
     let copy = Registry::open(Store::open(&url).await.unwrap(), world.genesis.clone())
         .await
         .unwrap();
-    assert_eq!(import(&copy, &files).await.unwrap(), blocks);
+    let keys = birthmark_node::identity::keys(&Credentials::at(world.credentials())).unwrap();
+    let cosigner = Cosigner::new(keys);
+    let read = import(&copy, &files, Some(&cosigner)).await.unwrap();
+    assert_eq!(read, blocks);
+    // The validator's line under each checkpoint is the one it wrote when it saw the block.
+    for height in 1..=blocks {
+        let written = whole.block(height).await.unwrap().unwrap();
+        let imported = copy.block(height).await.unwrap().unwrap();
+        assert!(written.cosignature.is_some());
+        assert_eq!(written.cosignature, imported.cosignature);
+    }
     assert_eq!(
         (copy.tip().hash(), copy.tip().frontier()),
         (whole.tip().hash(), whole.tip().frontier())
@@ -114,7 +125,7 @@ async fn checked_rebuilt_and_moved(base: Base) {
     let middle = bytes.len() / 2;
     bytes[middle] ^= 1;
     std::fs::write(&file, bytes).unwrap();
-    assert!(format!("{:#}", import(&fresh, &files).await.unwrap_err()).contains("block 2"));
+    assert!(format!("{:#}", import(&fresh, &files, None).await.unwrap_err()).contains("block 2"));
     whole.store().close().await;
     drop(authority);
 }
@@ -207,7 +218,7 @@ async fn the_restore_drill_on_postgresql() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn commands_say_what_they_found() {
-    let (world, authority, _) = filled(Base::Sqlite).await;
+    let (mut world, authority, _) = filled(Base::Sqlite).await;
     let output = node(&world, &["stats"]);
     assert!(
         text(&output).contains("records             60"),
@@ -224,6 +235,36 @@ async fn commands_say_what_they_found() {
         report.contains("no list of revoked certificates") && !output.status.success(),
         "{report}"
     );
+    assert!(
+        report.contains("no peers to reach") && report.contains("served in the clear"),
+        "{report}"
+    );
+    // Each thing that is wrong is named, with what to do.
+    let (mut ill, at) = (world.settings.clone(), world.folder.path().to_owned());
+    ill.http.tls = Some(birthmark_http::TlsFiles {
+        certificate: at.join("expired.pem"),
+        key: at.join("key.pem"),
+    });
+    std::fs::write(at.join("expired.pem"), "nothing").unwrap();
+    ill.software_authorities = vec![birthmark_node::settings::SoftwareAuthoritySettings {
+        id: "software".into(),
+        ca: vec![at.join("test-maker/root.pem")],
+        revoked: None,
+    }];
+    let whole = std::mem::replace(&mut world.settings, ill);
+    let output = node(&world, &["doctor"]);
+    let report = text(&output);
+    for words in [
+        "expired.pem",
+        "Correct `http.tls`",
+        "stolen software key stays welcome",
+    ] {
+        assert!(
+            report.contains(words) && !output.status.success(),
+            "{words}: {report}"
+        );
+    }
+    world.settings = whole;
     let output = node(&world, &["check-config"]);
     assert!(output.status.success(), "{}", text(&output));
     std::fs::remove_file(world.credentials().join("vote-key")).unwrap();
@@ -259,13 +300,17 @@ async fn a_chain_of_the_node_plan_is_taken_over() {
             .unwrap();
     }
     old.close().await;
-    let output = node(&world, &["import-plan-chain", &url]);
-    assert!(
-        output.status.success()
-            && text(&output).contains("2 hashes wait for their blocks, 1 were registered already"),
-        "{}",
-        text(&output)
-    );
+    // Asked twice, because the first time may have been cut short: what waits, waits once.
+    for _ in 0..2 {
+        let output = node(&world, &["import-plan-chain", &url]);
+        assert!(
+            output.status.success()
+                && text(&output)
+                    .contains("2 hashes wait for their blocks, 1 were registered already"),
+            "{}",
+            text(&output)
+        );
+    }
     world.start().await;
     for photo in fresh {
         let mut answer = world.verify(&photo).await;
@@ -284,7 +329,68 @@ async fn a_chain_of_the_node_plan_is_taken_over() {
             (Some("old_university"), Some(1_700_000_000))
         );
         assert_eq!(answer.1["assurance"].as_str(), None);
+        assert_eq!(answer.1["records"].as_array().unwrap().len(), 1);
     }
+    // Taken over, the hashes are registered like any other: cosigned, and proven by a receipt.
+    let (_, receipt) = world.get(&format!("/api/v1/receipt/{}", fresh[0])).await;
+    world.check_receipt(&receipt);
     world.stop().await;
+    let output = node(&world, &["fsck"]);
+    assert!(
+        text(&output).contains("62 records checked, 0 problems"),
+        "{}",
+        text(&output)
+    );
     drop(authority);
+}
+
+/// The first hour of an operator: keys, genesis and a server's token come before there is a configuration.
+#[test]
+fn the_first_commands_need_no_configuration() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = |arguments: &[&str], input: &str| {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_birthmark-node"))
+            .arg("--config")
+            .arg(folder.path().join("there-is-none.toml"))
+            .args(arguments)
+            .current_dir(folder.path())
+            .stdin(std::process::Stdio::piped())
+            .stdout(std::process::Stdio::piped())
+            .stderr(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        std::io::Write::write_all(&mut child.stdin.take().unwrap(), input.as_bytes()).unwrap();
+        child.wait_with_output().unwrap()
+    };
+    let output = run(&["keys", "keys", "--name", "library.example"], "");
+    assert!(output.status.success(), "{}", text(&output));
+    std::fs::write(folder.path().join("validator.toml"), &output.stdout).unwrap();
+    let genesis = [
+        "genesis",
+        "genesis.toml",
+        "--chain-id",
+        "example/registry",
+        "--start",
+        "1790000000",
+        "--validator",
+        "validator.toml",
+    ];
+    let output = run(&genesis, "");
+    assert!(output.status.success(), "{}", text(&output));
+    // The same answers give the same genesis; one that exists is never overwritten.
+    assert!(!run(&genesis, "").status.success());
+    let first = text(&output);
+    std::fs::remove_file(folder.path().join("genesis.toml")).unwrap();
+    assert_eq!(text(&run(&genesis, "")), first);
+    let output = run(&["hash-token"], "a token for tests only\n");
+    let expected = birthmark_protocol::Digest::of(b"a token for tests only").to_hex();
+    assert_eq!(String::from_utf8(output.stdout).unwrap().trim(), expected);
+    let output = run(&["hash-token"], "short");
+    assert!(
+        text(&output).contains("can be guessed"),
+        "{}",
+        text(&output)
+    );
+    // What does need one still says so.
+    assert_eq!(run(&["stats"], "").status.code(), Some(78));
 }

@@ -3,15 +3,15 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use birthmark_daemon::{Context, Credentials, Shutdown};
+use birthmark_daemon::Credentials;
 use birthmark_ledger::{ChainId, Genesis, KeyName, Receipt, Trusted, verify_receipt};
 use birthmark_node::settings::{AuthoritySettings, Settings};
 use birthmark_node::setup;
 use birthmark_protocol::{Digest, Timestamp};
+use birthmark_testkit::Running;
 use birthmark_testkit::postgres::Postgres;
 use serde_json::Value;
 use tempfile::TempDir;
-use tokio::task::JoinHandle;
 
 /// Which database a story is told on.
 pub enum Base {
@@ -31,7 +31,7 @@ pub struct World {
     pub settings: Settings,
     pub genesis: Genesis,
     pub url: String,
-    running: Option<(JoinHandle<anyhow::Result<()>>, Shutdown)>,
+    running: Option<Running>,
 }
 
 /// A client that trusts what it is told and gives up after a minute.
@@ -92,24 +92,16 @@ impl World {
     }
 
     pub async fn start(&mut self) {
-        let shutdown = Shutdown::default();
-        let (context, ready) =
-            Context::embedded(Credentials::at(self.credentials()), shutdown.clone());
-        let task = tokio::spawn(birthmark_node::run(self.settings.clone(), context));
-        let Ok(addresses) = ready.await else {
-            panic!("the node: {:?}", task.await)
-        };
-        self.url = format!(
-            "http://{}",
-            addresses.tcp(birthmark_node::HTTP_SOCKET).unwrap()
-        );
-        self.running = Some((task, shutdown));
+        let credentials = Credentials::at(self.credentials());
+        let running = Running::start(self.settings.clone(), credentials, birthmark_node::run).await;
+        let running = running.unwrap();
+        let address = running.addresses().tcp(birthmark_node::HTTP_SOCKET);
+        self.url = format!("http://{}", address.unwrap());
+        self.running = Some(running);
     }
 
     pub async fn stop(&mut self) {
-        let (task, shutdown) = self.running.take().unwrap();
-        shutdown.request();
-        task.await.unwrap().unwrap();
+        self.running.take().unwrap().stop().await.unwrap();
     }
 
     pub async fn post(&self, path: &str, body: &Value) -> (u16, Value) {
