@@ -3,7 +3,7 @@
 use std::sync::LazyLock;
 
 use birthmark_ledger::{
-    Block, BlockHeader, CommitCertificate, Frontier, Genesis, Receipt, Record, SetChange,
+    Block, BlockHeader, CommitCertificate, Frontier, Genesis, Outline, Receipt, Record, SetChange,
     SignedCheckpoint, SignedNote, TlogProof, Transaction, Trusted, ValidatorSet, verify_receipt,
 };
 
@@ -12,6 +12,14 @@ pub fn block(input: &[u8]) {
     if let Ok(block) = Block::parse(input) {
         assert_eq!(block.encode(), input);
         let _ = (block.lookups(), block.leaf_hashes());
+    }
+    if let Ok(outline) = Outline::parse(input.to_vec()) {
+        // What its outline holds can be read or is refused, wherever it stands.
+        let last = outline.header().tree_size;
+        for leaf in outline.header().first_index()..last {
+            let _ = outline.record(leaf);
+        }
+        let _ = outline.digests();
     }
     if let Ok(header) = BlockHeader::parse(input) {
         assert_eq!(header.encode(), input);

@@ -22,5 +22,5 @@ pub use error::ApiError;
 pub use extract::{Path, Query};
 pub use peer::Peer;
 pub use seldom::Seldom;
-pub use server::{Listener, ServerLimits, serve};
+pub use server::{Answer, Listener, ServerLimits, serve};
 pub use tls::TlsFiles;

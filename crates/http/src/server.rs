@@ -1,4 +1,4 @@
-//! Accepts connections and serves a router on each, within limits, until told to stop.
+//! Accepts connections and serves a router on each, or what stands in front of one, within limits, until told to stop.
 
 use std::convert::Infallible;
 use std::io;
@@ -8,6 +8,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Body;
 use axum::http::Request;
+use axum::response::Response;
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
@@ -70,15 +71,28 @@ pub enum Listener {
     Unix(UnixListener),
 }
 
-/// Serves `router` until `stop` completes, then lets open requests finish within the grace time.
+/// What answers requests: a router, or something in front of one.
+pub trait Answer: Clone + Send + Sync + 'static {
+    /// Answers one request.
+    fn answer(&self, request: Request<Body>) -> impl Future<Output = Response> + Send;
+}
+
+impl Answer for Router {
+    async fn answer(&self, request: Request<Body>) -> Response {
+        let answered = self.clone().oneshot(request).await;
+        answered.unwrap_or_else(|never| match never {})
+    }
+}
+
+/// Serves until `stop` completes, then lets open requests finish within the grace time.
 pub async fn serve(
     listener: Listener,
-    router: Router,
+    service: impl Answer,
     limits: ServerLimits,
     stop: impl Future<Output = ()>,
 ) {
     let mut stop = std::pin::pin!(stop);
-    let server = Server::new(router, &limits);
+    let server = Server::new(service, &limits);
     let room = Room::new(
         limits.connections,
         limits.connections_per_client,
@@ -139,16 +153,16 @@ async fn next(listener: &Listener, room: &Room) -> io::Result<(Connection, Owned
     Ok((connection, permit))
 }
 
-struct Server {
-    router: Router,
+struct Server<A> {
+    service: A,
     graceful: GracefulShutdown,
     builder: Arc<Builder<TokioExecutor>>,
     header_timeout: Duration,
     silence: Duration,
 }
 
-impl Server {
-    fn new(router: Router, limits: &ServerLimits) -> Self {
+impl<A: Answer> Server<A> {
+    fn new(service: A, limits: &ServerLimits) -> Self {
         let mut builder = Builder::new(TokioExecutor::new());
         builder
             .http1()
@@ -163,7 +177,7 @@ impl Server {
             .keep_alive_interval(Duration::from_secs(30))
             .keep_alive_timeout(Duration::from_secs(20));
         Self {
-            router,
+            service,
             graceful: GracefulShutdown::new(),
             builder: Arc::new(builder),
             header_timeout: limits.header_timeout,
@@ -191,7 +205,7 @@ impl Server {
         };
         let visit = Visit {
             peer,
-            router: self.router.clone(),
+            service: self.service.clone(),
             builder: Arc::clone(&self.builder),
             watcher: self.graceful.watcher(),
             header_timeout: self.header_timeout,
@@ -207,9 +221,9 @@ impl Server {
 }
 
 /// One connection, from its acceptance to its end.
-struct Visit {
+struct Visit<A> {
     peer: Peer,
-    router: Router,
+    service: A,
     builder: Arc<Builder<TokioExecutor>>,
     watcher: Watcher,
     header_timeout: Duration,
@@ -217,7 +231,7 @@ struct Visit {
     place: Place,
 }
 
-impl Visit {
+impl<A: Answer> Visit<A> {
     async fn serve(
         self,
         connection: Connection,
@@ -245,7 +259,7 @@ impl Visit {
     {
         let Self {
             peer,
-            router,
+            service,
             builder,
             watcher,
             header_timeout,
@@ -254,15 +268,8 @@ impl Visit {
         } = self;
         let service = hyper::service::service_fn(move |mut request: Request<Incoming>| {
             request.extensions_mut().insert(peer);
-            let router = router.clone();
-            async move {
-                Ok::<_, Infallible>(
-                    router
-                        .oneshot(request.map(Body::new))
-                        .await
-                        .unwrap_or_else(|never| match never {}),
-                )
-            }
+            let service = service.clone();
+            async move { Ok::<_, Infallible>(service.answer(request.map(Body::new)).await) }
         });
         let stream = Patient::new(stream, header_timeout, silence);
         let connection = builder

@@ -21,6 +21,7 @@ pub mod keys;
 pub mod label;
 pub mod merkle;
 pub mod note;
+pub mod outline;
 pub mod receipt;
 pub mod record;
 pub mod rules;
@@ -46,6 +47,7 @@ pub use keys::{CheckpointKey, CheckpointPublicKey, SigningError, VoteKey, VoteSi
 pub use label::{ChainId, KeyName, Label, LabelError};
 pub use merkle::{ConsistencyProof, Frontier, InclusionProof, MerkleError, Node, ProofPlan};
 pub use note::{NoteError, SignedNote};
+pub use outline::{Excerpt, Outline};
 pub use receipt::{Receipt, ReceiptError, SetLink};
 pub use record::{Origin, Record, RecordError, Source};
 pub use rules::Rules;

@@ -29,7 +29,7 @@ use crate::signatures;
 use crate::validators::ValidatorId;
 use crate::varint;
 
-mod packing;
+pub(crate) mod packing;
 
 /// The version of the encoding this program writes.
 pub const TRANSACTION_VERSION: u8 = 1;
@@ -88,6 +88,11 @@ impl TransactionHash {
     pub const fn as_bytes(&self) -> &[u8; 32] {
         self.0.as_bytes()
     }
+
+    /// The name of the transaction with these canonical bytes.
+    pub(crate) fn of(bytes: &[u8]) -> Self {
+        Self(Digest::tagged("birthmark/transaction-hash/v1", &[bytes]))
+    }
 }
 
 impl fmt::Display for TransactionHash {
@@ -140,10 +145,7 @@ impl Transaction {
 
     /// Its name: a digest over the canonical bytes.
     pub fn hash(&self) -> TransactionHash {
-        TransactionHash(Digest::tagged(
-            "birthmark/transaction-hash/v1",
-            &[&self.encode()],
-        ))
+        TransactionHash::of(&self.encode())
     }
 
     /// Reads exactly one transaction.

@@ -5,15 +5,16 @@ use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
-use axum::http::{HeaderName, HeaderValue, header};
-use axum::middleware::from_fn_with_state;
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
 use birthmark_http::{ApiError, Seldom};
 use birthmark_protocol::Digest;
+use serde::Serialize;
 use tokio::sync::Semaphore;
+use tower::ServiceBuilder;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::cors::CorsLayer;
-use tower_http::set_header::SetResponseHeaderLayer;
 
 use crate::admission::Admission;
 use crate::authorities::AuthorityBook;
@@ -27,6 +28,7 @@ mod answer;
 mod blocks;
 mod checkpoints;
 mod events;
+mod front;
 mod limits;
 mod openapi;
 mod pages;
@@ -38,6 +40,7 @@ mod submit;
 mod verify;
 
 pub use answer::{Evidence, Sighting};
+pub use front::Front;
 pub use limits::Buckets;
 pub use openapi::document;
 
@@ -113,13 +116,14 @@ pub fn router(app: Arc<App>) -> Router {
                 "this address does not know that method",
             )
         })
-        .layer(from_fn_with_state(Arc::clone(&app), limits::limit))
-        .layer(DefaultBodyLimit::disable())
-        .layer(CatchPanicLayer::new())
-        .layer(security_headers("x-content-type-options", "nosniff"))
-        .layer(security_headers("referrer-policy", "no-referrer"))
-        // Anyone may ask from any page: there is nothing here that belongs to a browser's user.
-        .layer(CorsLayer::permissive())
+        // One layer of many, outermost first: each layer of its own would cost every request an allocation and a copy.
+        .layer(
+            ServiceBuilder::new()
+                // Anyone may ask from any page: there is nothing here that belongs to a browser's user.
+                .layer(CorsLayer::permissive())
+                .layer(CatchPanicLayer::new())
+                .layer(DefaultBodyLimit::disable()),
+        )
         .with_state(app)
 }
 
@@ -135,14 +139,14 @@ fn pages() -> Router<Arc<App>> {
         .route("/docs.js", get(pages::docs_script))
 }
 
-fn security_headers(
-    name: &'static str,
-    value: &'static str,
-) -> SetResponseHeaderLayer<HeaderValue> {
-    SetResponseHeaderLayer::if_not_present(
-        HeaderName::from_static(name),
-        HeaderValue::from_static(value),
-    )
+/// JSON in one piece of memory: most answers are small, and none is written twice.
+fn json(status: StatusCode, value: &impl Serialize) -> Response {
+    let mut body = Vec::with_capacity(2048);
+    if let Err(error) = serde_json::to_writer(&mut body, value) {
+        return ApiError::internal(error).into_response();
+    }
+    let kind = HeaderValue::from_static("application/json");
+    (status, [(header::CONTENT_TYPE, kind)], body).into_response()
 }
 
 /// A digest in a path: anything else is 422, as the documents say.

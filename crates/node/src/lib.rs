@@ -8,6 +8,7 @@ pub mod commands;
 pub mod filter;
 pub mod http;
 pub mod identity;
+pub mod index;
 pub mod journal;
 pub mod metrics;
 mod node;

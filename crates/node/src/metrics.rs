@@ -30,6 +30,12 @@ pub struct Metrics {
     pub away: Gauge,
     /// Bytes of the filter of registered digests.
     pub filter_bytes: Gauge,
+    /// 1 once lookups need no database: the index of registered digests is complete.
+    pub in_memory: Gauge,
+    /// Bytes of the index of registered digests.
+    pub index_bytes: Gauge,
+    /// Bytes of the blocks kept for answers.
+    pub kept_bytes: Gauge,
 }
 
 impl Default for Metrics {
@@ -67,6 +73,17 @@ impl Default for Metrics {
                 all,
                 "filter_bytes",
                 "Bytes of the filter of registered digests",
+            ),
+            in_memory: new(all, "lookups_in_memory", "1 once lookups need no database"),
+            index_bytes: new(
+                all,
+                "index_bytes",
+                "Bytes of the index of registered digests",
+            ),
+            kept_bytes: new(
+                all,
+                "kept_block_bytes",
+                "Bytes of the blocks kept for answers",
             ),
             registry,
         }

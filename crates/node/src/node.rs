@@ -50,7 +50,8 @@ pub async fn run(settings: Settings, mut context: Context) -> anyhow::Result<()>
         ValidatorId::of(&keys.vote.public_key()),
     )?);
     let store = Store::open_or_explain(&settings.database).await?;
-    let registry = Arc::new(Registry::open(store.clone(), genesis).await?);
+    let registry = Registry::with_memory(store.clone(), genesis, settings.memory).await?;
+    let registry = Arc::new(registry);
     check_clock(registry.tip().time(), clock::now_millis())?;
 
     let guard = settings.guard();
@@ -136,7 +137,7 @@ pub async fn run(settings: Settings, mut context: Context) -> anyhow::Result<()>
         async move { app.check().await }
     });
     tasks.essential(async move {
-        serve(listener, http::router(app), limits, async move {
+        serve(listener, http::Front::new(app), limits, async move {
             stop.requested().await
         })
         .await;
@@ -158,6 +159,31 @@ struct Tasks {
 const FILTER_CHECK: Duration = Duration::from_secs(60);
 /// How often old submissions are forgotten.
 const FORGET_EVERY: Duration = Duration::from_secs(3600);
+
+/// Until this has succeeded, lookups ask the database.
+async fn prepare_lookups(registry: &Registry) {
+    let (index, filter) = (registry.index(), registry.filter());
+    if !index.is_complete() && !index.is_outgrown() {
+        if let Err(error) = registry.fill_index().await {
+            log::warn!(
+                "the index of registered digests is not filled, lookups ask the database: {error}"
+            );
+        }
+        if index.is_outgrown() {
+            log::info!(
+                "the registry is too large for `memory.index_mb`: lookups ask a filter and the database"
+            );
+        }
+    }
+    if !index.is_complete() && (!filter.is_complete() || filter.is_crowded()) {
+        let registered = registry.tip().frontier().size().saturating_mul(3);
+        if let Err(error) = filter.fill(registry.store(), registered).await {
+            log::warn!(
+                "the filter of registered digests is not filled, lookups ask the database: {error}"
+            );
+        }
+    }
+}
 
 impl Tasks {
     fn new(shutdown: Shutdown) -> Self {
@@ -218,18 +244,12 @@ impl Tasks {
         });
     }
 
-    /// Fills the filter of registered digests, now and whenever it has become crowded.
+    /// Fills the index in memory; for a registry too large for it the filter, now and whenever it has become crowded.
     fn lookups(&mut self, registry: Arc<Registry>) {
         let shutdown = self.shutdown.clone();
         self.set.spawn(async move {
             loop {
-                let filter = registry.filter();
-                if !filter.is_complete() || filter.is_crowded() {
-                    let registered = registry.tip().frontier().size().saturating_mul(3);
-                    if let Err(error) = filter.fill(registry.store(), registered).await {
-                        log::warn!("the filter of registered digests is not filled, lookups ask the database: {error}");
-                    }
-                }
+                prepare_lookups(&registry).await;
                 tokio::select! {
                     () = tokio::time::sleep(FILTER_CHECK) => {}
                     () = shutdown.requested() => return Ok(()),

@@ -1,30 +1,36 @@
 //! The registry as this node holds it: the tip in memory, everything else looked up in the store.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use birthmark_consensus::Decided as Agreed;
-use birthmark_ledger::block::BlockFormatError;
 use birthmark_ledger::merkle::Node;
-use birthmark_ledger::note::NoteSignature;
 use birthmark_ledger::{
-    Block, CommitCertificate, Frontier, Genesis, Height, Known, Lookups, MerkleError, Receipt,
-    ReceiptError, Record, SetLink, Tip, Transaction, TransactionHash, ValidatorSet,
+    Frontier, Genesis, Height, Known, Lookups, Outline, Receipt, ReceiptError, SetLink, Tip,
+    TransactionHash, ValidatorId, ValidatorSet,
 };
-use birthmark_protocol::bytes::DecodeError;
 use birthmark_protocol::{Digest, ModificationLevel};
 use tokio::sync::watch;
 
 use crate::commands::Guard;
 use crate::filter::Filter;
+use crate::index::Index;
+use crate::settings::MemorySettings;
 use crate::store::{NewBlock, STORED_LEVEL, Store, StoreError, StoredBlock};
 
 mod cache;
+mod decided;
 mod index;
+mod lookup;
+mod shelf;
 
+pub use decided::Decided;
 pub use index::index_of;
+pub use lookup::Found;
 
 use cache::BlockCache;
+use decided::cosignature_line;
+use shelf::Shelf;
 
 /// The registry.
 pub struct Registry {
@@ -33,34 +39,10 @@ pub struct Registry {
     tip: RwLock<Arc<Tip>>,
     links: RwLock<Vec<Arc<SetLink>>>,
     cache: BlockCache,
+    shelf: Shelf,
+    index: Index,
     filter: Filter,
     height: watch::Sender<u64>,
-}
-
-/// A stored block, read.
-#[derive(Debug)]
-pub struct Decided {
-    /// The block.
-    pub block: Block,
-    /// Its canonical bytes.
-    pub bytes: Vec<u8>,
-    /// Who decided it.
-    pub certificate: CommitCertificate,
-    /// The right edge of the tree after it.
-    pub frontier: Frontier,
-    /// This validator's line under the checkpoint of the tree after it.
-    pub cosignature: Option<NoteSignature>,
-}
-
-/// A record and where it stands.
-#[derive(Clone, Debug)]
-pub struct Found {
-    /// Its index in the registry.
-    pub leaf: u64,
-    /// The block that holds it.
-    pub decided: Arc<Decided>,
-    /// Where in the block: transaction, record.
-    place: (usize, usize),
 }
 
 /// Why the registry did not do as asked.
@@ -93,72 +75,18 @@ pub enum RegistryError {
     Receipt(#[from] ReceiptError),
 }
 
-impl Decided {
-    fn read(stored: StoredBlock) -> Result<Self, RegistryError> {
-        let damaged = |reason: String| RegistryError::Damaged {
-            height: stored.height,
-            reason,
-        };
-        let block = Block::parse(&stored.body)
-            .map_err(|error: BlockFormatError| damaged(error.to_string()))?;
-        let certificate = CommitCertificate::parse(&stored.certificate)
-            .map_err(|error: DecodeError| damaged(error.to_string()))?;
-        let frontier = Frontier::parse(&stored.frontier)
-            .map_err(|error: MerkleError| damaged(error.to_string()))?;
-        if block.header.height.get() != stored.height || certificate.block != block.hash() {
-            return Err(damaged(
-                "it stands at another height or under another block's certificate".into(),
-            ));
-        }
-        let cosignature = stored
-            .cosignature
-            .as_deref()
-            .map(read_cosignature)
-            .transpose()
-            .map_err(damaged)?;
-        Ok(Self {
-            block,
-            bytes: stored.body,
-            certificate,
-            frontier,
-            cosignature,
-        })
-    }
-
-    /// The record at an index, if this block holds it.
-    fn find(self: &Arc<Self>, leaf: u64) -> Option<Found> {
-        let mut at = self.block.header.first_index();
-        for (position, transaction) in self.block.transactions.iter().enumerate() {
-            let records = transaction.records().len() as u64;
-            if (at..at + records).contains(&leaf) {
-                let place = (position, usize::try_from(leaf - at).ok()?);
-                return Some(Found {
-                    leaf,
-                    decided: Arc::clone(self),
-                    place,
-                });
-            }
-            at += records;
-        }
-        None
-    }
-}
-
-impl Found {
-    /// The transaction it came in.
-    pub fn transaction(&self) -> Option<&Transaction> {
-        self.decided.block.transactions.get(self.place.0)
-    }
-
-    /// The record itself.
-    pub fn record(&self) -> Option<&Record> {
-        self.transaction()?.records().get(self.place.1)
-    }
-}
-
 impl Registry {
-    /// Opens the registry of `genesis` in the store, or starts it there.
+    /// Opens the registry of `genesis` in the store, or starts it there, for work that asks it little.
     pub async fn open(store: Store, genesis: Genesis) -> Result<Self, RegistryError> {
+        Self::with_memory(store, genesis, MemorySettings::SMALL).await
+    }
+
+    /// Opens the registry with this much memory for answers.
+    pub async fn with_memory(
+        store: Store,
+        genesis: Genesis,
+        memory: MemorySettings,
+    ) -> Result<Self, RegistryError> {
         let chain = genesis.hash();
         if let Some(stored) = store.state("genesis").await? {
             let stored = Digest::try_from(stored.as_slice())
@@ -178,6 +106,8 @@ impl Registry {
             tip: RwLock::new(Arc::new(tip)),
             links: RwLock::default(),
             cache: BlockCache::default(),
+            shelf: Shelf::new(memory.blocks_bytes()),
+            index: Index::new(memory.index_bytes()),
             height: watch::Sender::new(0),
             store,
             genesis,
@@ -257,6 +187,16 @@ impl Registry {
         &self.filter
     }
 
+    /// Where everything registered stands.
+    pub const fn index(&self) -> &Index {
+        &self.index
+    }
+
+    /// Bytes of the blocks that are kept for answers.
+    pub fn kept_bytes(&self) -> usize {
+        self.shelf.bytes()
+    }
+
     /// Changes of validators before `height`, oldest first.
     pub fn links_before(&self, height: u64) -> Vec<SetLink> {
         let links = self.links.read().unwrap_or_else(PoisonError::into_inner);
@@ -271,6 +211,14 @@ impl Registry {
     pub fn validators_after(&self, height: u64) -> ValidatorSet {
         let last = self.links_before(height.saturating_add(1)).pop();
         last.map_or_else(|| self.genesis.validators.clone(), |link| link.validators)
+    }
+
+    /// The name under which a validator of this height is known.
+    pub fn validator_name(&self, height: u64, id: &ValidatorId) -> Option<String> {
+        let links = self.links.read().unwrap_or_else(PoisonError::into_inner);
+        let last = links.iter().rfind(|link| link.header.height.get() < height);
+        let set = last.map_or(&self.genesis.validators, |link| &link.validators);
+        set.get(id).map(|validator| validator.name.to_string())
     }
 
     /// Answers a block's lookups.
@@ -306,7 +254,7 @@ impl Registry {
         let found = self.find(digest).await?;
         Ok(found
             .iter()
-            .filter_map(|found| Some(found.record()?.image(digest)?.level))
+            .filter_map(|found| Some(found.record().image(digest)?.level))
             .min())
     }
 
@@ -331,6 +279,7 @@ impl Registry {
             ..index_of(block, certificate, before.frontier())
         };
         // Before, so that no answer misses it; after, because the filter may have been replaced meanwhile.
+        self.index.insert_all(&indexed.images);
         self.filter.insert_all(&indexed.images);
         self.store.append_block(&indexed).await?;
         // Before anybody is shown the signature. If we stop here, the memory is one block short and the next start allows it.
@@ -348,6 +297,9 @@ impl Registry {
             cosignature: Some(cosignature.clone()),
         };
         self.remember_link(&kept);
+        if let Ok(outline) = Outline::parse(kept.bytes.clone()) {
+            self.shelf.insert(Arc::new(outline));
+        }
         self.cache.insert(Arc::new(kept));
         self.set_tip(tip.clone());
         Ok(())
@@ -385,58 +337,13 @@ impl Registry {
         Ok(decided)
     }
 
-    /// The record at an index.
-    pub async fn record(&self, leaf: u64) -> Result<Option<Found>, RegistryError> {
-        if leaf >= self.tip().frontier().size() {
-            return Ok(None);
-        }
-        if let Some(decided) = self.cache.with_leaf(leaf) {
-            return Ok(decided.find(leaf));
-        }
-        let Some(stored) = self.store.block_of_leaf(leaf).await? else {
-            return Ok(None);
-        };
-        Ok(self.keep(stored)?.find(leaf))
-    }
-
-    /// Every record that holds this digest, oldest first.
-    pub async fn find(&self, digest: &Digest) -> Result<Vec<Found>, RegistryError> {
-        if !self.filter.may_contain(digest) {
-            return Ok(Vec::new());
-        }
-        let leaves = self.store.leaves_of(digest).await?;
-        self.records(leaves, |record| record.image(digest).is_some())
-            .await
-    }
-
-    /// Every record edited from this image.
-    pub async fn edits(&self, original: &Digest) -> Result<Vec<Found>, RegistryError> {
-        let leaves = self.store.edits_of(original).await?;
-        self.records(leaves, |record| record.edited_from() == Some(*original))
-            .await
-    }
-
-    async fn records(
-        &self,
-        leaves: Vec<u64>,
-        holds: impl Fn(&Record) -> bool,
-    ) -> Result<Vec<Found>, RegistryError> {
-        let mut found = BTreeMap::new();
-        for leaf in leaves {
-            let record = self.record(leaf).await?;
-            if let Some(record) = record.filter(|found| found.record().is_some_and(&holds)) {
-                found.insert(leaf, record);
-            }
-        }
-        Ok(found.into_values().collect())
-    }
-
     /// Cuts the receipt of a record.
     pub async fn receipt(&self, found: &Found) -> Result<Receipt, RegistryError> {
+        let height = found.header().height.get();
+        let decided = self.must_block(height).await?;
         let Decided {
             block, certificate, ..
-        } = &*found.decided;
-        let height = block.header.height.get();
+        } = &*decided;
         let before = match height.checked_sub(1) {
             None | Some(0) => Frontier::new(),
             Some(before) => self.must_block(before).await?.frontier.clone(),
@@ -466,11 +373,7 @@ impl Registry {
                 reason: format!("no block holds record {leaf}"),
             };
             let found = self.record(leaf).await?.ok_or_else(missing)?;
-            let (transaction, record) = found
-                .transaction()
-                .zip(found.record())
-                .ok_or_else(missing)?;
-            frontier.append(record.leaf_hash(transaction.submitter()));
+            frontier.append(found.record().leaf_hash(found.submitter()));
             leaf += 1;
         }
         Ok(frontier.root())
@@ -480,35 +383,4 @@ impl Registry {
     pub fn next_height(&self) -> Height {
         self.tip().height().next()
     }
-}
-
-/// Name, key id and signature, apart from each other by one space.
-fn cosignature_line(cosignature: &NoteSignature) -> Option<Vec<u8>> {
-    if cosignature.signature.is_empty() {
-        return None;
-    }
-    let NoteSignature {
-        name,
-        key_id,
-        signature,
-    } = cosignature;
-    Some(format!("{name} {} {}", hex::encode(key_id), hex::encode(signature)).into_bytes())
-}
-
-fn read_cosignature(line: &[u8]) -> Result<NoteSignature, String> {
-    let unreadable = || "its cosignature cannot be read".to_owned();
-    let text = std::str::from_utf8(line).map_err(|_| unreadable())?;
-    let [name, key_id, signature] = text
-        .split(' ')
-        .collect::<Vec<_>>()
-        .try_into()
-        .map_err(|_| unreadable())?;
-    let mut id = [0; 4];
-    hex::decode_to_slice(key_id, &mut id).map_err(|_| unreadable())?;
-    let signature = hex::decode(signature).map_err(|_| unreadable())?;
-    Ok(NoteSignature {
-        name: name.to_owned(),
-        key_id: id,
-        signature,
-    })
 }

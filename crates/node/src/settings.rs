@@ -11,9 +11,11 @@ use crate::commands::Guard;
 use crate::store::StoreUrl;
 
 mod authority;
+mod memory;
 mod notice;
 
 pub use authority::{AuthoritySettings, ServerSettings, SoftwareAuthoritySettings};
+pub use memory::MemorySettings;
 pub use notice::NoticeSettings;
 
 /// The node's configuration.
@@ -37,6 +39,9 @@ pub struct Settings {
     /// What strangers may ask of us.
     #[serde(default)]
     pub limits: LimitSettings,
+    /// How much memory answers may take.
+    #[serde(default)]
+    pub memory: MemorySettings,
     /// Which authority is asked for submissions that name none, or one we do not know.
     #[serde(default)]
     pub default_authority: Option<String>,
@@ -142,6 +147,7 @@ impl Settings {
             http: HttpSettings::default(),
             blocks: BlockSettings::default(),
             limits: LimitSettings::default(),
+            memory: MemorySettings::default(),
             default_authority: None,
             authorities: Vec::new(),
             software_authorities: Vec::new(),

@@ -3,14 +3,36 @@
 use birthmark_ledger::{BlockTime, Source};
 use birthmark_protocol::{DigestRole, Timestamp};
 use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
 
-/// A moment as RFC 3339, in UTC.
+/// A moment as RFC 3339, in UTC. Written by hand: every answer holds several.
 pub fn moment(seconds: i64) -> Option<String> {
-    OffsetDateTime::from_unix_timestamp(seconds)
-        .ok()?
-        .format(&Rfc3339)
+    let moment = OffsetDateTime::from_unix_timestamp(seconds).ok()?;
+    let year = u16::try_from(moment.year())
         .ok()
+        .filter(|year| *year <= 9999)?;
+    let mut text = String::with_capacity(20);
+    put_digits(&mut text, year, 1000);
+    let parts = [
+        ('-', u8::from(moment.month())),
+        ('-', moment.day()),
+        ('T', moment.hour()),
+        (':', moment.minute()),
+        (':', moment.second()),
+    ];
+    for (separator, part) in parts {
+        text.push(separator);
+        put_digits(&mut text, u16::from(part), 10);
+    }
+    text.push('Z');
+    Some(text)
+}
+
+fn put_digits(text: &mut String, number: u16, mut unit: u16) {
+    while unit > 0 {
+        let digit = u8::try_from(number / unit % 10).unwrap_or_default();
+        text.push(char::from(b'0' + digit));
+        unit /= 10;
+    }
 }
 
 /// A block's time for people.
@@ -115,5 +137,24 @@ pub const fn role(role: DigestRole) -> &'static str {
         DigestRole::Raw => "the sensor's data",
         DigestRole::File => "the file, byte for byte",
         DigestRole::ImageData => "the file without its metadata",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use time::format_description::well_known::Rfc3339;
+
+    use super::*;
+
+    #[test]
+    fn moments_are_written_as_the_standard_says() {
+        let standard = |seconds: i64| {
+            let moment = OffsetDateTime::from_unix_timestamp(seconds).ok()?;
+            moment.format(&Rfc3339).ok()
+        };
+        let steps = (-400_000..400_000).map(|step: i64| step * 1_000_003);
+        for seconds in steps.chain([0, -1, i64::MIN, i64::MAX]) {
+            assert_eq!(moment(seconds), standard(seconds), "{seconds}");
+        }
     }
 }

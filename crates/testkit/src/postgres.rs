@@ -18,7 +18,11 @@ const USER: &str = "birthmark";
 /// A running server. It is stopped by its process id and its folder removed when this value goes.
 #[derive(Debug)]
 pub struct Postgres {
-    folder: TempDir,
+    folder: PathBuf,
+    /// Removes the folder when this value goes, unless it is to be kept.
+    #[expect(dead_code, reason = "held until the end")]
+    temporary: Option<TempDir>,
+    options: Vec<String>,
     process: Option<Child>,
     user: Option<(u32, u32)>,
 }
@@ -38,17 +42,38 @@ impl Postgres {
     pub fn start() -> anyhow::Result<Self> {
         let folder =
             TempDir::with_prefix("birthmark-pg-").context("making a folder for PostgreSQL")?;
+        let path = folder.path().to_owned();
+        Self::over(path, Some(folder), &["fsync=off"])
+    }
+
+    /// Starts the server whose data are in this folder, or makes one there. What it holds is kept.
+    pub fn kept(folder: &Path, options: &[&str]) -> anyhow::Result<Self> {
+        fs::create_dir_all(folder)?;
+        Self::over(folder.to_owned(), None, options)
+    }
+
+    fn over(folder: PathBuf, temporary: Option<TempDir>, options: &[&str]) -> anyhow::Result<Self> {
         let user = server_user()?;
         if let Some((uid, gid)) = user {
-            fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755))?;
-            chown(folder.path(), Some(uid), Some(gid))
+            fs::set_permissions(&folder, fs::Permissions::from_mode(0o755))?;
+            chown(&folder, Some(uid), Some(gid))
                 .context("giving the folder to PostgreSQL's user")?;
         }
         let mut server = Self {
             folder,
+            temporary,
+            options: options.iter().map(|&option| option.to_owned()).collect(),
             process: None,
             user,
         };
+        if !server.data().exists() {
+            server.init()?;
+        }
+        server.resume()?;
+        Ok(server)
+    }
+
+    fn init(&self) -> anyhow::Result<()> {
         let arguments = [
             "-A",
             "trust",
@@ -60,10 +85,10 @@ impl Postgres {
             "--no-sync",
             "-D",
         ];
-        let made = server
+        let made = self
             .command("initdb")
             .args(arguments)
-            .arg(server.data())
+            .arg(self.data())
             .output()
             .context("starting initdb")?;
         ensure!(
@@ -71,12 +96,11 @@ impl Postgres {
             "initdb failed: {}",
             String::from_utf8_lossy(&made.stderr)
         );
-        server.resume()?;
-        Ok(server)
+        Ok(())
     }
 
     fn data(&self) -> PathBuf {
-        self.folder.path().join("data")
+        self.folder.join("data")
     }
 
     fn command(&self, program: &str) -> Command {
@@ -90,21 +114,17 @@ impl Postgres {
 
     /// Starts the server again after [`Postgres::stop`], with everything it had.
     pub fn resume(&mut self) -> anyhow::Result<()> {
-        let log = fs::File::create(self.folder.path().join("server.log"))?;
+        let log = fs::File::create(self.folder.join("server.log"))?;
         let mut command = self.command("postgres");
         command
             .arg("-D")
             .arg(self.data())
             .arg("-k")
-            .arg(self.folder.path());
-        command.args([
-            "-c",
-            "listen_addresses=",
-            "-c",
-            "fsync=off",
-            "-c",
-            "max_connections=100",
-        ]);
+            .arg(&self.folder);
+        command.args(["-c", "listen_addresses=", "-c", "max_connections=100"]);
+        for option in &self.options {
+            command.args(["-c", option]);
+        }
         self.process = Some(
             command
                 .stdout(log.try_clone()?)
@@ -117,7 +137,7 @@ impl Postgres {
             if Instant::now() > deadline {
                 bail!(
                     "PostgreSQL did not start: {}",
-                    fs::read_to_string(self.folder.path().join("server.log"))?
+                    fs::read_to_string(self.folder.join("server.log"))?
                 );
             }
             std::thread::sleep(Duration::from_millis(50));
@@ -130,7 +150,7 @@ impl Postgres {
             .command("pg_isready")
             .arg("-q")
             .arg("-h")
-            .arg(self.folder.path())
+            .arg(&self.folder)
             .status();
         ready.is_ok_and(|status| status.success())
     }
@@ -152,7 +172,7 @@ impl Postgres {
             .arg("-U")
             .arg(USER)
             .arg("-h")
-            .arg(self.folder.path())
+            .arg(&self.folder)
             .arg(name)
             .output()?;
         ensure!(
@@ -160,23 +180,49 @@ impl Postgres {
             "createdb failed: {}",
             String::from_utf8_lossy(&created.stderr)
         );
-        Ok(format!(
+        Ok(self.database_url(name))
+    }
+
+    /// Whether there is a database of this name.
+    pub fn has_database(&self, name: &str) -> anyhow::Result<bool> {
+        let listed = self
+            .command("psql")
+            .args([
+                "-U",
+                USER,
+                "-Atq",
+                "-c",
+                "SELECT datname FROM pg_database",
+                "-h",
+            ])
+            .arg(&self.folder)
+            .arg("postgres")
+            .output()?;
+        let names = String::from_utf8_lossy(&listed.stdout);
+        Ok(names.lines().any(|found| found == name))
+    }
+
+    /// The URL of a database.
+    pub fn database_url(&self, name: &str) -> String {
+        format!(
             "postgres:///{name}?host={}&user={USER}",
-            self.folder.path().display()
-        ))
+            self.folder.display()
+        )
+    }
+
+    /// The server's process, while it runs.
+    pub fn id(&self) -> Option<u32> {
+        self.process.as_ref().map(Child::id)
     }
 
     /// The URL of the database that every server has from the beginning.
     pub fn url(&self) -> String {
-        format!(
-            "postgres:///postgres?host={}&user={USER}",
-            self.folder.path().display()
-        )
+        self.database_url("postgres")
     }
 
     /// The folder with the server's socket.
     pub fn socket_folder(&self) -> &Path {
-        self.folder.path()
+        &self.folder
     }
 }
 

@@ -109,34 +109,14 @@ impl Unpacking<'_> {
     ) -> Result<Record, TransactionError> {
         let head = reader.byte("record")?;
         let origin = self.take_origin(reader, head >> 4)?;
-        let difference = varint::unzigzag(varint::take(reader, "camera time")?);
-        self.previous = self.previous.wrapping_add(difference);
-        let mut images = Vec::new();
-        let mut original = None;
-        for _ in 0..=(head & 0b111) {
-            take_image(reader, &mut images, &mut original)?;
-        }
-        let gps = if head & GPS == 0 {
-            None
-        } else {
-            Some(reader.array("gps commitment")?.into())
-        };
-        let record = Bundle::new(images, Timestamp::from_unix(self.previous), gps)
-            .map_err(RecordError::from)
-            .and_then(|bundle| Record::with_original(bundle, original, origin));
+        self.previous = take_time(reader, self.previous)?;
+        let record = take_claims(reader, head, self.previous, origin)?;
         record.map_err(|error| TransactionError::Record { position, error })
     }
 
     /// An origin is either one already used or the next new one.
     fn take_origin(&mut self, reader: &mut Reader<'_>, short: u8) -> Result<Origin, DecodeError> {
-        let mut position = u64::from(short);
-        if position == LONG_ORIGIN {
-            let beyond = varint::take(reader, "origin")?;
-            position = beyond
-                .checked_add(LONG_ORIGIN)
-                .ok_or(DecodeError::Value("origin"))?;
-        }
-        let position = usize::try_from(position).map_err(|_| DecodeError::Value("origin"))?;
+        let position = take_position(reader, short)?;
         if position > self.used {
             return Err(DecodeError::Value("order of origins"));
         }
@@ -158,6 +138,91 @@ impl Unpacking<'_> {
             Err(DecodeError::Value("an origin written twice"))
         }
     }
+}
+
+/// Where a record's origin stands among those of its transaction.
+fn take_position(reader: &mut Reader<'_>, short: u8) -> Result<usize, DecodeError> {
+    let mut position = u64::from(short);
+    if position == LONG_ORIGIN {
+        let beyond = varint::take(reader, "origin")?;
+        position = beyond
+            .checked_add(LONG_ORIGIN)
+            .ok_or(DecodeError::Value("origin"))?;
+    }
+    usize::try_from(position).map_err(|_| DecodeError::Value("origin"))
+}
+
+fn take_time(reader: &mut Reader<'_>, previous: i64) -> Result<i64, DecodeError> {
+    let difference = varint::unzigzag(varint::take(reader, "camera time")?);
+    Ok(previous.wrapping_add(difference))
+}
+
+/// What follows a record's time.
+fn take_claims(
+    reader: &mut Reader<'_>,
+    head: u8,
+    time: i64,
+    origin: Origin,
+) -> Result<Result<Record, RecordError>, DecodeError> {
+    let (mut images, mut original) = (Vec::with_capacity(usize::from(head & 0b111) + 1), None);
+    for _ in 0..=(head & 0b111) {
+        take_image(reader, &mut images, &mut original)?;
+    }
+    let gps = if head & GPS == 0 {
+        None
+    } else {
+        Some(reader.array("gps commitment")?.into())
+    };
+    let bundle = Bundle::new(images, Timestamp::from_unix(time), gps);
+    Ok(bundle
+        .map_err(RecordError::from)
+        .and_then(|bundle| Record::with_original(bundle, original, origin)))
+}
+
+/// Reads one record of a transaction that was passed over before: `origins` stands at the first of them.
+pub(crate) fn read_one(
+    mut origins: Reader<'_>,
+    reader: &mut Reader<'_>,
+    previous: i64,
+) -> Result<Record, TransactionError> {
+    let head = reader.byte("record")?;
+    for _ in 0..take_position(reader, head >> 4)? {
+        pass_origin(&mut origins)?;
+    }
+    let time = take_time(reader, previous)?;
+    let record = take_claims(reader, head, time, Origin::take(&mut origins)?)?;
+    record.map_err(|error| TransactionError::Record { position: 0, error })
+}
+
+pub(crate) fn pass_origin(reader: &mut Reader<'_>) -> Result<(), DecodeError> {
+    reader.byte("source")?;
+    for what in ["authority", "device family"] {
+        let length = usize::from(reader.byte(what)?);
+        reader.slice(length, what)?;
+    }
+    Ok(())
+}
+
+/// Passes over one record; `seen` is told its digests. Returns its time, from which the next one counts.
+pub(crate) fn pass_record(
+    reader: &mut Reader<'_>,
+    previous: i64,
+    mut seen: impl FnMut(Digest),
+) -> Result<i64, DecodeError> {
+    let head = reader.byte("record")?;
+    take_position(reader, head >> 4)?;
+    let time = take_time(reader, previous)?;
+    for position in 0..=(head & 0b111) {
+        let image = reader.byte("digest's head")?;
+        seen(Digest::from_bytes(reader.array("digest")?));
+        if position == 0 && image >> 4 == ORIGINAL_FOLLOWS {
+            reader.slice(32, "original")?;
+        }
+    }
+    if head & GPS != 0 {
+        reader.slice(32, "gps commitment")?;
+    }
+    Ok(time)
 }
 
 fn take_image(

@@ -11,6 +11,7 @@ mod blocks;
 mod budget;
 mod checkpoints;
 mod encodings;
+mod outlines;
 mod receipts;
 mod validators;
 mod vectors;

@@ -1,139 +1,178 @@
-//! A small load generator: keep-alive connections, one request at a time on each.
+//! The load: keep-alive connections, one request at a time on each, from a process of its own.
 
+use std::io::Write as _;
 use std::net::SocketAddr;
-use std::time::{Duration, Instant};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::Instant;
 
 use birthmark_protocol::Digest;
+use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-const CONNECTIONS: usize = 32;
-
-pub struct Rate {
-    pub rate: f64,
+/// What the clients saw.
+#[derive(Serialize, Deserialize, Default)]
+pub struct Seen {
+    pub seconds: f64,
+    /// Seconds that 50, 99 and 100 of a hundred answers took at most.
+    pub median: f64,
     pub p99: f64,
+    pub longest: f64,
+    /// How many answers had the status that was expected.
+    pub expected: usize,
+    pub others: usize,
 }
 
-async fn exchange(stream: &mut TcpStream, request: &[u8], buffer: &mut Vec<u8>) -> u16 {
-    stream.write_all(request).await.unwrap();
-    buffer.clear();
-    loop {
-        assert!(
-            stream.read_buf(buffer).await.unwrap() > 0,
-            "the connection was closed"
-        );
-        let Some(end) = buffer.windows(4).position(|window| window == b"\r\n\r\n") else {
-            continue;
-        };
-        let head = std::str::from_utf8(&buffer[..end])
-            .unwrap()
-            .to_ascii_lowercase();
-        let length = head
-            .lines()
-            .find_map(|line| line.strip_prefix("content-length: ")?.parse::<usize>().ok())
-            .unwrap_or(0);
-        if buffer.len() >= end + 4 + length {
-            return head.split(' ').nth(1).unwrap().parse().unwrap();
+/// Requests, one after the other with their lengths in a file.
+#[derive(Default)]
+pub struct Requests(Vec<u8>);
+
+impl Requests {
+    fn push(&mut self, request: &str) {
+        self.0.extend((request.len() as u32).to_be_bytes());
+        self.0.extend(request.as_bytes());
+    }
+
+    pub fn get(paths: impl Iterator<Item = String>) -> Self {
+        let mut requests = Self::default();
+        paths
+            .for_each(|path| requests.push(&format!("GET {path} HTTP/1.1\r\nhost: bench\r\n\r\n")));
+        requests
+    }
+
+    pub fn post(path: &str, bodies: &[String]) -> Self {
+        let mut requests = Self::default();
+        for body in bodies {
+            requests.push(&format!(
+                "POST {path} HTTP/1.1\r\nhost: bench\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+                body.len()
+            ));
         }
+        requests
     }
 }
 
-/// Sends every request once over all connections; when each was answered, and how.
-async fn all(address: SocketAddr, requests: Vec<Vec<u8>>) -> (Rate, Vec<u16>) {
-    let started = Instant::now();
-    let mut tasks = Vec::new();
-    let total = requests.len();
-    let mut shares: Vec<Vec<Vec<u8>>> = (0..CONNECTIONS).map(|_| Vec::new()).collect();
-    for (at, request) in requests.into_iter().enumerate() {
-        shares[at % CONNECTIONS].push(request);
+pub fn verify_path(digest: &Digest) -> String {
+    format!("/api/v1/verify/{digest}")
+}
+
+/// Sends everything over so many connections from another process.
+pub fn send(
+    scratch: &Path,
+    address: SocketAddr,
+    connections: usize,
+    requests: &Requests,
+    expected: u16,
+) -> Seen {
+    let file = scratch.join("requests");
+    std::fs::write(&file, &requests.0).unwrap();
+    let output = Command::new(std::env::current_exe().unwrap())
+        .args(["client", &address.to_string(), &connections.to_string()])
+        .arg(expected.to_string())
+        .arg(&file)
+        .stderr(Stdio::inherit())
+        .output()
+        .unwrap();
+    std::fs::remove_file(file).unwrap();
+    assert!(output.status.success(), "the load generator broke");
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+/// The process that sends: `client ADDRESS CONNECTIONS STATUS FILE`.
+pub async fn client(arguments: &[String]) {
+    let [address, connections, expected, file] = arguments else {
+        panic!("client ADDRESS CONNECTIONS STATUS FILE")
+    };
+    let address: SocketAddr = address.parse().unwrap();
+    let (connections, expected): (usize, u16) =
+        (connections.parse().unwrap(), expected.parse().unwrap());
+    let bytes = bytes::Bytes::from(std::fs::read(file).unwrap());
+    let mut shares = vec![Vec::new(); connections];
+    let (mut rest, mut at) = (bytes, 0);
+    while !rest.is_empty() {
+        let length = u32::from_be_bytes(rest.split_to(4)[..].try_into().unwrap());
+        shares[at % connections].push(rest.split_to(length as usize));
+        at += 1;
     }
+    let mut streams = Vec::new();
     for share in shares {
-        tasks.push(tokio::spawn(async move {
-            let mut stream = TcpStream::connect(address).await.unwrap();
-            stream.set_nodelay(true).unwrap();
-            let (mut buffer, mut answers) = (Vec::new(), Vec::new());
-            for request in share {
-                let sent = Instant::now();
-                let status = exchange(&mut stream, &request, &mut buffer).await;
-                answers.push((sent.elapsed().as_secs_f64(), status));
-            }
-            answers
-        }));
+        let stream = TcpStream::connect(address).await.unwrap();
+        stream.set_nodelay(true).unwrap();
+        streams.push((stream, share));
     }
+    let started = Instant::now();
+    let tasks: Vec<_> = streams
+        .into_iter()
+        .map(|(stream, share)| tokio::spawn(converse(stream, share)))
+        .collect();
     let mut answers = Vec::new();
     for task in tasks {
         answers.extend(task.await.unwrap());
     }
-    let rate = total as f64 / started.elapsed().as_secs_f64();
+    let seen = summary(started.elapsed().as_secs_f64(), answers, expected);
+    let mut out = std::io::stdout();
+    serde_json::to_writer(&mut out, &seen).unwrap();
+    out.flush().unwrap();
+}
+
+fn summary(seconds: f64, mut answers: Vec<(f64, u16)>, expected: u16) -> Seen {
     answers.sort_by(|one, other| one.0.total_cmp(&other.0));
-    let p99 = answers[(answers.len() * 99 / 100).min(answers.len() - 1)].0;
-    (
-        Rate { rate, p99 },
-        answers.into_iter().map(|(_, status)| status).collect(),
-    )
+    let of_hundred =
+        |hundredths: usize| answers[(answers.len() * hundredths / 100).min(answers.len() - 1)].0;
+    let right = answers
+        .iter()
+        .filter(|(_, status)| *status == expected)
+        .count();
+    Seen {
+        seconds,
+        median: of_hundred(50),
+        p99: of_hundred(99),
+        longest: of_hundred(100),
+        expected: right,
+        others: answers.len() - right,
+    }
 }
 
-fn get(path: &str) -> Vec<u8> {
-    format!("GET {path} HTTP/1.1\r\nhost: bench\r\n\r\n").into_bytes()
+async fn converse(mut stream: TcpStream, share: Vec<bytes::Bytes>) -> Vec<(f64, u16)> {
+    let mut buffer = Vec::with_capacity(1 << 16);
+    let mut answers = Vec::with_capacity(share.len());
+    for request in share {
+        let sent = Instant::now();
+        stream.write_all(&request).await.unwrap();
+        let status = answer(&mut stream, &mut buffer).await;
+        answers.push((sent.elapsed().as_secs_f64(), status));
+    }
+    answers
 }
 
-/// What the framework alone does on these cores with this client.
-pub async fn bare_framework() -> Rate {
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    let router = axum::Router::new().route("/{any}", axum::routing::get(|| async { "hello" }));
-    let server = tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
-    let (rate, _) = all(address, (0..20_000).map(|_| get("/hello")).collect()).await;
-    server.abort();
-    rate
-}
-
-pub async fn wait_for_filter(address: SocketAddr) {
-    for _ in 0..600 {
-        let mut stream = TcpStream::connect(address).await.unwrap();
-        let mut buffer = Vec::new();
-        if exchange(&mut stream, &get("/health"), &mut buffer).await == 200 {
-            break;
+/// Reads one answer with its announced length.
+async fn answer(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> u16 {
+    buffer.clear();
+    loop {
+        let read = stream.read_buf(buffer).await.unwrap();
+        assert!(read > 0, "the connection was closed");
+        let Some(end) = buffer.windows(4).position(|four| four == b"\r\n\r\n") else {
+            continue;
+        };
+        let head = std::str::from_utf8(&buffer[..end]).unwrap();
+        let length: usize = head
+            .split("\r\n")
+            .filter_map(|line| line.split_once(": "))
+            .find(|(name, _)| name.eq_ignore_ascii_case("content-length"))
+            .map_or(0, |(_, value)| value.parse().unwrap());
+        if buffer.len() >= end + 4 + length {
+            return head[9..12].parse().unwrap();
         }
     }
-    tokio::time::sleep(Duration::from_secs(2)).await;
 }
 
-pub async fn lookups(address: SocketAddr, digests: &[Digest]) -> Rate {
-    all(
-        address,
-        digests
-            .iter()
-            .map(|digest| get(&format!("/api/v1/verify/{digest}")))
-            .collect(),
-    )
-    .await
-    .0
-}
-
-/// How many of these were accepted.
-pub async fn submit(address: SocketAddr, bodies: Vec<String>) -> usize {
-    let request = |body: String| {
-        format!("POST /api/v1/submit-cert HTTP/1.1\r\nhost: bench\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}", body.len()).into_bytes()
-    };
-    let (_, statuses) = all(address, bodies.into_iter().map(request).collect()).await;
-    statuses.into_iter().filter(|status| *status == 202).count()
-}
-
-/// Waits until the registry has this many records; how long that took.
-pub async fn drain(address: SocketAddr, records: usize) -> f64 {
-    let started = Instant::now();
-    for _ in 0..3000 {
-        let mut stream = TcpStream::connect(address).await.unwrap();
-        let mut buffer = Vec::new();
-        exchange(&mut stream, &get("/api/v1/status"), &mut buffer).await;
-        let text = String::from_utf8_lossy(&buffer).into_owned();
-        let body: serde_json::Value =
-            serde_json::from_str(text.split("\r\n\r\n").nth(1).unwrap()).unwrap();
-        if body["total_hashes"].as_u64().unwrap() as usize >= records {
-            return started.elapsed().as_secs_f64();
-        }
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-    panic!("the submissions were never all stored");
+/// One question from this process: the answer's body.
+pub async fn ask(address: SocketAddr, path: &str) -> Option<String> {
+    let mut stream = TcpStream::connect(address).await.ok()?;
+    let request = format!("GET {path} HTTP/1.1\r\nhost: bench\r\nconnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.ok()?;
+    let mut text = String::new();
+    stream.read_to_string(&mut text).await.ok()?;
+    Some(text.split_once("\r\n\r\n")?.1.to_owned())
 }

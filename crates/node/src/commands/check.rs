@@ -185,7 +185,7 @@ async fn known_before(
         let found = registry.find(original).await?;
         let earlier = found.iter().filter(|found| found.leaf < block.first_leaf);
         let lowest = earlier
-            .filter_map(|found| Some(found.record()?.image(original)?.level))
+            .filter_map(|found| Some(found.record().image(original)?.level))
             .min();
         if let Some(level) = lowest {
             known.originals.insert(*original, level);

@@ -10,7 +10,7 @@ use crate::words;
 
 /// The answer to "is this registered?". The first seven fields are those of the documents; ours come after.
 #[derive(Serialize, utoipa::ToSchema)]
-pub struct Evidence {
+pub struct Evidence<'a> {
     /// Whether a record of exactly this data exists.
     pub verified: bool,
     /// What was asked.
@@ -22,9 +22,9 @@ pub struct Evidence {
     /// The block that holds the record.
     pub block_height: Option<u64>,
     /// The institution that took the submission.
-    pub aggregator: Option<String>,
+    pub aggregator: Option<&'a str>,
     /// The transaction that holds the record.
-    pub tx_hash: Option<String>,
+    pub tx_hash: Option<&'a str>,
     /// The commitment to the place, if the photographer made one.
     #[schema(value_type = Option<String>)]
     pub gps_hash: Option<Digest>,
@@ -34,7 +34,7 @@ pub struct Evidence {
     #[schema(value_type = Option<String>)]
     pub source: Option<Source>,
     /// When the registry's validators agreed on the block (RFC 3339, UTC): the photo existed before it.
-    pub block_time: Option<String>,
+    pub block_time: Option<&'a str>,
     /// 0 straight from the sensor, 1 processed, 2 modified.
     #[schema(value_type = Option<u8>)]
     pub modification_level: Option<ModificationLevel>,
@@ -42,21 +42,21 @@ pub struct Evidence {
     #[schema(value_type = Option<String>)]
     pub parent_image_hash: Option<Digest>,
     /// The family of the camera, or the editing software.
-    pub device_family: Option<String>,
+    pub device_family: Option<&'a str>,
     /// Who vouched.
-    pub authority: Option<String>,
+    pub authority: Option<&'a str>,
     /// What is known against it, such as a withdrawn firmware.
-    pub revocation: Option<String>,
+    pub revocation: Option<&'a str>,
     /// A sentence that may be quoted.
-    pub finding: String,
+    pub finding: &'a str,
     /// What is not proven. Quote it too.
     pub not_proven: Vec<&'static str>,
     /// Every record of this data, oldest first. Others may have registered it as well.
-    pub records: Vec<Sighting>,
+    pub records: &'a [Sighting],
 }
 
 /// One record of an image.
-#[derive(Clone, Serialize, utoipa::ToSchema)]
+#[derive(Serialize, utoipa::ToSchema)]
 pub struct Sighting {
     /// The record's index in the registry.
     pub index: u64,
@@ -108,22 +108,19 @@ impl App {
 
     /// What one record says about an image.
     pub fn sighting(&self, found: &Found, digest: &Digest) -> Option<Sighting> {
-        let (transaction, record) = (found.transaction()?, found.record()?);
+        let record = found.record();
         let image = record.image(digest)?;
-        let header = &found.decided.block.header;
+        let header = found.header();
         let origin = record.origin();
-        let validators = self
-            .registry
-            .validators_after(header.height.get().saturating_sub(1));
         Some(Sighting {
             index: found.leaf,
             block_height: header.height.get(),
             block_time: words::block_moment(header.time),
             timestamp: record.time(),
-            aggregator: validators
-                .get(transaction.submitter())
-                .map(|validator| validator.name.to_string()),
-            tx_hash: transaction.hash().to_string(),
+            aggregator: self
+                .registry
+                .validator_name(header.height.get(), found.submitter()),
+            tx_hash: found.transaction().to_string(),
             gps_hash: record.gps(),
             source: origin.source,
             assurance: origin
@@ -152,9 +149,9 @@ fn finding_of(record: &Record, registered: birthmark_ledger::BlockTime) -> Strin
     )
 }
 
-impl Evidence {
+impl<'a> Evidence<'a> {
     /// The answer from every record of the image.
-    pub fn of(image_hash: Digest, records: Vec<Sighting>) -> Self {
+    pub fn of(image_hash: Digest, records: &'a [Sighting]) -> Self {
         // The strongest speaks for all, of equals the oldest: being first proves nothing by itself.
         let strongest = records.iter().min_by_key(|record| {
             (
@@ -163,7 +160,7 @@ impl Evidence {
                 record.index,
             )
         });
-        let Some(strongest) = strongest.cloned() else {
+        let Some(strongest) = strongest else {
             return Self::none(image_hash);
         };
         Self {
@@ -171,18 +168,18 @@ impl Evidence {
             image_hash,
             timestamp: Some(strongest.timestamp),
             block_height: Some(strongest.block_height),
-            aggregator: strongest.aggregator,
-            tx_hash: Some(strongest.tx_hash),
+            aggregator: strongest.aggregator.as_deref(),
+            tx_hash: Some(&strongest.tx_hash),
             gps_hash: strongest.gps_hash,
             assurance: strongest.assurance,
             source: Some(strongest.source),
-            block_time: strongest.block_time,
+            block_time: strongest.block_time.as_deref(),
             modification_level: Some(strongest.modification_level),
             parent_image_hash: strongest.parent_image_hash,
-            device_family: Some(strongest.device_family),
-            authority: Some(strongest.authority),
-            revocation: strongest.revocation,
-            finding: strongest.finding,
+            device_family: Some(&strongest.device_family),
+            authority: Some(&strongest.authority),
+            revocation: strongest.revocation.as_deref(),
+            finding: &strongest.finding,
             not_proven: words::limits(strongest.source),
             records,
         }
@@ -206,9 +203,9 @@ impl Evidence {
             device_family: None,
             authority: None,
             revocation: None,
-            finding: words::NOT_FOUND.to_owned(),
+            finding: words::NOT_FOUND,
             not_proven: Vec::new(),
-            records: Vec::new(),
+            records: &[],
         }
     }
 }

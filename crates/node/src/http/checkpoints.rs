@@ -91,6 +91,9 @@ pub async fn tlog_proof(
         .first()
         .ok_or_else(|| ApiError::not_found("this image is not registered"))?;
     let receipt = app.registry.receipt(found).await?;
-    let proof = receipt.to_tlog_proof(app.checkpoint_of(&found.decided));
+    let height = found.header().height.get();
+    let decided = app.registry.block(height).await?;
+    let decided = decided.ok_or_else(|| ApiError::not_found("its block is not decided yet"))?;
+    let proof = receipt.to_tlog_proof(app.checkpoint_of(&decided));
     Ok(([TEXT, IMMUTABLE], proof.to_string()).into_response())
 }

@@ -4,13 +4,12 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use axum::extract::{Request, State};
+use axum::body::Body;
+use axum::extract::Request;
 use axum::http::Method;
-use axum::middleware::Next;
-use axum::response::{IntoResponse, Response};
 use birthmark_http::{ApiError, ClientAddress, Peer};
 
-use super::{App, Shared};
+use super::App;
 
 /// How many clients are counted at once. Beyond that the counting starts anew, in favour of the clients.
 const MOST_CLIENTS: usize = 100_000;
@@ -70,29 +69,23 @@ impl Buckets {
     }
 }
 
-/// Counts a request against its client.
-pub async fn limit(State(app): Shared, request: Request, next: Next) -> Response {
-    let Some(peer) = request.extensions().get::<Peer>() else {
-        return next.run(request).await;
-    };
-    let client = app
-        .settings
-        .http
-        .trusted_proxies
-        .client(peer, request.headers());
-    let path = request.uri().path();
-    let is_submission = request.method() == Method::POST && (path.contains("/submit"));
-    match app.buckets(is_submission).take(client, Instant::now()) {
-        Ok(()) => next.run(request).await,
-        Err(wait) => {
-            app.metrics.limited.inc();
-            ApiError::too_many("too many requests from your address; come back later", wait)
-                .into_response()
-        }
-    }
-}
-
 impl App {
+    /// Counts a request against its client, or says when to come back.
+    pub(super) fn admit(self: &Arc<Self>, request: &Request<Body>) -> Result<(), ApiError> {
+        let Some(peer) = request.extensions().get::<Peer>() else {
+            return Ok(());
+        };
+        let proxies = &self.settings.http.trusted_proxies;
+        let client = proxies.client(peer, request.headers());
+        let path = request.uri().path();
+        let is_submission = request.method() == Method::POST && (path.contains("/submit"));
+        let taken = self.buckets(is_submission).take(client, Instant::now());
+        taken.map_err(|wait| {
+            self.metrics.limited.inc();
+            ApiError::too_many("too many requests from your address; come back later", wait)
+        })
+    }
+
     fn buckets(self: &Arc<Self>, is_submission: bool) -> &Buckets {
         if is_submission {
             &self.submissions

@@ -93,7 +93,10 @@ pub async fn verify(State(app): Shared, Query(asked): Query<Asked>) -> Result<Re
     let result = match text.trim() {
         "" => String::new(),
         text => match text.parse::<Digest>() {
-            Ok(digest) => verdict(&super::verify::evidence(&app, digest).await?),
+            Ok(digest) => {
+                let sightings = super::verify::sightings(&app, digest).await?;
+                verdict(&Evidence::of(digest, &sightings))
+            }
             Err(error) => format!(
                 "<p>This is no SHA-256 digest: {}.</p>",
                 escape(&error.to_string())
@@ -114,7 +117,7 @@ impl App {
 }
 
 /// The same words the script shows.
-fn verdict(evidence: &Evidence) -> String {
+fn verdict(evidence: &Evidence<'_>) -> String {
     let (class, title) = match (evidence.verified, &evidence.revocation) {
         (true, None) => (" found", "Registered"),
         (true, Some(_)) => (" against", "Registered, but read the warning"),
@@ -122,7 +125,7 @@ fn verdict(evidence: &Evidence) -> String {
     };
     let mut html = format!(
         "<section class=\"verdict{class}\"><h2>{title}</h2><p>{}</p>",
-        escape(&evidence.finding)
+        escape(evidence.finding)
     );
     if let Some(warning) = &evidence.revocation {
         let _ = write!(html, "<p>Warning: {}</p>", escape(warning));
@@ -144,22 +147,22 @@ fn verdict(evidence: &Evidence) -> String {
     html
 }
 
-fn details(html: &mut String, evidence: &Evidence) {
+fn details(html: &mut String, evidence: &Evidence<'_>) {
     let rows = [
-        ("Registered before", evidence.block_time.clone()),
+        ("Registered before", evidence.block_time.map(str::to_owned)),
         (
             "The device's own clock",
             evidence
                 .timestamp
                 .and_then(|time| words::moment(time.unix())),
         ),
-        ("Device", evidence.device_family.clone()),
+        ("Device", evidence.device_family.map(str::to_owned)),
         (
             "Block",
             evidence.block_height.map(|height| height.to_string()),
         ),
-        ("Taken in by", evidence.aggregator.clone()),
-        ("Vouched for by", evidence.authority.clone()),
+        ("Taken in by", evidence.aggregator.map(str::to_owned)),
+        ("Vouched for by", evidence.authority.map(str::to_owned)),
         (
             "Assurance",
             evidence

@@ -33,7 +33,7 @@ pub struct Provenance {
 }
 
 /// An image that another was made from.
-#[derive(Clone, Serialize, utoipa::ToSchema)]
+#[derive(Serialize, utoipa::ToSchema)]
 pub struct Relative {
     #[schema(value_type = String)]
     image_hash: Digest,
@@ -132,7 +132,7 @@ async fn descendants(app: &App, digest: Digest) -> Result<(Vec<Relative>, bool),
 async fn children(app: &App, parent: Digest) -> Result<BTreeSet<Digest>, ApiError> {
     let mut found = app.registry.find(&parent).await?;
     found.extend(app.registry.edits(&parent).await?);
-    let images = found.iter().filter_map(Found::record).flat_map(|record| {
+    let images = found.iter().map(Found::record).flat_map(|record| {
         let made = record
             .images()
             .iter()

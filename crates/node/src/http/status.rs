@@ -90,6 +90,15 @@ pub async fn metrics(State(app): Shared) -> Response {
     app.metrics
         .filter_bytes
         .set(count(app.registry.filter().bytes() as u64));
+    app.metrics
+        .in_memory
+        .set(i64::from(app.registry.index().is_complete()));
+    app.metrics
+        .index_bytes
+        .set(count(app.registry.index().bytes() as u64));
+    app.metrics
+        .kept_bytes
+        .set(count(app.registry.kept_bytes() as u64));
     let is_away = |report: &std::sync::Mutex<crate::authority::LaneReport>| {
         report
             .lock()

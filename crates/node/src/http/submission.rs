@@ -87,16 +87,14 @@ impl App {
             Progress::Rejected => ("rejected", None),
             Progress::Stored => ("stored", None),
         };
-        let record = found.and_then(Found::record);
+        let record = found.map(Found::record);
         Fate {
             receipt_id,
             status,
             reason: submission.reason.or_else(|| waits_for.map(str::to_owned)),
             received_at: submission.received_at,
-            block_height: found.map(|found| found.decided.block.header.height.get()),
-            tx_hash: found
-                .and_then(Found::transaction)
-                .map(|transaction| transaction.hash().to_string()),
+            block_height: found.map(|found| found.header().height.get()),
+            tx_hash: found.map(|found| found.transaction().to_string()),
             image_hashes: record
                 .map(|record| record.images().iter().map(|image| image.digest).collect())
                 .unwrap_or_default(),

@@ -1,4 +1,4 @@
-//! Blocks that were read lately: a bounded number of them, found by height or by record.
+//! Blocks that were read whole lately: a bounded number of them, found by height.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -13,7 +13,6 @@ pub(super) struct BlockCache(Mutex<Kept>);
 
 #[derive(Default)]
 struct Kept {
-    by_leaf: BTreeMap<u64, Arc<Decided>>,
     by_height: BTreeMap<u64, Arc<Decided>>,
     order: VecDeque<u64>,
 }
@@ -21,20 +20,14 @@ struct Kept {
 impl BlockCache {
     pub(super) fn insert(&self, decided: Arc<Decided>) {
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let header = &decided.block.header;
-        let height = header.height.get();
-        if header.records > 0 {
-            kept.by_leaf
-                .insert(header.first_index(), Arc::clone(&decided));
-        }
+        let height = decided.block.header.height.get();
         if kept.by_height.insert(height, decided).is_none() {
             kept.order.push_back(height);
         }
         if kept.order.len() > BLOCKS
             && let Some(oldest) = kept.order.pop_front()
-            && let Some(dropped) = kept.by_height.remove(&oldest)
         {
-            kept.by_leaf.remove(&dropped.block.header.first_index());
+            kept.by_height.remove(&oldest);
         }
     }
 
@@ -45,11 +38,5 @@ impl BlockCache {
             .by_height
             .get(&height)
             .cloned()
-    }
-
-    pub(super) fn with_leaf(&self, leaf: u64) -> Option<Arc<Decided>> {
-        let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let (_, decided) = kept.by_leaf.range(..=leaf).next_back()?;
-        (leaf < decided.block.header.tree_size).then(|| Arc::clone(decided))
     }
 }

@@ -215,6 +215,19 @@ impl Store {
         row.map(stored).transpose()
     }
 
+    /// The blocks after a height, in order, at most `limit`.
+    pub async fn blocks_after(
+        &self,
+        height: u64,
+        limit: u32,
+    ) -> Result<Vec<StoredBlock>, StoreError> {
+        const SQL: &str = "SELECT height, body, certificate, frontier, cosignature FROM blocks WHERE height > $1 ORDER BY height LIMIT $2";
+        let rows: Vec<BlockRow> = on!(&self.read, pool => {
+            sqlx::query_as(SQL).bind(to_i64(height)).bind(i64::from(limit)).fetch_all(pool).await?
+        });
+        rows.into_iter().map(stored).collect()
+    }
+
     /// The block that holds a record.
     pub async fn block_of_leaf(&self, leaf: u64) -> Result<Option<StoredBlock>, StoreError> {
         const SQL: &str = "SELECT height, body, certificate, frontier, cosignature FROM blocks WHERE first_leaf <= $1 AND leaves > 0 \

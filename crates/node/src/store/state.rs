@@ -59,17 +59,40 @@ impl Store {
         })
     }
 
-    /// How many rows one of the index's tables has.
+    /// How many rows one of the tables has.
     pub async fn rows(&self, table: &str) -> Result<u64, StoreError> {
         let sql = match table {
             "images" => "SELECT COUNT(*) FROM images",
             "edits" => "SELECT COUNT(*) FROM edits",
             "nodes" => "SELECT COUNT(*) FROM nodes",
+            "claims" => "SELECT COUNT(*) FROM claims",
             "transactions" => "SELECT COUNT(*) FROM transactions",
-            other => return Err(StoreError::Corrupt(format!("there is no index {other}"))),
+            other => {
+                return Err(StoreError::Corrupt(format!(
+                    "there is no table {other} to count"
+                )));
+            }
         };
         let rows: i64 = on!(&self.read, pool => sqlx::query_scalar(sql).fetch_one(pool).await?);
         to_u64(rows, "a count")
+    }
+
+    /// Bytes on disk of some tables with their indexes.
+    pub async fn part_bytes(&self, tables: &[&str]) -> Result<u64, StoreError> {
+        const SQLITE: &str = "SELECT CAST(COALESCE(SUM(pgsize), 0) AS BIGINT) FROM dbstat \
+            WHERE aggregate = TRUE AND name IN (SELECT name FROM sqlite_master WHERE tbl_name = $1)";
+        const POSTGRES: &str = "SELECT pg_total_relation_size(CAST(CAST($1 AS TEXT) AS regclass))";
+        let mut bytes = 0;
+        for table in tables {
+            let sql = if self.kind() == "SQLite" {
+                SQLITE
+            } else {
+                POSTGRES
+            };
+            let part: i64 = on!(&self.read, pool => sqlx::query_scalar(sql).bind((*table).to_owned()).fetch_one(pool).await?);
+            bytes += to_u64(part, "a size")?;
+        }
+        Ok(bytes)
     }
 
     /// Bytes of the whole database on disk.

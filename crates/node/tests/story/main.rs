@@ -21,6 +21,7 @@ mod families;
 mod flows;
 mod journal;
 mod kill;
+mod lookups;
 mod operator;
 mod outage;
 mod pages;

@@ -1,0 +1,145 @@
+//! From a digest to the records that hold it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use birthmark_ledger::{BlockHeader, Excerpt, Outline, Record, TransactionHash, ValidatorId};
+use birthmark_protocol::Digest;
+
+use super::decided::outline;
+use super::{Registry, RegistryError};
+use crate::index::Place;
+use crate::store::StoredBlock;
+
+/// How many blocks are read at once to fill the index: no request waits long behind them.
+const PORTION: u32 = 8;
+
+/// A record and where it stands.
+#[derive(Clone, Debug)]
+pub struct Found {
+    /// Its index in the registry.
+    pub leaf: u64,
+    block: Arc<Outline>,
+    excerpt: Excerpt,
+}
+
+impl Found {
+    /// The header of the block that holds it.
+    pub fn header(&self) -> &BlockHeader {
+        self.block.header()
+    }
+
+    /// The transaction it came in.
+    pub const fn transaction(&self) -> &TransactionHash {
+        &self.excerpt.transaction
+    }
+
+    /// The validator that submitted it.
+    pub const fn submitter(&self) -> &ValidatorId {
+        &self.excerpt.submitter
+    }
+
+    /// The record itself.
+    pub const fn record(&self) -> &Record {
+        &self.excerpt.record
+    }
+}
+
+impl Registry {
+    /// The record at an index.
+    pub async fn record(&self, leaf: u64) -> Result<Option<Found>, RegistryError> {
+        if leaf >= self.tip().frontier().size() {
+            return Ok(None);
+        }
+        if let Some(block) = self.shelf.with_leaf(leaf) {
+            return excerpt(block, leaf);
+        }
+        let Some(stored) = self.store.block_of_leaf(leaf).await? else {
+            return Ok(None);
+        };
+        excerpt(self.shelve(stored)?, leaf)
+    }
+
+    fn shelve(&self, stored: StoredBlock) -> Result<Arc<Outline>, RegistryError> {
+        let block = Arc::new(outline(stored)?);
+        self.shelf.insert(Arc::clone(&block));
+        Ok(block)
+    }
+
+    /// Every record that holds this digest, oldest first.
+    pub async fn find(&self, digest: &Digest) -> Result<Vec<Found>, RegistryError> {
+        let leaves = match self.index.find(digest) {
+            Place::Nowhere => return Ok(Vec::new()),
+            Place::At(leaves) => leaves,
+            Place::Unknown if !self.filter.may_contain(digest) => return Ok(Vec::new()),
+            Place::Unknown => self.store.leaves_of(digest).await?,
+        };
+        self.records(leaves, |record| record.image(digest).is_some())
+            .await
+    }
+
+    /// Every record edited from this image.
+    pub async fn edits(&self, original: &Digest) -> Result<Vec<Found>, RegistryError> {
+        let leaves = self.store.edits_of(original).await?;
+        self.records(leaves, |record| record.edited_from() == Some(*original))
+            .await
+    }
+
+    async fn records(
+        &self,
+        leaves: Vec<u64>,
+        holds: impl Fn(&Record) -> bool,
+    ) -> Result<Vec<Found>, RegistryError> {
+        let mut found = BTreeMap::new();
+        for leaf in leaves {
+            let record = self.record(leaf).await?;
+            if let Some(record) = record.filter(|found| holds(found.record())) {
+                found.insert(leaf, record);
+            }
+        }
+        Ok(found.into_values().collect())
+    }
+
+    /// Fills the index in memory from the blocks, unless the registry is too large for it. Blocks that are committed
+    /// meanwhile put their digests in themselves.
+    pub async fn fill_index(&self) -> Result<(), RegistryError> {
+        let (mut height, until) = (0, self.tip().height().get());
+        while height < until && !self.index.is_outgrown() {
+            let portion = self.store.blocks_after(height, PORTION).await?;
+            if portion.is_empty() {
+                return Err(RegistryError::Damaged {
+                    height: height + 1,
+                    reason: "it is missing".into(),
+                });
+            }
+            for stored in portion {
+                height = stored.height;
+                let block = self.shelve(stored)?;
+                let digests = block.digests().map_err(|error| damaged(height, &error))?;
+                self.index.insert_all(&digests);
+            }
+            tokio::task::yield_now().await;
+        }
+        self.index.completed();
+        Ok(())
+    }
+}
+
+fn excerpt(block: Arc<Outline>, leaf: u64) -> Result<Option<Found>, RegistryError> {
+    let height = block.header().height.get();
+    let excerpt = block
+        .record(leaf)
+        .map_err(|error| damaged(height, &error))?;
+    Ok(excerpt.map(|excerpt| Found {
+        leaf,
+        block,
+        excerpt,
+    }))
+}
+
+fn damaged(height: u64, error: &dyn std::fmt::Display) -> RegistryError {
+    RegistryError::Damaged {
+        height,
+        reason: error.to_string(),
+    }
+}
