@@ -64,7 +64,11 @@ pub fn edit(input: &[u8]) {
             let bytes = edit.bundle.encode();
             assert_eq!(Bundle::decode(&bytes).as_ref(), Ok(&edit.bundle));
             let images = edit.bundle.images();
-            assert!(images.iter().all(|image| image.digest != edit.original && image.level.get() > 0));
+            assert!(
+                images
+                    .iter()
+                    .all(|image| image.digest != edit.original && image.level.get() > 0)
+            );
             assert!(edit.certificate.extensions().name().len() <= 255);
             let _ = edit.verify();
         }
