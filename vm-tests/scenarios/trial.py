@@ -67,8 +67,10 @@ with subtest("the signer leaves when idle, and is there when called"):
     wait_for_receipt(trial, photo)
 
 with subtest("the journal has the fields that are promised"):
+    # The journal names a photo as its folder of photos does.
+    day_and_name = "/".join(photo["path"].split("/")[-2:])
     for fields in (
-        f"-u birthmark-capture PHOTO={photo['path']}",
+        f"-u birthmark-capture PHOTO={day_and_name}",
         "-u birthmark-node BLOCK_HEIGHT=1",
         "-u birthmark-node VERSION=$(birthmark-node --version | cut -d' ' -f2)",
         "MESSAGE_ID=a91e504ed79b4c288209693c842defb9",
