@@ -14,8 +14,6 @@ use std::sync::{PoisonError, RwLock};
 
 use birthmark_protocol::Digest;
 
-use crate::store::prefix_of;
-
 mod shard;
 
 use shard::{ENTRY, Shard};
@@ -32,6 +30,7 @@ pub struct Index {
     shards: Vec<RwLock<Shard>>,
     bytes: AtomicUsize,
     budget: usize,
+    /// Whether it was filled to its end. What came after does not take that back: see [`Index::is_complete`].
     complete: AtomicBool,
     outgrown: AtomicBool,
 }
@@ -61,7 +60,7 @@ impl Index {
     }
 
     fn hash(&self, digest: &Digest) -> (Option<&RwLock<Shard>>, u64) {
-        let hash = self.hasher.hash_one(prefix_of(digest));
+        let hash = self.hasher.hash_one(digest.as_bytes());
         (self.shards.get((hash >> 56) as usize), hash & Shard::MASK)
     }
 
@@ -123,7 +122,6 @@ impl Index {
     /// Gives everything back: from now on the filter and the database answer.
     fn outgrow(&self) {
         self.outgrown.store(true, Ordering::Release);
-        self.complete.store(false, Ordering::Release);
         for shard in &self.shards {
             *shard.write().unwrap_or_else(PoisonError::into_inner) = Shard::default();
         }
@@ -132,14 +130,12 @@ impl Index {
 
     /// Says that every stored block's digests are in it.
     pub fn completed(&self) {
-        if !self.is_outgrown() {
-            self.complete.store(true, Ordering::Release);
-        }
+        self.complete.store(true, Ordering::Release);
     }
 
     /// Whether it knows everything that is registered.
     pub fn is_complete(&self) -> bool {
-        self.complete.load(Ordering::Acquire)
+        self.complete.load(Ordering::Acquire) && !self.is_outgrown()
     }
 
     /// Whether the registry is too large for it.

@@ -63,6 +63,31 @@ fn beyond_its_budget_it_gives_everything_back() {
 }
 
 #[test]
+fn filled_at_the_moment_it_is_outgrown_it_still_knows_nothing() {
+    let index = filled(1000, usize::MAX);
+    // A block that outgrows it is committed while the filling comes to its end: both had looked before either said so.
+    index.outgrow();
+    index.complete.store(true, Ordering::Release);
+    assert_eq!(index.find(&digest(1)), Place::Unknown);
+}
+
+#[test]
+fn digests_that_begin_alike_do_not_meet() {
+    let index = filled(0, usize::MAX);
+    let alike = |end: u8| {
+        let mut bytes = [7; 32];
+        bytes[31] = end;
+        Digest::from_bytes(bytes)
+    };
+    let digests: Vec<_> = (0..100).map(|end| (alike(end), u64::from(end))).collect();
+    index.insert_all(&digests);
+    for end in 0..100 {
+        assert_eq!(index.find(&alike(end)), Place::At(vec![u64::from(end)]));
+    }
+    assert_eq!(index.find(&alike(200)), Place::Nowhere);
+}
+
+#[test]
 fn an_index_beyond_its_bits_is_never_cut() {
     let index = filled(0, usize::MAX);
     index.insert_all(&[(digest(1), (1 << 40) - 2)]);
