@@ -25,9 +25,16 @@ impl Mark {
 
     /// Ends every process that still carries the mark, and says what they were.
     pub(super) fn end_leftovers(&self) -> Vec<String> {
-        // Who was told to leave gets a moment to do so: a browser has many processes.
+        // Who was told to leave gets a moment to do so: a browser has many processes. One look that
+        // finds nobody is not enough, for a process that is just being started shows no environment.
+        let mut empty_looks = 0;
         for _ in 0..20 {
-            if self.carriers().is_empty() {
+            empty_looks = if self.carriers().is_empty() {
+                empty_looks + 1
+            } else {
+                0
+            };
+            if empty_looks == 2 {
                 return Vec::new();
             }
             std::thread::sleep(Duration::from_millis(100));
@@ -76,6 +83,9 @@ impl House {
 
 #[cfg(test)]
 mod tests {
+    use std::process::Child;
+    use std::time::Instant;
+
     use super::*;
 
     #[test]
@@ -84,7 +94,9 @@ mod tests {
         let start = |mark: &Mark| {
             let (name, value) = mark.variable();
             let mut sleeper = Command::new("sleep");
-            sleeper.arg("600").env(name, value).spawn().unwrap()
+            let sleeper = sleeper.arg("600").env(name, value).spawn().unwrap();
+            wait_until_it_shows_its_environment(&sleeper, mark);
+            sleeper
         };
         let (mut ours, mut theirs) = (start(&mark), start(&other));
         let found = mark.end_leftovers();
@@ -97,5 +109,16 @@ mod tests {
         theirs.kill().unwrap();
         theirs.wait().unwrap();
         assert!(mark.end_leftovers().is_empty());
+    }
+
+    /// A process is started some moments before the kernel shows what it was started with.
+    fn wait_until_it_shows_its_environment(sleeper: &Child, mark: &Mark) {
+        let id = sleeper.id().to_string();
+        let shown = || mark.carriers().iter().any(|(carrier, _)| *carrier == id);
+        let deadline = Instant::now() + Duration::from_secs(30);
+        while !shown() {
+            assert!(Instant::now() < deadline, "{id} never shows its mark");
+            std::thread::sleep(Duration::from_millis(5));
+        }
     }
 }
