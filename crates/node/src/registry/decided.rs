@@ -31,7 +31,7 @@ impl Decided {
         };
         let block = Block::parse(&stored.body)
             .map_err(|error: BlockFormatError| damaged(error.to_string()))?;
-        let certificate = certificate_of(&stored, &block.header)?;
+        let certificate = certificate_of(stored.height, &stored.certificate, &block.header)?;
         let frontier = Frontier::parse(&stored.frontier)
             .map_err(|error: MerkleError| damaged(error.to_string()))?;
         let cosignature = stored
@@ -52,30 +52,31 @@ impl Decided {
 
 /// Reads only where a stored block's records stand.
 pub(super) fn outline(stored: StoredBlock) -> Result<Outline, RegistryError> {
-    let height = stored.height;
-    let damaged = |error: BlockFormatError| RegistryError::Damaged {
+    let StoredBlock {
         height,
-        reason: error.to_string(),
-    };
-    let header = stored.body.get(..birthmark_ledger::header::HEADER_BYTES);
-    let header =
-        BlockHeader::parse(header.unwrap_or_default()).map_err(|error| damaged(error.into()))?;
-    certificate_of(&stored, &header)?;
-    Outline::parse(stored.body).map_err(damaged)
+        body,
+        certificate,
+        ..
+    } = stored;
+    let outline =
+        Outline::parse(body).map_err(|error: BlockFormatError| RegistryError::Damaged {
+            height,
+            reason: error.to_string(),
+        })?;
+    certificate_of(height, &certificate, outline.header())?;
+    Ok(outline)
 }
 
 /// The certificate beside a block, which must be this block's.
 fn certificate_of(
-    stored: &StoredBlock,
+    height: u64,
+    certificate: &[u8],
     header: &BlockHeader,
 ) -> Result<CommitCertificate, RegistryError> {
-    let damaged = |reason: String| RegistryError::Damaged {
-        height: stored.height,
-        reason,
-    };
-    let certificate = CommitCertificate::parse(&stored.certificate)
+    let damaged = |reason: String| RegistryError::Damaged { height, reason };
+    let certificate = CommitCertificate::parse(certificate)
         .map_err(|error: DecodeError| damaged(error.to_string()))?;
-    if header.height.get() != stored.height || certificate.block != header.hash() {
+    if header.height.get() != height || certificate.block != header.hash() {
         return Err(damaged(
             "it stands at another height or under another block's certificate".into(),
         ));
