@@ -11,7 +11,7 @@ use tokio::net::{TcpSocket, TcpStream};
 use tokio::task::JoinSet;
 
 use crate::authority::Authority;
-use crate::camera::{Camera, digest, now};
+use crate::camera::{Camera, digest};
 use crate::process::{Process, at_a_free_port};
 use crate::world::{Base, World, client};
 
@@ -97,14 +97,7 @@ async fn ten_thousand_idle_connections_keep_nobody_waiting_and_cost_little() {
     assert!(most >= at_once, "only {most} came in");
 
     for _ in 0..5 {
-        let photo = digest();
-        let id = world
-            .submit(
-                "/api/v1/submit-cert",
-                &camera.certificate_plan(photo, now()),
-            )
-            .await;
-        world.stored(&id).await;
+        let photo = world.registered(&camera).await;
         assert_eq!(world.verify(&photo).await.0, 200);
         assert_eq!(world.verify(&digest()).await.0, 404);
     }

@@ -98,25 +98,14 @@ async fn an_edit_has_a_family(base: Base) {
     let (_, family) = world
         .get(&format!("/api/v1/provenance/{}", second.image))
         .await;
-    let ancestors: Vec<_> = family["ancestors"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|relative| relative["image_hash"].as_str().unwrap().to_owned())
-        .collect();
     assert_eq!(
-        ancestors,
+        relatives(&family["ancestors"]),
         [first.image, images[1], images[0]].map(|digest| digest.to_hex())
     );
     let (_, family) = world
         .get(&format!("/api/v1/provenance/{}", images[0]))
         .await;
-    let descendants: Vec<_> = family["descendants"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|relative| relative["image_hash"].as_str().unwrap().to_owned())
-        .collect();
+    let descendants = relatives(&family["descendants"]);
     for below in [images[1], images[2], first.image, second.image] {
         assert!(descendants.contains(&below.to_hex()), "{family}");
     }
@@ -131,6 +120,12 @@ async fn an_edit_has_a_family(base: Base) {
     attempts_that_fail(&world, images, second.image).await;
     world.stop().await;
     drop(authority);
+}
+
+/// The digests in one direction of a family.
+fn relatives(direction: &Value) -> Vec<String> {
+    let digest = |relative: &Value| relative["image_hash"].as_str().unwrap().to_owned();
+    direction.as_array().unwrap().iter().map(digest).collect()
 }
 
 async fn attempts_that_fail(world: &World, images: [Digest; 3], second: Digest) {
@@ -339,14 +334,7 @@ async fn a_withdrawn_family_keeps_its_records_and_loses_its_word() {
     let mut entry = authority.entry();
     entry.revocation_feed = Some(format!("{}/revocations", authority.url));
     let mut world = World::started(Base::Sqlite, folder, vec![entry]).await;
-    let photo = digest();
-    let id = world
-        .submit(
-            "/api/v1/submit-cert",
-            &camera.certificate_plan(photo, now()),
-        )
-        .await;
-    world.stored(&id).await;
+    let photo = world.registered(&camera).await;
     assert_eq!(world.verify(&photo).await.1["revocation"], json!(null));
     let hour = now().unix();
     let scope = json!({"kind": "family", "family": "Test Camera"});

@@ -167,13 +167,7 @@ async fn the_restore_drill(base: Base) {
         assert_eq!(world.verify(photo).await.0, 200);
     }
     let camera = Camera::new(&authority, "CAM-0002").await;
-    let id = world
-        .submit(
-            "/api/v1/submit-cert",
-            &camera.certificate_plan(digest(), now()),
-        )
-        .await;
-    world.stored(&id).await;
+    world.registered(&camera).await;
     world.stop().await;
 
     // The backup is older now than what this validator has signed: the node refuses to start on it.

@@ -4,7 +4,7 @@ use birthmark_ledger::{ConsistencyProof, SignedCheckpoint, TlogProof};
 use serde_json::json;
 
 use crate::authority::Authority;
-use crate::camera::{Camera, digest, now};
+use crate::camera::{Camera, digest};
 use crate::world::{Base, World, client};
 
 async fn text(world: &World, path: &str) -> (u16, String, String) {
@@ -37,14 +37,7 @@ async fn pages_events_and_checkpoints_tell_the_same_story() {
         .unwrap();
     let (mut photos, mut sizes) = (Vec::new(), Vec::new());
     for _ in 0..4 {
-        let photo = digest();
-        let id = world
-            .submit(
-                "/api/v1/submit-cert",
-                &camera.certificate_plan(photo, now()),
-            )
-            .await;
-        world.stored(&id).await;
+        let photo = world.registered(&camera).await;
         photos.push(photo);
         let (_, _, note) = text(&world, "/api/v1/checkpoint").await;
         let checkpoint = SignedCheckpoint::parse(&note).unwrap();

@@ -13,6 +13,8 @@ use birthmark_testkit::postgres::Postgres;
 use serde_json::Value;
 use tempfile::TempDir;
 
+use crate::camera::{Camera, digest, now};
+
 /// Which database a story is told on.
 pub enum Base {
     Sqlite,
@@ -132,6 +134,15 @@ impl World {
             "{answer}"
         );
         answer["receipt_id"].as_str().unwrap().to_owned()
+    }
+
+    /// A new photo of this camera, in a block.
+    pub async fn registered(&self, camera: &Camera) -> Digest {
+        let photo = digest();
+        let body = camera.certificate_plan(photo, now());
+        let id = self.submit("/api/v1/submit-cert", &body).await;
+        self.stored(&id).await;
+        photo
     }
 
     /// Submits and expects to be refused with a sentence.
