@@ -37,7 +37,7 @@ pub fn add(program: Program<Settings>) -> Program<Settings> {
 /// The registry of the configured database.
 async fn open(settings: &Settings) -> anyhow::Result<Registry> {
     let genesis = identity::read_genesis(&settings.genesis)?;
-    let store = Store::open_or_explain(&settings.database).await?;
+    let store = Store::open_or_explain(&settings.database, settings.memory.database_mb).await?;
     Ok(Registry::open(store, genesis).await?)
 }
 

@@ -1,7 +1,7 @@
 //! Most lookups are misses: they are answered from memory.
 //!
 //! A Bloom filter over all registered digests, keyed with a secret of this process so that nobody can craft digests that
-//! slip through it. Until it has been filled from the index everything may be registered, and the store is asked.
+//! slip through it. Until it has been filled from the blocks everything may be registered, and the store is asked.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{PoisonError, RwLock};
@@ -9,13 +9,12 @@ use std::sync::{PoisonError, RwLock};
 use birthmark_protocol::Digest;
 use fastbloom::AtomicBloomFilter;
 
-use crate::store::{Store, StoreError, prefix_of};
+use crate::store::prefix_of;
 
 /// One false alarm in a thousand misses.
 const FALSE_ALARMS: f64 = 0.001;
 /// Room for growth before the filter is built anew.
 const LEAST_CAPACITY: usize = 1 << 20;
-const PORTION: u32 = 50_000;
 
 /// What is certainly not registered.
 pub struct Filter {
@@ -88,23 +87,17 @@ impl Filter {
         bits.inserted.load(Ordering::Relaxed) > bits.capacity
     }
 
-    /// Fills it from the index, in portions, while requests are served from the store.
-    pub async fn fill(&self, store: &Store, registered: u64) -> Result<(), StoreError> {
+    /// Begins anew with room for this many, while requests are served from the store.
+    pub(crate) fn begin(&self, registered: u64) {
         self.complete.store(false, Ordering::Release);
         let capacity = usize::try_from(registered.saturating_mul(2))
             .unwrap_or(usize::MAX)
             .max(LEAST_CAPACITY);
         *self.bits.write().unwrap_or_else(PoisonError::into_inner) = Bits::new(capacity);
-        let mut after = (i64::MIN, i64::MIN);
-        loop {
-            let portion = store.prefixes_after(after, PORTION).await?;
-            let Some(last) = portion.last() else { break };
-            after = *last;
-            self.insert_prefixes(portion.iter().map(|(prefix, _)| *prefix));
-            tokio::task::yield_now().await;
-        }
-        // Blocks committed meanwhile inserted their digests themselves, into the same bits.
+    }
+
+    /// Says that every stored block's digests are in it.
+    pub(crate) fn completed(&self) {
         self.complete.store(true, Ordering::Release);
-        Ok(())
     }
 }

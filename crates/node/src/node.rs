@@ -49,7 +49,7 @@ pub async fn run(settings: Settings, mut context: Context) -> anyhow::Result<()>
         &settings,
         ValidatorId::of(&keys.vote.public_key()),
     )?);
-    let store = Store::open_or_explain(&settings.database).await?;
+    let store = Store::open_or_explain(&settings.database, settings.memory.database_mb).await?;
     let registry = Registry::with_memory(store.clone(), genesis, settings.memory).await?;
     let registry = Arc::new(registry);
     check_clock(registry.tip().time(), clock::now_millis())?;
@@ -175,13 +175,13 @@ async fn prepare_lookups(registry: &Registry) {
             );
         }
     }
-    if !index.is_complete() && (!filter.is_complete() || filter.is_crowded()) {
-        let registered = registry.tip().frontier().size().saturating_mul(3);
-        if let Err(error) = filter.fill(registry.store(), registered).await {
-            log::warn!(
-                "the filter of registered digests is not filled, lookups ask the database: {error}"
-            );
-        }
+    if !index.is_complete()
+        && (!filter.is_complete() || filter.is_crowded())
+        && let Err(error) = registry.fill_filter().await
+    {
+        log::warn!(
+            "the filter of registered digests is not filled, lookups ask the database: {error}"
+        );
     }
 }
 

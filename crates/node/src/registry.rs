@@ -267,42 +267,64 @@ impl Registry {
         decided: &Agreed,
         guard: Option<&Guard>,
     ) -> Result<(), RegistryError> {
-        let Agreed {
-            block,
-            certificate,
-            tip,
-            cosignature,
-        } = decided;
-        let before = self.tip();
-        let indexed = NewBlock {
-            cosignature: cosignature_line(cosignature),
-            ..index_of(block, certificate, before.frontier())
+        self.append_all(std::slice::from_ref(decided), guard).await
+    }
+
+    /// Appends blocks that follow one another, all or none: whoever has many at once spares the disk most of the work.
+    pub async fn append_all(
+        &self,
+        decided: &[Agreed],
+        guard: Option<&Guard>,
+    ) -> Result<(), RegistryError> {
+        let Some(last) = decided.last() else {
+            return Ok(());
         };
+        let indexed = self.indexed(decided);
         // Before, so that no answer misses it; after, because the filter may have been replaced meanwhile.
-        self.index.insert_all(&indexed.images);
-        self.filter.insert_all(&indexed.images);
-        self.store.append_block(&indexed).await?;
+        for block in &indexed {
+            self.index.insert_all(&block.images);
+            self.filter.insert_all(&block.images);
+        }
+        self.store.append_blocks(&indexed).await?;
         // Before anybody is shown the signature. If we stop here, the memory is one block short and the next start allows it.
         if let Some(guard) = guard {
-            guard
-                .remember(indexed.height)
-                .map_err(RegistryError::Guard)?;
+            let height = last.block.header.height.get();
+            guard.remember(height).map_err(RegistryError::Guard)?;
         }
-        self.filter.insert_all(&indexed.images);
-        let kept = Decided {
-            bytes: indexed.body,
-            frontier: tip.frontier().clone(),
-            block: block.clone(),
-            certificate: certificate.clone(),
-            cosignature: Some(cosignature.clone()),
+        for (agreed, block) in decided.iter().zip(indexed) {
+            self.filter.insert_all(&block.images);
+            self.keep_agreed(agreed, block.body);
+        }
+        self.set_tip(last.tip.clone());
+        Ok(())
+    }
+
+    fn indexed(&self, decided: &[Agreed]) -> Vec<NewBlock> {
+        let mut before = self.tip().frontier().clone();
+        let one = |agreed: &Agreed| {
+            let block = index_of(&agreed.block, &agreed.certificate, &before);
+            before = agreed.tip.frontier().clone();
+            NewBlock {
+                cosignature: cosignature_line(&agreed.cosignature),
+                ..block
+            }
         };
-        self.remember_link(&kept);
-        if let Ok(outline) = Outline::parse(kept.bytes.clone()) {
+        decided.iter().map(one).collect()
+    }
+
+    fn keep_agreed(&self, agreed: &Agreed, bytes: Vec<u8>) {
+        if let Ok(outline) = Outline::parse(bytes.clone()) {
             self.shelf.insert(Arc::new(outline));
         }
+        let kept = Decided {
+            bytes,
+            frontier: agreed.tip.frontier().clone(),
+            block: agreed.block.clone(),
+            certificate: agreed.certificate.clone(),
+            cosignature: Some(agreed.cosignature.clone()),
+        };
+        self.remember_link(&kept);
         self.cache.insert(Arc::new(kept));
-        self.set_tip(tip.clone());
-        Ok(())
     }
 
     /// The block at a height, once this validator stands by it: not in the instant between the commit and the tip.

@@ -1,5 +1,6 @@
 //! Filling a registry with full blocks: valid records of a few makers, through the store's own commit.
 
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
@@ -19,6 +20,8 @@ use birthmark_protocol::{Bundle, Digest, DigestRole, ImageClaim, ModificationLev
 /// When the registry of the benchmark began.
 pub const START: i64 = 1_750_000_000;
 const BLOCK: u64 = 1000;
+/// Records that are stored in one database transaction: 64 blocks, as `import` does.
+const PORTION: u64 = 64 * BLOCK;
 
 /// The only digest of a record: known again without being kept.
 pub fn digest(number: u64) -> Digest {
@@ -65,7 +68,9 @@ pub async fn fill(
     claimed: u64,
 ) -> Option<f64> {
     let keys = identity::keys(&Credentials::at(keys)).unwrap();
-    let store = Store::open(&settings.database).await.unwrap();
+    let store = Store::with_cache(&settings.database, settings.memory.database_mb)
+        .await
+        .unwrap();
     let registry = Arc::new(
         Registry::open(store.clone(), genesis.clone())
             .await
@@ -74,23 +79,39 @@ pub async fn fill(
     let (first, started) = (registry.tip().frontier().size(), Instant::now());
     let mut at = first;
     while at < records {
-        let next = (at + BLOCK).min(records);
-        let tip = registry.tip();
-        let decided = block(&tip, genesis, &keys, (at..next).map(record).collect());
+        let next = (at + PORTION).min(records);
         let claims: Vec<_> = (at..next.min(claimed)).map(claim).collect();
         store.reserve(&claims, &[]).await.unwrap();
-        registry.append(&decided, None).await.unwrap();
-        at = next;
-        if at.is_multiple_of(100_000) {
-            let rate = (at - first) as f64 / started.elapsed().as_secs_f64();
-            eprintln!("  {at} records in the registry, {rate:.0}/s");
+        let blocks = portion(&registry, genesis, &keys, at..next);
+        registry.append_all(&blocks, None).await.unwrap();
+        if next / 100_000 > at / 100_000 {
+            let rate = (next - first) as f64 / started.elapsed().as_secs_f64();
+            eprintln!("  {next} records in the registry, {rate:.0}/s");
         }
+        at = next;
     }
     store.close().await;
     (at > first).then(|| (at - first) as f64 / started.elapsed().as_secs_f64())
 }
 
 type Keys = birthmark_consensus::ValidatorKeys<birthmark_ledger::VoteKey>;
+
+/// Full blocks that follow one another.
+fn portion(
+    registry: &Registry,
+    genesis: &Genesis,
+    keys: &Keys,
+    records: Range<u64>,
+) -> Vec<Decided> {
+    let (mut tip, mut blocks) = (Tip::clone(&registry.tip()), Vec::new());
+    for first in records.clone().step_by(BLOCK as usize) {
+        let until = (first + BLOCK).min(records.end);
+        let decided = block(&tip, genesis, keys, (first..until).map(record).collect());
+        tip = decided.tip.clone();
+        blocks.push(decided);
+    }
+    blocks
+}
 
 fn block(tip: &Tip, genesis: &Genesis, keys: &Keys, records: Vec<Record>) -> Decided {
     let time = BlockTime::from_millis(START * 1000 + tip.height().get() as i64 * 1000 + 1000);

@@ -41,6 +41,9 @@ pub(super) fn add(program: Program<Settings>) -> Program<Settings> {
         )
 }
 
+/// So many blocks are indexed in one database transaction.
+const PORTION: usize = 64;
+
 /// What `fsck` found.
 #[derive(Debug, Default)]
 pub struct Findings {
@@ -255,12 +258,17 @@ pub async fn reindex(registry: &Registry) -> anyhow::Result<u64> {
     registry.store().clear_index().await?;
     let mut frontier = birthmark_ledger::Frontier::new();
     let height = registry.store().height().await?;
+    let mut portion = Vec::with_capacity(PORTION);
     for at in 1..=height {
         let decided = registry.block(at).await?;
         let decided = decided.ok_or_else(|| anyhow::anyhow!("block {at} is missing"))?;
         let indexed = index_of(&decided.block, &decided.certificate, &frontier);
-        registry.store().index_block(&indexed).await?;
         frontier = birthmark_ledger::Frontier::parse(&indexed.frontier)?;
+        portion.push(indexed);
+        if portion.len() == PORTION || at == height {
+            registry.store().index_blocks(&portion).await?;
+            portion.clear();
+        }
     }
     Ok(height)
 }

@@ -9,8 +9,8 @@ use birthmark_consensus::{Decided as Agreed, ValidatorKeys};
 use birthmark_daemon::{Context, Program};
 use birthmark_ledger::note::NoteSignature;
 use birthmark_ledger::{
-    Block, ChainId, Checkpoint, CommitCertificate, Tip, ValidatorId, ValidatorSet, VoteKey,
-    VoteSigner as _,
+    Block, ChainId, Checkpoint, CommitCertificate, Tip, Transaction, ValidatorId, ValidatorSet,
+    VoteKey, VoteSigner as _,
 };
 
 use super::{command, open, path, path_argument, say};
@@ -20,6 +20,8 @@ use crate::settings::Settings;
 
 const BLOCK: &str = "block";
 const CERTIFICATE: &str = "certificate";
+/// So many blocks are stored in one database transaction.
+const PORTION: usize = 64;
 
 pub(super) fn add(program: Program<Settings>) -> Program<Settings> {
     let out = command(
@@ -150,31 +152,72 @@ pub async fn import(
     );
     let mut read = 0;
     loop {
-        let tip = registry.tip();
+        let blocks = portion(registry, folder, cosigner).await?;
+        if blocks.is_empty() {
+            return Ok(read);
+        }
+        // If we stop here, these are read again: the next import begins after the last block that is stored.
+        registry.append_all(&blocks, None).await?;
+        read += blocks.len() as u64;
+    }
+}
+
+/// The next blocks, checked, as far as each can be judged by what is stored and by those before it.
+async fn portion(
+    registry: &Registry,
+    folder: &Path,
+    cosigner: Option<&Cosigner>,
+) -> anyhow::Result<Vec<Agreed>> {
+    let (mut blocks, mut tip) = (Vec::<Agreed>::new(), Tip::clone(&registry.tip()));
+    while blocks.len() < PORTION {
         let height = tip.height().next().get();
         let path = file(folder, height, BLOCK);
         if !path.exists() {
-            return Ok(read);
+            break;
         }
-        let certificate = file(folder, height, CERTIFICATE);
-        let agreed = check(registry, &tip, &path, &certificate, cosigner).await;
-        registry
-            .append(&agreed.with_context(|| format!("block {height}"))?, None)
-            .await?;
-        read += 1;
+        let read = || -> anyhow::Result<_> {
+            let certificate = std::fs::read(file(folder, height, CERTIFICATE))?;
+            let block = Block::parse(&std::fs::read(&path)?)?;
+            Ok((block, CommitCertificate::parse(&certificate)?))
+        };
+        let checked = match read() {
+            // What an edited picture was made from may stand in a block of this portion: those are stored first.
+            Ok((block, _)) if !blocks.is_empty() && !block.lookups().originals.is_empty() => break,
+            Ok((block, certificate)) => {
+                check(registry, &tip, &blocks, block, certificate, cosigner).await
+            }
+            Err(error) => Err(error),
+        };
+        match checked {
+            Ok(agreed) => {
+                tip = agreed.tip.clone();
+                blocks.push(agreed);
+            }
+            // Those before it are good; the next portion begins, and ends, with this one.
+            Err(_) if !blocks.is_empty() => break,
+            Err(error) => return Err(error.context(format!("block {height}"))),
+        }
     }
+    Ok(blocks)
 }
 
 async fn check(
     registry: &Registry,
     tip: &Tip,
-    block: &Path,
-    certificate: &Path,
+    before: &[Agreed],
+    block: Block,
+    certificate: CommitCertificate,
     cosigner: Option<&Cosigner>,
 ) -> anyhow::Result<Agreed> {
-    let block = Block::parse(&std::fs::read(block)?)?;
-    let certificate = CommitCertificate::parse(&std::fs::read(certificate)?)?;
-    let known = registry.known(&block.lookups()).await?;
+    let lookups = block.lookups();
+    let mut known = registry.known(&lookups).await?;
+    let hashes = before
+        .iter()
+        .flat_map(|agreed| &agreed.block.transactions)
+        .map(Transaction::hash);
+    known
+        .transactions
+        .extend(hashes.filter(|hash| lookups.transactions.contains(hash)));
     let next = tip.check(&block, &known)?;
     certificate.verify(&block.header, tip.validators())?;
     let own = cosigner.map(|own| {

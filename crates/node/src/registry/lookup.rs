@@ -11,7 +11,7 @@ use super::{Registry, RegistryError};
 use crate::index::Place;
 use crate::store::StoredBlock;
 
-/// How many blocks are read at once to fill the index: no request waits long behind them.
+/// How many blocks are read at once to fill index or filter: no request waits long behind them.
 const PORTION: u32 = 8;
 
 /// A record and where it stands.
@@ -103,8 +103,36 @@ impl Registry {
     /// Fills the index in memory from the blocks, unless the registry is too large for it. Blocks that are committed
     /// meanwhile put their digests in themselves.
     pub async fn fill_index(&self) -> Result<(), RegistryError> {
+        let take = |digests: &[(Digest, u64)]| {
+            self.index.insert_all(digests);
+            !self.index.is_outgrown()
+        };
+        self.each_block(take).await?;
+        self.index.completed();
+        Ok(())
+    }
+
+    /// Fills the filter from the blocks, with room for as many digests as there are records, three times over.
+    pub async fn fill_filter(&self) -> Result<(), RegistryError> {
+        // First, so that no block falls between those that are read and those that put their digests in themselves.
+        self.filter
+            .begin(self.tip().frontier().size().saturating_mul(3));
+        let take = |digests: &[(Digest, u64)]| {
+            self.filter.insert_all(digests);
+            true
+        };
+        self.each_block(take).await?;
+        self.filter.completed();
+        Ok(())
+    }
+
+    /// Shows the digests of each block that is stored now, until `take` has seen enough.
+    async fn each_block(
+        &self,
+        take: impl Fn(&[(Digest, u64)]) -> bool,
+    ) -> Result<(), RegistryError> {
         let (mut height, until) = (0, self.tip().height().get());
-        while height < until && !self.index.is_outgrown() {
+        while height < until {
             let portion = self.store.blocks_after(height, PORTION).await?;
             if portion.is_empty() {
                 return Err(RegistryError::Damaged {
@@ -116,11 +144,12 @@ impl Registry {
                 height = stored.height;
                 let block = self.shelve(stored)?;
                 let digests = block.digests().map_err(|error| damaged(height, &error))?;
-                self.index.insert_all(&digests);
+                if !take(&digests) {
+                    return Ok(());
+                }
             }
             tokio::task::yield_now().await;
         }
-        self.index.completed();
         Ok(())
     }
 }

@@ -1,8 +1,8 @@
-//! How much memory answers may take.
+//! How much memory may be taken.
 
 use serde::{Deserialize, Serialize};
 
-/// How much memory answers may take. What does not fit is answered from the database.
+/// How much memory may be taken. What does not fit is answered from the database.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct MemorySettings {
@@ -10,6 +10,8 @@ pub struct MemorySettings {
     pub index_mb: usize,
     /// Megabytes for the blocks that were read lately.
     pub blocks_mb: usize,
+    /// Megabytes of SQLite's cache for writing; each of its eight readers has a sixteenth of it. PostgreSQL has its own.
+    pub database_mb: usize,
 }
 
 impl Default for MemorySettings {
@@ -17,6 +19,7 @@ impl Default for MemorySettings {
         Self {
             index_mb: 512,
             blocks_mb: 512,
+            database_mb: 256,
         }
     }
 }
@@ -26,6 +29,7 @@ impl MemorySettings {
     pub const SMALL: Self = Self {
         index_mb: 0,
         blocks_mb: 16,
+        database_mb: 64,
     };
 
     /// Bytes for the index.

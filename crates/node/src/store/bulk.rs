@@ -2,12 +2,16 @@
 //!
 //! This is the one place where the two databases are spoken to differently.
 
+use std::collections::HashSet;
+
 use sqlx::postgres::PgConnection;
 use sqlx::sqlite::SqliteConnection;
 use sqlx::{AssertSqlSafe, Postgres, QueryBuilder, Row as _, Sqlite};
 
 /// SQLite's own limit of parameters is 32,766; small statements keep its parser quick.
 const SQLITE_PARAMETERS: usize = 2000;
+/// Who holds this lock of PostgreSQL's is the only one who takes claims.
+const CLAIMING: i64 = 0x6269_7274_686d_6172;
 const REGISTERED: &str = "SELECT 1 FROM transactions WHERE hash = $1";
 
 /// A column of new rows.
@@ -23,6 +27,14 @@ pub(super) enum Column {
 pub(super) struct Table {
     pub(super) name: &'static str,
     pub(super) columns: &'static [&'static str],
+}
+
+/// A table of keys that each belong to one owner. SQLite keeps key and owner in one tree. PostgreSQL keeps a row and an
+/// index entry beside it for each: there the key is two numbers and the index holds the first of them.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Keys {
+    pub(super) table: &'static str,
+    pub(super) key: &'static str,
 }
 
 /// What both databases can do with many rows.
@@ -41,12 +53,22 @@ pub(super) trait Bulk {
         columns: Vec<Column>,
     ) -> impl Future<Output = sqlx::Result<()>> + Send;
 
-    /// Key and value of the rows with these keys, from a table of two columns of bytes.
-    fn pairs(
+    /// Takes keys of sixteen bytes for their owners; those that are taken stay with whom they belong to.
+    fn take(
         &mut self,
-        table: Table,
+        table: Keys,
+        wanted: &[(Vec<u8>, Vec<u8>)],
+    ) -> impl Future<Output = sqlx::Result<()>> + Send;
+
+    /// Those of the keys that are taken, each with its owner.
+    fn owners(
+        &mut self,
+        table: Keys,
         keys: &[Vec<u8>],
     ) -> impl Future<Output = sqlx::Result<Vec<(Vec<u8>, Vec<u8>)>>> + Send;
+
+    /// Deletes every row.
+    fn clear(&mut self, table: Table) -> impl Future<Output = sqlx::Result<()>> + Send;
 
     /// Says in which transaction, and where in it, submissions stand.
     fn place(
@@ -68,6 +90,18 @@ pub(super) trait Bulk {
 }
 
 impl Column {
+    pub(super) fn numbers(values: impl Iterator<Item = u64>) -> Self {
+        Self::Int(values.map(super::to_i64).collect())
+    }
+
+    pub(super) fn bytes(values: impl Iterator<Item = [u8; 32]>) -> Self {
+        Self::Bytes(values.map(|value| value.to_vec()).collect())
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
     fn len(&self) -> usize {
         match self {
             Self::Int(values) => values.len(),
@@ -142,22 +176,57 @@ impl Bulk for PgConnection {
         Ok(())
     }
 
-    async fn pairs(
+    async fn take(&mut self, table: Keys, wanted: &[(Vec<u8>, Vec<u8>)]) -> sqlx::Result<()> {
+        let halves = halves_of(wanted.iter().map(|(key, _)| key))?;
+        let owners: Vec<_> = wanted.iter().map(|(_, owner)| hex::encode(owner)).collect();
+        // Two who look at once would both find nothing. Held until the commit, so whoever is next sees what was taken.
+        sqlx::query("SELECT pg_advisory_xact_lock($1)")
+            .bind(CLAIMING)
+            .execute(&mut *self)
+            .await?;
+        let sql = format!(
+            "INSERT INTO {0} (high, low, id) SELECT DISTINCT ON (v.high, v.low) v.high, v.low, CAST(v.id AS UUID) \
+             FROM UNNEST($1::bigint[], $2::bigint[], $3::text[]) AS v(high, low, id) \
+             WHERE NOT EXISTS (SELECT 1 FROM {0} AS t WHERE t.high = v.high AND t.low = v.low)",
+            table.table
+        );
+        sqlx::query(AssertSqlSafe(sql))
+            .bind(halves.0)
+            .bind(halves.1)
+            .bind(owners)
+            .execute(&mut *self)
+            .await?;
+        Ok(())
+    }
+
+    async fn owners(
         &mut self,
-        table: Table,
+        table: Keys,
         keys: &[Vec<u8>],
     ) -> sqlx::Result<Vec<(Vec<u8>, Vec<u8>)>> {
-        let [key, value, ..] = table.columns else {
-            return Ok(Vec::new());
-        };
         let sql = format!(
-            "SELECT {key}, {value} FROM {} WHERE {key} = ANY($1)",
-            table.name
+            "SELECT high, low, uuid_send(id) FROM {} WHERE high = ANY($1)",
+            table.table
         );
-        sqlx::query_as(AssertSqlSafe(sql))
-            .bind(keys.to_vec())
+        let rows: Vec<(i64, i64, Vec<u8>)> = sqlx::query_as(AssertSqlSafe(sql))
+            .bind(halves_of(keys.iter())?.0)
             .fetch_all(self)
-            .await
+            .await?;
+        // A first half may be that of another key: only who is asked for by both is found.
+        let asked: HashSet<_> = keys.iter().map(Vec::as_slice).collect();
+        let whole = |(high, low, owner): (i64, i64, Vec<u8>)| {
+            ([high.to_be_bytes(), low.to_be_bytes()].concat(), owner)
+        };
+        let mut found: Vec<_> = rows.into_iter().map(whole).collect();
+        found.retain(|(key, _)| asked.contains(key.as_slice()));
+        Ok(found)
+    }
+
+    async fn clear(&mut self, table: Table) -> sqlx::Result<()> {
+        // Deleted rows would keep their place on the disk.
+        let sql = format!("TRUNCATE {}", table.name);
+        sqlx::query(AssertSqlSafe(sql)).execute(self).await?;
+        Ok(())
     }
 
     async fn place(
@@ -225,19 +294,31 @@ impl Bulk for SqliteConnection {
         Ok(())
     }
 
-    async fn pairs(
+    async fn take(&mut self, table: Keys, wanted: &[(Vec<u8>, Vec<u8>)]) -> sqlx::Result<()> {
+        for wanted in wanted.chunks(SQLITE_PARAMETERS / 2) {
+            let mut builder = QueryBuilder::<Sqlite>::new(format!(
+                "INSERT INTO {} ({}, id) ",
+                table.table, table.key
+            ));
+            builder.push_values(wanted, |mut row, (key, owner)| {
+                row.push_bind(key.clone()).push_bind(owner.clone());
+            });
+            builder.push(" ON CONFLICT DO NOTHING");
+            builder.build().execute(&mut *self).await?;
+        }
+        Ok(())
+    }
+
+    async fn owners(
         &mut self,
-        table: Table,
+        table: Keys,
         keys: &[Vec<u8>],
     ) -> sqlx::Result<Vec<(Vec<u8>, Vec<u8>)>> {
-        let [key, value, ..] = table.columns else {
-            return Ok(Vec::new());
-        };
         let mut found = Vec::new();
         for keys in keys.chunks(SQLITE_PARAMETERS) {
+            let Keys { table, key } = table;
             let mut builder = QueryBuilder::<Sqlite>::new(format!(
-                "SELECT {key}, {value} FROM {} WHERE {key} IN (",
-                table.name
+                "SELECT {key}, id FROM {table} WHERE {key} IN ("
             ));
             let mut list = builder.separated(", ");
             keys.iter().for_each(|key| {
@@ -252,6 +333,12 @@ impl Bulk for SqliteConnection {
             );
         }
         Ok(found)
+    }
+
+    async fn clear(&mut self, table: Table) -> sqlx::Result<()> {
+        let sql = format!("DELETE FROM {}", table.name);
+        sqlx::query(AssertSqlSafe(sql)).execute(self).await?;
+        Ok(())
     }
 
     async fn place(
@@ -303,6 +390,17 @@ impl Bulk for SqliteConnection {
         }
         Ok(())
     }
+}
+
+/// The keys as PostgreSQL keeps them.
+fn halves_of<'a>(keys: impl Iterator<Item = &'a Vec<u8>>) -> sqlx::Result<(Vec<i64>, Vec<i64>)> {
+    let halves = |key: &Vec<u8>| {
+        let (high, low) = key.split_first_chunk::<8>()?;
+        let low = <[u8; 8]>::try_from(low).ok()?;
+        Some((i64::from_be_bytes(*high), i64::from_be_bytes(low)))
+    };
+    let wrong = || sqlx::Error::Encode("a claim or token has sixteen bytes".into());
+    keys.map(|key| halves(key).ok_or_else(wrong)).collect()
 }
 
 fn portions(columns: &[Column]) -> impl Iterator<Item = std::ops::Range<usize>> + use<> {

@@ -8,7 +8,7 @@ use super::bulk::{Bulk, Column, Table};
 use super::{Store, StoreError, on, prefix_of, to_i64, to_u64};
 
 /// Subtrees of fewer leaves than `2^STORED_LEVEL` are recomputed from the blocks instead of stored.
-pub const STORED_LEVEL: u8 = 5;
+pub const STORED_LEVEL: u8 = 7;
 
 /// A decided block with everything that is stored beside it.
 #[derive(Clone, Debug, Default)]
@@ -92,55 +92,52 @@ const SET_CHANGES: Table = Table {
 /// How many records with one eight-byte prefix are looked at.
 const MOST_RECORDS: i64 = 1000;
 
-impl NewBlock {
-    fn transaction_columns(&self) -> Vec<Column> {
-        let leaf = |pick: fn(&(TransactionHash, u64, u64)) -> u64| {
-            self.transactions
-                .iter()
-                .map(|tx| to_i64(pick(tx)))
-                .collect()
-        };
-        vec![
-            Column::Bytes(
-                self.transactions
-                    .iter()
-                    .map(|(hash, ..)| hash.as_bytes().to_vec())
-                    .collect(),
-            ),
-            Column::Int(vec![to_i64(self.height); self.transactions.len()]),
-            Column::Int(leaf(|(_, first, _)| *first)),
-            Column::Int(leaf(|(_, _, leaves)| *leaves)),
-        ]
-    }
-
-    fn node_columns(&self) -> Vec<Column> {
-        vec![
-            Column::Int(
-                self.nodes
-                    .iter()
-                    .map(|(node, _)| i64::from(node.level))
-                    .collect(),
-            ),
-            Column::Int(
-                self.nodes
-                    .iter()
-                    .map(|(node, _)| to_i64(node.index))
-                    .collect(),
-            ),
-            Column::Bytes(
-                self.nodes
-                    .iter()
-                    .map(|(_, hash)| hash.as_bytes().to_vec())
-                    .collect(),
-            ),
-        ]
-    }
+/// The new rows of some blocks, table by table.
+fn rows(blocks: &[NewBlock]) -> [(Table, Vec<Column>); 5] {
+    let transactions = || {
+        blocks.iter().flat_map(|block| {
+            let row = |(hash, first, leaves)| (hash, block.height, first, leaves);
+            block.transactions.iter().copied().map(row)
+        })
+    };
+    let nodes = || blocks.iter().flat_map(|block| &block.nodes);
+    let handovers = blocks.iter().filter(|block| block.hands_over);
+    [
+        (
+            TRANSACTIONS,
+            vec![
+                Column::bytes(transactions().map(|(hash, ..)| *hash.as_bytes())),
+                Column::numbers(transactions().map(|(_, height, ..)| height)),
+                Column::numbers(transactions().map(|(_, _, first, _)| first)),
+                Column::numbers(transactions().map(|(.., leaves)| leaves)),
+            ],
+        ),
+        (
+            IMAGES,
+            prefix_columns(blocks.iter().flat_map(|block| &block.images)),
+        ),
+        (
+            EDITS,
+            prefix_columns(blocks.iter().flat_map(|block| &block.edits)),
+        ),
+        (
+            NODES,
+            vec![
+                Column::numbers(nodes().map(|(node, _)| u64::from(node.level))),
+                Column::numbers(nodes().map(|(node, _)| node.index)),
+                Column::bytes(nodes().map(|(_, hash)| *hash.as_bytes())),
+            ],
+        ),
+        (
+            SET_CHANGES,
+            vec![Column::numbers(handovers.map(|block| block.height))],
+        ),
+    ]
 }
 
-/// Sorted by prefix, so that neighbours share a page of the index.
-fn prefix_columns(digests: &[(Digest, u64)]) -> Vec<Column> {
+/// Sorted by prefix, so that neighbours share a page of the index: the more at once, the fewer pages are written twice.
+fn prefix_columns<'a>(digests: impl Iterator<Item = &'a (Digest, u64)>) -> Vec<Column> {
     let mut rows: Vec<_> = digests
-        .iter()
         .map(|(digest, leaf)| (prefix_of(digest), to_i64(*leaf)))
         .collect();
     rows.sort_unstable();
@@ -150,21 +147,23 @@ fn prefix_columns(digests: &[(Digest, u64)]) -> Vec<Column> {
 }
 
 impl Store {
-    /// Appends a decided block: body, certificate and index, and its transactions leave the pool.
+    /// Appends decided blocks that follow one another: bodies, certificates and index, and their transactions leave the pool.
     ///
-    /// One database transaction. If we stop before its commit, the block is not there and is proposed or fetched again;
-    /// after it, the block is there with all of its index. There is nothing in between.
-    pub async fn append_block(&self, block: &NewBlock) -> Result<(), StoreError> {
+    /// One database transaction. If we stop before its commit, none of the blocks is there and they are proposed or fetched
+    /// again; after it, all are there with all of their index. There is nothing in between.
+    pub async fn append_blocks(&self, blocks: &[NewBlock]) -> Result<(), StoreError> {
         const BLOCK: &str = "INSERT INTO blocks (height, first_leaf, leaves, time_ms, body, certificate, frontier, cosignature) \
             VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
         on!(&self.write, pool => {
             let mut tx = pool.begin().await?;
-            let query = sqlx::query(BLOCK).bind(to_i64(block.height)).bind(to_i64(block.first_leaf));
-            let query = query.bind(to_i64(block.leaves)).bind(block.time_ms);
-            let query = query.bind(block.body.clone()).bind(block.certificate.clone());
-            query.bind(block.frontier.clone()).bind(block.cosignature.clone()).execute(&mut *tx).await?;
-            index(&mut *tx, block).await?;
-            for (hash, ..) in &block.transactions {
+            for block in blocks {
+                let query = sqlx::query(BLOCK).bind(to_i64(block.height)).bind(to_i64(block.first_leaf));
+                let query = query.bind(to_i64(block.leaves)).bind(block.time_ms);
+                let query = query.bind(block.body.clone()).bind(block.certificate.clone());
+                query.bind(block.frontier.clone()).bind(block.cosignature.clone()).execute(&mut *tx).await?;
+            }
+            index(&mut *tx, blocks).await?;
+            for (hash, ..) in blocks.iter().flat_map(|block| &block.transactions) {
                 sqlx::query("DELETE FROM pool WHERE hash = $1").bind(hash.as_bytes().to_vec()).execute(&mut *tx).await?;
             }
             tx.commit().await?;
@@ -172,29 +171,22 @@ impl Store {
         Ok(())
     }
 
-    /// Adds a stored block's index again.
-    pub async fn index_block(&self, block: &NewBlock) -> Result<(), StoreError> {
+    /// Adds the index of stored blocks again.
+    pub async fn index_blocks(&self, blocks: &[NewBlock]) -> Result<(), StoreError> {
         on!(&self.write, pool => {
             let mut tx = pool.begin().await?;
-            index(&mut *tx, block).await?;
+            index(&mut *tx, blocks).await?;
             tx.commit().await?;
         });
         Ok(())
     }
 
-    /// Empties what [`Store::index_block`] fills.
+    /// Empties what [`Store::index_blocks`] fills.
     pub async fn clear_index(&self) -> Result<(), StoreError> {
-        const TABLES: [&str; 5] = [
-            "DELETE FROM transactions",
-            "DELETE FROM images",
-            "DELETE FROM edits",
-            "DELETE FROM nodes",
-            "DELETE FROM set_changes",
-        ];
         on!(&self.write, pool => {
             let mut tx = pool.begin().await?;
-            for sql in TABLES {
-                sqlx::query(sql).execute(&mut *tx).await?;
+            for table in [TRANSACTIONS, IMAGES, EDITS, NODES, SET_CHANGES] {
+                tx.clear(table).await?;
             }
             tx.commit().await?;
         });
@@ -318,39 +310,13 @@ impl Store {
         })
         .transpose()
     }
-
-    /// The indexed prefixes after `(prefix, leaf)`, in order: for building the filter in portions.
-    pub async fn prefixes_after(
-        &self,
-        after: (i64, i64),
-        limit: u32,
-    ) -> Result<Vec<(i64, i64)>, StoreError> {
-        const SQL: &str = "SELECT prefix, leaf FROM images WHERE (prefix, leaf) > ($1, $2) ORDER BY prefix, leaf LIMIT $3";
-        let rows = on!(&self.read, pool => {
-            sqlx::query_as(SQL).bind(after.0).bind(after.1).bind(i64::from(limit)).fetch_all(pool).await?
-        });
-        Ok(rows)
-    }
 }
 
-async fn index<C: Bulk>(connection: &mut C, block: &NewBlock) -> sqlx::Result<()> {
-    let tables = [
-        (
-            TRANSACTIONS,
-            block.transactions.len(),
-            block.transaction_columns(),
-        ),
-        (IMAGES, block.images.len(), prefix_columns(&block.images)),
-        (EDITS, block.edits.len(), prefix_columns(&block.edits)),
-        (NODES, block.nodes.len(), block.node_columns()),
-    ];
-    if block.hands_over {
-        connection
-            .insert_all(SET_CHANGES, vec![Column::Int(vec![to_i64(block.height)])])
-            .await?;
-    }
-    for (table, _, columns) in tables.into_iter().filter(|(_, rows, _)| *rows > 0) {
-        connection.insert_all(table, columns).await?;
+async fn index<C: Bulk>(connection: &mut C, blocks: &[NewBlock]) -> sqlx::Result<()> {
+    for (table, columns) in rows(blocks) {
+        if columns.first().is_some_and(|column| !column.is_empty()) {
+            connection.insert_all(table, columns).await?;
+        }
     }
     Ok(())
 }

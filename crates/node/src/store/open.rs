@@ -20,6 +20,13 @@ static POSTGRES_MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("migrations
 
 const READERS: u32 = 8;
 const POSTGRES_CONNECTIONS: u32 = 16;
+/// Megabytes of SQLite's cache where nobody says how many.
+const CACHE_MB: usize = 64;
+/// How many pages of 4 KiB are written beside the file before they are moved into it. A page that is written again meanwhile is
+/// moved once; if we stop, the next start reads that much.
+const CHECKPOINT_PAGES: &str = "16384";
+/// What the file beside it keeps of its size once its pages were moved.
+const JOURNAL_BYTES: &str = "134217728";
 /// A caller who waits longer than this is better told that we are overloaded.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -68,43 +75,58 @@ impl StoreUrl {
 impl Store {
     /// Opens the database and brings its schema up to date.
     pub async fn open(url: &StoreUrl) -> Result<Self, StoreError> {
+        Self::with_cache(url, CACHE_MB).await
+    }
+
+    /// The same with so many megabytes of SQLite's cache for who writes, and a sixteenth of it for each who reads. PostgreSQL
+    /// has its own configuration.
+    pub async fn with_cache(url: &StoreUrl, megabytes: usize) -> Result<Self, StoreError> {
         url.check()?;
         if url.is_postgres() {
             Self::open_postgres(&url.0).await
         } else {
-            Self::open_sqlite(&url.0).await
+            Self::open_sqlite(&url.0, megabytes).await
         }
     }
 
     /// The same for a daemon that ends if it cannot: the error says what to do.
-    pub async fn open_or_explain(url: &StoreUrl) -> anyhow::Result<Self> {
-        Self::open(url).await.map_err(|error| {
+    pub async fn open_or_explain(url: &StoreUrl, cache_mb: usize) -> anyhow::Result<Self> {
+        Self::with_cache(url, cache_mb).await.map_err(|error| {
             let explained = birthmark_http::database::cannot_open(url.as_str(), &error);
             anyhow::Error::new(error).context(explained)
         })
     }
 
-    async fn open_sqlite(url: &str) -> Result<Self, StoreError> {
+    async fn open_sqlite(url: &str, cache_mb: usize) -> Result<Self, StoreError> {
         // FULL: a commit that returned survives power loss. WAL: readers never wait for the writer.
         let options = SqliteConnectOptions::from_str(url)?
             .create_if_missing(true)
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Full)
             .busy_timeout(PATIENCE)
-            .pragma("cache_size", "-65536")
-            .pragma("journal_size_limit", "67108864");
+            .pragma("wal_autocheckpoint", CHECKPOINT_PAGES)
+            .pragma("journal_size_limit", JOURNAL_BYTES);
+        // SQLite counts in KiB; less than two megabytes is less than it has by itself.
+        let cache = |megabytes: usize| format!("-{}", megabytes.max(2).saturating_mul(1024));
         let writer = SqlitePoolOptions::new()
             .max_connections(1)
             .acquire_timeout(PATIENCE)
             .test_before_acquire(false);
-        let write = writer.connect_with(options.clone()).await?;
+        let write = writer
+            .connect_with(options.clone().pragma("cache_size", cache(cache_mb)))
+            .await?;
         SQLITE_MIGRATIONS.run(&write).await?;
         let readers = SqlitePoolOptions::new()
             .max_connections(READERS)
             .acquire_timeout(PATIENCE)
             .test_before_acquire(false);
         let read = readers
-            .connect_with(options.read_only(true).create_if_missing(false))
+            .connect_with(
+                options
+                    .pragma("cache_size", cache(cache_mb / 16))
+                    .read_only(true)
+                    .create_if_missing(false),
+            )
             .await?;
         Ok(Self {
             read: Database::Sqlite(read),

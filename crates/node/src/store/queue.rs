@@ -3,7 +3,7 @@
 use birthmark_protocol::Timestamp;
 use uuid::Uuid;
 
-use super::bulk::{Bulk, Column, Table};
+use super::bulk::{Bulk, Column, Keys, Table};
 use super::{Store, StoreError, on};
 use crate::store::pool::Pooled;
 
@@ -93,13 +93,13 @@ const WAITING_BY_SEQ: Table = Table {
     name: "waiting",
     columns: &["seq"],
 };
-pub(super) const CLAIMS: Table = Table {
-    name: "claims",
-    columns: &["claim", "id"],
+const CLAIMS: Keys = Keys {
+    table: "claims",
+    key: "claim",
 };
-pub(super) const SPENT: Table = Table {
-    name: "spent_tokens",
-    columns: &["token", "id"],
+const SPENT: Keys = Keys {
+    table: "spent_tokens",
+    key: "token",
 };
 
 const WAITING_STATE: i64 = 0;
@@ -236,12 +236,12 @@ impl Store {
 
     async fn owners(
         &self,
-        table: Table,
+        table: Keys,
         keys: &[Vec<u8>],
     ) -> Result<Vec<(Vec<u8>, ReceiptId)>, StoreError> {
         let rows = on!(&self.read, pool => {
             let mut connection = pool.acquire().await?;
-            connection.pairs(table, keys).await?
+            connection.owners(table, keys).await?
         });
         rows.into_iter()
             .map(|(key, id)| Ok((key, ReceiptId::from_stored(&id)?)))
@@ -263,10 +263,10 @@ impl Store {
                 if wanted.is_empty() {
                     continue;
                 }
-                let keys: Vec<_> = wanted.iter().map(|(key, _)| key.clone()).collect();
-                let ids = wanted.iter().map(|(_, id)| id.bytes()).collect();
-                tx.insert_all(table, vec![Column::Bytes(keys.clone()), Column::Bytes(ids)]).await?;
-                for (key, id) in tx.pairs(table, &keys).await? {
+                let wanted: Vec<_> = wanted.iter().map(|(key, id)| (key.clone(), id.bytes())).collect();
+                tx.take(table, &wanted).await?;
+                let keys: Vec<_> = wanted.into_iter().map(|(key, _)| key).collect();
+                for (key, id) in tx.owners(table, &keys).await? {
                     owned.insert(key, ReceiptId::from_stored(&id)?);
                 }
             }

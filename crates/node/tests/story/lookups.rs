@@ -1,22 +1,17 @@
 //! Answers from memory are the database's answers: after a start, with little memory, after a block that was not stored.
 
-use birthmark_consensus::{Decided, cosign};
-use birthmark_daemon::Credentials;
-use birthmark_ledger::{
-    BlockTime, CommitCertificate, Known, Label, Origin, Record, SetSignature, Source, Transaction,
-    ValidatorId, VoteSigner as _, note::NoteSignature,
-};
+use birthmark_node::commands;
 use birthmark_node::index::Place;
 use birthmark_node::registry::Registry;
 use birthmark_node::settings::MemorySettings;
 use birthmark_node::store::Store;
-use birthmark_node::{commands, identity};
-use birthmark_protocol::{Bundle, Digest, DigestRole, ImageClaim, ModificationLevel, Timestamp};
+use birthmark_protocol::Digest;
 use serde_json::Value;
 use sqlx::{Connection as _, Executor as _};
 
 use crate::authority::Authority;
-use crate::camera::{Camera, digest, now};
+use crate::blocks::{decided, photo};
+use crate::camera::{Camera, digest};
 use crate::world::{Base, World, client};
 
 async fn metric(world: &World, name: &str) -> i64 {
@@ -55,11 +50,7 @@ async fn memory_and_database_agree(base: Base) {
     let mut world = World::started(base, folder, vec![authority.entry()]).await;
     let mut photos = vec![digest()];
     for _ in 0..3 {
-        let photo = digest();
-        let body = camera.certificate_plan(photo, now());
-        let id = world.submit("/api/v1/submit-cert", &body).await;
-        world.stored(&id).await;
-        photos.push(photo);
+        photos.push(world.registered(&camera).await);
     }
     let first = answers(&world, &photos).await;
     assert_eq!(first.iter().filter(|(status, _)| *status == 200).count(), 3);
@@ -74,6 +65,7 @@ async fn memory_and_database_agree(base: Base) {
     let nothing = MemorySettings {
         index_mb: 0,
         blocks_mb: 0,
+        ..whole
     };
     for (memory, in_memory) in [(whole, true), (no_index, false), (nothing, false)] {
         restarted(&mut world, memory, in_memory).await;
@@ -141,51 +133,6 @@ async fn the_short_way_to_an_answer_says_what_the_long_one_does() {
     assert_eq!(upper.0, 422);
 }
 
-/// The next block of one record, as the only validator decides it.
-fn block(world: &World, registry: &Registry, photo: Digest) -> Decided {
-    let keys = identity::keys(&Credentials::at(world.credentials())).unwrap();
-    let image = ImageClaim {
-        digest: photo,
-        role: DigestRole::File,
-        level: ModificationLevel::RAW,
-        parent: None,
-    };
-    let label = Label::new("test-maker").unwrap();
-    let origin = Origin {
-        source: Source::CameraToken,
-        authority: label.clone(),
-        family: label,
-    };
-    let bundle = Bundle::new(vec![image], Timestamp::from_unix(0), None).unwrap();
-    let records = vec![Record::new(bundle, origin).unwrap()];
-    let (tip, known) = (registry.tip(), Known::default());
-    let transaction = Transaction::sign(tip.chain(), records, &keys.vote).unwrap();
-    let time = BlockTime::from_millis(1_800_000_000_000 + tip.height().get() as i64);
-    let mut builder = tip.builder(time, &known);
-    builder.add(transaction).unwrap();
-    let block = builder.finish(ValidatorId::of(&keys.vote.public_key()), None);
-    let signature = SetSignature {
-        validator: 0,
-        signature: cosign(&block, 0, &keys.vote).unwrap(),
-    };
-    let certificate = CommitCertificate {
-        height: block.header.height,
-        round: 0,
-        block: block.hash(),
-        signatures: vec![signature],
-    };
-    Decided {
-        tip: tip.check(&block, &known).unwrap(),
-        block,
-        certificate,
-        cosignature: NoteSignature {
-            name: String::new(),
-            key_id: [0; 4],
-            signature: Vec::new(),
-        },
-    }
-}
-
 #[tokio::test]
 async fn a_block_that_was_not_stored_leaves_nothing_behind() {
     let world = World::prepare(Base::Sqlite, tempfile::tempdir().unwrap(), Vec::new());
@@ -202,7 +149,9 @@ async fn a_block_that_was_not_stored_leaves_nothing_behind() {
     let full =
         "CREATE TRIGGER full BEFORE INSERT ON transactions BEGIN SELECT RAISE(ABORT, 'full'); END";
     other.execute(full).await.unwrap();
-    let refused = registry.append(&block(&world, &registry, lost), None).await;
+    let refused = registry
+        .append(&decided(&world, &registry, vec![photo(lost)]).await, None)
+        .await;
     assert!(refused.is_err());
     assert!(registry.find(&lost).await.unwrap().is_empty());
     assert_eq!(registry.kept_bytes(), 0);
@@ -210,7 +159,7 @@ async fn a_block_that_was_not_stored_leaves_nothing_behind() {
     // Another block takes its place: what is remembered of the first now points at somebody else's record.
     other.execute("DROP TRIGGER full").await.unwrap();
     registry
-        .append(&block(&world, &registry, kept), None)
+        .append(&decided(&world, &registry, vec![photo(kept)]).await, None)
         .await
         .unwrap();
     assert_eq!(registry.index().find(&lost), Place::At(vec![0]));

@@ -8,6 +8,7 @@
 )]
 
 mod authority;
+mod blocks;
 mod camera;
 mod process;
 mod world;
@@ -25,3 +26,4 @@ mod lookups;
 mod operator;
 mod outage;
 mod pages;
+mod store;

@@ -1,0 +1,78 @@
+//! Blocks as the only validator decides them, without cameras and an authority.
+
+use birthmark_consensus::{Decided, cosign};
+use birthmark_daemon::Credentials;
+use birthmark_ledger::{
+    BlockTime, CommitCertificate, Label, Lookups, Origin, Record, SetSignature, Source,
+    Transaction, ValidatorId, VoteSigner as _, note::NoteSignature,
+};
+use birthmark_node::identity;
+use birthmark_node::registry::Registry;
+use birthmark_protocol::{Bundle, Digest, DigestRole, ImageClaim, ModificationLevel, Timestamp};
+
+use crate::world::World;
+
+fn record(digest: Digest, level: ModificationLevel, original: Option<Digest>) -> Record {
+    let image = ImageClaim {
+        digest,
+        role: DigestRole::File,
+        level,
+        parent: None,
+    };
+    let label = Label::new("test-maker").unwrap();
+    let origin = Origin {
+        source: match original {
+            None => Source::CameraToken,
+            Some(_) => Source::Software,
+        },
+        authority: label.clone(),
+        family: label,
+    };
+    let bundle = Bundle::new(vec![image], Timestamp::from_unix(0), None).unwrap();
+    Record::with_original(bundle, original, origin).unwrap()
+}
+
+/// A photo of a camera.
+pub fn photo(digest: Digest) -> Record {
+    record(digest, ModificationLevel::RAW, None)
+}
+
+/// A picture made from another.
+pub fn edit(digest: Digest, original: Digest) -> Record {
+    record(digest, ModificationLevel::PROCESSED, Some(original))
+}
+
+/// The registry's next block.
+pub async fn decided(world: &World, registry: &Registry, records: Vec<Record>) -> Decided {
+    let keys = identity::keys(&Credentials::at(world.credentials())).unwrap();
+    let tip = registry.tip();
+    let transaction = Transaction::sign(tip.chain(), records, &keys.vote).unwrap();
+    let known = registry
+        .known(&Lookups::of(std::slice::from_ref(&transaction)))
+        .await
+        .unwrap();
+    let time = BlockTime::from_millis(1_800_000_000_000 + tip.height().get() as i64);
+    let mut builder = tip.builder(time, &known);
+    builder.add(transaction).unwrap();
+    let block = builder.finish(ValidatorId::of(&keys.vote.public_key()), None);
+    let signature = SetSignature {
+        validator: 0,
+        signature: cosign(&block, 0, &keys.vote).unwrap(),
+    };
+    let certificate = CommitCertificate {
+        height: block.header.height,
+        round: 0,
+        block: block.hash(),
+        signatures: vec![signature],
+    };
+    Decided {
+        tip: tip.check(&block, &known).unwrap(),
+        block,
+        certificate,
+        cosignature: NoteSignature {
+            name: String::new(),
+            key_id: [0; 4],
+            signature: Vec::new(),
+        },
+    }
+}

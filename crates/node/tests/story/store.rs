@@ -1,0 +1,275 @@
+//! What the database keeps beside the chain: claims and tokens found by a part of them, many blocks in one transaction, and
+//! a database of the version before.
+
+use birthmark_ledger::merkle::Node;
+use birthmark_node::commands::{export, fsck, import, reindex};
+use birthmark_node::registry::Registry;
+use birthmark_node::store::{ReceiptId, Store, StoreUrl};
+use birthmark_protocol::Digest;
+use sqlx::migrate::Migrator;
+use uuid::Uuid;
+
+use crate::blocks::{decided, edit, photo};
+use crate::camera::digest;
+use crate::world::{Base, World};
+
+/// Sixteen bytes: the first eight are all that PostgreSQL's index holds.
+fn key(first: u8, last: u8) -> Vec<u8> {
+    [[first; 8], [last; 8]].concat()
+}
+
+fn id(number: u8) -> ReceiptId {
+    ReceiptId(Uuid::from_bytes([number; 16]))
+}
+
+async fn prepared(base: Base) -> (World, Store) {
+    let world = World::prepare(base, tempfile::tempdir().unwrap(), Vec::new());
+    let store = Store::open(&world.settings.database).await.unwrap();
+    (world, store)
+}
+
+/// Two keys with equal first halves are two keys: neither is refused because of the other, and neither passes for the other.
+async fn a_part_of_a_claim_decides_nothing(base: Base) {
+    let (_world, store) = prepared(base).await;
+    let meeting = [(key(0xf0, 1), id(1)), (key(0xf0, 2), id(2))];
+    for one in &meeting {
+        let owners = store
+            .reserve(std::slice::from_ref(one), std::slice::from_ref(one))
+            .await
+            .unwrap();
+        assert_eq!(owners.claims[&one.0], one.1);
+        assert_eq!(owners.tokens[&one.0], one.1);
+        assert_eq!((owners.claims.len(), owners.tokens.len()), (1, 1));
+    }
+    // Replayed by somebody else: each stays with its first owner, and only a third of the same half is free.
+    let again = [
+        (key(0xf0, 1), id(7)),
+        (key(0xf0, 2), id(8)),
+        (key(0xf0, 3), id(9)),
+    ];
+    let owners = store.reserve(&again, &again).await.unwrap();
+    for owned in [&owners.claims, &owners.tokens] {
+        assert_eq!(owned[&key(0xf0, 1)], id(1));
+        assert_eq!(owned[&key(0xf0, 2)], id(2));
+        assert_eq!(owned[&key(0xf0, 3)], id(9));
+    }
+    assert_eq!(store.rows("claims").await.unwrap(), 3);
+    for found in [
+        store.claimed(&[key(0xf0, 2), key(0xf0, 4)]).await.unwrap(),
+        store.spent(&[key(0xf0, 4), key(0xf0, 2)]).await.unwrap(),
+    ] {
+        assert_eq!(found, [(key(0xf0, 2), id(2))]);
+    }
+    store.close().await;
+}
+
+#[tokio::test]
+async fn a_part_of_a_claim_decides_nothing_on_sqlite() {
+    a_part_of_a_claim_decides_nothing(Base::Sqlite).await;
+}
+
+#[tokio::test]
+async fn a_part_of_a_claim_decides_nothing_on_postgresql() {
+    a_part_of_a_claim_decides_nothing(Base::postgres()).await;
+}
+
+/// However many reach for the same claims at once, all hear of the same owner of each.
+async fn a_claim_has_one_owner(base: Base) {
+    let (_world, store) = prepared(base).await;
+    for round in 0..20 {
+        let reach = |number: u8| {
+            let store = store.clone();
+            // Half of them from the other end, so that nobody waits in line.
+            let mut wanted: Vec<_> = (0..50).map(|last| (key(round, last), id(number))).collect();
+            if number.is_multiple_of(2) {
+                wanted.reverse();
+            }
+            tokio::spawn(async move { store.reserve(&wanted, &wanted).await.unwrap() })
+        };
+        let reaching: Vec<_> = (0..8).map(reach).collect();
+        let mut heard = Vec::new();
+        for one in reaching {
+            heard.push(one.await.unwrap());
+        }
+        for owners in &heard {
+            assert_eq!(owners.claims.len(), 50);
+            assert_eq!(owners.claims, heard[0].claims);
+            assert_eq!(owners.tokens, heard[0].tokens);
+        }
+    }
+    assert_eq!(store.rows("claims").await.unwrap(), 20 * 50);
+    store.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_claim_has_one_owner_on_sqlite() {
+    a_claim_has_one_owner(Base::Sqlite).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_claim_has_one_owner_on_postgresql() {
+    a_claim_has_one_owner(Base::postgres()).await;
+}
+
+const FIRST_SQLITE: &str = include_str!("../../migrations/sqlite/0001_registry.sql");
+const FIRST_POSTGRES: &str = include_str!("../../migrations/postgres/0001_registry.sql");
+
+/// The schema as the version before left it.
+async fn first_schema(sql: &str) -> Migrator {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("0001_registry.sql"), sql).unwrap();
+    Migrator::new(folder.path()).await.unwrap()
+}
+
+/// The rows the version before wrote, in words both databases know.
+fn rows_of_the_version_before(is_postgres: bool) -> Vec<String> {
+    let blob = |bytes: &[u8]| match is_postgres {
+        true => format!("'\\x{}'", hex::encode(bytes)),
+        false => format!("x'{}'", hex::encode(bytes)),
+    };
+    let owned = [(key(0xf0, 1), 1), (key(0xf0, 0xff), 2), (key(0, 0x80), 3)];
+    let row = |table: &str, key: &[u8], owner: u8| {
+        let (key, owner) = (blob(key), blob(&[owner; 16]));
+        format!("INSERT INTO {table} VALUES ({key}, {owner})")
+    };
+    let mut rows = Vec::new();
+    for (key, owner) in &owned {
+        rows.push(row("claims", key, *owner));
+        rows.push(row("spent_tokens", key, *owner));
+    }
+    for level in [5, 6, 7] {
+        let hash = blob(&[level; 32]);
+        rows.push(format!("INSERT INTO nodes VALUES ({level}, 0, {hash})"));
+    }
+    let prefix = i64::from_be_bytes([0xab; 8]);
+    rows.push(format!("INSERT INTO images VALUES ({prefix}, 42)"));
+    rows
+}
+
+async fn version_before(world: &World) {
+    let url = world.settings.database.as_str();
+    match &world.base {
+        Base::Sqlite => {
+            let options: sqlx::sqlite::SqliteConnectOptions = url.parse().unwrap();
+            let options = options.create_if_missing(true);
+            let pool = sqlx::SqlitePool::connect_with(options).await.unwrap();
+            first_schema(FIRST_SQLITE).await.run(&pool).await.unwrap();
+            for row in rows_of_the_version_before(false) {
+                let row = sqlx::query(sqlx::AssertSqlSafe(row));
+                row.execute(&pool).await.unwrap();
+            }
+            pool.close().await;
+        }
+        Base::Postgres(_) => {
+            let pool = sqlx::PgPool::connect(url).await.unwrap();
+            first_schema(FIRST_POSTGRES).await.run(&pool).await.unwrap();
+            for row in rows_of_the_version_before(true) {
+                let row = sqlx::query(sqlx::AssertSqlSafe(row));
+                row.execute(&pool).await.unwrap();
+            }
+            pool.close().await;
+        }
+    }
+}
+
+/// What was taken or spent under the version before stays so, and only what is computed anew is gone.
+async fn the_version_before_is_taken_over(base: Base) {
+    let world = World::prepare(base, tempfile::tempdir().unwrap(), Vec::new());
+    version_before(&world).await;
+    for _ in 0..2 {
+        let store = Store::open(&world.settings.database).await.unwrap();
+        let replayed = [(key(0xf0, 0xff), id(9)), (key(0xf0, 2), id(9))];
+        let owners = store.reserve(&replayed, &replayed).await.unwrap();
+        for owned in [&owners.claims, &owners.tokens] {
+            assert_eq!(owned[&key(0xf0, 0xff)], id(2));
+            assert_eq!(owned[&key(0xf0, 2)], id(9));
+        }
+        let known = [key(0xf0, 1), key(0, 0x80)];
+        for mut found in [
+            store.claimed(&known).await.unwrap(),
+            store.spent(&known).await.unwrap(),
+        ] {
+            found.sort();
+            assert_eq!(found, [(key(0, 0x80), id(3)), (key(0xf0, 1), id(1))]);
+        }
+        assert_eq!(store.rows("claims").await.unwrap(), 4);
+        let node = async |level: u8| store.node(Node { level, index: 0 }).await.unwrap();
+        assert_eq!((node(5).await, node(6).await), (None, None));
+        assert_eq!(node(7).await, Some(Digest::from_bytes([7; 32])));
+        let digest = Digest::from_bytes([0xab; 32]);
+        assert_eq!(store.leaves_of(&digest).await.unwrap(), [42]);
+        store.close().await;
+    }
+}
+
+#[tokio::test]
+async fn the_version_before_is_taken_over_on_sqlite() {
+    the_version_before_is_taken_over(Base::Sqlite).await;
+}
+
+#[tokio::test]
+async fn the_version_before_is_taken_over_on_postgresql() {
+    the_version_before_is_taken_over(Base::postgres()).await;
+}
+
+/// More blocks than one transaction takes, pictures edited from the block before among them: the copy is the original.
+async fn many_blocks_at_once_are_the_blocks_one_by_one(base: Base) {
+    let (world, store) = prepared(base).await;
+    let whole = Registry::open(store, world.genesis.clone()).await.unwrap();
+    let mut last = digest();
+    for height in 0..70u32 {
+        let mut records = vec![photo(digest()), photo(digest())];
+        if height == 0 {
+            records.push(photo(last));
+        }
+        if [1, 2, 63, 64, 65, 66].contains(&height) {
+            let next = digest();
+            records.push(edit(next, last));
+            last = next;
+        }
+        let block = decided(&world, &whole, records).await;
+        whole.append(&block, None).await.unwrap();
+    }
+    let findings = fsck(&whole).await.unwrap().problems;
+    // Nobody cosigned these trees.
+    let others = |found: &String| !found.contains("cosign");
+    assert_eq!(findings.into_iter().find(others), None);
+
+    let files = world.folder.path().join("export");
+    assert_eq!(export(&whole, &files).await.unwrap(), 70);
+    let path = world.folder.path().join("copy.db");
+    let url = StoreUrl::new(format!("sqlite://{}", path.display()));
+    let copy = Registry::open(Store::open(&url).await.unwrap(), world.genesis.clone())
+        .await
+        .unwrap();
+    assert_eq!(import(&copy, &files, None).await.unwrap(), 70);
+    assert_eq!(copy.tip().hash(), whole.tip().hash());
+    assert_eq!(copy.find(&last).await.unwrap().len(), 1);
+    for registry in [&whole, &copy] {
+        let counts = async || {
+            let mut counts = Vec::new();
+            for table in ["images", "edits", "nodes", "transactions"] {
+                counts.push(registry.store().rows(table).await.unwrap());
+            }
+            counts
+        };
+        let before = counts().await;
+        assert_eq!(before, [147, 6, 1, 70]);
+        reindex(registry).await.unwrap();
+        assert_eq!(counts().await, before);
+        let problems = fsck(registry).await.unwrap().problems;
+        assert_eq!(problems.into_iter().find(others), None);
+    }
+    whole.store().close().await;
+    copy.store().close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_blocks_at_once_are_the_blocks_one_by_one_on_sqlite() {
+    many_blocks_at_once_are_the_blocks_one_by_one(Base::Sqlite).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_blocks_at_once_are_the_blocks_one_by_one_on_postgresql() {
+    many_blocks_at_once_are_the_blocks_one_by_one(Base::postgres()).await;
+}
