@@ -1,4 +1,6 @@
 //! The thread that owns the camera: exposures one after another, and a camera that was unplugged is opened again.
+//!
+//! A calibration keeps the thread for minutes. Whoever wants a photo meanwhile is told so at once instead of waiting.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::time::Instant;
@@ -18,6 +20,7 @@ type Work = Box<dyn FnOnce(&mut Seat) + Send>;
 pub struct Camera {
     requests: mpsc::Sender<Work>,
     known: Known,
+    calibrating: Arc<Mutex<bool>>,
 }
 
 /// What the camera that is open calls itself. Readable while the thread is busy, which a calibration makes it for minutes.
@@ -51,16 +54,27 @@ impl Camera {
                     work(&mut seat);
                 }
             })?;
-        Ok(Self { requests, known })
+        Ok(Self {
+            requests,
+            known,
+            calibrating: Arc::default(),
+        })
     }
 
     /// Exposes one frame; the instant is that of the shutter.
     pub async fn expose(&self) -> Result<(Shot, Instant), SourceError> {
-        self.with(|source| {
-            let shutter = Instant::now();
-            source.capture().map(|shot| (shot, shutter))
-        })
-        .await
+        let answer = {
+            // Held until the request is on its way: a calibration cannot get in between.
+            let calibrating = lock(&self.calibrating);
+            if *calibrating {
+                return Err(SourceError::Calibrating);
+            }
+            self.request(|source| {
+                let shutter = Instant::now();
+                source.capture().map(|shot| (shot, shutter))
+            })?
+        };
+        answered(answer).await
     }
 
     /// What the camera calls itself. One that is gone is looked for again.
@@ -69,22 +83,59 @@ impl Camera {
         if let Some(name) = known {
             return Ok(name);
         }
-        self.with(|source| Ok(source.name().to_owned())).await
+        let answer = self.request(|source| Ok(source.name().to_owned()))?;
+        answered(answer).await
     }
 
-    /// Does something with the camera while nobody else does.
-    pub async fn with<T: Send + 'static>(
+    /// Measures the camera while nobody else uses it; photos wanted meanwhile are refused.
+    pub async fn calibrate<T: Send + 'static>(
         &self,
         work: impl FnOnce(&mut dyn RawSource) -> Result<T, SourceError> + Send + 'static,
     ) -> Result<T, SourceError> {
+        if std::mem::replace(&mut *lock(&self.calibrating), true) {
+            return Err(SourceError::Calibrating);
+        }
+        let reserved = Reserved(Arc::clone(&self.calibrating));
+        let answer = self.request(move |source| {
+            let outcome = work(source);
+            drop(reserved);
+            outcome
+        })?;
+        answered(answer).await
+    }
+
+    /// Hands work to the camera's thread.
+    fn request<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut dyn RawSource) -> Result<T, SourceError> + Send + 'static,
+    ) -> Result<Answer<T>, SourceError> {
         let (answer, answered) = oneshot::channel();
         let request: Work = Box::new(move |seat| {
             // Whoever asked may have gone away; the work is done all the same.
             let _ = answer.send(seat.attempt(work));
         });
-        let gone = || SourceError::Device("its thread has ended".to_owned());
         self.requests.send(request).map_err(|_| gone())?;
-        answered.await.map_err(|_| gone())?
+        Ok(answered)
+    }
+}
+
+/// Where the camera's thread answers.
+type Answer<T> = oneshot::Receiver<Result<T, SourceError>>;
+
+async fn answered<T>(answer: Answer<T>) -> Result<T, SourceError> {
+    answer.await.map_err(|_| gone())?
+}
+
+fn gone() -> SourceError {
+    SourceError::Device("its thread has ended".to_owned())
+}
+
+/// The camera while it is calibrated; it takes photos again when this is dropped.
+struct Reserved(Arc<Mutex<bool>>);
+
+impl Drop for Reserved {
+    fn drop(&mut self) {
+        *lock(&self.0) = false;
     }
 }
 
@@ -112,8 +163,8 @@ impl Seat {
     }
 }
 
-fn lock(known: &Known) -> MutexGuard<'_, Option<String>> {
-    known.lock().unwrap_or_else(PoisonError::into_inner)
+fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
@@ -167,21 +218,46 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_busy_camera_can_still_be_named() {
+    async fn a_camera_that_is_calibrated_can_be_named_and_says_why_it_takes_no_photo() {
         let camera = Camera::start(Box::new(|| {
             Ok(Box::new(Simulated::with_size(1, 0, 16, 16)))
         }))
         .unwrap();
         let name = camera.name().await.unwrap();
-        let (go_on, wait) = std::sync::mpsc::channel::<()>();
+        let (begun, begin) = oneshot::channel::<()>();
+        let (go_on, wait) = mpsc::channel::<()>();
         let busy = camera.clone();
         let long_work = tokio::spawn(async move {
-            let work = move |_: &mut dyn RawSource| Ok(wait.recv());
-            busy.with(work).await
+            let work = move |_: &mut dyn RawSource| {
+                begun.send(()).unwrap();
+                Ok(wait.recv())
+            };
+            busy.calibrate(work).await
         });
+        begin.await.unwrap();
         assert_eq!(camera.name().await.unwrap(), name);
+        let refusal = camera.expose().await.unwrap_err();
+        assert!(matches!(refusal, SourceError::Calibrating), "{refusal}");
+        let refusal = camera.calibrate(|_| Ok(())).await.unwrap_err();
+        assert!(matches!(refusal, SourceError::Calibrating), "{refusal}");
         go_on.send(()).unwrap();
         long_work.await.unwrap().unwrap().unwrap();
+        camera.expose().await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_calibration_without_a_camera_does_not_keep_it_reserved() {
+        let mut attempts = 0;
+        let camera = Camera::start(Box::new(move || {
+            attempts += 1;
+            match attempts {
+                1 | 2 => Err(SourceError::Device("not plugged in".to_owned())),
+                _ => Ok(Box::new(Simulated::with_size(1, 0, 16, 16)) as Box<dyn RawSource>),
+            }
+        }))
+        .unwrap();
+        assert!(camera.calibrate(|_| Ok(())).await.is_err());
+        camera.expose().await.unwrap();
     }
 
     #[tokio::test]

@@ -163,6 +163,11 @@ pub enum CaptureRefusal {
         /// A sentence for people.
         reason: String,
     },
+    /// The camera is being calibrated: nothing else can be done with it meanwhile.
+    Busy {
+        /// A sentence for people.
+        reason: String,
+    },
     /// Too little space is left: no photo was taken.
     DiskFull {
         /// A sentence for people.
@@ -197,6 +202,7 @@ impl std::fmt::Display for CaptureRefusal {
         match self {
             Self::BadInput { field, reason } => write!(f, "{field}: {reason}"),
             Self::Camera { reason }
+            | Self::Busy { reason }
             | Self::DiskFull { reason }
             | Self::Failed { reason }
             | Self::Unknown { reason }

@@ -19,6 +19,7 @@ use crate::messages::{
 use crate::panel::{Lamp, Shown};
 use crate::queue::{EntryId, QueueError, Stage};
 use crate::settings::Place;
+use crate::source::SourceError;
 use crate::studio::{self, Studio, StudioError};
 use crate::submit::Submitter;
 
@@ -310,6 +311,7 @@ fn interrupted() -> StudioError {
 fn refusal(error: &StudioError) -> CaptureRefusal {
     let reason = error.to_string();
     match error {
+        StudioError::Source(SourceError::Calibrating) => CaptureRefusal::Busy { reason },
         StudioError::Source(_) => CaptureRefusal::Camera { reason },
         StudioError::DiskFull { .. } => CaptureRefusal::DiskFull { reason },
         _ => CaptureRefusal::Failed { reason },

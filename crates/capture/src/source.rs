@@ -35,6 +35,11 @@ pub enum SourceError {
     /// Nothing came in time.
     #[error("the camera delivered no frame within {0} seconds")]
     Timeout(u64),
+    /// It is being measured.
+    #[error(
+        "the camera is being calibrated and takes no photos meanwhile: wait until that has ended, or stop `birthmark calibrate` where it runs"
+    )]
+    Calibrating,
 }
 
 /// Exposure settings that stay put, for calibration.

@@ -23,7 +23,9 @@ use crate::chance;
 use crate::durable;
 use crate::frame::{BIT_DEPTH, CfaOrder};
 use crate::source::{FixedExposure, RawSource, Subject};
-use series::{Series, check_dark, check_flat, check_frames, check_temperature, meter, record};
+use series::{
+    Series, borrowed, check_dark, check_flat, check_frames, check_temperature, meter, record,
+};
 
 pub use error::CalibrationError;
 pub use series::Listener;
@@ -90,9 +92,10 @@ impl Bench {
         listener: Listener<'_>,
     ) -> Result<(), CalibrationError> {
         check_frames(frames)?;
-        source.before_the_lens(Subject::Diffuser);
-        let fixed = meter(source)?;
-        let series = record(source, fixed, frames, listener, check_flat)?;
+        let series = borrowed(source, Subject::Diffuser, |source| {
+            let fixed = meter(source)?;
+            record(source, fixed, frames, listener, check_flat)
+        })?;
         *self.done() = (Some(series), None);
         Ok(())
     }
@@ -108,12 +111,13 @@ impl Bench {
         let flat = self.done().0.as_ref().map(|flat| flat.exposure.clone());
         let flat = flat
             .ok_or_else(|| CalibrationError::Input("measure the flat surface first".to_owned()))?;
-        source.before_the_lens(Subject::Cap);
         let fixed = FixedExposure {
             exposure_us: flat.exposure_us,
             analogue_gain: flat.analogue_gain,
         };
-        let series = record(source, fixed, frames, listener, check_dark)?;
+        let series = borrowed(source, Subject::Cap, |source| {
+            record(source, fixed, frames, listener, check_dark)
+        })?;
         check_temperature(flat.sensor_temperature, series.exposure.sensor_temperature)?;
         self.done().1 = Some(series);
         Ok(())

@@ -77,7 +77,24 @@ pub(super) fn meter(source: &mut dyn RawSource) -> Result<FixedExposure, Calibra
     )))
 }
 
-/// Adds up frames at a fixed exposure; the camera exposes by itself again afterwards, whatever happened.
+/// Measures `subject`; the camera exposes by itself again afterwards, whatever happened.
+pub(super) fn borrowed<T>(
+    source: &mut dyn RawSource,
+    subject: Subject,
+    work: impl FnOnce(&mut dyn RawSource) -> Result<T, CalibrationError>,
+) -> Result<T, CalibrationError> {
+    source.before_the_lens(subject);
+    let outcome = work(source);
+    source.before_the_lens(Subject::Scene);
+    let given_back = source.fix_exposure(None);
+    match outcome {
+        // It is closed and opened anew, and exposes by itself then.
+        Err(CalibrationError::Source(error)) => Err(error.into()),
+        outcome => given_back.map_err(Into::into).and(outcome),
+    }
+}
+
+/// Adds up frames at a fixed exposure.
 pub(super) fn record(
     source: &mut dyn RawSource,
     fixed: FixedExposure,
@@ -86,10 +103,7 @@ pub(super) fn record(
     check: fn(&Brightness, &Brightness) -> Result<(), CalibrationError>,
 ) -> Result<Series, CalibrationError> {
     source.fix_exposure(Some(fixed))?;
-    let outcome = add_up(source, frames, listener, check);
-    source.fix_exposure(None)?;
-    source.before_the_lens(Subject::Scene);
-    outcome
+    add_up(source, frames, listener, check)
 }
 
 fn add_up(

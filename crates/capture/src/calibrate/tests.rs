@@ -101,6 +101,44 @@ impl RawSource for Forgetful {
     }
 }
 
+/// Remembers how the camera was left.
+struct Watched(Forgetful, Option<FixedExposure>, Subject);
+
+impl RawSource for Watched {
+    fn name(&self) -> &str {
+        "watched"
+    }
+
+    fn capture(&mut self) -> Result<crate::source::Shot, SourceError> {
+        self.0.capture()
+    }
+
+    fn fix_exposure(&mut self, fixed: Option<FixedExposure>) -> Result<(), SourceError> {
+        self.1 = fixed;
+        self.0.fix_exposure(fixed)
+    }
+
+    fn before_the_lens(&mut self, subject: Subject) {
+        self.2 = subject;
+        self.0.before_the_lens(subject);
+    }
+}
+
+#[test]
+fn after_a_step_that_failed_the_camera_exposes_by_itself_again() {
+    let bench = Bench::default();
+    bench.flat(&mut camera(), 8, &mut |_| true).unwrap();
+    for wrong in [Subject::Cap, Subject::Diffuser] {
+        let mut watched = Watched(Forgetful(camera(), wrong), None, Subject::Scene);
+        match wrong {
+            Subject::Cap => bench.flat(&mut watched, 8, &mut |_| true),
+            _ => bench.dark(&mut watched, 8, &mut |_| true),
+        }
+        .unwrap_err();
+        assert_eq!((watched.1, watched.2), (None, Subject::Scene), "{wrong:?}");
+    }
+}
+
 #[test]
 fn a_cap_that_is_on_or_off_at_the_wrong_time_is_noticed() {
     let bench = Bench::default();

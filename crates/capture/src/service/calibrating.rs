@@ -100,11 +100,16 @@ async fn measure(
         }
         !sender.is_closed()
     };
-    let measured = capture.studio.camera.with(move |source| {
-        Ok(match step {
+    let measured = capture.studio.camera.calibrate(move |source| {
+        let outcome = match step {
             Step::Flat => bench.flat(source, frames, &mut listener),
             _ => bench.dark(source, frames, &mut listener),
-        })
+        };
+        match outcome {
+            // A camera that failed is opened again; a surface that is too dark is not its fault.
+            Err(CalibrationError::Source(error)) => Err(error),
+            other => Ok(other),
+        }
     });
     measured.await?
 }
@@ -136,6 +141,7 @@ fn told(report: &Report) -> CalibrationResult {
 fn refusal(error: &CalibrationError) -> CaptureRefusal {
     let reason = error.to_string();
     match error {
+        CalibrationError::Source(SourceError::Calibrating) => CaptureRefusal::Busy { reason },
         CalibrationError::Source(_) => CaptureRefusal::Camera { reason },
         _ => CaptureRefusal::Calibration { reason },
     }

@@ -4,6 +4,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use birthmark_capture::client::CaptureCalls as _;
 use birthmark_capture::dng;
+use birthmark_capture::messages::CaptureRefusal;
+use birthmark_capture::settings::Source;
 use birthmark_capture::sidecar::Sidecar;
 use birthmark_ledger::{Receipt, Trusted, verify_receipt};
 use birthmark_protocol::image_data::image_data;
@@ -185,4 +187,43 @@ async fn a_calibration_tells_how_far_it_is_and_ends_with_the_hash_of_a_map() {
         assert!(refusal.to_string().contains(expected), "{refusal}");
     }
     camera.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_photo_wanted_during_a_calibration_is_refused_at_once_with_what_to_do() {
+    let mut world = World::new().await;
+    // Five hundred frames of this size take many times longer than the calls below.
+    world.settings.source = Source::Simulated {
+        sensor: 7,
+        width: Some(2028),
+        height: Some(1520),
+    };
+    let mut camera = world.shoot().await;
+    let mut calibrating = connect(&world.settings.socket).await;
+    {
+        let mut frames = std::pin::pin!(calibrating.calibrate("flat", 500).await.unwrap());
+        let first = frames.next().await.unwrap().unwrap().unwrap();
+        assert_eq!((first.step.as_str(), first.done), ("flat", 1));
+        let refusal = camera.calls.capture().await.unwrap().unwrap_err();
+        assert!(
+            matches!(&refusal, CaptureRefusal::Busy { reason } if reason.contains("calibrated") && reason.contains("wait")),
+            "{refusal:?}"
+        );
+        let mut other = std::pin::pin!(camera.calls.calibrate("dark", 8).await.unwrap());
+        let refusal = other.next().await.unwrap().unwrap().unwrap_err();
+        assert!(
+            matches!(refusal, CaptureRefusal::Busy { .. }),
+            "{refusal:?}"
+        );
+        let next = frames.next().await.unwrap().unwrap().unwrap();
+        assert!(next.done < 500, "the calibration was over before the calls");
+    }
+    drop(calibrating);
+    for _ in 0..600 {
+        if camera.calls.capture().await.unwrap().is_ok() {
+            return camera.stop().await;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    panic!("the camera is still reserved for a calibration nobody listens to");
 }
