@@ -1,6 +1,7 @@
 //! The signer is away, or says what it should not.
 
 use birthmark_capture::client::CaptureCalls as _;
+use birthmark_capture::messages::Photo;
 use birthmark_capture::sidecar::Sidecar;
 use birthmark_daemon::varlink::Peers;
 
@@ -30,6 +31,38 @@ async fn a_photo_taken_without_the_signer_is_kept_said_so_and_signed_later() {
         .await;
     assert_eq!(sidecar().key_store.as_deref(), Some("software"));
     assert_eq!(world.node.records().get(&photo.raw), Some(&1));
+    camera.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sidecar_that_was_tampered_with_changes_nothing_about_the_proof() {
+    let world = World::new().await;
+    let mut camera = world.shoot().await;
+    let (garbled, gone, forged) = (
+        camera.capture().await,
+        camera.capture().await,
+        camera.capture().await,
+    );
+    let sidecar = |photo: &Photo| std::path::Path::new(&photo.path).with_extension("json");
+    std::fs::write(sidecar(&garbled), b"{\"photo\": ").unwrap();
+    std::fs::remove_file(sidecar(&gone)).unwrap();
+    let other = std::fs::read_to_string(sidecar(&forged)).unwrap();
+    let other = other.replace(&forged.raw, &garbled.raw);
+    std::fs::write(sidecar(&forged), other).unwrap();
+
+    let _signer = world.sign();
+    camera
+        .until("three receipts", |status| status.stored == 3)
+        .await;
+    for photo in [&garbled, &gone, &forged] {
+        assert_eq!(world.node.records().get(&photo.raw), Some(&1));
+    }
+    assert_eq!(
+        std::fs::read(sidecar(&garbled)).unwrap(),
+        b"{\"photo\": ",
+        "what cannot be read stays as it is"
+    );
+    assert!(!sidecar(&gone).exists());
     camera.stop().await;
 }
 
