@@ -11,6 +11,7 @@
 mod attestation;
 mod authority;
 mod bad_files;
+mod bus;
 mod chip;
 mod daemon;
 mod hosted;
