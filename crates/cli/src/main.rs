@@ -7,6 +7,7 @@ mod demo;
 mod digests;
 mod edit;
 mod options;
+mod pipe;
 mod receipt;
 mod terminal;
 mod verify;
@@ -18,9 +19,13 @@ use clap::{CommandFactory, Parser};
 use crate::options::{Command, DigestOptions, Options, ReceiptCommand};
 use crate::terminal::Style;
 
-#[tokio::main]
-async fn main() -> ExitCode {
+fn main() -> ExitCode {
     let options = Options::parse();
+    pipe::quietly(|| answer(options))
+}
+
+#[tokio::main]
+async fn answer(options: Options) -> ExitCode {
     match run(options).await {
         Ok(status) => status,
         Err(error) => {
@@ -41,19 +46,21 @@ async fn run(options: Options) -> anyhow::Result<ExitCode> {
         Command::Receipt(ReceiptCommand::Show(options)) => receipt::show(&options),
         Command::Digest(options) => print_digests(&options),
         Command::Completions { shell } => {
-            clap_complete::generate(
-                shell,
-                &mut Options::command(),
-                "birthmark",
-                &mut std::io::stdout(),
-            );
-            Ok(ExitCode::SUCCESS)
+            let mut text = Vec::new();
+            clap_complete::generate(shell, &mut Options::command(), "birthmark", &mut text);
+            print_text(&text)
         }
         Command::Man => {
-            clap_mangen::Man::new(Options::command()).render(&mut std::io::stdout())?;
-            Ok(ExitCode::SUCCESS)
+            let mut text = Vec::new();
+            clap_mangen::Man::new(Options::command()).render(&mut text)?;
+            print_text(&text)
         }
     }
+}
+
+fn print_text(text: &[u8]) -> anyhow::Result<ExitCode> {
+    print!("{}", String::from_utf8_lossy(text));
+    Ok(ExitCode::SUCCESS)
 }
 
 fn print_digests(options: &DigestOptions) -> anyhow::Result<ExitCode> {

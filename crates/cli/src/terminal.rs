@@ -1,6 +1,13 @@
 //! What people see: colours only on a terminal, progress only where somebody watches.
 
 use std::io::IsTerminal;
+use std::pin::pin;
+use std::time::Duration;
+
+use indicatif::ProgressBar;
+
+/// What takes longer is shown to be under way.
+const PATIENCE: Duration = Duration::from_millis(700);
 
 /// How to print to a person.
 #[derive(Clone, Copy, Debug)]
@@ -49,6 +56,20 @@ impl Style {
             text.to_owned()
         }
     }
+}
+
+/// Waits for `work`, and says on a terminal what is waited for if that takes long. Nothing is shown to a pipe.
+pub async fn watched<T>(what: &str, work: impl Future<Output = T>) -> T {
+    let mut work = pin!(work);
+    tokio::select! {
+        done = &mut work => return done,
+        () = tokio::time::sleep(PATIENCE) => {}
+    }
+    let spinner = ProgressBar::new_spinner().with_message(what.to_owned());
+    spinner.enable_steady_tick(Duration::from_millis(100));
+    let done = work.await;
+    spinner.finish_and_clear();
+    done
 }
 
 /// A moment as people write it; seconds since 1970 where the calendar ends.

@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
 use super::Sockets;
-use crate::terminal::Style;
+use crate::terminal::{Style, watched};
 
 /// `birthmark provision`
 #[derive(Args, Debug, Clone)]
@@ -62,7 +62,11 @@ struct Authority {
 /// Runs the command.
 pub async fn run(options: &ProvisionOptions, sockets: &Sockets) -> anyhow::Result<ExitCode> {
     let mut signer = sockets.signer().await?;
-    let done = provision(&mut signer, options).await?;
+    let done = watched(
+        "the key is made, attested and certified",
+        provision(&mut signer, options),
+    )
+    .await?;
     let style = Style::of_standard_output();
     println!("{} {}", style.good("provisioned"), options.serial);
     match done.assurance.as_str() {

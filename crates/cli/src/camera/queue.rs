@@ -5,8 +5,9 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 use birthmark_capture::client::CaptureCalls as _;
 use birthmark_capture::messages::QueueItem;
-use birthmark_daemon::varlink::within;
+use birthmark_daemon::varlink::{Bounded, within};
 use clap::Subcommand;
+use zlink::Connection;
 
 use super::{DEADLINE, Sockets, print_json};
 
@@ -35,28 +36,36 @@ pub async fn run(command: &QueueCommand, sockets: &Sockets) -> anyhow::Result<Ex
     match command {
         QueueCommand::Retry { id } => {
             let retried = within(DEADLINE, camera.retry_queue(id.as_deref())).await??;
-            println!("{} proofs are tried again", retried.count);
-        }
-        QueueCommand::List { json } => {
-            let mut items = Vec::new();
-            let mut after = None;
-            loop {
-                let page = within(DEADLINE, camera.list_queue(after.as_deref(), PAGE))
-                    .await?
-                    .context("the queue cannot be read")?;
-                items.extend(page.items);
-                after = page.next;
-                if after.is_none() {
-                    break;
-                }
-            }
-            match json {
-                true => print_json(&items)?,
-                false => items.iter().for_each(print_item),
+            match retried.count {
+                1 => println!("1 proof is tried again"),
+                count => println!("{count} proofs are tried again"),
             }
         }
+        QueueCommand::List { json } => list(&mut camera, *json).await?,
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Prints the queue part by part: of a hundred thousand proofs the first are there at once.
+async fn list(camera: &mut Connection<Bounded>, json: bool) -> anyhow::Result<()> {
+    let (mut items, mut after) = (Vec::new(), None);
+    loop {
+        let page = within(DEADLINE, camera.list_queue(after.as_deref(), PAGE))
+            .await?
+            .context("the queue cannot be read")?;
+        match json {
+            true => items.extend(page.items),
+            false => page.items.iter().for_each(print_item),
+        }
+        after = page.next;
+        if after.is_none() {
+            break;
+        }
+    }
+    if json {
+        print_json(&items)?;
+    }
+    Ok(())
 }
 
 fn print_item(item: &QueueItem) {

@@ -12,7 +12,7 @@ use clap::Args;
 use futures_util::StreamExt as _;
 
 use super::{DEADLINE, Sockets, print_json};
-use crate::terminal::Style;
+use crate::terminal::{Style, watched};
 
 /// `birthmark capture`
 #[derive(Args, Debug, Clone)]
@@ -39,9 +39,12 @@ pub struct TimelapseOptions {
 /// Takes one photo.
 pub async fn capture(options: &CaptureOptions, sockets: &Sockets) -> anyhow::Result<ExitCode> {
     let mut camera = sockets.capture().await?;
-    let photo = within(DEADLINE, camera.capture())
-        .await?
-        .context("no photo was taken")?;
+    let photo = watched(
+        "exposing and developing",
+        within(DEADLINE, camera.capture()),
+    )
+    .await?
+    .context("no photo was taken")?;
     if options.json {
         print_json(&photo)?;
     } else {

@@ -13,6 +13,7 @@ mod demonstration;
 mod editing;
 mod institutions;
 mod outfit;
+mod pipes;
 mod process;
 mod running;
 mod satellites;

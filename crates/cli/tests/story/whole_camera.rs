@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use birthmark_protocol::Digest;
 use birthmark_testkit::tpm::Swtpm;
 use serde_json::Value;
 use tempfile::TempDir;
@@ -14,7 +15,6 @@ use crate::institutions::Institutions;
 use crate::outfit::Outfit;
 use crate::process::run;
 
-const NUC_HASH: &str = "5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e";
 const PATIENCE: Duration = Duration::from_secs(60);
 
 fn until(what: &str, mut happened: impl FnMut() -> bool) {
@@ -37,7 +37,8 @@ fn a_new_camera_is_provisioned_and_its_photo_is_proven_to_strangers() {
     let camera = Outfit::switch_on(folder, tpm, &institutions);
 
     a_new_camera_says_what_it_lacks(&camera);
-    provision(&camera, &institutions);
+    let nuc_hash = its_sensor_is_measured_once(&camera);
+    provision(&camera, &institutions, &nuc_hash);
     until("a fix", || camera.birthmark(&["gps"]).status == Some(0));
 
     let photo = camera.birthmark(&["capture", "--json"]);
@@ -56,7 +57,7 @@ fn a_new_camera_is_provisioned_and_its_photo_is_proven_to_strangers() {
 
     validator.stop();
     let entry = a_proof_waits_for_the_validator(&camera, folder);
-    the_authority_can_open_the_token(&institutions, &entry);
+    the_authority_can_open_the_token(&institutions, &entry, &nuc_hash);
     let _validator = institutions.start_validator();
     camera.birthmark(&["queue", "retry"]).well();
     until("the late receipt", || !entry.exists());
@@ -71,7 +72,26 @@ fn a_new_camera_says_what_it_lacks(camera: &Outfit) {
     assert!(test.text.contains("✗ identity"), "{}", test.text);
 }
 
-fn provision(camera: &Outfit, institutions: &Institutions) {
+/// As the manufacturer does it; returns the hash of the map.
+fn its_sensor_is_measured_once(camera: &Outfit) -> String {
+    let handless = camera.birthmark(&["calibrate"]);
+    assert_eq!(handless.status, Some(2), "{}", handless.text);
+    assert!(handless.text.contains("--no-pause"), "{}", handless.text);
+    let measure = ["calibrate", "--no-pause", "--frames", "8", "--json"];
+    let measured = camera.birthmark(&measure);
+    assert_eq!(measured.status, Some(0), "{}", measured.text);
+    let result = measured.json();
+    let map = fs::read(result["map"].as_str().unwrap()).unwrap();
+    assert_eq!(Digest::of(&map).to_hex(), result["nuc_hash"]);
+    let plot = fs::read(result["plot"].as_str().unwrap()).unwrap();
+    assert!(plot.starts_with(b"\x89PNG"));
+    let again = camera.birthmark(&measure);
+    assert_eq!(again.status, Some(2), "{}", again.text);
+    assert!(again.text.contains("was calibrated"), "{}", again.text);
+    result["nuc_hash"].as_str().unwrap().to_owned()
+}
+
+fn provision(camera: &Outfit, institutions: &Institutions, nuc_hash: &str) {
     let arguments = [
         "provision",
         "--authority",
@@ -81,7 +101,7 @@ fn provision(camera: &Outfit, institutions: &Institutions) {
         "--family",
         "Story camera",
         "--nuc-hash",
-        NUC_HASH,
+        nuc_hash,
         "--require-attestation",
     ];
     let said = camera.birthmark(&arguments).well();
@@ -203,20 +223,23 @@ fn a_proof_waits_for_the_validator(camera: &Outfit, folder: &Path) -> PathBuf {
     entry
 }
 
-fn the_authority_can_open_the_token(institutions: &Institutions, entry: &Path) {
+fn the_authority_can_open_the_token(institutions: &Institutions, entry: &Path, nuc_hash: &str) {
     let read: Value = serde_json::from_str(&fs::read_to_string(entry).unwrap()).unwrap();
     let table = read["proof"]["token"]["table_id"].as_i64().unwrap();
     let master_key = institutions.master_key(table);
     let opened = run(script()
         .arg("--token")
         .arg(entry)
-        .args([&master_key, NUC_HASH]));
+        .args([master_key.as_str(), nuc_hash]));
     assert!(
         opened.contains("opens to the camera's NUC hash"),
         "{opened}"
     );
     let other_key = institutions.master_key((table + 1) % 2_500);
     let mut wrong = script();
-    wrong.arg("--token").arg(entry).args([&other_key, NUC_HASH]);
+    wrong
+        .arg("--token")
+        .arg(entry)
+        .args([other_key.as_str(), nuc_hash]);
     assert!(!wrong.output().unwrap().status.success());
 }
