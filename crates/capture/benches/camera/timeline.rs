@@ -22,6 +22,7 @@ pub async fn run(photos: u64) {
     hashing();
     let mut world = World::new().await;
     full_sensor(&mut world);
+    world.settings.dng = std::env::args().any(|word| word == "--dng");
     let _signer = world.sign();
     let mut program = Program::start(&world).await;
     let mut taken = Vec::new();

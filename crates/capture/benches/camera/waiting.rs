@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use birthmark_capture::client::CaptureCalls as _;
+use birthmark_capture::messages::Status;
 use birthmark_capture::queue::{Entry, EntryId, Stage};
 use birthmark_protocol::{Bundle, Digest, DigestRole, ImageClaim, ModificationLevel, Timestamp};
 
@@ -12,6 +13,8 @@ use crate::program::Program;
 use crate::world::{Mood, World};
 
 const START: i64 = 1_790_000_000;
+/// How often the draining queue is looked at.
+const EVERY: Duration = Duration::from_secs(10);
 
 pub async fn run(entries: u64) {
     let world = World::new().await;
@@ -78,18 +81,30 @@ async fn list(program: &mut Program, entries: u64) {
 
 async fn submit(program: &mut Program) {
     let seconds = super::option("--seconds").unwrap_or(60);
-    let begin = Instant::now();
-    let status = loop {
+    let (begin, mut next) = (Instant::now(), EVERY);
+    println!("second  receipts  a second  waiting  refused   MiB  handles");
+    loop {
         let status = program.calls.status().await.unwrap().unwrap();
-        if status.waiting == 0 || begin.elapsed() > Duration::from_secs(seconds) {
-            break status;
+        let over = status.waiting == 0 || begin.elapsed() > Duration::from_secs(seconds);
+        if over || begin.elapsed() >= next {
+            tell(program, &status, begin.elapsed().as_secs_f64());
+            next += EVERY;
         }
-        tokio::time::sleep(Duration::from_millis(500)).await;
-    };
+        if over {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+}
+
+/// Receipts must come while others still wait to be sent.
+fn tell(program: &Program, status: &Status, seconds: f64) {
     let (memory, handles, _) = program.needs();
-    let spent = begin.elapsed().as_secs_f64();
     println!(
-        "{} receipts in {spent:.0} s, {} proofs still on their way, {} refused; {memory:.1} MiB and {handles} handles",
-        status.stored, status.waiting, status.refused
+        "{seconds:>6.0}  {:>8}  {:>8.0}  {:>7}  {:>7}  {memory:>4.1}  {handles:>7}",
+        status.stored,
+        status.stored as f64 / seconds,
+        status.waiting,
+        status.refused,
     );
 }
