@@ -32,10 +32,12 @@ missing() {
     has chromium || has chromium-browser || has google-chrome || echo chromium
     has exiftool || echo libimage-exiftool-perl
     has git || echo git
+    # A card's partitions are tried on a loop device, which is root's.
+    [ "$(id -u)" -ne 0 ] || has sfdisk || echo fdisk
+    has mmdebstrap || echo mmdebstrap
     # Emulated machines are of this kind; elsewhere their step is skipped.
     [ "$(uname -m)" = x86_64 ] || return 0
     has qemu-system-x86_64 || echo qemu-system-x86
-    has mmdebstrap || echo mmdebstrap
     has mkfs.ext4 || has /sbin/mkfs.ext4 || echo e2fsprogs
 }
 

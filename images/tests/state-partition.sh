@@ -1,7 +1,7 @@
 # state-partition SCRIPT: the first boots of a card, on a loop device. Needs root and a kernel with loop devices; touches
 # nothing but its own file. Exits with 77 where that cannot be.
 set -euo pipefail
-script=$1
+script=$(realpath "$1")
 
 work=$(mktemp -d)
 loop=

@@ -7,6 +7,7 @@ mod leftovers;
 mod nix;
 mod rust;
 mod step;
+mod systemd;
 mod units;
 
 use anyhow::{Result, bail};

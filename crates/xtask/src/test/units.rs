@@ -7,41 +7,43 @@ use anyhow::{Context as _, Result};
 
 use super::Options;
 use super::step::Outcome;
+use super::systemd::Analyze;
 use crate::house::{self, House};
-use crate::tools;
 
-/// The units use settings of this version; an older one would call them unknown.
-const SYSTEMD: u32 = 257;
 /// How exposed a daemon may be, in tenths of what `systemd-analyze security` says.
 const EXPOSURE: u32 = 15;
 
 pub(super) fn units(house: &House, _: &Options) -> Result<Outcome> {
-    let Some(analyze) = tools::find("systemd-analyze") else {
-        return Ok(Outcome::skipped("systemd-analyze is not installed"));
+    let analyze = match Analyze::find(house) {
+        Ok(analyze) => analyze,
+        Err(reason) => return Ok(Outcome::skipped(reason)),
     };
-    if version(house, &analyze).is_none_or(|version| version < SYSTEMD) {
-        return Ok(Outcome::skipped(
-            "systemd-analyze is older than 257; the guest of the step `machines` has that",
-        ));
-    }
-    let folder = house.target().join("units");
+    let folder = analyze.place(house);
     let units = lay_out(&house.path("systemd"), &folder)?;
-    let about = |verb: &[&str]| {
-        let mut command = house.program(&analyze);
-        // The colon: after our folder, systemd's own.
-        let path = format!("{}:", folder.display());
-        command.args(verb).env("SYSTEMD_UNIT_PATH", path);
+    let units: Vec<_> = units.iter().map(|unit| analyze.name_of(unit)).collect();
+    // The colon: after our folder, systemd's own.
+    let path = format!("{}:", analyze.name_of(&folder).display());
+    let judged = judge(&units, || {
+        let mut command = analyze.command(house);
+        command.env("SYSTEMD_UNIT_PATH", &path);
         command
-    };
-    let mut verify = about(&["verify", "--man=no", "--recursive-errors=one"]);
-    silently(verify.args(&units))?;
+    });
+    std::fs::remove_dir_all(&folder)?;
+    judged.map(|()| Outcome::passed())
+}
+
+fn judge(units: &[PathBuf], analyze: impl Fn() -> Command) -> Result<()> {
+    let mut verify = analyze();
+    verify.args(["verify", "--man=no", "--recursive-errors=one"]);
+    silently(verify.args(units))?;
     let threshold = format!("--threshold={EXPOSURE}");
     for unit in units.iter().filter(|unit| is_service(unit)) {
-        let mut judge = about(&["security", "--no-pager", "--offline=true", &threshold]);
+        let mut judge = analyze();
+        judge.args(["security", "--no-pager", "--offline=true", &threshold]);
         // The table is long; whether the unit is below the threshold is the exit status.
         house::run(judge.arg(unit).stdout(Stdio::null()))?;
     }
-    Ok(Outcome::passed())
+    Ok(())
 }
 
 /// An unknown setting is only a warning to systemd; to us, anything it says is an error.
@@ -53,12 +55,6 @@ fn silently(command: &mut Command) -> Result<()> {
         "systemd says:\n{said}"
     );
     Ok(())
-}
-
-fn version(house: &House, analyze: &Path) -> Option<u32> {
-    let mut ask = house.program(analyze);
-    let said = house::output(ask.arg("--version")).ok()?;
-    said.split_whitespace().nth(1)?.parse().ok()
 }
 
 fn is_service(unit: &Path) -> bool {

@@ -1,0 +1,114 @@
+//! systemd's own judge of unit files, in a version that knows what ours use: this machine's, or that of Debian trixie in a
+//! folder of its own, fetched once.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::Result;
+
+use crate::house::{self, House};
+use crate::tools;
+
+/// The units use settings of this version; an older one would call them unknown.
+const WANTED: u32 = 257;
+/// Unpacked, not installed: the judge needs its libraries and systemd's own units.
+const PACKAGES: &str = "base-files,coreutils,systemd";
+
+/// A `systemd-analyze` that is new enough.
+pub(super) struct Analyze {
+    program: PathBuf,
+    /// The tree it runs in, if it is not this machine's.
+    tree: Option<PathBuf>,
+}
+
+impl Analyze {
+    /// This machine's, or one that is fetched; or why there can be none here.
+    pub(super) fn find(house: &House) -> Result<Self, &'static str> {
+        let own = tools::find("systemd-analyze");
+        if let Some(program) = own.filter(|own| is_new_enough(house, own)) {
+            return Ok(Self {
+                program,
+                tree: None,
+            });
+        }
+        if !rustix::process::geteuid().is_root() {
+            return Err("systemd-analyze is older than 257 or absent, and only root can fetch one");
+        }
+        if tools::find("mmdebstrap").is_none() {
+            return Err("systemd-analyze is older than 257 or absent, and so is mmdebstrap");
+        }
+        match fetched(house) {
+            Ok(tree) => Ok(Self {
+                program: "/usr/bin/systemd-analyze".into(),
+                tree: Some(tree),
+            }),
+            Err(error) => {
+                house::say(&format!("{error:#}"));
+                Err("a newer systemd-analyze cannot be fetched here, as said above")
+            }
+        }
+    }
+
+    /// Where files must lie for it to see them.
+    pub(super) fn place(&self, house: &House) -> PathBuf {
+        match &self.tree {
+            // Another clone may be at it too.
+            Some(tree) => tree.join(format!("units-{}", std::process::id())),
+            None => house.target().join("units"),
+        }
+    }
+
+    /// What it calls a file there.
+    pub(super) fn name_of(&self, path: &Path) -> PathBuf {
+        match self
+            .tree
+            .as_ref()
+            .and_then(|tree| path.strip_prefix(tree).ok())
+        {
+            Some(inside) => Path::new("/").join(inside),
+            None => path.to_owned(),
+        }
+    }
+
+    /// A call of it.
+    pub(super) fn command(&self, house: &House) -> Command {
+        let Some(tree) = &self.tree else {
+            return house.program(&self.program);
+        };
+        let mut chroot = house.program("/usr/sbin/chroot");
+        chroot.arg(tree).arg(&self.program);
+        chroot
+    }
+}
+
+fn fetched(house: &House) -> Result<PathBuf> {
+    let folder = tools::kept("systemd")?;
+    fs::create_dir_all(&folder)?;
+    // Two clones may want it at the same time.
+    let lock = File::create(folder.join("lock"))?;
+    lock.lock()?;
+    let (tree, made) = (folder.join("trixie"), folder.join("made-of"));
+    if fs::read_to_string(&made).is_ok_and(|packages| packages == PACKAGES) {
+        return Ok(tree);
+    }
+    if tree.exists() {
+        fs::remove_dir_all(&tree)?;
+    }
+    house::say("fetching systemd of Debian trixie; this takes half a minute, once");
+    let mut fetch = house.program("mmdebstrap");
+    fetch.args(["--quiet", "--variant=extract", "--include", PACKAGES]);
+    house::run(fetch.arg("trixie").arg(&tree))?;
+    // Last: if we stop before this, the next run starts over.
+    fs::write(made, PACKAGES)?;
+    Ok(tree)
+}
+
+fn is_new_enough(house: &House, analyze: &Path) -> bool {
+    let said = house::output(house.program(analyze).arg("--version"));
+    let said = said.unwrap_or_default();
+    let version = said.split_whitespace().nth(1);
+    version
+        .and_then(|version| version.parse::<u32>().ok())
+        .is_some_and(|version| version >= WANTED)
+}
