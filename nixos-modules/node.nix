@@ -12,5 +12,9 @@ import ./server.nix {
     database = "sqlite:///var/lib/birthmark-node/node.db";
     genesis = "/var/lib/birthmark-node/genesis.toml";
   };
-  databaseSettings = name: { database = "postgres:///${name}?host=/run/postgresql"; };
+  databaseSettings = name: {
+    database = "postgres:///${name}?host=/run/postgresql";
+    # How far this validator has signed stays on this machine, whatever database it is given.
+    signed_heights = "/var/lib/birthmark-node/node.signed";
+  };
 }

@@ -53,6 +53,7 @@ let
         pkgs.v4l-utils
         pkgs.perl
         pkgs.netcat
+        pkgs.openssl
       ];
     };
 in

@@ -69,7 +69,7 @@ impl Database {
             .acquire_timeout(Duration::from_secs(5))
             // A ping before every statement would double the cost of short ones; a dead connection shows itself.
             .test_before_acquire(false)
-            .connect_with(PgConnectOptions::from_str(url)?)
+            .connect_with(postgres(url)?)
             .await?;
         Ok(Self::Postgres(pool))
     }
@@ -134,6 +134,42 @@ fn of_code(code: &str) -> Option<&'static str> {
     }
 }
 
+/// How to reach the PostgreSQL server behind `url`. Where neither that nor `PGUSER` names a user, it is the one this process
+/// runs as, as PostgreSQL's own programs have it: over the local socket the server believes nothing else.
+pub fn postgres(url: &str) -> Result<PgConnectOptions, sqlx::Error> {
+    let options = PgConnectOptions::from_str(url)?;
+    if names_a_user(url) || std::env::var_os("PGUSER").is_some() {
+        return Ok(options);
+    }
+    Ok(match own_name() {
+        Some(name) => options.username(&name),
+        None => options,
+    })
+}
+
+fn names_a_user(url: &str) -> bool {
+    let address = url.split_once("://").map_or(url, |(_, address)| address);
+    let (server, rest) = address.split_at(address.find(['/', '?']).unwrap_or(address.len()));
+    let before = server.rsplit_once('@').map(|(user, _)| user);
+    let parameters = rest
+        .split_once('?')
+        .map_or("", |(_, parameters)| parameters);
+    before.is_some_and(|user| !user.is_empty() && !user.starts_with(':'))
+        || parameters.split('&').any(|one| one.starts_with("user="))
+}
+
+fn own_name() -> Option<String> {
+    let user = rustix::process::geteuid().as_raw().to_string();
+    let users = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
+    let own = users.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        let name = fields.next()?;
+        (fields.nth(1)? == user).then(|| name.to_owned())
+    });
+    // A user of another directory than that file: systemd says who it started us as.
+    own.or_else(|| std::env::var("USER").ok())
+}
+
 fn sqlite(url: &str) -> Result<SqliteConnectOptions, sqlx::Error> {
     Ok(SqliteConnectOptions::from_str(url)?
         .create_if_missing(true)
@@ -176,6 +212,27 @@ mod tests {
             said.contains("no/such.db: its folder and files must belong"),
             "{said}"
         );
+    }
+
+    #[test]
+    fn over_the_local_socket_we_are_who_we_are() {
+        let output = std::process::Command::new("id").arg("-un").output();
+        let me = String::from_utf8(output.unwrap().stdout).unwrap();
+        let user = |url: &str| postgres(url).unwrap().get_username().to_owned();
+        for url in [
+            "postgres:///registry?host=/run/postgresql",
+            "postgres://db.example:5432/registry",
+            "postgresql://db.example",
+        ] {
+            assert_eq!(user(url), me.trim(), "{url}");
+        }
+        for url in [
+            "postgres://clerk@db.example/registry",
+            "postgres://clerk:secret@db.example:5432/registry?sslmode=require",
+            "postgres:///registry?host=/run/postgresql&user=clerk",
+        ] {
+            assert_eq!(user(url), "clerk", "{url}");
+        }
     }
 
     #[tokio::test]
