@@ -29,6 +29,19 @@ with subtest("a changed photo is not the photo"):
     trial.succeed(f"cp {photo['path']} /tmp/changed.jpg", "printf x >> /tmp/changed.jpg")
     trial.fail("birthmark verify $(sha256sum /tmp/changed.jpg | cut -c1-64) 2>&1")
 
+with subtest("a forged proof is refused"):
+    # A photo that no camera took, with the certificate of one that did, signed with another key.
+    sidecar = photo["path"].replace(".jpg", ".json")
+    trial.succeed(
+        "openssl ecparam -name prime256v1 -genkey -noout -out /tmp/forger.pem",
+        "openssl dgst -sha256 -sign /tmp/forger.pem /tmp/changed.jpg | base64 -w 0 > /tmp/signature",
+        "jq --arg hash $(sha256sum /tmp/changed.jpg | cut -c1-64) --arg signature $(cat /tmp/signature) '{image_hash: $hash,"
+        f" camera_cert, timestamp, gps_hash: null, bundle_signature: $signature}}' {sidecar} > /tmp/forged.json",
+    )
+    told = trial.succeed("curl --silent --show-error --json @/tmp/forged.json http://127.0.0.1:8545/api/v1/submit-cert")
+    t.assertIn("signature", told)
+    trial.fail("birthmark verify $(sha256sum /tmp/changed.jpg | cut -c1-64) 2>&1")
+
 with subtest("every daemon is confined"):
     for daemon in DAEMONS:
         trial.succeed(f"systemd-analyze security --no-pager --threshold=15 birthmark-{daemon}.service > /dev/null")
@@ -45,6 +58,11 @@ with subtest("strangers are not let in"):
     trial.fail("runuser -u nobody -- varlinkctl call /run/birthmark/signer org.birthmark.Signer.Status '{}'")
     trial.fail(
         "runuser -u birthmark-capture -- varlinkctl call /run/birthmark/signer org.birthmark.Signer.Enrol '{\"again\":true}'"
+    )
+    # Somebody of the group that may knock, whom the camera does not know.
+    trial.fail(
+        "setpriv --reuid=nobody --regid=nogroup --groups=birthmark varlinkctl call /run/birthmark/capture"
+        " org.birthmark.Capture.Capture '{}'"
     )
 
 with subtest("the network sees nothing until someone decides so"):
@@ -74,6 +92,10 @@ with subtest("the journal has the fields that are promised"):
         "-u birthmark-node BLOCK_HEIGHT=1",
         "-u birthmark-node VERSION=$(birthmark-node --version | cut -d' ' -f2)",
         "MESSAGE_ID=a91e504ed79b4c288209693c842defb9",
+        "-u birthmark-node MESSAGE_ID=e09b27cb90594c7c945cc303c5ac9c70 SUBMISSIONS=1",
+        # Whom the strangers' doors above were closed to.
+        "-u birthmark-signer PEER_UID=$(id -u birthmark-capture)",
+        "-u birthmark-capture PEER_UID=$(id -u nobody)",
     ):
         trial.succeed(f"test -n \"$(journalctl --no-pager -q -o cat {fields})\"")
     # Nothing odd happened to a validator that was set up as the documents say.

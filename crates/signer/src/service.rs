@@ -293,7 +293,10 @@ where
 /// What the caller hears; the operator reads the same in the journal.
 fn refusal(error: SignerError) -> SignerRefusal {
     let reason = error.to_string();
-    log::warn!("refused: {reason}");
+    match &error {
+        SignerError::NotAllowed { user, .. } => log::warn!(PEER_UID = *user; "refused: {reason}"),
+        _ => log::warn!("refused: {reason}"),
+    }
     match error {
         SignerError::Busy(_) => SignerRefusal::Busy { reason },
         SignerError::Late(_) | SignerError::Stopping => SignerRefusal::Late { reason },

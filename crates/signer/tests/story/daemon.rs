@@ -210,6 +210,12 @@ async fn callers_may_not_administer_and_strangers_may_not_even_ask() {
     ));
     drop(client);
     running.stop();
+    let log = place.log();
+    assert_eq!(
+        log.matches(&format!(" peer_uid={me}\n")).count(),
+        4,
+        "each refusal can be asked for by its user: {log}"
+    );
 
     let place = Place::with_tpm(&emulator, &roles(somebody, me), "");
     let running = place.start();
