@@ -30,9 +30,9 @@ pub enum SetupError {
         /// Why.
         reason: String,
     },
-    /// No client could be made.
-    #[error("no HTTP client could be made: {0}")]
-    Client(reqwest::Error),
+    /// No client could be made: most likely this machine trusts no certificate authority at all.
+    #[error("no HTTP client could be made (is the package ca-certificates installed?): {0}")]
+    Client(String),
 }
 
 /// Why the node did not do what was asked.
@@ -121,7 +121,9 @@ impl Node {
                 .map_err(|_| SetupError::Address(address.to_owned()))
         };
         Ok(Self {
-            client: client.build().map_err(SetupError::Client)?,
+            client: client
+                .build()
+                .map_err(|error| SetupError::Client(innermost(&error)))?,
             submit: join("submit-cert")?,
             submissions: join("submission/")?,
             genesis: join("genesis")?,
@@ -239,12 +241,16 @@ async fn read(mut response: Response) -> Result<Vec<u8>, NodeError> {
 }
 
 fn unreachable(error: reqwest::Error) -> NodeError {
-    // The outermost sentence says only that sending failed; the innermost says why.
-    let mut cause: &dyn std::error::Error = &error;
+    NodeError::Unreachable(shortened(&innermost(&error)))
+}
+
+/// The outermost sentence says only that something failed; the innermost says why.
+fn innermost(error: &reqwest::Error) -> String {
+    let mut cause: &dyn std::error::Error = error;
     while let Some(inner) = cause.source() {
         cause = inner;
     }
-    NodeError::Unreachable(shortened(&cause.to_string()))
+    cause.to_string()
 }
 
 fn retry_after(response: &Response) -> Option<Duration> {

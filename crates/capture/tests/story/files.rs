@@ -104,6 +104,31 @@ fn a_wrong_setting_is_named_and_ends_with_the_status_for_configuration() {
 }
 
 #[test]
+fn a_machine_that_trusts_no_certificate_authority_is_told_what_to_install() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = folder.path().join("capture.toml");
+    let place = folder.path().display();
+    std::fs::write(
+        &config,
+        format!(
+            "socket = \"{place}/socket\"\nphotos = \"{place}/photos\"\nstate = \"{place}/state\"\n[source]\nkind = \"simulated\"\nsensor = 7\nwidth = 1016\nheight = 760\n"
+        ),
+    )
+    .unwrap();
+    let program = Command::new(env!("CARGO_BIN_EXE_birthmark-capture"))
+        .args(["--config".as_ref(), config.as_os_str()])
+        .env("SSL_CERT_FILE", "/dev/null")
+        .env("SSL_CERT_DIR", folder.path())
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&program.stderr);
+    assert!(!program.status.success(), "{said}");
+    for part in ["ca-certificates", "No CA certificates were loaded"] {
+        assert!(said.contains(part), "{said}");
+    }
+}
+
+#[test]
 fn the_commented_example_is_a_good_configuration() {
     let example = concat!(env!("CARGO_MANIFEST_DIR"), "/capture.example.toml");
     let text = std::fs::read_to_string(example).unwrap();

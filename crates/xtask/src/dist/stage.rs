@@ -103,6 +103,10 @@ fn control(package: &Package, release: &Release, folder: &Path) -> anyhow::Resul
     )?;
     writeln!(text, "Section: utils\nPriority: optional")?;
     writeln!(text, "Depends: {}", depends(package, release))?;
+    if !package.programs.is_empty() {
+        // Without any, no HTTP client starts; a guest without a network has one of its own.
+        writeln!(text, "Recommends: ca-certificates")?;
+    }
     writeln!(text, "Description: Birthmark, {}", package.about)?;
     writeln!(
         text,
