@@ -4,8 +4,12 @@ archive.start()
 
 with subtest("both are founded on PostgreSQL"):
     begin(archive, archive, archive)
-    tables = archive.succeed("runuser -u postgres -- psql -At birthmark-node -c 'select count(*) from pg_tables'")
-    t.assertGreater(int(tables), 60)
+    for name, table in (("birthmark-node", "blocks"), ("birthmark-sma", "devices")):
+        tables = archive.succeed(
+            f"runuser -u postgres -- psql -At {name} -c \"select tablename from pg_tables where schemaname = 'public'\""
+        )
+        t.assertIn(table, tables.split())
+    archive.fail("find /var/lib/birthmark-node /var/lib/birthmark-sma -name '*.db' | grep .")
 
 with subtest("a photo gets its receipt"):
     photo = take_photo(archive)
@@ -16,6 +20,13 @@ with subtest("no other user gets in"):
     archive.fail("runuser -u birthmark-sma -- psql -h /run/postgresql -U birthmark-node birthmark-node -c 'select 1'")
 
 with subtest("the database goes away and comes back"):
-    archive.succeed("systemctl restart postgresql.service")
-    archive.wait_until_succeeds("curl --silent --fail http://127.0.0.1:8545/health", 120)
+    archive.succeed("systemctl stop postgresql.service")
+    archive.wait_until_succeeds(
+        "journalctl -q -o cat -u birthmark-node MESSAGE_ID=48c13934bd0e424d8301a3624a313b85 | grep 'the database did not answer'", 300
+    )
+    archive.fail("curl --silent --fail --max-time 20 http://127.0.0.1:8545/health")
+    waiting = take_photo(archive)
+    archive.succeed("systemctl start postgresql.service")
+    archive.wait_until_succeeds("curl --silent --fail --max-time 60 http://127.0.0.1:8545/health", 300)
     digest_is_known(archive, photo)
+    wait_for_receipt(archive, waiting)

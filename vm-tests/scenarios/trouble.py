@@ -5,14 +5,20 @@ def told(unit, words):
     """`unit` ends with one line of complaint of its own, in which stand `words`, and its status shows that line."""
     trial.succeed(f"systemctl restart --no-block {unit}")
     trial.wait_until_succeeds(f"journalctl --no-pager -o cat -p err -n 1 _SYSTEMD_UNIT={unit} | grep -F '{words}'", 180)
-    trial.succeed(f"systemctl status --no-pager --full --lines=20 {unit} > /tmp/status || true; grep -F '{words}' /tmp/status")
+    # A unit that is tried again shows nothing while it starts.
+    trial.wait_until_succeeds(f"{{ systemctl status --no-pager --full --lines=20 {unit} || true; }} | grep -F '{words}'", 180)
     run = trial.succeed(f"journalctl -o json -p err -n 1 _SYSTEMD_UNIT={unit} | jq -r ._SYSTEMD_INVOCATION_ID").strip()
     lines = trial.succeed(f"journalctl --no-pager -o cat -p err _SYSTEMD_INVOCATION_ID={run}").strip().splitlines()
     t.assertEqual(len(lines), 1, lines)
 
 
+def needs_a_person(unit):
+    """`unit` says that trying again by itself is of no use. Whoever knocks at its socket starts it all the same, so it may be just at it."""
+    trial.wait_until_succeeds(f"test $(systemctl show --value --property=ExecMainStatus {unit}) = 78", 180)
+
+
 def works_again(unit):
-    trial.succeed(f"systemctl reset-failed {unit}; systemctl restart {unit}")
+    trial.succeed(f"systemctl reset-failed {unit} || true; systemctl restart {unit}")
     trial.wait_for_unit(unit)
 
 
@@ -25,7 +31,7 @@ with subtest("one machine, in order"):
 with subtest("a secret that is not there"):
     trial.succeed("mv /etc/credstore/birthmark-sma.authority-vault /root/")
     told("birthmark-sma.service", "credential `authority-vault` is missing")
-    t.assertEqual(trial.get_unit_property("birthmark-sma.service", "ExecMainStatus"), "78")
+    needs_a_person("birthmark-sma.service")
     trial.succeed("mv /root/birthmark-sma.authority-vault /etc/credstore/")
     works_again("birthmark-sma.service")
 
@@ -46,7 +52,9 @@ with subtest("two daemons on one port"):
     )
     trial.wait_until_succeeds("nc -z 127.0.0.1 8001")
     trial.fail("systemctl start birthmark-sma.socket")
-    trial.succeed("systemctl status --no-pager birthmark-sma.socket > /tmp/status || true; grep 'Address already in use' /tmp/status")
+    # systemd's helper says it, and the status of a socket shows what systemd itself says only.
+    trial.wait_until_succeeds("journalctl --no-pager -b -g 'birthmark-sma.socket: .*listening socket .127.0.0.1:8001.: Address already in use'")
+    trial.wait_until_succeeds("{ systemctl status --no-pager birthmark-sma.socket || true; } | grep 'Failed to listen on sockets'")
     trial.succeed("systemctl stop stranger.service", "systemctl reset-failed birthmark-sma.socket")
     works_again("birthmark-sma.service")
 
@@ -77,10 +85,10 @@ with subtest("a disk without room"):
         "systemctl stop birthmark-node.service",
         "size=$(du -sb /var/lib/birthmark-node | cut -f1); mount -t tmpfs -o size=$((size / 4096 * 4096 + 32768)) none /mnt",
         "cp -a /var/lib/birthmark-node/. /mnt/; dd if=/dev/zero of=/mnt/filler bs=4096 2> /dev/null || true",
-        "mount --move /mnt /var/lib/birthmark-node",
+        "mount --bind /mnt /var/lib/birthmark-node",
     )
     told("birthmark-node.service", "full")
-    trial.succeed("systemctl stop birthmark-node.service", "umount /var/lib/birthmark-node")
+    trial.succeed("systemctl stop birthmark-node.service", "umount /var/lib/birthmark-node /mnt")
     works_again("birthmark-node.service")
 
 with subtest("a clock that was never set"):
@@ -94,7 +102,7 @@ if trial.execute("test -e /etc/debian_version")[0] == 0:
     with subtest("a setting with a mistake"):
         trial.succeed("cp /etc/birthmark/node.toml /root/; sed 's/^database/datadase/' /root/node.toml > /etc/birthmark/node.toml")
         told("birthmark-node.service", "/etc/birthmark/node.toml:1:1: `datadase`: unknown field")
-        t.assertEqual(trial.get_unit_property("birthmark-node.service", "ExecMainStatus"), "78")
+        needs_a_person("birthmark-node.service")
         trial.succeed("cp /root/node.toml /etc/birthmark/")
         works_again("birthmark-node.service")
 
