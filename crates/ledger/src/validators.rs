@@ -55,7 +55,11 @@ pub struct Validator {
 /// The validators of one height, in their one order.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(try_from = "Vec<Validator>", into = "Vec<Validator>")]
-pub struct ValidatorSet(Vec<Validator>);
+pub struct ValidatorSet {
+    validators: Vec<Validator>,
+    /// Their ids, in the same order: every answer about a photo looks one up.
+    ids: Vec<ValidatorId>,
+}
 
 /// Why validators do not make a set.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -141,45 +145,48 @@ impl ValidatorSet {
                 return Err(SetError::SameKey(validator.name.clone()));
             }
         }
-        Ok(Self(validators))
+        let ids = validators.iter().map(Validator::id).collect();
+        Ok(Self { validators, ids })
     }
 
     /// The validators, in ascending order of their ids.
     pub fn validators(&self) -> &[Validator] {
-        &self.0
+        &self.validators
     }
 
     /// How many there are.
     #[expect(clippy::len_without_is_empty, reason = "a set is never empty")]
     pub fn len(&self) -> usize {
-        self.0.len()
+        self.validators.len()
     }
 
     /// How many of them make a decision.
     pub fn quorum(&self) -> usize {
-        quorum(self.0.len())
+        quorum(self.validators.len())
     }
 
     /// The validator at a position of the order, from 0.
     pub fn at(&self, position: usize) -> Option<&Validator> {
-        self.0.get(position)
+        self.validators.get(position)
     }
 
     /// The validator with this id.
     pub fn get(&self, id: &ValidatorId) -> Option<&Validator> {
-        self.position(id).and_then(|position| self.0.get(position))
+        self.position(id).and_then(|position| self.at(position))
     }
 
     /// Where in the order the validator with this id stands.
     pub fn position(&self, id: &ValidatorId) -> Option<usize> {
-        self.0.iter().position(|validator| validator.id() == *id)
+        self.ids.binary_search(id).ok()
     }
 
     /// The canonical bytes.
     pub fn encode(&self) -> Vec<u8> {
         let mut out = vec![SET_VERSION];
-        varint::put(&mut out, self.0.len() as u64);
-        self.0.iter().for_each(|validator| validator.put(&mut out));
+        varint::put(&mut out, self.validators.len() as u64);
+        self.validators
+            .iter()
+            .for_each(|validator| validator.put(&mut out));
         out
     }
 
@@ -206,7 +213,7 @@ impl ValidatorSet {
             .map(|_| Validator::take(reader))
             .collect::<Result<Vec<_>, _>>()?;
         let set = Self::new(read.clone())?;
-        if set.0 == read {
+        if set.validators == read {
             Ok(set)
         } else {
             Err(DecodeError::Value("order of validators").into())
@@ -224,6 +231,6 @@ impl TryFrom<Vec<Validator>> for ValidatorSet {
 
 impl From<ValidatorSet> for Vec<Validator> {
     fn from(set: ValidatorSet) -> Self {
-        set.0
+        set.validators
     }
 }

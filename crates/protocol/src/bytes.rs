@@ -23,11 +23,13 @@ pub struct Reader<'a>(&'a [u8]);
 
 impl<'a> Reader<'a> {
     /// Starts at the first byte.
+    #[inline]
     pub const fn new(bytes: &'a [u8]) -> Self {
         Self(bytes)
     }
 
     /// Takes `N` bytes.
+    #[inline]
     pub fn array<const N: usize>(&mut self, what: &'static str) -> Result<[u8; N], DecodeError> {
         let (head, rest) = self
             .0
@@ -38,6 +40,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Takes `count` bytes.
+    #[inline]
     pub fn slice(&mut self, count: usize, what: &'static str) -> Result<&'a [u8], DecodeError> {
         let (head, rest) = self
             .0
@@ -48,11 +51,13 @@ impl<'a> Reader<'a> {
     }
 
     /// Takes one byte.
+    #[inline]
     pub fn byte(&mut self, what: &'static str) -> Result<u8, DecodeError> {
         self.array::<1>(what).map(|[byte]| byte)
     }
 
     /// Takes a byte that must be 0 or 1.
+    #[inline]
     pub fn flag(&mut self, what: &'static str) -> Result<bool, DecodeError> {
         match self.byte(what)? {
             0 => Ok(false),
@@ -77,6 +82,7 @@ impl<'a> Reader<'a> {
     }
 
     /// How many bytes are left.
+    #[inline]
     pub const fn remaining(&self) -> usize {
         self.0.len()
     }

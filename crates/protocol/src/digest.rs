@@ -50,10 +50,14 @@ impl Digest {
 
     /// 64 hexadecimal characters, lower case.
     pub fn to_hex(&self) -> String {
-        let mut text = [0; 64];
-        // The length is twice as many by construction.
-        let _ = hex::encode_to_slice(self.0, &mut text);
-        String::from_utf8_lossy(&text).into_owned()
+        self.with_hex(str::to_owned)
+    }
+
+    /// Hands over the 64 hexadecimal characters without keeping them.
+    pub fn with_hex<T>(&self, take: impl FnOnce(&str) -> T) -> T {
+        let digits = hexadecimal::encode(&self.0);
+        // Digits are text by construction.
+        take(std::str::from_utf8(digits.as_flattened()).unwrap_or_default())
     }
 }
 
@@ -100,7 +104,7 @@ impl AsRef<[u8]> for Digest {
 
 impl fmt::Display for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.to_hex())
+        self.with_hex(|text| f.write_str(text))
     }
 }
 
@@ -112,7 +116,7 @@ impl fmt::Debug for Digest {
 
 impl Serialize for Digest {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&self.to_hex())
+        self.with_hex(|text| serializer.serialize_str(text))
     }
 }
 

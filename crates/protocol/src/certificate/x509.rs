@@ -1,5 +1,7 @@
 //! What camera certificates, software certificates and those of their issuers have in common.
 
+use std::borrow::Cow;
+
 use const_oid::ObjectIdentifier;
 use der::asn1::{OctetString, Utf8StringRef};
 use der::{Decode, Reader as _, SliceReader};
@@ -32,9 +34,10 @@ impl Slot {
 
     /// The value of the one extension that stands here.
     pub(crate) fn find(self, extensions: &[Extension]) -> Result<&[u8], CertificateError> {
+        let oid = self.oid();
         let mut matching = extensions
             .iter()
-            .filter(|extension| Some(extension.extn_id) == self.oid());
+            .filter(|extension| Some(extension.extn_id) == oid);
         let found = matching
             .next()
             .ok_or(CertificateError::Missing(self.name))?;
@@ -95,14 +98,14 @@ pub(crate) fn malformed(error: der::Error) -> CertificateError {
     CertificateError::Malformed(error.to_string())
 }
 
-pub(crate) fn unwrap_pem(bytes: &[u8]) -> Result<Vec<u8>, CertificateError> {
+pub(crate) fn unwrap_pem(bytes: &[u8]) -> Result<Cow<'_, [u8]>, CertificateError> {
     if !bytes.trim_ascii_start().starts_with(b"-----BEGIN") {
-        return Ok(bytes.to_vec());
+        return Ok(Cow::Borrowed(bytes));
     }
     let (label, der) = der::pem::decode_vec(bytes.trim_ascii_start())
         .map_err(|error| CertificateError::Malformed(error.to_string()))?;
     if label == "CERTIFICATE" {
-        Ok(der)
+        Ok(Cow::Owned(der))
     } else {
         Err(CertificateError::Malformed(format!("PEM holds a {label}")))
     }
