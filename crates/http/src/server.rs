@@ -1,8 +1,11 @@
 //! Accepts connections and serves a router on each, or what stands in front of one, within limits, until told to stop.
 
 use std::convert::Infallible;
+use std::future::{Ready, ready};
 use std::io;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::Router;
@@ -19,6 +22,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use tower::ServiceExt;
 
 use crate::client::TrustedProxies;
+use crate::head_clock::{HeadClock, HeadTimer};
 use crate::patience::Patient;
 use crate::peer::Peer;
 use crate::room::{Place, Room};
@@ -73,14 +77,48 @@ pub enum Listener {
 
 /// What answers requests: a router, or something in front of one.
 pub trait Answer: Clone + Send + Sync + 'static {
-    /// Answers one request.
-    fn answer(&self, request: Request<Body>) -> impl Future<Output = Response> + Send;
+    /// Answers one request of whoever is at the other end.
+    fn answer(&self, peer: Peer, request: Request<Incoming>) -> Answered;
 }
 
+/// An answer that is there, or one that takes a while.
+pub enum Answered {
+    /// Costs nothing more.
+    Now(Ready<Response>),
+    /// Somebody works on it.
+    Later(Pin<Box<dyn Future<Output = Response> + Send>>),
+}
+
+impl Answered {
+    /// The answer is there.
+    pub fn now(response: Response) -> Self {
+        Self::Now(ready(response))
+    }
+
+    /// The answer comes from this.
+    pub fn later(work: impl Future<Output = Response> + Send + 'static) -> Self {
+        Self::Later(Box::pin(work))
+    }
+}
+
+impl Future for Answered {
+    type Output = Result<Response, Infallible>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        match self.get_mut() {
+            Self::Now(ready) => Pin::new(ready).poll(context),
+            Self::Later(work) => work.as_mut().poll(context),
+        }
+        .map(Ok)
+    }
+}
+
+/// Handlers find the other end in the request's extensions.
 impl Answer for Router {
-    async fn answer(&self, request: Request<Body>) -> Response {
-        let answered = self.clone().oneshot(request).await;
-        answered.unwrap_or_else(|never| match never {})
+    fn answer(&self, peer: Peer, mut request: Request<Incoming>) -> Answered {
+        request.extensions_mut().insert(peer);
+        let answered = self.clone().oneshot(request.map(Body::new));
+        Answered::later(async { answered.await.unwrap_or_else(|never| match never {}) })
     }
 }
 
@@ -156,7 +194,7 @@ async fn next(listener: &Listener, room: &Room) -> io::Result<(Connection, Owned
 struct Server<A> {
     service: A,
     graceful: GracefulShutdown,
-    builder: Arc<Builder<TokioExecutor>>,
+    builder: Builder<TokioExecutor>,
     header_timeout: Duration,
     silence: Duration,
 }
@@ -166,7 +204,6 @@ impl<A: Answer> Server<A> {
         let mut builder = Builder::new(TokioExecutor::new());
         builder
             .http1()
-            .timer(TokioTimer::new())
             .header_read_timeout(limits.header_timeout)
             .max_buf_size(64 * 1024);
         builder
@@ -179,7 +216,7 @@ impl<A: Answer> Server<A> {
         Self {
             service,
             graceful: GracefulShutdown::new(),
-            builder: Arc::new(builder),
+            builder,
             header_timeout: limits.header_timeout,
             silence: limits.silence,
         }
@@ -206,7 +243,7 @@ impl<A: Answer> Server<A> {
         let visit = Visit {
             peer,
             service: self.service.clone(),
-            builder: Arc::clone(&self.builder),
+            builder: self.builder.clone(),
             watcher: self.graceful.watcher(),
             header_timeout: self.header_timeout,
             silence: self.silence,
@@ -224,7 +261,7 @@ impl<A: Answer> Server<A> {
 struct Visit<A> {
     peer: Peer,
     service: A,
-    builder: Arc<Builder<TokioExecutor>>,
+    builder: Builder<TokioExecutor>,
     watcher: Watcher,
     header_timeout: Duration,
     silence: Duration,
@@ -260,18 +297,16 @@ impl<A: Answer> Visit<A> {
         let Self {
             peer,
             service,
-            builder,
+            mut builder,
             watcher,
             header_timeout,
             silence,
             place,
         } = self;
-        let service = hyper::service::service_fn(move |mut request: Request<Incoming>| {
-            request.extensions_mut().insert(peer);
-            let service = service.clone();
-            async move { Ok::<_, Infallible>(service.answer(request.map(Body::new)).await) }
-        });
-        let stream = Patient::new(stream, header_timeout, silence);
+        let service = hyper::service::service_fn(move |request| service.answer(peer, request));
+        let head = HeadClock::start();
+        builder.http1().timer(HeadTimer(Arc::clone(&head)));
+        let stream = Patient::new(stream, header_timeout, silence, head);
         let connection = builder
             .serve_connection(TokioIo::new(stream), service)
             .into_owned();
@@ -281,3 +316,6 @@ impl<A: Answer> Visit<A> {
         drop(place);
     }
 }
+
+#[cfg(test)]
+mod tests;

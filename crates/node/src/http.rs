@@ -5,12 +5,10 @@ use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
-use axum::http::{HeaderName, HeaderValue, StatusCode, header};
-use axum::response::{IntoResponse as _, Response};
+use axum::http::{HeaderName, HeaderValue, header};
 use axum::routing::{get, post};
 use birthmark_http::{ApiError, Seldom};
 use birthmark_protocol::Digest;
-use serde::Serialize;
 use tokio::sync::Semaphore;
 use tower::ServiceBuilder;
 use tower_http::catch_panic::CatchPanicLayer;
@@ -24,6 +22,7 @@ use crate::registry::{Registry, RegistryError};
 use crate::settings::Settings;
 use crate::store::StoreError;
 
+mod absence;
 mod answer;
 mod blocks;
 mod checkpoints;
@@ -137,16 +136,6 @@ fn pages() -> Router<Arc<App>> {
         .route("/style.css", get(pages::style))
         .route("/verify.js", get(pages::verify_script))
         .route("/docs.js", get(pages::docs_script))
-}
-
-/// JSON in one piece of memory: most answers are small, and none is written twice.
-fn json(status: StatusCode, value: &impl Serialize) -> Response {
-    let mut body = Vec::with_capacity(2048);
-    if let Err(error) = serde_json::to_writer(&mut body, value) {
-        return ApiError::internal(error).into_response();
-    }
-    let kind = HeaderValue::from_static("application/json");
-    (status, [(header::CONTENT_TYPE, kind)], body).into_response()
 }
 
 /// A digest in a path: anything else is 422, as the documents say.

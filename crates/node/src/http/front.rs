@@ -1,14 +1,13 @@
 //! What stands in front of the router: every request is counted against its client, and the question most often asked,
 //! whether an image is registered, is answered without looking for its route.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::body::Body;
-use axum::extract::Request;
-use axum::http::{HeaderValue, Method, header};
+use axum::http::{HeaderValue, Method, Request, header};
 use axum::response::{IntoResponse as _, Response};
-use birthmark_http::Answer;
+use birthmark_http::{Answer, Answered, Incoming, Peer};
 use birthmark_protocol::Digest;
 
 use super::{App, router, verify};
@@ -29,26 +28,28 @@ impl Front {
 }
 
 impl Answer for Front {
-    async fn answer(&self, request: Request<Body>) -> Response {
-        let mut response = match (self.app.admit(&request), asked(&request)) {
-            (Err(refused), _) => public(refused.into_response()),
-            (Ok(()), Some(digest)) => public(verify::answer(&self.app, digest).await),
-            (Ok(()), None) => self.router.answer(request).await,
+    fn answer(&self, peer: Peer, request: Request<Incoming>) -> Answered {
+        if let Err(refused) = self.app.admit(&peer, &request) {
+            return Answered::now(guarded(public(refused.into_response())));
+        }
+        let Some(digest) = asked(&request) else {
+            let answered = self.router.answer(peer, request);
+            return Answered::later(async { guarded(routed(answered.await)) });
         };
-        let headers = response.headers_mut();
-        headers.insert(
-            header::X_CONTENT_TYPE_OPTIONS,
-            HeaderValue::from_static("nosniff"),
-        );
-        headers
-            .entry(header::REFERRER_POLICY)
-            .or_insert(HeaderValue::from_static("no-referrer"));
-        response
+        if let Some(response) = verify::answer_at_once(&self.app, &digest) {
+            return Answered::now(response);
+        }
+        let app = Arc::clone(&self.app);
+        Answered::later(async move { guarded(public(verify::answer(&app, digest).await)) })
     }
 }
 
+fn routed(answered: Result<Response, Infallible>) -> Response {
+    answered.unwrap_or_else(|never| match never {})
+}
+
 /// The digest of a plain question. Whatever else it may be, the router knows.
-fn asked(request: &Request<Body>) -> Option<Digest> {
+fn asked<B>(request: &Request<B>) -> Option<Digest> {
     if request.method() != Method::GET {
         return None;
     }
@@ -57,10 +58,23 @@ fn asked(request: &Request<Body>) -> Option<Digest> {
 }
 
 /// What the router says of its own answers: any page may read them.
-fn public(mut response: Response) -> Response {
+pub(super) fn public(mut response: Response) -> Response {
     let headers = response.headers_mut();
     let everyone = HeaderValue::from_static("*");
     headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, everyone.clone());
     headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, everyone);
+    response
+}
+
+/// What every answer tells a browser.
+pub(super) fn guarded(mut response: Response) -> Response {
+    let headers = response.headers_mut();
+    headers.insert(
+        header::X_CONTENT_TYPE_OPTIONS,
+        HeaderValue::from_static("nosniff"),
+    );
+    headers
+        .entry(header::REFERRER_POLICY)
+        .or_insert(HeaderValue::from_static("no-referrer"));
     response
 }

@@ -1,12 +1,10 @@
 //! What one client may ask, so that nobody can keep the others waiting.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use axum::body::Body;
-use axum::extract::Request;
-use axum::http::Method;
+use axum::http::{Method, Request};
 use birthmark_http::{ApiError, ClientAddress, Peer};
 
 use super::App;
@@ -71,10 +69,7 @@ impl Buckets {
 
 impl App {
     /// Counts a request against its client, or says when to come back.
-    pub(super) fn admit(self: &Arc<Self>, request: &Request<Body>) -> Result<(), ApiError> {
-        let Some(peer) = request.extensions().get::<Peer>() else {
-            return Ok(());
-        };
+    pub(super) fn admit<B>(&self, peer: &Peer, request: &Request<B>) -> Result<(), ApiError> {
         let proxies = &self.settings.http.trusted_proxies;
         let client = proxies.client(peer, request.headers());
         let path = request.uri().path();
@@ -86,7 +81,7 @@ impl App {
         })
     }
 
-    fn buckets(self: &Arc<Self>, is_submission: bool) -> &Buckets {
+    fn buckets(&self, is_submission: bool) -> &Buckets {
         if is_submission {
             &self.submissions
         } else {

@@ -32,14 +32,14 @@ pub struct Accepted {
 #[utoipa::path(post, path = "/api/v1/submit", tag = "Submission", responses((status = 202, body = Accepted), (status = 400, description = "refused, with a sentence"), (status = 413), (status = 422, description = "a field is wrong"), (status = 429), (status = 503, description = "come back later")))]
 pub async fn submit(State(app): Shared, request: Request) -> Result<Response, ApiError> {
     let body = read(&app, request).await?;
-    take(&app, SubmissionRoute::Submit, &body).await
+    take(&app, SubmissionRoute::Submit, body).await
 }
 
 /// Packed token.
 #[utoipa::path(post, path = "/api/v1/submit-legacy", tag = "Submission", responses((status = 202, body = Accepted), (status = 400), (status = 422), (status = 503)))]
 pub async fn legacy(State(app): Shared, request: Request) -> Result<Response, ApiError> {
     let body = read(&app, request).await?;
-    take(&app, SubmissionRoute::Legacy, &body).await
+    take(&app, SubmissionRoute::Legacy, body).await
 }
 
 /// Camera certificate; or, with `software_cert`, an image edited from a registered one.
@@ -51,7 +51,7 @@ pub async fn certificate(State(app): Shared, request: Request) -> Result<Respons
         Ok(Probe {
             software_cert: Some(_),
         }) => edit(&app, &body).await,
-        _ => take(&app, SubmissionRoute::Certificate, &body).await,
+        _ => take(&app, SubmissionRoute::Certificate, body).await,
     }
 }
 
@@ -70,15 +70,17 @@ async fn read(app: &App, request: Request) -> Result<Bytes, ApiError> {
     body::read(request, MAX_SUBMISSION).await
 }
 
-async fn take(app: &App, route: SubmissionRoute, body: &[u8]) -> Result<Response, ApiError> {
-    let submission = match Submission::parse(route, body) {
+async fn take(app: &App, route: SubmissionRoute, body: Bytes) -> Result<Response, ApiError> {
+    let submission = match Submission::parse(route, &body) {
         Ok(submission) => submission,
         Err(error) => {
             app.metrics.refused.inc();
             return Ok(refused_request(&error));
         }
     };
-    app.answer(app.admission.submit(&submission, clock::now()).await)
+    // Its connection reads on into the same memory, if nobody holds it while the database is waited for.
+    drop(body);
+    app.answer(app.admission.submit(submission, clock::now()).await)
 }
 
 async fn edit(app: &App, body: &[u8]) -> Result<Response, ApiError> {

@@ -1,13 +1,17 @@
 //! Is this image registered?
 
+use std::sync::LazyLock;
+
 use axum::extract::{Request, State};
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use birthmark_http::{ApiError, Path, body};
 use birthmark_protocol::Digest;
 use serde::{Deserialize, Serialize};
 
-use super::{App, Evidence, FRESH, IMMUTABLE, Shared, Sighting, digest_of, json};
+use super::front::{guarded, public};
+use super::{App, Evidence, FRESH, IMMUTABLE, Shared, Sighting, absence, digest_of};
+use crate::registry::Found;
 
 /// How many digests one question may hold.
 const MOST: usize = 1000;
@@ -35,19 +39,47 @@ pub async fn one(State(app): Shared, Path(image_hash): Path<String>) -> Result<R
 }
 
 pub(super) async fn answer(app: &App, digest: Digest) -> Response {
-    let sightings = match sightings(app, digest).await {
-        Ok(sightings) => sightings,
-        Err(error) => return error.into_response(),
+    match sightings(app, digest).await {
+        Ok(sightings) => spoken(digest, &sightings),
+        Err(error) => error.into_response(),
+    }
+}
+
+/// The same with every header, if nothing needs to be waited for.
+pub(super) fn answer_at_once(app: &App, digest: &Digest) -> Option<Response> {
+    static HEADERS: LazyLock<HeaderMap> = LazyLock::new(|| {
+        let nothing = Digest::from_bytes([0; 32]);
+        let mut complete = guarded(public(spoken(nothing, &[])));
+        std::mem::take(complete.headers_mut())
+    });
+    let found = app.registry.find_at_once(digest)?;
+    let mut response = match found {
+        Ok(found) => spoken(*digest, &app.sightings_of(&found, digest)),
+        Err(error) => return Some(guarded(public(ApiError::from(error).into_response()))),
     };
-    let status = if sightings.is_empty() {
-        StatusCode::NOT_FOUND
-    } else {
-        StatusCode::OK
+    *response.headers_mut() = HEADERS.clone();
+    Some(response)
+}
+
+fn spoken(digest: Digest, sightings: &[Sighting]) -> Response {
+    let (status, body) = match sightings {
+        [] => (StatusCode::NOT_FOUND, Ok(absence::text(&digest))),
+        _ => (StatusCode::OK, json(&Evidence::of(digest, sightings))),
     };
-    let mut response = json(status, &Evidence::of(digest, &sightings));
-    let (name, value) = FRESH;
-    response.headers_mut().insert(name, value);
-    response
+    match body {
+        Ok(body) => {
+            let kind = HeaderValue::from_static("application/json");
+            (status, [(header::CONTENT_TYPE, kind), FRESH], body).into_response()
+        }
+        Err(error) => ApiError::internal(error).into_response(),
+    }
+}
+
+/// JSON in one piece of memory that most answers fit.
+fn json(evidence: &Evidence<'_>) -> Result<Vec<u8>, serde_json::Error> {
+    let mut body = Vec::with_capacity(2048);
+    serde_json::to_writer(&mut body, evidence)?;
+    Ok(body)
 }
 
 /// Up to 1,000 digests in one question.
@@ -73,10 +105,22 @@ pub async fn many(State(app): Shared, request: Request) -> Result<Response, ApiE
 
 pub(super) async fn sightings(app: &App, digest: Digest) -> Result<Vec<Sighting>, ApiError> {
     let found = app.registry.find(&digest).await?;
-    let sightings = found
-        .iter()
-        .filter_map(|found| app.sighting(found, &digest));
-    Ok(sightings.collect())
+    Ok(app.sightings_of(&found, &digest))
+}
+
+impl App {
+    /// What the records of an image say about it, counted as a lookup.
+    fn sightings_of(&self, found: &[Found], digest: &Digest) -> Vec<Sighting> {
+        let counter = match found {
+            [] => &self.metrics.misses,
+            _ => &self.metrics.hits,
+        };
+        counter.inc();
+        found
+            .iter()
+            .filter_map(|found| self.sighting(found, digest))
+            .collect()
+    }
 }
 
 /// The receipt of the first record of an image: verifies offline, for ever.

@@ -68,14 +68,36 @@ impl Registry {
 
     /// Every record that holds this digest, oldest first.
     pub async fn find(&self, digest: &Digest) -> Result<Vec<Found>, RegistryError> {
+        if let Some(found) = self.find_at_once(digest) {
+            return found;
+        }
         let leaves = match self.index.find(digest) {
             Place::Nowhere => return Ok(Vec::new()),
             Place::At(leaves) => leaves,
-            Place::Unknown if !self.filter.may_contain(digest) => return Ok(Vec::new()),
             Place::Unknown => self.store.leaves_of(digest).await?,
         };
         self.records(leaves, |record| record.image(digest).is_some())
             .await
+    }
+
+    /// The same without waiting, if it is all in memory.
+    pub fn find_at_once(&self, digest: &Digest) -> Option<Result<Vec<Found>, RegistryError>> {
+        let leaves = match self.index.find(digest) {
+            Place::Nowhere => return Some(Ok(Vec::new())),
+            Place::At(leaves) => leaves,
+            Place::Unknown if self.filter.may_contain(digest) => return None,
+            Place::Unknown => return Some(Ok(Vec::new())),
+        };
+        let size = self.tip().frontier().size();
+        let mut found = Vec::with_capacity(leaves.len());
+        for leaf in leaves.into_iter().filter(|leaf| *leaf < size) {
+            match excerpt(self.shelf.with_leaf(leaf)?, leaf) {
+                Ok(record) => found.extend(record),
+                Err(error) => return Some(Err(error)),
+            }
+        }
+        found.retain(|found| found.record().image(digest).is_some());
+        Some(Ok(found))
     }
 
     /// Every record edited from this image.

@@ -23,6 +23,12 @@ async fn metric(world: &World, name: &str) -> i64 {
     value.unwrap().parse().unwrap()
 }
 
+/// Lookups that found a record, and those that found none, since the start.
+async fn counted(world: &World) -> (i64, i64) {
+    let found = metric(world, "lookups_found_total").await;
+    (found, metric(world, "lookups_missed_total").await)
+}
+
 async fn answers(world: &World, photos: &[Digest]) -> Vec<(u16, Value)> {
     let mut answers = Vec::new();
     for photo in photos {
@@ -55,6 +61,7 @@ async fn memory_and_database_agree(base: Base) {
     let first = answers(&world, &photos).await;
     assert_eq!(first.iter().filter(|(status, _)| *status == 200).count(), 3);
     assert_eq!(metric(&world, "index_bytes").await % 12, 0);
+    assert_eq!(counted(&world).await, (3, 1));
     world.stop().await;
 
     let whole = MemorySettings::default();
@@ -70,6 +77,7 @@ async fn memory_and_database_agree(base: Base) {
     for (memory, in_memory) in [(whole, true), (no_index, false), (nothing, false)] {
         restarted(&mut world, memory, in_memory).await;
         assert_eq!(answers(&world, &photos).await, first);
+        assert_eq!(counted(&world).await, (3, 1));
         assert_eq!(
             metric(&world, "lookups_in_memory").await,
             i64::from(in_memory)
