@@ -14,7 +14,7 @@ use tokio::sync::{Notify, mpsc, oneshot};
 
 use crate::authorities::{Authority, AuthorityBook};
 use crate::signatures;
-use crate::store::{NewSubmission, Store, StoreError};
+use crate::store::{Store, StoreError};
 
 mod certificates;
 mod intake;
@@ -165,8 +165,9 @@ impl Admission {
     }
 
     /// Checks a submission and makes it durable.
-    pub async fn submit(&self, submission: &Submission, now: Timestamp) -> Result<Taken, Refused> {
-        let (authority, request) = self.check(submission, now)?;
+    pub async fn submit(&self, submission: Submission, now: Timestamp) -> Result<Taken, Refused> {
+        let (authority, request) = self.check(&submission, now)?;
+        drop(submission);
         self.keep(authority.settings.id.clone(), request, now).await
     }
 
@@ -177,21 +178,9 @@ impl Admission {
         request: Request,
         now: Timestamp,
     ) -> Result<Taken, Refused> {
-        let id = request.receipt_id();
-        let new = NewSubmission {
-            id,
-            authority,
-            request: request.to_bytes(),
-            received_at: now,
-        };
         let (answer, answered) = oneshot::channel();
-        self.arrivals
-            .try_send(intake::Arrival {
-                new,
-                request,
-                answer,
-            })
-            .map_err(|_| Refused::Full)?;
+        let arrival = intake::Arrival::new(authority, request, now, answer);
+        self.arrivals.try_send(arrival).map_err(|_| Refused::Full)?;
         match answered.await {
             Ok(Ok(Taken::TokenSpent)) => Err(Refused::TokenSpent),
             Ok(Ok(taken)) => Ok(taken),

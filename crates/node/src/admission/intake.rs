@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use birthmark_protocol::Timestamp;
 use tokio::sync::{Notify, mpsc, oneshot};
 
 use super::question::Request;
@@ -32,9 +33,36 @@ fn tell<T>(outcome: &Result<T, Arc<StoreError>>, failing: &mut bool) {
 
 /// A checked submission on its way to the database.
 pub(super) struct Arrival {
-    pub(super) new: NewSubmission,
-    pub(super) request: Request,
-    pub(super) answer: oneshot::Sender<Result<Taken, Arc<StoreError>>>,
+    id: ReceiptId,
+    claim: Vec<u8>,
+    token: Option<Vec<u8>>,
+    /// Until it is on its way into the database.
+    new: Option<NewSubmission>,
+    answer: oneshot::Sender<Result<Taken, Arc<StoreError>>>,
+}
+
+impl Arrival {
+    pub(super) fn new(
+        authority: String,
+        request: Request,
+        now: Timestamp,
+        answer: oneshot::Sender<Result<Taken, Arc<StoreError>>>,
+    ) -> Self {
+        let id = request.receipt_id();
+        let new = NewSubmission {
+            id,
+            authority,
+            request: request.to_bytes(),
+            received_at: now,
+        };
+        Self {
+            id,
+            claim: request.claim,
+            token: request.token,
+            new: Some(new),
+            answer,
+        }
+    }
 }
 
 /// What became of an arrival.
@@ -60,7 +88,7 @@ impl Intake {
     pub(super) async fn run(mut self) {
         let (mut arrivals, mut failing) = (Vec::with_capacity(MOST), false);
         while self.arrivals.recv_many(&mut arrivals, MOST).await > 0 {
-            let outcome = self.take(&arrivals).await.map_err(Arc::new);
+            let outcome = self.take(&mut arrivals).await.map_err(Arc::new);
             tell(&outcome, &mut failing);
             for (position, arrival) in arrivals.drain(..).enumerate() {
                 let taken = match &outcome {
@@ -76,14 +104,14 @@ impl Intake {
         }
     }
 
-    async fn take(&self, arrivals: &[Arrival]) -> Result<Vec<Taken>, StoreError> {
+    async fn take(&self, arrivals: &mut [Arrival]) -> Result<Vec<Taken>, StoreError> {
         let claims: Vec<_> = arrivals
             .iter()
-            .map(|arrival| arrival.request.claim.clone())
+            .map(|arrival| arrival.claim.clone())
             .collect();
         let tokens: Vec<_> = arrivals
             .iter()
-            .filter_map(|arrival| arrival.request.token.clone())
+            .filter_map(|arrival| arrival.token.clone())
             .collect();
         let claimed: HashMap<_, _> = self.store.claimed(&claims).await?.into_iter().collect();
         let spent: HashMap<_, _> = if tokens.is_empty() {
@@ -96,10 +124,12 @@ impl Intake {
             .map(|arrival| judge(arrival, &claimed, &spent))
             .collect();
         let fresh = arrivals
-            .iter()
+            .iter_mut()
             .zip(&taken)
             .filter(|(_, taken)| matches!(taken, Taken::Queued(_)));
-        let fresh: Vec<_> = fresh.map(|(arrival, _)| arrival.new.clone()).collect();
+        let fresh: Vec<_> = fresh
+            .filter_map(|(arrival, _)| arrival.new.take())
+            .collect();
         if fresh.is_empty() {
             return Ok(taken);
         }
@@ -115,16 +145,12 @@ fn judge(
     claimed: &HashMap<Vec<u8>, ReceiptId>,
     spent: &HashMap<Vec<u8>, ReceiptId>,
 ) -> Taken {
-    if let Some(first) = claimed.get(&arrival.request.claim) {
+    if let Some(first) = claimed.get(&arrival.claim) {
         return Taken::Known(*first);
     }
-    let spent = arrival
-        .request
-        .token
-        .as_ref()
-        .and_then(|token| spent.get(token));
+    let spent = arrival.token.as_ref().and_then(|token| spent.get(token));
     match spent {
-        Some(first) if *first != arrival.new.id => Taken::TokenSpent,
-        _ => Taken::Queued(arrival.new.id),
+        Some(first) if *first != arrival.id => Taken::TokenSpent,
+        _ => Taken::Queued(arrival.id),
     }
 }

@@ -109,13 +109,12 @@ impl Request {
     /// The name under which this is answered. Equal claims with equal proofs have equal names.
     pub fn receipt_id(&self) -> ReceiptId {
         let asked = match &self.asked {
-            // The commitment differs with each drawn opening and says nothing new.
-            Asked::Authority(question) => without_commitment(question).to_string(),
-            other => serde_json::to_string(other).unwrap_or_default(),
+            Asked::Authority(question) => written(&WithoutCommitment(question)),
+            other => written(other),
         };
         let digest = Digest::tagged(
             "birthmark/receipt-id/v1",
-            &[self.bundle.as_bytes(), &[0], asked.as_bytes()],
+            &[self.bundle.as_bytes(), &[0], &asked],
         );
         let (bytes, _) = digest
             .as_bytes()
@@ -147,7 +146,7 @@ impl Request {
 
     /// The stored form.
     pub fn to_bytes(&self) -> Vec<u8> {
-        serde_json::to_vec(self).unwrap_or_default()
+        written(self)
     }
 
     /// Reads the stored form.
@@ -171,15 +170,64 @@ fn half(digest: &Digest) -> Vec<u8> {
     digest.as_bytes().split_at(16).0.to_vec()
 }
 
-fn without_commitment(question: &serde_json::Value) -> serde_json::Value {
-    let mut question = question.clone();
-    if let Some(fields) = question.as_object_mut() {
-        fields.remove("commitment");
-        fields.remove("image_hash");
+/// JSON in one piece of memory that most questions fit: they hold a certificate.
+fn written(value: &impl Serialize) -> Vec<u8> {
+    let mut text = Vec::with_capacity(3072);
+    match serde_json::to_writer(&mut text, value) {
+        Ok(()) => text,
+        Err(_) => Vec::new(),
     }
-    question
+}
+
+/// A question without what differs with each drawn opening and says nothing new.
+struct WithoutCommitment<'a>(&'a serde_json::Value);
+
+impl Serialize for WithoutCommitment<'_> {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Some(fields) = self.0.as_object() else {
+            return self.0.serialize(serializer);
+        };
+        let mut fields: Vec<_> = fields.iter().collect();
+        for name in ["commitment", "image_hash"] {
+            if let Some(at) = fields.iter().position(|(field, _)| *field == name) {
+                // The order that this leaves is part of every name.
+                fields.swap_remove(at);
+            }
+        }
+        serializer.collect_map(fields)
+    }
 }
 
 fn corrupt(error: &dyn std::fmt::Display) -> StoreError {
     StoreError::Corrupt(format!("a waiting submission: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_name_rests_on_everything_but_the_commitment() {
+        let (one, other) = (Digest::of(b"one").to_hex(), Digest::of(b"other").to_hex());
+        let question = |commitment: &str| {
+            json!({
+                "camera_cert": "MII+/=",
+                "image_hash": commitment,
+                "camera_token": {"table_id": 7},
+                "commitment": commitment,
+                "manufacturer_authority_id": "maker",
+            })
+        };
+        let text = |question: &serde_json::Value| {
+            String::from_utf8(written(&WithoutCommitment(question))).unwrap()
+        };
+        assert_eq!(
+            text(&question(&one)),
+            r#"{"camera_cert":"MII+/=","manufacturer_authority_id":"maker","camera_token":{"table_id":7}}"#
+        );
+        assert_eq!(text(&question(&one)), text(&question(&other)));
+        assert_eq!(text(&json!([1])), "[1]");
+    }
 }
