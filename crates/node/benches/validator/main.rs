@@ -64,7 +64,7 @@ fn main() {
     let runtime = runtime.enable_all().build().unwrap();
     match arguments.first().map(String::as_str) {
         Some("client") => runtime.block_on(load::client(&arguments[1..])),
-        Some("bare") => runtime.block_on(limits::bare()),
+        Some("bare") => runtime.block_on(limits::bare(&arguments[1])),
         Some("authority") => runtime.block_on(cameras::authority(arguments[1].as_ref())),
         _ => runtime.block_on(run::run(Options::parse())),
     }

@@ -93,7 +93,8 @@ impl Run {
         let scratch = tempfile::tempdir().unwrap();
         self.table.head("Limits of the parts");
         let signature = limits::signature_seconds();
-        let (get, post) = limits::framework(scratch.path(), self.options.lookups, &strangers);
+        let get = limits::questions(scratch.path(), CONNECTIONS, self.options.lookups, 5);
+        let post = limits::submissions(scratch.path(), SENDERS, &strangers);
         let row = limits::row_seconds(&self.database).await;
         let table = &mut self.table;
         table.line(
@@ -103,19 +104,19 @@ impl Run {
             None,
         );
         table.line(
-            "bare framework, GET: CPU of the server",
+            "bare framework, an answer of 5 bytes: CPU of the server",
             get.cpu * 1e6,
             "us",
             None,
         );
         table.line(
-            "bare framework, GET: rate beside the clients",
+            "bare framework, an answer of 5 bytes: rate",
             get.rate,
             "/s",
             None,
         );
         table.line(
-            "bare framework, POST: CPU of the server",
+            "bare framework, a submission: CPU of the server",
             post.cpu * 1e6,
             "us",
             None,
@@ -137,7 +138,7 @@ impl Run {
             table.line("filling, in full blocks", rate, "/s", None);
         }
         self.sizes().await;
-        self.answers(scratch.path(), &get).await;
+        self.answers(scratch.path()).await;
         self.strangers(scratch.path(), away, &strangers, submissions)
             .await;
         self.friends(scratch.path()).await;
@@ -151,7 +152,7 @@ impl Run {
         Process::node(&self.folder, &self.settings).await
     }
 
-    async fn answers(&mut self, scratch: &Path, bare: &limits::Http) {
+    async fn answers(&mut self, scratch: &Path) {
         let started = Instant::now();
         let node = self.node(Vec::new()).await;
         let ready = started.elapsed().as_secs_f64();
@@ -165,54 +166,15 @@ impl Run {
         let filled = started.elapsed().as_secs_f64();
         self.table
             .line("start until answers come from memory", filled, "s", None);
-        let (count, records) = (self.options.lookups as u64, self.options.records);
+        let records = self.options.records;
         let nowhere = |at: u64| Digest::of(&at.to_be_bytes());
         // All over the registry: a step that shares no factor with any round number.
         let somewhere = |at: u64| fill::digest(at.wrapping_mul(7_919_777) % records);
-        for (what, digest, status, wanted) in [
-            (
-                "verify, not registered",
-                &nowhere as &dyn Fn(u64) -> Digest,
-                404,
-                0.8,
-            ),
-            ("verify, registered", &somewhere, 200, 0.5),
-        ] {
-            let paths = (0..count).map(|at| load::verify_path(&digest(at)));
-            let requests = Requests::get(paths);
-            load::send(scratch, node.address, CONNECTIONS, &requests, status);
-            let send = || load::send(scratch, node.address, CONNECTIONS, &requests, status);
-            let (seen, cpu) = limits::measured(&node, &self.database, send, count as usize);
-            assert_eq!(seen.others, 0, "{what}: other answers than {status}");
-            let rate = count as f64 / seen.seconds;
-            let of = "the bare framework";
-            self.table.line(
-                &format!("{what}: rate beside the clients"),
-                rate,
-                "/s",
-                at_least(wanted, of, bare.rate),
-            );
-            self.table.line(
-                &format!("{what}: 1 / CPU of the server"),
-                1.0 / cpu,
-                "/s",
-                at_least(wanted, of, 1.0 / bare.cpu),
-            );
-            self.table
-                .line(&format!("{what}: CPU of the server"), cpu * 1e6, "us", None);
-            self.table.line(
-                &format!("{what}: 99 of 100 within"),
-                seen.p99 * 1e3,
-                "ms",
-                at_most(5.0),
-            );
-            self.table.line(
-                &format!("{what}: all within"),
-                seen.longest * 1e3,
-                "ms",
-                None,
-            );
-        }
+        let (missed, found) = ("verify, not registered", "verify, registered");
+        self.asked(scratch, &node, missed, &nowhere, (404, 0.8))
+            .await;
+        self.asked(scratch, &node, found, &somewhere, (200, 0.5))
+            .await;
         let (now, most) = node.megabytes();
         let index = metric(&node, "index_bytes").await / records as f64;
         let kept = metric(&node, "kept_block_bytes").await;
@@ -229,6 +191,43 @@ impl Run {
         self.table
             .line("resident memory of the node, most", most, "MB", None);
         node.stop();
+    }
+
+    /// One kind of question, beside the framework alone with answers of the same size.
+    async fn asked(
+        &mut self,
+        scratch: &Path,
+        node: &Process,
+        what: &str,
+        digest: &dyn Fn(u64) -> Digest,
+        (status, wanted): (u16, f64),
+    ) {
+        let count = self.options.lookups;
+        let text = load::ask(node.address, &load::verify_path(&digest(0))).await;
+        let size = text.unwrap().len();
+        let bare = limits::questions(scratch, CONNECTIONS, count, size);
+        let paths = (0..count as u64).map(|at| load::verify_path(&digest(at)));
+        let requests = Requests::get(paths);
+        // Once to warm up.
+        load::send(scratch, node.address, CONNECTIONS, &requests, status);
+        let send = || load::send(scratch, node.address, CONNECTIONS, &requests, status);
+        let (seen, cpu) = limits::measured(node, &self.database, send, count);
+        assert_eq!(seen.others, 0, "{what}: other answers than {status}");
+        let (table, of) = (&mut self.table, "the bare framework");
+        let line = format!("bare framework, an answer of {size} bytes: CPU of the server");
+        table.line(&line, bare.cpu * 1e6, "us", None);
+        let rate = count as f64 / seen.seconds;
+        let line = format!("{what}: rate beside the clients");
+        table.line(&line, rate, "/s", at_least(wanted, of, bare.rate));
+        let line = format!("{what}: 1 / CPU of the server");
+        let limit = at_least(wanted, of, 1.0 / bare.cpu);
+        table.line(&line, 1.0 / cpu, "/s", limit);
+        let line = format!("{what}: CPU of the server");
+        table.line(&line, cpu * 1e6, "us", None);
+        let line = format!("{what}: 99 of 100 within");
+        table.line(&line, seen.p99 * 1e3, "ms", at_most(5.0));
+        let line = format!("{what}: all within");
+        table.line(&line, seen.longest * 1e3, "ms", None);
     }
 
     /// Certificates never seen before, and their authority away: what admission and the queue take.
