@@ -101,9 +101,10 @@ def digest_is_known(machine, photo):
 
 
 def ask_on_and_on(machine, port):
-    """Somebody asks the daemon on that port several times a second, each time on a new connection."""
+    """Somebody asks the daemon on that port again and again, each time on a new connection."""
     machine.succeed(
-        "rm -f /tmp/answers; systemd-run --quiet --collect --unit=asking bash -c 'while sleep 0.2; do"
+        "systemctl stop asking.service 2> /dev/null || true; rm -f /tmp/answers",
+        "systemd-run --quiet --collect --unit=asking bash -c 'while sleep 0.5; do"
         f" curl --silent --fail --max-time 120 http://127.0.0.1:{port}/health > /dev/null && echo good || echo REFUSED;"
         " done > /tmp/answers'"
     )

@@ -9,7 +9,7 @@ with subtest("the upgrade refuses nobody"):
     ask_on_and_on(trial, 8545)
     before = trial.get_unit_property("birthmark-node.service", "MainPID")
     if trial.execute("test -e /etc/debian_version")[0] == 0:
-        trial.succeed("DEBIAN_FRONTEND=noninteractive dpkg -i /packages/next/*.deb 2>&1")
+        trial.succeed("DEBIAN_FRONTEND=noninteractive dpkg -i /packages/next/*.deb 2>&1", timeout=3000)
     else:
         trial.succeed("/run/current-system/specialisation/next/bin/switch-to-configuration test 2>&1")
     trial.wait_for_unit("birthmark-node.service")
