@@ -2,7 +2,7 @@
 
 use birthmark_protocol::attestation::Evidence;
 use birthmark_protocol::authority_request::{Batch, Question};
-use birthmark_protocol::certificate::IssuerCertificate;
+use birthmark_protocol::certificate::{IssuerCertificate, LeafExtensions as _};
 use birthmark_protocol::gps::{GpsOpening, Position};
 use birthmark_protocol::json::Value;
 use birthmark_protocol::nuc::NucMap;

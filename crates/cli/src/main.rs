@@ -4,6 +4,7 @@
 mod camera;
 #[cfg(feature = "demo")]
 mod demo;
+mod device;
 mod digests;
 mod edit;
 mod options;

@@ -6,10 +6,11 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Context as _, bail};
-use birthmark_ledger::{Genesis, Receipt, Trusted, Verified, verify_receipt};
+use birthmark_ledger::{Genesis, Receipt, Source, Trusted, Verified, verify_receipt};
 use birthmark_protocol::{Digest, DigestRole};
 use serde::Serialize;
 
+use crate::device::Device;
 use crate::digests::{FileDigest, FileDigests};
 use crate::options::ReceiptShowOptions;
 use crate::terminal::{Style, moment};
@@ -29,7 +30,7 @@ struct Proof {
     block_hash: Digest,
     block_time: i64,
     camera_time: i64,
-    source: String,
+    source: Source,
     authority: String,
     device_family: String,
     digests: Vec<FileDigest>,
@@ -134,10 +135,7 @@ impl Proof {
             block_hash: verified.block,
             block_time: verified.block_time.timestamp().unix(),
             camera_time: bundle.time().unix(),
-            source: serde_json::to_value(origin.source)
-                .ok()
-                .and_then(|word| word.as_str().map(Into::into))
-                .unwrap_or_default(),
+            source: origin.source,
             authority: origin.authority.to_string(),
             device_family: origin.family.to_string(),
             digests: digests
@@ -158,16 +156,19 @@ fn describe(finding: &Finding, style: Style) -> String {
         let reason = finding.reason.as_deref().unwrap_or("it does not hold");
         return format!("{} {reason}\n", style.bad("no proof:"));
     };
+    let device = Device::of(proof.source);
     let mut lines = vec![
         style.good("the receipt holds"),
         format!("  registry     {}", proof.registry),
         format!(
-            "  camera       {} of {} ({})",
-            proof.device_family, proof.authority, proof.source
+            "  {:<12} {} ({})",
+            device.name, proof.device_family, proof.authority
         ),
+        format!("  vouched for  {}", device.vouched),
         format!(
-            "  camera says  {} (the camera's own clock)",
-            moment(proof.camera_time)
+            "  its time     {} (the {}'s own clock)",
+            moment(proof.camera_time),
+            device.name
         ),
         format!(
             "  existed by   {}: block {}, {}",

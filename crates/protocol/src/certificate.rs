@@ -2,6 +2,7 @@
 //!
 //! Ours hold proper DER inside each extension; certificates already in the field hold raw bytes. Both are read, DER first.
 
+mod leaf;
 mod x509;
 
 use const_oid::ObjectIdentifier;
@@ -10,12 +11,12 @@ use der::{Decode, Encode, Reader as _, SliceReader};
 use x509_cert::ext::Extension;
 
 use crate::numbers::{KeyIndex, OutOfRange, TableId, Timestamp};
-use crate::public_key::{PublicKey, Signature, SignatureError};
+use crate::public_key::{PublicKey, SignatureError};
 use crate::token::{CameraToken, SealedNuc, TokenFormatError};
 
-pub(crate) use x509::{
-    Slot, is_authority, malformed, parse, signature_of, unwrap_pem, validity_of,
-};
+pub use leaf::{Leaf, LeafExtensions};
+pub(crate) use x509::Slot;
+use x509::{is_authority, malformed, parse, unwrap_pem, validity_of};
 
 /// The arc all our extensions live under. 60000 is the documents' placeholder until an enterprise number is assigned.
 pub const ARC: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.4.1.60000.1");
@@ -51,17 +52,8 @@ pub enum DeviceKey {
     },
 }
 
-/// A parsed camera certificate. Parsing proves nothing: see [`CameraCertificate::verify_issuer`].
-#[derive(Clone, Debug)]
-pub struct CameraCertificate {
-    der: Vec<u8>,
-    tbs: Vec<u8>,
-    signature: Signature,
-    extensions: CameraExtensions,
-    key: DeviceKey,
-    serial: Vec<u8>,
-    validity: (Timestamp, Timestamp),
-}
+/// A camera's certificate.
+pub type CameraCertificate = Leaf<CameraExtensions>;
 
 /// An authority's own certificate, pinned in a configuration.
 #[derive(Clone, Debug)]
@@ -140,9 +132,10 @@ impl Field {
     }
 }
 
-impl CameraExtensions {
-    /// Reads the six extensions of a certificate.
-    pub fn read(extensions: &[Extension]) -> Result<Self, CertificateError> {
+impl LeafExtensions for CameraExtensions {
+    type Key = DeviceKey;
+
+    fn read(extensions: &[Extension]) -> Result<Self, CertificateError> {
         let text = |field: Field| field.slot().text(extensions);
         let nuc = Field::EncryptedNuc.slot();
         let sealed = read_nuc(nuc.find(extensions)?).map_err(|error| nuc.wrong(error))?;
@@ -158,6 +151,12 @@ impl CameraExtensions {
         })
     }
 
+    fn read_key(spki_der: &[u8]) -> Result<DeviceKey, CertificateError> {
+        DeviceKey::from_spki_der(spki_der)
+    }
+}
+
+impl CameraExtensions {
     /// Writes the six extensions, not critical, in DER.
     pub fn write(&self) -> Result<Vec<Extension>, CertificateError> {
         let nuc = self.token.sealed.to_extension();
@@ -210,77 +209,6 @@ impl DeviceKey {
             Self::P256(key) => Some(key),
             Self::Rsa { .. } => None,
         }
-    }
-}
-
-impl CameraCertificate {
-    /// Reads a camera certificate in DER.
-    pub fn from_der(der: &[u8]) -> Result<Self, CertificateError> {
-        let (certificate, tbs) = parse(der)?;
-        if is_authority(&certificate)? {
-            return Err(CertificateError::IsAuthority);
-        }
-        let body = certificate.tbs_certificate();
-        let spki = body.subject_public_key_info().to_der().map_err(malformed)?;
-        Ok(Self {
-            der: der.to_vec(),
-            tbs,
-            signature: signature_of(&certificate)?,
-            extensions: CameraExtensions::read(body.extensions().map_or(&[], Vec::as_slice))?,
-            key: DeviceKey::from_spki_der(&spki)?,
-            serial: body.serial_number().as_bytes().to_vec(),
-            validity: validity_of(&certificate),
-        })
-    }
-
-    /// Reads PEM or DER.
-    pub fn from_pem_or_der(bytes: &[u8]) -> Result<Self, CertificateError> {
-        Self::from_der(&unwrap_pem(bytes)?)
-    }
-
-    /// The certificate as it was sent.
-    pub fn der(&self) -> &[u8] {
-        &self.der
-    }
-
-    /// The bytes its issuer signed.
-    pub fn tbs_der(&self) -> &[u8] {
-        &self.tbs
-    }
-
-    /// The issuer's signature over them.
-    pub const fn signature(&self) -> &Signature {
-        &self.signature
-    }
-
-    /// Our extensions.
-    pub const fn extensions(&self) -> &CameraExtensions {
-        &self.extensions
-    }
-
-    /// The camera's key.
-    pub const fn key(&self) -> &DeviceKey {
-        &self.key
-    }
-
-    /// The serial number, big-endian.
-    pub fn serial(&self) -> &[u8] {
-        &self.serial
-    }
-
-    /// First and last moment of validity.
-    pub const fn validity(&self) -> (Timestamp, Timestamp) {
-        self.validity
-    }
-
-    /// Whether `time` lies within the validity.
-    pub fn valid_at(&self, time: Timestamp) -> bool {
-        self.validity.0 <= time && time <= self.validity.1
-    }
-
-    /// Succeeds when `issuer` signed this certificate. Names are not compared: in the field they do not match.
-    pub fn verify_issuer(&self, issuer: &PublicKey) -> Result<(), CertificateError> {
-        Ok(issuer.verify(&self.tbs, &self.signature)?)
     }
 }
 

@@ -8,11 +8,8 @@ use der::Encode;
 use der::asn1::Utf8StringRef;
 use x509_cert::ext::Extension;
 
-use crate::certificate::{
-    CertificateError, Slot, is_authority, malformed, parse, signature_of, unwrap_pem, validity_of,
-};
-use crate::numbers::Timestamp;
-use crate::public_key::{PublicKey, Signature};
+use crate::certificate::{CertificateError, Leaf, LeafExtensions, Slot};
+use crate::public_key::PublicKey;
 
 /// The arc of the software extensions.
 pub const ARC: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.4.1.60000.2");
@@ -30,17 +27,8 @@ pub struct SoftwareExtensions {
     pub version: String,
 }
 
-/// A parsed software certificate. Parsing proves nothing: see [`SoftwareCertificate::verify_issuer`].
-#[derive(Clone, Debug)]
-pub struct SoftwareCertificate {
-    der: Vec<u8>,
-    tbs: Vec<u8>,
-    signature: Signature,
-    extensions: SoftwareExtensions,
-    key: PublicKey,
-    serial: Vec<u8>,
-    validity: (Timestamp, Timestamp),
-}
+/// The certificate of editing software.
+pub type SoftwareCertificate = Leaf<SoftwareExtensions>;
 
 const fn slot(number: u32, name: &'static str) -> Slot {
     Slot {
@@ -55,9 +43,10 @@ const ENDPOINT: Slot = slot(2, "endpoint");
 const APPLICATION: Slot = slot(3, "application");
 const VERSION: Slot = slot(4, "version");
 
-impl SoftwareExtensions {
-    /// Reads the four extensions of a certificate.
-    pub fn read(extensions: &[Extension]) -> Result<Self, CertificateError> {
+impl LeafExtensions for SoftwareExtensions {
+    type Key = PublicKey;
+
+    fn read(extensions: &[Extension]) -> Result<Self, CertificateError> {
         let read = Self {
             developer: DEVELOPER.text(extensions)?,
             endpoint: ENDPOINT.text(extensions)?,
@@ -70,6 +59,12 @@ impl SoftwareExtensions {
         Ok(read)
     }
 
+    fn read_key(spki_der: &[u8]) -> Result<PublicKey, CertificateError> {
+        Ok(PublicKey::from_spki_der(spki_der)?)
+    }
+}
+
+impl SoftwareExtensions {
     /// Writes the four extensions, not critical, in DER.
     pub fn write(&self) -> Result<Vec<Extension>, CertificateError> {
         [
@@ -86,72 +81,6 @@ impl SoftwareExtensions {
     /// The application and its version: what answers about an edit call it.
     pub fn name(&self) -> String {
         format!("{} {}", self.application, self.version)
-    }
-}
-
-impl SoftwareCertificate {
-    /// Reads a software certificate in DER.
-    pub fn from_der(der: &[u8]) -> Result<Self, CertificateError> {
-        let (certificate, tbs) = parse(der)?;
-        if is_authority(&certificate)? {
-            return Err(CertificateError::IsAuthority);
-        }
-        let body = certificate.tbs_certificate();
-        let spki = body.subject_public_key_info().to_der().map_err(malformed)?;
-        Ok(Self {
-            der: der.to_vec(),
-            tbs,
-            signature: signature_of(&certificate)?,
-            extensions: SoftwareExtensions::read(body.extensions().map_or(&[], Vec::as_slice))?,
-            key: PublicKey::from_spki_der(&spki)?,
-            serial: body.serial_number().as_bytes().to_vec(),
-            validity: validity_of(&certificate),
-        })
-    }
-
-    /// Reads PEM or DER.
-    pub fn from_pem_or_der(bytes: &[u8]) -> Result<Self, CertificateError> {
-        Self::from_der(&unwrap_pem(bytes)?)
-    }
-
-    /// The certificate as it was sent.
-    pub fn der(&self) -> &[u8] {
-        &self.der
-    }
-
-    /// The bytes its issuer signed.
-    pub fn tbs_der(&self) -> &[u8] {
-        &self.tbs
-    }
-
-    /// The issuer's signature over them.
-    pub const fn signature(&self) -> &Signature {
-        &self.signature
-    }
-
-    /// Our extensions.
-    pub const fn extensions(&self) -> &SoftwareExtensions {
-        &self.extensions
-    }
-
-    /// The software's key.
-    pub const fn key(&self) -> &PublicKey {
-        &self.key
-    }
-
-    /// The serial number, big-endian.
-    pub fn serial(&self) -> &[u8] {
-        &self.serial
-    }
-
-    /// First and last moment of validity.
-    pub const fn validity(&self) -> (Timestamp, Timestamp) {
-        self.validity
-    }
-
-    /// Succeeds when `issuer` signed this certificate.
-    pub fn verify_issuer(&self, issuer: &PublicKey) -> Result<(), CertificateError> {
-        Ok(issuer.verify(&self.tbs, &self.signature)?)
     }
 }
 

@@ -1,6 +1,7 @@
 //! A validator's answer about one digest.
 
 use anyhow::{Context as _, bail};
+use birthmark_ledger::Source;
 use birthmark_protocol::{Assurance, Digest};
 use reqwest::StatusCode;
 use serde::{Deserialize, Serialize};
@@ -25,7 +26,10 @@ pub struct Answer {
     /// How strongly it is vouched for.
     #[serde(default)]
     pub assurance: Option<Assurance>,
-    /// Which model of camera.
+    /// What kind of device brought it. Older validators say of cameras only.
+    #[serde(default)]
+    pub source: Option<Source>,
+    /// Which model of camera, or which software.
     #[serde(default)]
     pub device_family: Option<String>,
     /// Who vouched.
@@ -43,6 +47,13 @@ pub struct Answer {
     /// What is not proven.
     #[serde(default)]
     pub not_proven: Vec<String>,
+}
+
+impl Answer {
+    /// What kind of device brought the record, as far as the validator says.
+    pub fn source(&self) -> Option<Source> {
+        self.source.or(self.assurance.map(Source::camera))
+    }
 }
 
 /// Asks validators.

@@ -7,9 +7,10 @@ pub mod answer;
 use std::path::Path;
 use std::process::ExitCode;
 
-use birthmark_protocol::{Assurance, Digest, DigestRole};
+use birthmark_protocol::{Digest, DigestRole};
 use serde::Serialize;
 
+use crate::device::Device;
 use crate::digests::{FileDigest, FileDigests};
 use crate::options::VerifyOptions;
 use crate::terminal::{Style, moment};
@@ -175,15 +176,20 @@ fn describe_record(matched: &FileDigest, answer: &Answer, style: Style) -> Vec<S
         .block_height
         .map_or_else(String::new, |height| format!(" in block {height}"));
     let (registered, by) = (known(&answer.block_time), known(&answer.aggregator));
+    let device = answer.source().map_or(Device::unstated(), Device::of);
     let mut lines = vec![
         format!("{headline} {digest}"),
         format!(
-            "    camera       {} ({})",
+            "    {:<12} {} ({})",
+            device.name,
             known(&answer.device_family),
             known(&answer.authority)
         ),
-        format!("    vouched for  {}", vouched(answer.assurance)),
-        format!("    camera says  {claimed} (the camera's own clock)"),
+        format!("    vouched for  {}", device.vouched),
+        format!(
+            "    its time     {claimed} (the {}'s own clock)",
+            device.name
+        ),
         format!("    registered   {registered}{block} by {by}"),
     ];
     lines.extend(
@@ -212,19 +218,6 @@ fn describe_record(matched: &FileDigest, answer: &Answer, style: Style) -> Vec<S
 
 /// Said even when a validator does not say it.
 const NOT_PROVEN: &str = "that the scene was real: a genuine camera can photograph a screen";
-
-fn vouched(assurance: Option<Assurance>) -> &'static str {
-    match assurance {
-        Some(Assurance::Attested) => {
-            "the authority saw a TPM attest the key that signed this photo"
-        }
-        Some(Assurance::Certificate) => "signed by a camera whose certificate the authority issued",
-        Some(Assurance::Token) => {
-            "the authority knows the camera; its signature could not be checked"
-        }
-        None => "not stated",
-    }
-}
 
 #[cfg(test)]
 mod tests {
@@ -281,6 +274,29 @@ mod tests {
             text.contains("has been withdrawn") && text.contains("firmware 2.0"),
             "{text}"
         );
+    }
+
+    #[test]
+    fn an_edit_never_reads_as_if_a_camera_had_taken_it() {
+        let answer = |source: &str| {
+            let text = format!(r#"{{"verified": true, "timestamp": 0, {source}}}"#);
+            let Outcome::Registered { matched, .. } = registered(None) else {
+                unreachable!("a registered photo is")
+            };
+            let answer = Box::new(serde_json::from_str(&text).unwrap());
+            describe(
+                &finding(Outcome::Registered { matched, answer }),
+                Style::of_standard_output(),
+            )
+        };
+        let edit =
+            answer(r#""source": "software", "assurance": "certificate", "not_proven": ["x"]"#);
+        assert!(edit.contains("the software's own clock"), "{edit}");
+        assert!(!edit.contains("camera"), "{edit}");
+        let photo = answer(r#""source": "camera-attested""#);
+        assert!(photo.contains("the camera's own clock"), "{photo}");
+        let from_an_older_validator = answer(r#""assurance": "attested""#);
+        assert_eq!(from_an_older_validator, photo);
     }
 
     #[test]

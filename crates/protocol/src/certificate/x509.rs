@@ -77,7 +77,7 @@ impl Slot {
     }
 }
 
-pub(crate) fn parse(der: &[u8]) -> Result<(Certificate, Vec<u8>), CertificateError> {
+pub(super) fn parse(der: &[u8]) -> Result<(Certificate, Vec<u8>), CertificateError> {
     if der.len() > MAX_DER {
         return Err(CertificateError::TooLarge(der.len()));
     }
@@ -94,11 +94,11 @@ pub(crate) fn parse(der: &[u8]) -> Result<(Certificate, Vec<u8>), CertificateErr
     Ok((certificate, tbs))
 }
 
-pub(crate) fn malformed(error: der::Error) -> CertificateError {
+pub(super) fn malformed(error: der::Error) -> CertificateError {
     CertificateError::Malformed(error.to_string())
 }
 
-pub(crate) fn unwrap_pem(bytes: &[u8]) -> Result<Cow<'_, [u8]>, CertificateError> {
+pub(super) fn unwrap_pem(bytes: &[u8]) -> Result<Cow<'_, [u8]>, CertificateError> {
     if !bytes.trim_ascii_start().starts_with(b"-----BEGIN") {
         return Ok(Cow::Borrowed(bytes));
     }
@@ -111,7 +111,7 @@ pub(crate) fn unwrap_pem(bytes: &[u8]) -> Result<Cow<'_, [u8]>, CertificateError
     }
 }
 
-pub(crate) fn is_authority(certificate: &Certificate) -> Result<bool, CertificateError> {
+pub(super) fn is_authority(certificate: &Certificate) -> Result<bool, CertificateError> {
     let constraints = certificate
         .tbs_certificate()
         .get_extension::<BasicConstraints>();
@@ -120,7 +120,7 @@ pub(crate) fn is_authority(certificate: &Certificate) -> Result<bool, Certificat
         .is_some_and(|(_, value)| value.ca))
 }
 
-pub(crate) fn signature_of(certificate: &Certificate) -> Result<Signature, CertificateError> {
+pub(super) fn signature_of(certificate: &Certificate) -> Result<Signature, CertificateError> {
     let bytes = certificate
         .signature()
         .as_bytes()
@@ -128,7 +128,7 @@ pub(crate) fn signature_of(certificate: &Certificate) -> Result<Signature, Certi
     Ok(Signature::from_der(bytes)?)
 }
 
-pub(crate) fn validity_of(certificate: &Certificate) -> (Timestamp, Timestamp) {
+pub(super) fn validity_of(certificate: &Certificate) -> (Timestamp, Timestamp) {
     let validity = certificate.tbs_certificate().validity();
     let unix = |time: x509_cert::time::Time| {
         Timestamp::from_unix(i64::try_from(time.to_unix_duration().as_secs()).unwrap_or(i64::MAX))

@@ -58,11 +58,14 @@ pub(super) async fn provision(
         "nuc_hash": matches.get_one::<String>("nuc-hash"),
         "firmware": matches.get_one::<String>("firmware"),
     });
-    let client = Client::reach(&settings, &context.credentials).await?;
-    let answer = client
-        .ask(Method::POST, "/api/v1/devices/provision", Some(&request))
-        .await?;
-    client.finish().await?;
+    let answer = Client::once(
+        &settings,
+        &context.credentials,
+        Method::POST,
+        "/api/v1/devices/provision",
+        Some(&request),
+    )
+    .await?;
     write_once(out, serde_json::to_string_pretty(&answer)?.as_bytes())?;
     print(&format!(
         "The camera is registered. It loads {}; remove the file afterwards.",

@@ -62,6 +62,20 @@ impl Client {
         )
     }
 
+    /// One request from reaching the authority to its end: what was asked is written down also when it was refused.
+    pub async fn once(
+        settings: &Settings,
+        credentials: &Credentials,
+        method: Method,
+        path: &str,
+        question: Option<&impl Serialize>,
+    ) -> anyhow::Result<Value> {
+        let client = Self::reach(settings, credentials).await?;
+        let answer = client.ask(method, path, question).await;
+        client.finish().await?;
+        answer
+    }
+
     /// Sends a request; status and JSON of the answer.
     pub async fn send(
         &self,

@@ -101,18 +101,17 @@ pub(super) async fn rotate_ca(
         .as_ref()
         .map(|secret| secret.text().map(str::to_owned))
         .transpose()?;
-    let client = Client::reach(&settings, &context.credentials).await?;
-    client
-        .ask(
-            Method::POST,
-            "/control/rotate-ca",
-            Some(&RotateCa {
-                root_key,
-                passphrase,
-            }),
-        )
-        .await?;
-    client.finish().await?;
+    Client::once(
+        &settings,
+        &context.credentials,
+        Method::POST,
+        "/control/rotate-ca",
+        Some(&RotateCa {
+            root_key,
+            passphrase,
+        }),
+    )
+    .await?;
     print(
         "A new intermediate certifies cameras from now on; certificates of the old one stay valid",
     )
@@ -128,11 +127,14 @@ pub(super) async fn rotate_verdict(
     _: ArgMatches,
     context: Context,
 ) -> anyhow::Result<()> {
-    let client = Client::reach(&settings, &context.credentials).await?;
-    let answer = client
-        .ask(Method::POST, "/control/rotate-verdict-key", NOTHING)
-        .await?;
-    client.finish().await?;
+    let answer = Client::once(
+        &settings,
+        &context.credentials,
+        Method::POST,
+        "/control/rotate-verdict-key",
+        NOTHING,
+    )
+    .await?;
     print(field(&answer, "public_key").as_str().unwrap_or_default())
 }
 
@@ -155,9 +157,14 @@ pub(super) async fn audit(
     matches: ArgMatches,
     context: Context,
 ) -> anyhow::Result<()> {
-    let client = Client::reach(&settings, &context.credentials).await?;
-    let report = client.ask(Method::GET, "/control/audit", NOTHING).await?;
-    client.finish().await?;
+    let report = Client::once(
+        &settings,
+        &context.credentials,
+        Method::GET,
+        "/control/audit",
+        NOTHING,
+    )
+    .await?;
     print(&serde_json::to_string_pretty(&report)?)?;
     ensure!(
         field(&report, "broken").is_null(),

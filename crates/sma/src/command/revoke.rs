@@ -112,11 +112,14 @@ pub(super) async fn revoke(
         until: at("until")?,
         reason: text(&matches, "reason")?.into(),
     };
-    let client = Client::reach(&settings, &context.credentials).await?;
-    let answer = client
-        .ask(Method::POST, "/api/v1/revocations", Some(&request))
-        .await?;
-    client.finish().await?;
+    let answer = Client::once(
+        &settings,
+        &context.credentials,
+        Method::POST,
+        "/api/v1/revocations",
+        Some(&request),
+    )
+    .await?;
     print(&format!("Revocation {} is in force", field(&answer, "id")))
 }
 
@@ -135,15 +138,15 @@ pub(super) async fn lift(
     context: Context,
 ) -> anyhow::Result<()> {
     let id = matches.get_one::<i64>("id").context("no number")?;
-    let client = Client::reach(&settings, &context.credentials).await?;
-    client
-        .ask(
-            Method::DELETE,
-            &format!("/api/v1/revocations/{id}"),
-            None::<&Value>,
-        )
-        .await?;
-    client.finish().await
+    Client::once(
+        &settings,
+        &context.credentials,
+        Method::DELETE,
+        &format!("/api/v1/revocations/{id}"),
+        None::<&Value>,
+    )
+    .await?;
+    Ok(())
 }
 
 pub(super) fn list_command() -> Command {
@@ -155,10 +158,13 @@ pub(super) async fn list(
     _: ArgMatches,
     context: Context,
 ) -> anyhow::Result<()> {
-    let client = Client::reach(&settings, &context.credentials).await?;
-    let answer = client
-        .ask(Method::GET, "/api/v1/revocations", None::<&Value>)
-        .await?;
-    client.finish().await?;
+    let answer = Client::once(
+        &settings,
+        &context.credentials,
+        Method::GET,
+        "/api/v1/revocations",
+        None::<&Value>,
+    )
+    .await?;
     print(&serde_json::to_string_pretty(&answer)?)
 }
