@@ -125,10 +125,8 @@ impl Bench {
 
     /// Computes the map and writes it into `folder`.
     pub fn finish(&self, folder: &Path, now: Timestamp) -> Result<Report, CalibrationError> {
-        let (map_path, plot) = (folder.join("sensor.bmnuc"), folder.join("sensor.png"));
-        if map_path.exists() {
-            return Err(CalibrationError::Exists { path: map_path });
-        }
+        let map_path = free_map_path(folder)?;
+        let plot = folder.join("sensor.png");
         let done = self.done();
         let (Some(flat), Some(dark)) = (&done.0, &done.1) else {
             return Err(CalibrationError::Input(
@@ -166,6 +164,15 @@ impl Bench {
     fn done(&self) -> std::sync::MutexGuard<'_, (Option<Series>, Option<Series>)> {
         self.done.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Where the map belongs. A camera that was calibrated keeps its map, and people hear that before they look for a lamp.
+pub fn free_map_path(folder: &Path) -> Result<PathBuf, CalibrationError> {
+    let path = folder.join("sensor.bmnuc");
+    if path.exists() {
+        return Err(CalibrationError::Exists { path });
+    }
+    Ok(path)
 }
 
 /// A bench shared by everybody who may calibrate.

@@ -1,12 +1,14 @@
 //! Calibration as a stream of answers: the camera's thread counts frames, the caller hears how many.
 
+use std::path::PathBuf;
+
 use futures_util::StreamExt as _;
 use futures_util::stream::{BoxStream, unfold};
 use tokio::sync::mpsc;
 use zlink::Reply;
 
 use super::{Capture, refused};
-use crate::calibrate::{CalibrationError, FRAMES, Report, Step};
+use crate::calibrate::{CalibrationError, FRAMES, Report, Step, free_map_path};
 use crate::clock;
 use crate::messages::{Calibration, CalibrationResult, CaptureRefusal};
 use crate::source::SourceError;
@@ -84,6 +86,7 @@ async fn measure(
     more: bool,
     sender: &mpsc::UnboundedSender<Answer>,
 ) -> Result<(), CalibrationError> {
+    free_map_path(&folder(capture))?;
     let (bench, name, sender) = (capture.bench.clone(), name.to_owned(), sender.clone());
     let mut listener = move |done: u16| {
         let answer = Calibration {
@@ -114,9 +117,13 @@ async fn measure(
     measured.await?
 }
 
+fn folder(capture: &Capture) -> PathBuf {
+    capture.studio.queue.folder().join("calibration")
+}
+
 async fn finish(capture: &Capture) -> Result<CalibrationResult, CalibrationError> {
     let bench = capture.bench.clone();
-    let folder = capture.studio.queue.folder().join("calibration");
+    let folder = folder(capture);
     let now = birthmark_protocol::Timestamp::from_unix(clock::now_ns() / 1_000_000_000);
     let interrupted = |_| SourceError::Device("the calibration was interrupted".to_owned());
     let report = tokio::task::spawn_blocking(move || bench.finish(&folder, now))
