@@ -17,7 +17,7 @@ use crate::world::{Base, World, client};
 
 const CROWD: usize = 10_000;
 /// So many keep coming that at any time so many are there, even where everything is slow.
-const COMING: usize = CROWD * 13 / 10;
+const COMING: usize = CROWD * 16 / 10;
 /// What one idle connection may cost the node.
 const KB_EACH: u64 = 32;
 /// What members of the crowd send before they fall silent.
