@@ -71,6 +71,6 @@ pub use credentials::{CredentialError, Credentials, Secret};
 pub use idle::{Busy, Idle};
 pub use message_id::MessageId;
 pub use program::{Program, VERSION, main};
-pub use service::{Reloads, Service};
+pub use service::{Elsewhere, Reloads, Service};
 pub use shutdown::Shutdown;
 pub use sockets::{SocketError, Sockets};

@@ -94,6 +94,7 @@ impl Service {
     /// Feeds the watchdog for as long as `check` passes; does nothing where no watchdog is set (`WatchdogSec=`).
     ///
     /// A check that fails, or hangs for half the watchdog's time, is no food: systemd then ends and restarts the daemon.
+    /// One that fails for something [`Elsewhere`] is told, and the daemon goes on.
     pub fn watch<C, F>(&self, check: C)
     where
         C: Fn() -> F + Send + 'static,
@@ -127,17 +128,28 @@ impl Service {
                     self.notify(&[NotifyState::Watchdog, NotifyState::Status("Running")]);
                 }
                 Ok(()) => self.notify(&[NotifyState::Watchdog]),
-                Err(ref error) if failing => log::debug!("self-check still fails: {error:#}"),
-                Err(ref error) => {
-                    log::error!(
-                        MESSAGE_ID = SELF_CHECK_FAILS;
-                        "self-check fails, the watchdog is not fed: {error:#}"
-                    );
-                    self.status(&format!("Self-check fails: {error:#}"));
-                }
+                Err(ref error) => self.tell_failure(error, failing),
             }
             failing = outcome.is_err();
         }
+    }
+
+    fn tell_failure(&self, error: &anyhow::Error, told: bool) {
+        let elsewhere = error.is::<Elsewhere>();
+        if elsewhere {
+            self.notify(&[NotifyState::Watchdog]);
+        }
+        if told {
+            log::debug!("self-check still fails: {error:#}");
+            return;
+        }
+        let consequence = if elsewhere {
+            "a restart would not mend it"
+        } else {
+            "the watchdog is not fed"
+        };
+        log::error!(MESSAGE_ID = SELF_CHECK_FAILS; "self-check fails, {consequence}: {error:#}");
+        self.status(&format!("Self-check fails: {error:#}"));
     }
 
     fn notify(&self, states: &[NotifyState<'_>]) {
@@ -147,6 +159,19 @@ impl Service {
         if let Err(error) = sd_notify::notify(states) {
             log::warn!("cannot notify the service manager: {error}");
         }
+    }
+}
+
+/// A self-check's finding about something outside this process, as a database that is away: whoever restarts for that
+/// loses what is still answered from memory, and gains nothing.
+#[derive(Debug, thiserror::Error)]
+#[error("{0:#}")]
+pub struct Elsewhere(anyhow::Error);
+
+impl Elsewhere {
+    /// What is wrong there.
+    pub fn new(error: impl Into<anyhow::Error>) -> Self {
+        Self(error.into())
     }
 }
 

@@ -1,11 +1,11 @@
 //! The clock: its settings, its interface, its run.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use birthmark_daemon::varlink::{Peers, User, serve};
-use birthmark_daemon::{ConfigError, Context, Reloads, Settings};
+use birthmark_daemon::{ConfigError, Context, Elsewhere, Reloads, Settings};
 use serde::{Deserialize, Serialize};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpListener;
@@ -148,6 +148,11 @@ async fn wind(context: &Context, mut reloads: Reloads) {
 
 async fn healthy(reference: Option<PathBuf>) -> anyhow::Result<()> {
     if let Some(reference) = reference {
+        // Where its folder is gone, another machine is: no restart of ours brings that back.
+        if !reference.parent().is_some_and(Path::exists) {
+            let away = anyhow::anyhow!("the machine of the reference clock is away");
+            return Err(Elsewhere::new(away).into());
+        }
         anyhow::ensure!(reference.exists(), "the reference clock is gone");
     }
     Ok(())

@@ -38,6 +38,25 @@ fn it_starves_while_the_self_check_fails() {
 }
 
 #[test]
+fn what_no_restart_would_mend_is_told_and_does_not_starve_it() {
+    let elsewhere = tempfile::tempdir().unwrap();
+    let machine = elsewhere.path().join("machine");
+    std::fs::create_dir(&machine).unwrap();
+    std::fs::write(machine.join("reference"), "").unwrap();
+    let place = Place::with(&format!("reference = {:?}", machine.join("reference")));
+    let _running = start(&place);
+    place.await_notice("WATCHDOG=1");
+
+    std::fs::rename(&machine, elsewhere.path().join("away")).unwrap();
+    place.await_notice("STATUS=Self-check fails: the machine of the reference clock is away");
+    for _ in 0..3 {
+        assert_eq!(place.notice().trim(), "WATCHDOG=1");
+    }
+    std::fs::rename(elsewhere.path().join("away"), &machine).unwrap();
+    place.await_notice("STATUS=Running");
+}
+
+#[test]
 fn a_reload_begins_with_its_time_and_ends_with_ready() {
     let place = Place::with("");
     let running = place.start(&[]);

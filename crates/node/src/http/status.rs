@@ -3,6 +3,7 @@
 use axum::extract::State;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use birthmark_daemon::Elsewhere;
 use birthmark_http::ApiError;
 use serde::Serialize;
 use serde_json::json;
@@ -67,9 +68,10 @@ impl App {
         })
     }
 
-    /// Succeeds when the database answers.
+    /// Succeeds when the database answers. While it does not, photos are looked up in memory, which a restart would lose.
     pub async fn check(&self) -> anyhow::Result<()> {
-        Ok(self.registry.store().ping().await?)
+        let answered = self.registry.store().ping().await;
+        Ok(answered.map_err(Elsewhere::new)?)
     }
 }
 
