@@ -245,32 +245,29 @@ mod tests {
         camera.expose().await.unwrap();
     }
 
-    #[tokio::test]
-    async fn a_calibration_without_a_camera_does_not_keep_it_reserved() {
+    /// A camera that is missed twice and then found.
+    fn plugged_in_late() -> Camera {
         let mut attempts = 0;
-        let camera = Camera::start(Box::new(move || {
+        Camera::start(Box::new(move || {
             attempts += 1;
             match attempts {
                 1 | 2 => Err(SourceError::Device("not plugged in".to_owned())),
                 _ => Ok(Box::new(Simulated::with_size(1, 0, 16, 16)) as Box<dyn RawSource>),
             }
         }))
-        .unwrap();
+        .unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_calibration_without_a_camera_does_not_keep_it_reserved() {
+        let camera = plugged_in_late();
         assert!(camera.calibrate(|_| Ok(())).await.is_err());
         camera.expose().await.unwrap();
     }
 
     #[tokio::test]
     async fn a_camera_that_is_not_there_yet_may_come_later() {
-        let mut attempts = 0;
-        let camera = Camera::start(Box::new(move || {
-            attempts += 1;
-            match attempts {
-                1 | 2 => Err(SourceError::Device("not plugged in".to_owned())),
-                _ => Ok(Box::new(Simulated::with_size(1, 0, 16, 16)) as Box<dyn RawSource>),
-            }
-        }))
-        .unwrap();
+        let camera = plugged_in_late();
         assert!(camera.expose().await.is_err());
         assert!(camera.expose().await.is_ok());
     }

@@ -3,7 +3,6 @@
 use axum::extract::State;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use birthmark_daemon::Elsewhere;
 use birthmark_http::ApiError;
 use serde::Serialize;
 use serde_json::json;
@@ -68,10 +67,9 @@ impl App {
         })
     }
 
-    /// Succeeds when the database answers. While it does not, photos are looked up in memory, which a restart would lose.
+    /// Succeeds when the database answers.
     pub async fn check(&self) -> anyhow::Result<()> {
-        let answered = self.registry.store().ping().await;
-        Ok(answered.map_err(Elsewhere::new)?)
+        self.registry.store().check().await
     }
 }
 

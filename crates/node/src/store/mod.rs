@@ -19,6 +19,7 @@ pub use queue::{
 };
 pub use state::Sizes;
 
+use birthmark_daemon::Elsewhere;
 pub(crate) use birthmark_http::{Database, with_pool as on};
 
 /// The node's database. SQLite has one writer and many readers; PostgreSQL's pool serves both.
@@ -63,6 +64,15 @@ impl Store {
             sqlx::query("SELECT 1").execute(pool).await?;
         });
         Ok(())
+    }
+
+    /// The store's part of a self-check. A server that is away is nothing that a restart of ours would mend, and photos are
+    /// looked up in memory meanwhile; a file of ours is.
+    pub async fn check(&self) -> anyhow::Result<()> {
+        match (self.ping().await, &self.write) {
+            (Err(error), Database::Postgres(_)) => Err(Elsewhere::new(error).into()),
+            (answered, _) => Ok(answered?),
+        }
     }
 
     /// Copies the whole database into a file, consistently, while others write. SQLite only.

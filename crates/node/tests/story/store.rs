@@ -1,6 +1,7 @@
 //! What the database keeps beside the chain: claims and tokens found by a part of them, many blocks in one transaction, and
 //! a database of the version before.
 
+use birthmark_daemon::Elsewhere;
 use birthmark_ledger::merkle::Node;
 use birthmark_node::commands::{export, fsck, import, reindex};
 use birthmark_node::registry::Registry;
@@ -272,4 +273,21 @@ async fn many_blocks_at_once_are_the_blocks_one_by_one_on_sqlite() {
 #[tokio::test(flavor = "multi_thread")]
 async fn many_blocks_at_once_are_the_blocks_one_by_one_on_postgresql() {
     many_blocks_at_once_are_the_blocks_one_by_one(Base::postgres()).await;
+}
+
+/// A server that is away does not starve the watchdog; a file that cannot be used does.
+#[tokio::test(flavor = "multi_thread")]
+async fn only_a_database_server_is_elsewhere() {
+    let (mut world, store) = prepared(Base::postgres()).await;
+    store.check().await.unwrap();
+    let Base::Postgres(server) = &mut world.base else {
+        unreachable!()
+    };
+    server.stop().unwrap();
+    assert!(store.check().await.unwrap_err().is::<Elsewhere>());
+
+    let (_world, store) = prepared(Base::Sqlite).await;
+    store.check().await.unwrap();
+    store.close().await;
+    assert!(!store.check().await.unwrap_err().is::<Elsewhere>());
 }
