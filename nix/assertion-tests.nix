@@ -6,23 +6,7 @@
 }:
 
 let
-  evaluate =
-    module:
-    (lib.nixosSystem {
-      modules = [
-        self.nixosModules.default
-        {
-          nixpkgs.hostPlatform = pkgs.stdenv.hostPlatform.system;
-          boot.loader.grub.enable = false;
-          fileSystems."/" = {
-            device = "tmpfs";
-            fsType = "tmpfs";
-          };
-          system.stateVersion = "26.05";
-        }
-        module
-      ];
-    }).config;
+  evaluate = import ./evaluate.nix { inherit self pkgs lib; };
 
   failures =
     module:

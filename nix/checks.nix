@@ -44,6 +44,7 @@ import ./rust-checks.nix { inherit pkgs; }
   };
   server-state = import ./server-state-test.nix { inherit self pkgs lib; };
   assertions = import ./assertion-tests.nix { inherit self pkgs lib; };
+  promises = import ./promise-tests.nix { inherit self pkgs lib; };
   units = import ./unit-tests.nix { inherit self pkgs lib; };
   no-secrets-in-images = import ./secret-tests.nix { inherit self pkgs lib; };
 }

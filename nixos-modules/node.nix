@@ -17,4 +17,6 @@ import ./server.nix {
     # How far this validator has signed stays on this machine, whatever database it is given.
     signed_heights = "/var/lib/birthmark-node/node.signed";
   };
+  behind = networks: { http.trusted_proxies = networks; };
+  backupCommand = "backup";
 }

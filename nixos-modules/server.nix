@@ -9,6 +9,10 @@
   databaseSettings,
   # what the settings say when nobody says otherwise
   defaults ? { },
+  # networks = what the daemon's settings say when it stands behind proxies with these addresses
+  behind,
+  # the daemon's own command that copies its database; a file follows
+  backupCommand,
 }:
 
 {
@@ -27,6 +31,8 @@ let
     inherit (cfg) package settings;
   };
   stateDir = "/var/lib/${service}";
+  copy = "${stateDir}/backup";
+  onPostgresql = lib.hasPrefix "postgres" (cfg.settings.database or "");
   reachable = lib.any (
     address: !lib.hasPrefix "127." address && !lib.hasPrefix "[::1]" address
   ) cfg.listen;
@@ -110,7 +116,8 @@ in
         inherit (cfg) credentials;
       })
       (lib.mkIf cfg.database.createLocally {
-        requires = [ "postgresql.target" ];
+        # Not required: the daemon waits for its database by itself, and would not be started again after PostgreSQL was.
+        wants = [ "postgresql.target" ];
         after = [ "postgresql.target" ];
       })
     ];
@@ -129,6 +136,12 @@ in
     services.birthmark.${daemon}.settings = lib.mkMerge [
       (lib.mapAttrs (_: lib.mkDefault) defaults)
       (lib.mkIf cfg.database.createLocally (databaseSettings service))
+      # Without this the front would be every request's client: all would share one limit, and the authority would take the
+      # internet for this machine's own users.
+      (lib.mkIf cfg.front.enable (behind [
+        "127.0.0.1/32"
+        "::1/128"
+      ]))
     ];
     services.postgresql = lib.mkIf cfg.database.createLocally {
       enable = true;
@@ -145,18 +158,23 @@ in
       enable = true;
       recommendedTlsSettings = true;
       recommendedOptimisation = true;
+      # Who asks about which photo is nobody's business: no addresses are written down, neither of requests (to port 80 as
+      # well) nor with what went wrong with one. What is wrong with nginx itself is still said.
+      commonHttpConfig = "access_log off;";
+      logError = lib.mkDefault "stderr emerg";
       virtualHosts.${toString cfg.front.hostName} = {
         forceSSL = true;
         enableACME = cfg.front.acme;
-        # Who asks about which photo is nobody's business: no addresses are written down.
-        extraConfig = ''
-          access_log off;
-          client_max_body_size 1m;
-        '';
+        extraConfig = "client_max_body_size 1m;";
         locations."/" = {
           proxyPass = "http://${lib.head cfg.listen}";
+          # Ours instead, which believe nothing that a client says about where it comes from.
+          recommendedProxySettings = false;
           # Answers that are streams (block notices) must not wait for a full buffer.
           extraConfig = ''
+            proxy_set_header Host $host;
+            proxy_set_header X-Forwarded-For $remote_addr;
+            proxy_set_header X-Forwarded-Proto $scheme;
             proxy_buffering off;
             proxy_read_timeout 1h;
           '';
@@ -178,32 +196,30 @@ in
     services.restic.backups.${service} = lib.mkIf cfg.backup.enable {
       initialize = true;
       inherit (cfg.backup) repository passwordFile;
-      paths = [ stateDir ] ++ lib.optional cfg.database.createLocally "/var/backup/${service}";
-      # A copy of a live database file is not a database: SQLite and PostgreSQL each write a consistent copy first.
-      backupPrepareCommand =
-        if cfg.database.createLocally then
-          ''
-            ${lib.getExe' pkgs.coreutils "install"} -d -m 0700 -o postgres /var/backup/${service}
-            ${lib.getExe' pkgs.util-linux "runuser"} -u postgres -- \
-              ${lib.getExe' config.services.postgresql.package "pg_dump"} --format=custom \
-              --file=/var/backup/${service}/database.dump ${service}
-          ''
-        else
-          ''
-            for database in ${stateDir}/*.sqlite ${stateDir}/*.db; do
-              test -e "$database" || continue
-              ${lib.getExe pkgs.sqlite} "$database" ".backup '$database.copy'"
-            done
-          '';
-      # The live files are left out for the consistent copies.
-      exclude = lib.optionals (!cfg.database.createLocally) [
+      paths = [ stateDir ];
+      # A copy of a live database file is not a database: the daemon itself writes a consistent one first. If that fails, so
+      # does the backup, rather than keep an old copy as today's.
+      backupPrepareCommand = ''
+        set -eu
+        umask 0077
+        rm -f ${copy} ${copy}.unfinished
+        ${lib.optionalString onPostgresql "export PATH=${config.services.postgresql.package}/bin:$PATH"}
+        ${lib.getExe' pkgs.util-linux "runuser"} -u ${service} -- ${lib.getExe cfg.package} ${backupCommand} ${copy}
+      '';
+      backupCleanupCommand = "rm -f ${copy} ${copy}.unfinished";
+      exclude = [
+        # The live files, for the consistent copy.
         "${stateDir}/*.sqlite"
         "${stateDir}/*.sqlite-wal"
         "${stateDir}/*.sqlite-shm"
         "${stateDir}/*.db"
         "${stateDir}/*.db-wal"
         "${stateDir}/*.db-shm"
-      ];
+        # How far a validator has signed. Restored together with its database it would be set back as well, and no longer
+        # notice.
+        "${stateDir}/*.signed"
+      ]
+      ++ lib.optional (cfg.settings ? signed_heights) cfg.settings.signed_heights;
       timerConfig = {
         OnCalendar = "daily";
         RandomizedDelaySec = "1h";
@@ -242,7 +258,8 @@ in
     warnings =
       lib.optional (reachable && !cfg.front.enable) (
         "services.birthmark.${daemon}.listen reaches beyond this machine without TLS. Set services.birthmark.${daemon}.front, or "
-        + "make sure that something else speaks TLS for it."
+        + "make sure that something else speaks TLS for it, which says in X-Forwarded-For who asks, and which trusted_proxies "
+        + "in the settings names."
       )
       ++ lib.optional (cfg.openFirewall && !reachable && !cfg.front.enable) (
         "services.birthmark.${daemon}.openFirewall opens a port that only this machine listens on: set "

@@ -5,4 +5,6 @@ import ./server.nix {
   about = "the Birthmark manufacturer authority";
   credentials.authority-vault = "what everything secret in the database is encrypted under; at least 16 bytes";
   databaseSettings = name: { database = "postgres:///${name}?host=/run/postgresql"; };
+  behind = networks: { trusted_proxies = networks; };
+  backupCommand = "backup --to";
 }

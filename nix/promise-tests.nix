@@ -1,0 +1,100 @@
+# What a machine does with the modules' settings, where a mistake would be silent: each sentence must hold in the configuration
+# that comes out.
+{
+  self,
+  pkgs,
+  lib,
+}:
+
+let
+  evaluate = import ./evaluate.nix { inherit self pkgs lib; };
+
+  # Both servers with all they can have. PostgreSQL for one, SQLite for the other.
+  full = evaluate {
+    security.acme = {
+      acceptTerms = true;
+      defaults.email = "it@library.example";
+    };
+    services.birthmark = lib.genAttrs [ "node" "sma" ] (name: {
+      enable = true;
+      database.createLocally = name == "node";
+      front = {
+        enable = true;
+        hostName = "${name}.library.example";
+      };
+      backup = {
+        enable = true;
+        repository = "/backup";
+        passwordFile = "/run/secrets/restic-password";
+      };
+    });
+  };
+  inherit (full.services) nginx restic;
+  unit = name: full.systemd.units.${name}.text;
+  both = holds: holds "node" && holds "sma";
+  # Only the words: nothing that they name is built for them.
+  has = text: part: lib.hasInfix (builtins.unsafeDiscardStringContext part) text;
+
+  loopback = [
+    "127.0.0.1/32"
+    "::1/128"
+  ];
+  excluded =
+    settings:
+    (evaluate {
+      services.birthmark.node = {
+        enable = true;
+        inherit settings;
+        backup = {
+          enable = true;
+          repository = "/backup";
+          passwordFile = "/run/secrets/restic-password";
+        };
+      };
+    }).services.restic.backups.birthmark-node.exclude;
+
+  promises = {
+    "the front says who asks, and nothing a client says about that is passed on" = both (
+      name:
+      let
+        location = nginx.virtualHosts."${name}.library.example".locations."/";
+      in
+      has location.extraConfig "proxy_set_header X-Forwarded-For $remote_addr;"
+      && has location.extraConfig "proxy_set_header Host $host;"
+      && !location.recommendedProxySettings
+    );
+    "the daemons believe their front, so that none of its requests is this machine's own" =
+      full.services.birthmark.sma.settings.trusted_proxies == loopback
+      && full.services.birthmark.node.settings.http.trusted_proxies == loopback;
+    "without a front nobody is believed" =
+      !(
+        (evaluate { services.birthmark.sma.enable = true; }).services.birthmark.sma.settings
+          ? trusted_proxies
+      );
+    "no request is written down, nor what went wrong with it" =
+      has nginx.commonHttpConfig "access_log off;" && nginx.logError == "stderr emerg";
+
+    "a backup is the daemon's own copy, as its own user" =
+      has restic.backups.birthmark-node.backupPrepareCommand "/runuser -u birthmark-node -- ${lib.getExe pkgs.birthmark-node} backup /var/lib/birthmark-node/backup"
+      && has restic.backups.birthmark-node.backupPrepareCommand "${full.services.postgresql.package}/bin:"
+      && has restic.backups.birthmark-sma.backupPrepareCommand "/runuser -u birthmark-sma -- ${lib.getExe pkgs.birthmark-sma} backup --to /var/lib/birthmark-sma/backup"
+      && both (name: lib.hasPrefix "set -eu\n" restic.backups."birthmark-${name}".backupPrepareCommand);
+    "a backup never holds how far a validator has signed" =
+      lib.elem "/var/lib/birthmark-node/*.signed" (excluded { })
+      && lib.elem "/var/lib/birthmark-node/heights" (excluded {
+        signed_heights = "/var/lib/birthmark-node/heights";
+      });
+
+    "a validator survives its PostgreSQL" =
+      has (unit "birthmark-node.service") "Wants=postgresql.target"
+      && has (unit "birthmark-node.service") "After=postgresql.target"
+      && !has (unit "birthmark-node.service") "Requires=";
+  };
+  broken = lib.attrNames (lib.filterAttrs (_: holds: !holds) promises);
+in
+if broken != [ ] then
+  throw "These promises are not kept: ${lib.concatStringsSep "; " broken}"
+else
+  pkgs.runCommand "birthmark-promises" { } ''
+    echo "${toString (lib.length (lib.attrNames promises))} promises" > "$out"
+  ''
