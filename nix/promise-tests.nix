@@ -30,7 +30,15 @@ let
     });
   };
   inherit (full.services) nginx restic;
-  unit = name: full.systemd.units.${name}.text;
+  everything = evaluate {
+    services.birthmark = {
+      camera.enable = true;
+      node.enable = true;
+      sma.enable = true;
+    };
+  };
+  unitOf = config: name: config.systemd.units.${name}.text;
+  unit = unitOf full;
   both = holds: holds "node" && holds "sma";
   # Only the words: nothing that they name is built for them.
   has = text: part: lib.hasInfix (builtins.unsafeDiscardStringContext part) text;
@@ -84,6 +92,52 @@ let
       && lib.elem "/var/lib/birthmark-node/heights" (excluded {
         signed_heights = "/var/lib/birthmark-node/heights";
       });
+
+    "a restart by a switch stops no socket" =
+      lib.all (name: has (unitOf everything "birthmark-${name}.service") "X-StopIfChanged=false")
+        [
+          "node"
+          "sma"
+          "signer"
+          "gps"
+          "capture"
+        ];
+    "a switch takes over changed addresses" =
+      let
+        script =
+          listen:
+          (evaluate {
+            services.birthmark.node = {
+              enable = true;
+              inherit listen;
+            };
+          }).systemd.services.listen-birthmark-node.script;
+      in
+      has (script [ "[::]:8545" ]) "addresses='[::]:8545'"
+      && has (script [ "[::]:8545" ]) "systemctl try-restart birthmark-node.socket";
+
+    "an upgrade begins inside its window, and brings what does not need a new kernel" =
+      let
+        night = evaluate {
+          services.birthmark.node.enable = true;
+          services.birthmark.autoUpgrade = {
+            enable = true;
+            flake = "github:our-library/our-validator#validator";
+            window.lower = "23:30";
+            window.upper = "01:00";
+          };
+        };
+        inherit (night.systemd.services.nixos-upgrade) script;
+      in
+      night.systemd.timers.nixos-upgrade.timerConfig.OnCalendar == [ "*-*-* 23:30:59" ]
+      && !night.systemd.timers.nixos-upgrade.timerConfig.Persistent
+      && has script "lower=\"23:30\""
+      && has script "nixos-rebuild switch --refresh"
+      && !has script "--upgrade";
+
+    "the journal's explanations lie where this systemd reads them" =
+      has everything.systemd.services.journal-explanations.script "/usr/local/lib/systemd/catalog/birthmark.catalog"
+      && has everything.systemd.services.journal-explanations.script "journalctl --update-catalog";
 
     "a validator survives its PostgreSQL" =
       has (unit "birthmark-node.service") "Wants=postgresql.target"

@@ -31,7 +31,7 @@ in
     };
 
     autoUpgrade = {
-      enable = lib.mkEnableOption "unattended upgrades from a flake, taken at the next boot inside a window";
+      enable = lib.mkEnableOption "unattended upgrades from a flake, at night: daemons are restarted at once, the machine when the upgrade needs it";
       flake = lib.mkOption {
         type = lib.types.nullOr lib.types.str;
         default = null;
@@ -42,7 +42,7 @@ in
         lower = lib.mkOption {
           type = lib.types.str;
           default = "02:00";
-          description = "No reboot before this time of day.";
+          description = "The time of day at which the upgrade begins.";
         };
         upper = lib.mkOption {
           type = lib.types.str;
@@ -57,8 +57,22 @@ in
 
   config = lib.mkIf (lib.any (daemon: cfg.${daemon}.enable) daemons) {
     systemd.packages = [ cfg.commonPackage ];
-    environment.etc."systemd/catalog/birthmark.catalog".source =
-      "${cfg.commonPackage}/lib/systemd/catalog/birthmark.catalog";
+    # For `journalctl -x`. Beside its own, systemd here reads explanations from /usr/local only, and compiles what it finds.
+    systemd.services.journal-explanations = {
+      description = "Make the journal's explanations of Birthmark's messages known";
+      wantedBy = [ "multi-user.target" ];
+      after = [ "systemd-journal-catalog-update.service" ];
+      unitConfig.RequiresMountsFor = [ "/var/lib" ];
+      script = ''
+        mkdir -p /usr/local/lib/systemd/catalog
+        ln -sfn ${cfg.commonPackage}/lib/systemd/catalog/birthmark.catalog /usr/local/lib/systemd/catalog/birthmark.catalog
+        journalctl --update-catalog
+      '';
+      serviceConfig = {
+        Type = "oneshot";
+        RemainAfterExit = true;
+      };
+    };
 
     # Certificates, tokens and blocks are judged by time: a machine without the time of day refuses good photos.
     services.chrony.enable = lib.mkDefault true;
@@ -68,8 +82,14 @@ in
     system.autoUpgrade = lib.mkIf cfg.autoUpgrade.enable {
       enable = true;
       inherit (cfg.autoUpgrade) flake;
-      operation = "boot";
+      # What the lock says, and no channel.
+      upgrade = false;
+      # With the same kernel, only a switch ever brings the new daemons; with another one, the machine is started again.
+      operation = "switch";
       allowReboot = true;
+      # Inside the window: its first minute does not count, and a machine that slept through it does not make up for it by day.
+      dates = "*-*-* ${cfg.autoUpgrade.window.lower}:59";
+      persistent = false;
       rebootWindow = { inherit (cfg.autoUpgrade.window) lower upper; };
     };
 

@@ -77,6 +77,8 @@ in
     {
       wantedBy = lib.mkIf starts [ "multi-user.target" ];
       restartTriggers = [ file ];
+      # Restarted in one step. Stopped first, a switch would stop the socket with it, and refuse whoever comes meanwhile.
+      stopIfChanged = false;
       serviceConfig.LoadCredential = lib.mapAttrsToList (name: path: "${name}:${path}") credentials;
     };
 

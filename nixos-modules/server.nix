@@ -121,6 +121,24 @@ in
         after = [ "postgresql.target" ];
       })
     ];
+    # A switch restarts no socket, so addresses that have changed are taken over by this. It restarts the daemon as well.
+    systemd.services."listen-${service}" = {
+      description = "Take over changed addresses of ${service}.socket";
+      wantedBy = [ "multi-user.target" ];
+      after = [ "${service}.socket" ];
+      script = ''
+        addresses=${lib.escapeShellArg (toString cfg.listen)}
+        taken=/run/listen-${service}
+        if [ -e "$taken" ] && [ "$(cat "$taken")" != "$addresses" ]; then
+          systemctl try-restart ${service}.socket
+        fi
+        printf '%s' "$addresses" > "$taken"
+      '';
+      serviceConfig = {
+        Type = "oneshot";
+        RemainAfterExit = true;
+      };
+    };
     systemd.sockets.${service} = {
       wantedBy = [ "sockets.target" ];
       # The empty entry takes back the address of the unit file.
