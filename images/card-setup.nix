@@ -18,6 +18,15 @@ let
     ];
     text = builtins.readFile ./card-setup.sh;
   };
+  enrol = pkgs.writeShellApplication {
+    name = "birthmark-card-enrol";
+    runtimeInputs = [
+      pkgs.coreutils
+      pkgs.gnused
+      pkgs.birthmark-command
+    ];
+    text = builtins.readFile ./card-enrol.sh;
+  };
 in
 {
   # The daemon reads a file outside the store: the built one, with what the card was told.
@@ -53,11 +62,36 @@ in
     };
   };
 
+  # Not a oneshot: starting the camera does not wait for an authority. Tried until it is enrolled, ever more slowly: the network
+  # may come tomorrow, and the time of day with it.
+  systemd.services.card-enrol = {
+    description = "Enrol the camera with the authority that birthmark-setup.txt names";
+    wantedBy = [ "multi-user.target" ];
+    after = [
+      "card-setup.service"
+      "network.target"
+      "birthmark-signer.socket"
+    ];
+    wants = [ "birthmark-signer.socket" ];
+    unitConfig.ConditionPathExists = "/var/lib/birthmark-card/enrol";
+    serviceConfig = {
+      Type = "exec";
+      ExecStart = "${lib.getExe enrol} /boot/firmware /var/lib/birthmark-card/enrol";
+      UMask = "0077";
+      Restart = "on-failure";
+      RestartSec = "15s";
+      RestartSteps = 5;
+      RestartMaxDelaySec = "10min";
+    };
+  };
+
   users.users.photographer = {
     isNormalUser = true;
     extraGroups = [
       "wheel"
+      # The daemons' sockets, and the photos.
       "birthmark"
+      "birthmark-capture"
     ];
   };
   security.sudo.wheelNeedsPassword = false;

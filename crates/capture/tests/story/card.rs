@@ -1,5 +1,6 @@
 //! A camera's card: what the text file on its FAT partition does, and what is written back beside it.
 
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -89,7 +90,7 @@ fn a_card_takes_over_what_it_is_told_and_keeps_no_password_in_the_open() {
     );
     assert_eq!(settings.matches("node").count(), 1);
     assert!(settings.contains("place = \"ignored\""), "{settings}");
-    let network = card.text("wifi/=52656164696e6720726f6f6d.psk");
+    let network = card.text("wifi/Reading room.psk");
     assert_eq!(network, "[Security]\nPassphrase=correct horse = battery\n");
     assert_eq!(
         card.text("state/keys/photographer"),
@@ -121,8 +122,24 @@ fn a_file_with_one_wrong_line_changes_nothing_and_the_result_names_the_line() {
             "line 1: wifi_password has 8 to 63 characters",
         ),
         (
+            "wifi_password = p\u{e4}sswort",
+            "line 1: wifi_password has 8 to 63 characters, none of them accented",
+        ),
+        (
             "ssh_key = -----BEGIN OPENSSH PRIVATE KEY-----",
             "line 1: ssh_key is not a public key",
+        ),
+        (
+            "authority = http://authority.example",
+            "line 1: authority is not an https address",
+        ),
+        (
+            "operator_token = a b",
+            "line 1: operator_token is not a token of an authority",
+        ),
+        (
+            "authority = https://authority.example\nserial = SN-1\nfamily = Pi HQ",
+            "to enrol the camera, operator_token is needed too",
         ),
         ("colour = red", "line 1: no setting is called \"colour\""),
         ("hello", "line 1: no \"=\" in it"),
@@ -130,13 +147,75 @@ fn a_file_with_one_wrong_line_changes_nothing_and_the_result_names_the_line() {
         let card = Card::new();
         card.ask(format!("{text}\nwifi_name = Reading room\n"));
         let said = card.start();
-        assert!(said.contains(&format!("{complaint}\r\n")), "{text}: {said}");
+        assert!(said.contains(complaint), "{text}: {said}");
         assert!(said.contains("nothing was changed"), "{said}");
         assert!(card.path("firmware/birthmark-setup.txt").exists());
         assert_eq!(card.text("state/capture.toml"), card.text("built.toml"));
         assert_eq!(std::fs::read_dir(card.path("wifi")).unwrap().count(), 0);
         assert_eq!(card.text("light/trigger").trim(), "timer");
     }
+}
+
+/// What the camera is enrolled with later, when there is a network; `cli/tests/story/enrolment.rs` does it with an authority.
+#[test]
+fn an_enrolment_waits_where_only_root_reads_it_and_its_token_leaves_the_drive() {
+    let card = Card::new();
+    card.ask(
+        "authority = https://authority.example/maker\r\noperator_token = bma_0123456789abcdef\r\n\
+         serial = SN-0001 \r\nfamily = Pi \"HQ\" $(reboot)\r\n",
+    );
+    let said = card.start();
+    assert!(
+        said.contains("enrolment: as soon as https://authority.example/maker can be reached"),
+        "{said}"
+    );
+    assert!(!said.contains("bma_"), "{said}");
+    assert!(!card.path("firmware/birthmark-setup.txt").exists());
+    for (name, text) in [
+        ("authority", "https://authority.example/maker"),
+        ("token", "bma_0123456789abcdef"),
+        ("serial", "SN-0001"),
+        ("family", "Pi \"HQ\" $(reboot)"),
+    ] {
+        assert_eq!(card.text(&format!("state/enrol/{name}")), text);
+    }
+    let folder = std::fs::metadata(card.path("state/enrol")).unwrap();
+    assert_eq!(folder.permissions().mode() & 0o777, 0o700);
+}
+
+/// iwd looks for these names, and reads a backslash as the beginning of something.
+#[test]
+fn networks_are_called_as_the_radio_s_daemon_looks_for_them() {
+    let card = Card::new();
+    card.ask("wifi_name = Caf\u{e9}\nwifi_password = back\\slash");
+    card.start();
+    let network = card.text("wifi/=436166c3a9.psk");
+    assert_eq!(network, "[Security]\nPassphrase=back\\\\slash\n");
+    card.ask("wifi_name = Caf\u{e9}\n");
+    card.start();
+    assert!(card.path("wifi/=436166c3a9.open").exists());
+    assert!(!card.path("wifi/=436166c3a9.psk").exists());
+    card.ask(format!("wifi_name = {}\n", "\u{e9}".repeat(17)));
+    assert!(card.start().contains("wifi_name has 1 to 32 bytes"));
+    card.ask("wifi_password = forgotten name");
+    assert!(card.start().contains("wifi_name is needed too"));
+}
+
+#[test]
+fn an_upgrade_changes_the_settings_and_keeps_what_the_card_was_told() {
+    let card = Card::new();
+    card.start();
+    card.ask("validator = https://validator.example");
+    card.start();
+    let upgraded = "node = \"http://127.0.0.1:8545\"\ndng = true\n[source]\nkind = \"libcamera\"\n";
+    std::fs::write(card.path("built.toml"), upgraded).unwrap();
+    card.start();
+    let settings = card.text("state/capture.toml");
+    assert!(settings.contains("dng = true"), "{settings}");
+    assert!(
+        settings.starts_with("node = \"https://validator.example\"\n"),
+        "{settings}"
+    );
 }
 
 #[test]
@@ -164,7 +243,7 @@ fn the_example_on_the_card_is_understood_with_every_line_in_use() {
     let example = include_str!("../../../../images/birthmark-setup.txt");
     let settings = example.lines().filter_map(|line| line.strip_prefix('#'));
     let settings: Vec<_> = settings.filter(|line| !line.starts_with(' ')).collect();
-    assert!(settings.iter().filter(|line| line.contains('=')).count() >= 5);
+    assert!(settings.iter().filter(|line| line.contains('=')).count() >= 9);
     card.ask(settings.join("\n").replace("AAAA…", "AAAAC3Nza"));
     let said = card.start();
     assert!(said.ends_with("done: the camera is set up\r\n"), "{said}");

@@ -11,6 +11,7 @@ mod checking;
 mod demonstration;
 #[cfg(feature = "demo")]
 mod editing;
+mod enrolment;
 mod institutions;
 mod outfit;
 mod pipes;

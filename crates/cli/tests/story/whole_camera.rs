@@ -4,7 +4,6 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::{Duration, Instant};
 
 use birthmark_protocol::Digest;
 use birthmark_testkit::tpm::Swtpm;
@@ -14,16 +13,7 @@ use tempfile::TempDir;
 use crate::institutions::Institutions;
 use crate::outfit::Outfit;
 use crate::process::run;
-
-const PATIENCE: Duration = Duration::from_secs(60);
-
-fn until(what: &str, mut happened: impl FnMut() -> bool) {
-    let begin = Instant::now();
-    while !happened() {
-        assert!(begin.elapsed() < PATIENCE, "{what} did not happen");
-        std::thread::sleep(Duration::from_millis(50));
-    }
-}
+use crate::running::until;
 
 #[test]
 fn a_new_camera_is_provisioned_and_its_photo_is_proven_to_strangers() {

@@ -92,6 +92,7 @@ fn scripts(house: &House, _: &Options) -> Result<Outcome> {
     };
     let entries = ["demo", "check", ".ci/run", "scripts/machine.sh"];
     let machines = [
+        "images/card-enrol.sh",
         "images/card-setup.sh",
         "images/make-state-partition.sh",
         "images/tests/state-partition.sh",

@@ -1,0 +1,136 @@
+//! A camera that is enrolled from its card: a text file on the FAT partition, an authority, and nobody who types anything.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use birthmark_testkit::tpm::Swtpm;
+use tempfile::TempDir;
+
+use crate::institutions::Institutions;
+use crate::outfit::Outfit;
+use crate::process::{binary, command, run};
+use crate::running::until;
+
+/// The card's partitions as folders, and its scripts.
+struct Card {
+    folder: PathBuf,
+}
+
+impl Card {
+    fn insert(folder: &Path) -> Self {
+        for name in ["firmware", "card-state", "wifi", "light"] {
+            fs::create_dir(folder.join(name)).unwrap();
+        }
+        Self {
+            folder: folder.to_owned(),
+        }
+    }
+
+    fn script(&self, name: &str, arguments: &[&str]) -> Output {
+        let programs = binary("birthmark");
+        let programs = programs.parent().unwrap().display();
+        Command::new("bash")
+            .args(["-euo", "pipefail"])
+            .arg(format!(
+                "{}/../../images/{name}",
+                env!("CARGO_MANIFEST_DIR")
+            ))
+            .args(arguments)
+            .current_dir(&self.folder)
+            .env(
+                "PATH",
+                format!("{programs}:{}", std::env::var("PATH").unwrap()),
+            )
+            .output()
+            .unwrap()
+    }
+
+    fn set_up(&self, text: &str) {
+        fs::write(self.folder.join("firmware/birthmark-setup.txt"), text).unwrap();
+        let folders = ["firmware", "capture.toml", "card-state", "wifi", "light"];
+        let ended = self.script("card-setup.sh", &folders);
+        assert!(ended.status.success(), "{ended:?}");
+    }
+
+    /// One attempt; the status, and what the FAT partition says afterwards.
+    fn enrol(&self) -> (bool, String) {
+        let signer = self.folder.join("signer");
+        let sockets = ["--signer-socket", signer.to_str().unwrap()];
+        let places = ["firmware", "card-state/enrol"];
+        let ended = self.script("card-enrol.sh", &[places, sockets].concat());
+        let result = self.folder.join("firmware/birthmark-enrolment.result.txt");
+        let said = fs::read_to_string(&result).unwrap_or_else(|_| panic!("{ended:?}"));
+        (ended.status.success(), said)
+    }
+}
+
+#[test]
+fn a_card_enrols_its_camera_once_the_authority_can_be_reached_and_forgets_the_token() {
+    let folder = TempDir::new().unwrap();
+    let folder = folder.path();
+    let tpm = Swtpm::start().unwrap();
+    let makers = tpm.endorsement_authorities().unwrap();
+    let institutions = Institutions::found(folder, &makers);
+    let camera = Outfit::switch_on(folder, tpm, &institutions);
+    let card = Card::insert(folder);
+    let token =
+        run(command("sma", folder).args(["token", "create", "card", "--role", "provision"]));
+    let request = format!(
+        "authority = {}\noperator_token = {}\nserial = CARD-0001\nfamily = Pi \"HQ\"\n",
+        institutions.authority,
+        token.trim(),
+    );
+    card.set_up(&request);
+
+    let early = camera.birthmark(&["capture", "--json"]);
+    assert_eq!(early.status, Some(0), "{}", early.text);
+    let early = PathBuf::from(early.json()["path"].as_str().unwrap());
+
+    let (enrolled, said) = card.enrol();
+    assert!(!enrolled);
+    assert!(said.contains("not enrolled yet"), "{said}");
+    assert!(said.contains("does not answer"), "{said}");
+    assert!(folder.join("card-state/enrol/token").exists());
+
+    let _authority = institutions.start_authority();
+    let (enrolled, said) = card.enrol();
+    assert!(enrolled, "{said}");
+    assert!(said.contains("provisioned CARD-0001"), "{said}");
+    assert!(said.contains("attest"), "{said}");
+    assert!(!said.contains("bma_"), "{said}");
+    assert!(!folder.join("card-state/enrol").exists());
+    camera.birthmark(&["info"]).well();
+    until("the early photo's proof", || {
+        let sidecar = fs::read_to_string(early.with_extension("json")).unwrap_or_default();
+        sidecar.contains("bundle_signature")
+    });
+
+    // As if the power had gone before the request was forgotten, or somebody copied the file again.
+    card.set_up(&request);
+    let (enrolled, said) = card.enrol();
+    assert!(enrolled, "{said}");
+    assert!(said.contains("this camera is enrolled"), "{said}");
+    assert!(!folder.join("card-state/enrol").exists());
+}
+
+#[test]
+fn an_authority_that_refuses_the_card_s_token_is_quoted_on_the_drive() {
+    let folder = TempDir::new().unwrap();
+    let folder = folder.path();
+    let tpm = Swtpm::start().unwrap();
+    let makers = tpm.endorsement_authorities().unwrap();
+    let institutions = Institutions::found(folder, &makers);
+    let _camera = Outfit::switch_on(folder, tpm, &institutions);
+    let _authority = institutions.start_authority();
+    run(command("sma", folder).args(["token", "create", "anna", "--role", "provision"]));
+    let card = Card::insert(folder);
+    card.set_up(&format!(
+        "authority = {}\noperator_token = bma_0123456789abcdef\nserial = CARD-0002\nfamily = Pi HQ\n",
+        institutions.authority,
+    ));
+    let (enrolled, said) = card.enrol();
+    assert!(!enrolled);
+    assert!(said.contains("401"), "{said}");
+    assert!(folder.join("card-state/enrol").exists());
+}
