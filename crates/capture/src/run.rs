@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use birthmark_daemon::varlink::{self, Peers, User};
-use birthmark_daemon::{ConfigError, Context, Idle};
+use birthmark_daemon::{ConfigError, Context, Elsewhere, Idle};
 
 use crate::album::Album;
 use crate::camera::{Camera, Opener};
@@ -23,7 +23,7 @@ use crate::signer::{RemoteSigner, Signer};
 use crate::source::replay::Replay;
 use crate::source::simulated::{HEIGHT, Simulated, WIDTH};
 use crate::source::{RawSource, SourceError};
-use crate::studio::Studio;
+use crate::studio::{Studio, StudioError};
 use crate::submit::{Node, Submitter};
 
 /// Permission bits of the socket: its group may give commands, if the configuration lists its members.
@@ -49,9 +49,10 @@ pub async fn run_with(
         .unix("varlink", &settings.socket, SOCKET_MODE)
         .await?;
     start_panel(&settings, &capture)?;
+    context.ready();
+    // Afterwards: what the check has to say stays in the status.
     let checked = capture.clone();
     context.service.watch(move || self_check(checked.clone()));
-    context.ready();
     let shutdown = context.shutdown.clone();
     let (submitter, stop) = (Arc::clone(&capture.submitter), shutdown.clone());
     let submitting = tokio::spawn(async move { submitter.run(stop).await });
@@ -216,8 +217,11 @@ fn start_panel(settings: &CaptureSettings, capture: &Capture) -> anyhow::Result<
     Ok(())
 }
 
-/// The daemon is well if it could keep a photo.
+/// The daemon is well if it could keep a photo. Room is made by a person; meanwhile waiting proofs are sent and photos can be
+/// fetched, which a restart would only interrupt.
 async fn self_check(capture: Capture) -> anyhow::Result<()> {
-    let check = move || capture.studio.free_mib().map(|_| ());
-    Ok(tokio::task::spawn_blocking(check).await??)
+    match tokio::task::spawn_blocking(move || capture.studio.has_room()).await? {
+        Err(full @ StudioError::DiskFull { .. }) => Err(Elsewhere::new(full).into()),
+        other => Ok(other?),
+    }
 }

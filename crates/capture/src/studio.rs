@@ -42,7 +42,9 @@ pub enum StudioError {
     #[error(transparent)]
     Source(#[from] SourceError),
     /// There would be no room for it.
-    #[error("only {free_mib} MiB are free for photos, {keep_mib} must be: no photo was taken")]
+    #[error(
+        "only {free_mib} MiB are free for photos, {keep_mib} must be: no photo is taken until some are fetched and removed"
+    )]
     DiskFull {
         /// What is free.
         free_mib: u64,
@@ -126,6 +128,15 @@ impl Studio {
         Ok(photos.min(proofs) >> 20)
     }
 
+    /// Whether there is room for another photo.
+    pub fn has_room(&self) -> Result<(), StudioError> {
+        let (free_mib, keep_mib) = (self.free_mib()?, self.keep_free_mib);
+        match free_mib < keep_mib {
+            true => Err(StudioError::DiskFull { free_mib, keep_mib }),
+            false => Ok(()),
+        }
+    }
+
     /// Takes one photo. When this returns, the photo and its proof survive anything but the loss of the disk.
     pub async fn take(&self) -> Result<Photo, StudioError> {
         // Waiting here, before the exposure, is what bounds memory in a burst.
@@ -134,13 +145,7 @@ impl Studio {
             .acquire()
             .await
             .map_err(|_| SourceError::Device("the camera is closing".to_owned()))?;
-        let free_mib = self.free_mib()?;
-        if free_mib < self.keep_free_mib {
-            return Err(StudioError::DiskFull {
-                free_mib,
-                keep_mib: self.keep_free_mib,
-            });
-        }
+        self.has_room()?;
         let (exposed, whereabouts) = tokio::join!(self.camera.expose(), self.whereabouts());
         let (mut shot, shutter) = exposed?;
         shot.exposure.moment = whereabouts.date(shot.exposure.moment);

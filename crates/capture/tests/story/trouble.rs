@@ -1,10 +1,13 @@
 //! The node is away, busy, hostile or confused; the disk is full; the camera is gone.
 
+use std::os::unix::net::UnixDatagram;
+use std::process::{Command, Stdio};
+
 use birthmark_capture::client::CaptureCalls as _;
 use birthmark_capture::messages::CaptureRefusal;
 use birthmark_capture::settings::Source;
 
-use crate::world::{Mood, World};
+use crate::world::{DEADLINE, Mood, World};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn proofs_wait_for_a_node_that_cannot_take_them_and_are_not_put_aside() {
@@ -147,6 +150,52 @@ async fn no_photo_is_taken_on_a_full_disk() {
         0
     );
     camera.stop().await;
+}
+
+/// What systemd hears of the real program until `wanted` has come, in order of arrival.
+fn notices_until(line: &UnixDatagram, wanted: &str) -> String {
+    let (mut heard, mut buffer) = (String::new(), [0; 4096]);
+    while !heard.contains(wanted) {
+        let read = line
+            .recv(&mut buffer)
+            .unwrap_or_else(|error| panic!("{error}, no {wanted:?} in {heard}"));
+        heard.push_str(std::str::from_utf8(&buffer[..read]).unwrap());
+        heard.push('\n');
+    }
+    heard
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_disk_stands_in_the_unit_s_status_and_starves_no_watchdog() {
+    let mut world = World::new().await;
+    world.settings.keep_free_mib = 1 << 40;
+    let settings = world.path("capture.toml");
+    std::fs::write(&settings, toml::to_string(&world.settings).unwrap()).unwrap();
+    let line = UnixDatagram::bind(world.path("notify")).unwrap();
+    line.set_read_timeout(Some(DEADLINE)).unwrap();
+    let mut daemon = Command::new(env!("CARGO_BIN_EXE_birthmark-capture"))
+        .arg("--config")
+        .arg(&settings)
+        .env("NOTIFY_SOCKET", world.path("notify"))
+        .env("WATCHDOG_USEC", "200000")
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+
+    notices_until(&line, "READY=1");
+    let said = notices_until(&line, "STATUS=Self-check fails: ");
+    assert!(said.contains("MiB are free for photos"), "{said}");
+    assert!(
+        said.contains("until some are fetched and removed"),
+        "{said}"
+    );
+    for _ in 0..3 {
+        notices_until(&line, "WATCHDOG=1");
+    }
+    daemon.kill().unwrap();
+    daemon.wait().unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
