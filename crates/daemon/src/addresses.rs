@@ -24,7 +24,7 @@ impl std::fmt::Display for Address {
 
 /// The sockets of one daemon, by name, once they are listening.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Addresses(BTreeMap<String, Address>);
+pub struct Addresses(BTreeMap<String, Vec<Address>>);
 
 impl Addresses {
     /// No sockets.
@@ -45,12 +45,12 @@ impl Addresses {
     }
 
     pub(crate) fn insert(&mut self, name: &str, address: Address) {
-        self.0.insert(name.to_owned(), address);
+        self.0.entry(name.to_owned()).or_default().push(address);
     }
 
-    /// The port address of that name.
+    /// The first port address of that name.
     pub fn tcp(&self, name: &str) -> Option<SocketAddr> {
-        match self.0.get(name)? {
+        match self.0.get(name)?.first()? {
             Address::Tcp(address) => Some(*address),
             Address::Unix(_) => None,
         }
@@ -58,7 +58,7 @@ impl Addresses {
 
     /// The path of that name.
     pub fn unix(&self, name: &str) -> Option<&Path> {
-        match self.0.get(name)? {
+        match self.0.get(name)?.first()? {
             Address::Unix(path) => Some(path),
             Address::Tcp(_) => None,
         }
@@ -67,7 +67,11 @@ impl Addresses {
 
 impl std::fmt::Display for Addresses {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        for (index, (name, address)) in self.0.iter().enumerate() {
+        let all = self
+            .0
+            .iter()
+            .flat_map(|(name, each)| each.iter().map(move |address| (name, address)));
+        for (index, (name, address)) in all.enumerate() {
             let comma = if index == 0 { "" } else { ", " };
             write!(out, "{comma}{name} on {address}")?;
         }

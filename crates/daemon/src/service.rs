@@ -1,14 +1,21 @@
 //! What the service manager hears from us: READY, STATUS, STOPPING, RELOADING, and the watchdog's food.
 
+use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use sd_notify::NotifyState;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 
 use crate::addresses::Addresses;
 use crate::message_id::SELF_CHECK_FAILS;
+
+/// How often a daemon that is not ready yet says so.
+const STILL_AT_IT: Duration = Duration::from_secs(3);
+/// How long it then has until it must say so again: enough for a machine that has no time for us.
+const LONGER: Duration = Duration::from_secs(60);
 
 /// The line to whoever started this daemon: systemd, or the program or test it is embedded in.
 #[derive(Debug, Clone)]
@@ -67,6 +74,29 @@ impl Service {
     /// One line on what the daemon is doing, shown by `systemctl status`.
     pub fn status(&self, status: &str) {
         self.notify(&[NotifyState::Status(status)]);
+    }
+
+    /// Waits for `work` on the way to [`Service::ready`], as long as it takes: systemd hears every few seconds that this
+    /// daemon is still at it, and what it does, and does not end it for being late (`TimeoutStartSec=`).
+    pub async fn patiently<T>(&self, what: &str, work: impl Future<Output = T>) -> T {
+        let begin = Instant::now();
+        let mut work = pin!(work);
+        let mut ticks = tokio::time::interval_at(begin + STILL_AT_IT, STILL_AT_IT);
+        loop {
+            tokio::select! {
+                done = &mut work => return done,
+                _ = ticks.tick() => self.still_at(what, begin.elapsed()),
+            }
+        }
+    }
+
+    fn still_at(&self, what: &str, elapsed: Duration) {
+        let status = format!("{what}, for {} s so far", elapsed.as_secs());
+        let longer = u32::try_from(LONGER.as_micros()).unwrap_or(u32::MAX);
+        self.notify(&[
+            NotifyState::ExtendTimeoutUsec(longer),
+            NotifyState::Status(&status),
+        ]);
     }
 
     /// The daemon has begun to stop.

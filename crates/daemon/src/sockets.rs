@@ -85,24 +85,28 @@ impl Sockets {
         self.names.iter().flatten().map(String::as_str)
     }
 
-    /// The TCP socket of that name, or one bound to `fallback`.
+    /// Every TCP socket of that name, as a unit may listen at several addresses; without any, one bound to `fallback`.
     pub async fn tcp(
         &mut self,
         name: &str,
         fallback: SocketAddr,
-    ) -> Result<TcpListener, SocketError> {
-        let listener = match self.position(name) {
-            Some(index) => self
-                .passed_tcp(index)
-                .map_err(|source| SocketError::Passed {
-                    name: name.to_owned(),
-                    source,
-                })?,
-            None => bind_tcp(name, fallback).await?,
-        };
-        let address = listener.local_addr().unwrap_or(fallback);
-        self.listening.insert(name, Address::Tcp(address));
-        Ok(listener)
+    ) -> Result<Vec<TcpListener>, SocketError> {
+        let mut listeners = Vec::new();
+        while let Some(index) = self.position(name) {
+            let passed = self.passed_tcp(index);
+            listeners.push(passed.map_err(|source| SocketError::Passed {
+                name: name.to_owned(),
+                source,
+            })?);
+        }
+        if listeners.is_empty() {
+            listeners.push(bind_tcp(name, fallback).await?);
+        }
+        for listener in &listeners {
+            let address = listener.local_addr().unwrap_or(fallback);
+            self.listening.insert(name, Address::Tcp(address));
+        }
+        Ok(listeners)
     }
 
     /// The Unix socket of that name, or one bound to `fallback` with these permission bits.

@@ -1,7 +1,7 @@
 //! Accepts connections and serves a router on each, or what stands in front of one, within limits, until told to stop.
 
 use std::convert::Infallible;
-use std::future::{Ready, ready};
+use std::future::{Ready, poll_fn, ready};
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, UnixListener};
+use tokio::net::{TcpListener, TcpStream, UnixListener};
 use tokio::sync::OwnedSemaphorePermit;
 use tower::ServiceExt;
 
@@ -68,9 +68,9 @@ impl Default for ServerLimits {
 #[derive(Debug)]
 pub enum Listener {
     /// The network, in the clear: this machine only, or behind a proxy.
-    Tcp(TcpListener),
+    Tcp(Vec<TcpListener>),
     /// The network, encrypted.
-    Tls(TcpListener, Arc<ReloadingAcceptor>),
+    Tls(Vec<TcpListener>, Arc<ReloadingAcceptor>),
     /// Processes on this machine.
     Unix(UnixListener),
 }
@@ -159,7 +159,7 @@ pub async fn serve(
 }
 
 enum Connection {
-    Tcp(tokio::net::TcpStream),
+    Tcp(TcpStream),
     Unix(tokio::net::UnixStream),
 }
 
@@ -183,12 +183,26 @@ async fn next(listener: &Listener, room: &Room) -> io::Result<(Connection, Owned
         .await
         .ok_or_else(|| io::Error::other("the server is closed"))?;
     let connection = match listener {
-        Listener::Tcp(listener) | Listener::Tls(listener, _) => {
-            Connection::Tcp(listener.accept().await?.0)
+        Listener::Tcp(listeners) | Listener::Tls(listeners, _) => {
+            Connection::Tcp(accept(listeners).await?)
         }
         Listener::Unix(listener) => Connection::Unix(listener.accept().await?.0),
     };
     Ok((connection, permit))
+}
+
+/// Whoever comes first, at any of the addresses.
+async fn accept(listeners: &[TcpListener]) -> io::Result<TcpStream> {
+    poll_fn(|context| {
+        let accepted = listeners
+            .iter()
+            .map(|listener| listener.poll_accept(context))
+            .find(Poll::is_ready);
+        accepted
+            .unwrap_or(Poll::Pending)
+            .map_ok(|(stream, _)| stream)
+    })
+    .await
 }
 
 struct Server<A> {

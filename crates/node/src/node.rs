@@ -49,7 +49,10 @@ pub async fn run(settings: Settings, mut context: Context) -> anyhow::Result<()>
         &settings,
         ValidatorId::of(&keys.vote.public_key()),
     )?);
-    let store = Store::open_or_explain(&settings.database, settings.memory.database_mb).await?;
+    // A newer version may have to rewrite tens of millions of records first.
+    let opening = Store::open_or_explain(&settings.database, settings.memory.database_mb);
+    let store = context.service.patiently("Opening the database", opening);
+    let store = store.await?;
     let registry = Registry::with_memory(store.clone(), genesis, settings.memory).await?;
     let registry = Arc::new(registry);
     check_clock(registry.tip().time(), clock::now_millis())?;
@@ -103,13 +106,13 @@ pub async fn run(settings: Settings, mut context: Context) -> anyhow::Result<()>
     let stop = context.shutdown.clone();
     tasks.essential(async move { production::produce(node, keys, pacing, pooled, stop).await });
 
-    let listener = context
+    let listeners = context
         .sockets
         .tcp(HTTP_SOCKET, settings.http.listen)
         .await?;
     let listener = match &settings.http.tls {
-        Some(files) => Listener::Tls(listener, files.clone().open().context("TLS")?),
-        None => Listener::Tcp(listener),
+        Some(files) => Listener::Tls(listeners, files.clone().open().context("TLS")?),
+        None => Listener::Tcp(listeners),
     };
     let limits = ServerLimits {
         connections: settings.limits.connections,

@@ -119,7 +119,7 @@ fn serve(kind: &str, folder: &Path) {
             let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
             println!("{}", listener.local_addr().unwrap());
             let router = axum::Router::new().route("/validate", post(handler));
-            birthmark_http::serve(Listener::Tcp(listener), router, ServerLimits::default(), std::future::pending()).await;
+            birthmark_http::serve(Listener::Tcp(vec![listener]), router, ServerLimits::default(), std::future::pending()).await;
             return;
         }
         let (context, ready) = Context::embedded(Credentials::at(folder), Shutdown::default());

@@ -6,6 +6,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use birthmark_daemon::{Context, Shutdown};
 use birthmark_http::{Listener, ServerLimits, serve};
+use tokio::net::TcpListener;
 
 use crate::api::{Api, router};
 use crate::authority::Authority;
@@ -20,12 +21,12 @@ const HOUSEKEEPING: Duration = Duration::from_secs(60);
 
 /// Serves until asked to stop. The public socket is called `http`, the administrator's `control`.
 pub async fn run(settings: Settings, mut context: Context) -> anyhow::Result<()> {
-    let authority = Arc::new(Authority::open(settings.clone(), &context.credentials).await?);
-    let listener = context.sockets.tcp("http", settings.listen).await?;
-    let address = listener
-        .local_addr()
-        .context("the public socket has no address")?;
-    let open = address.ip().is_loopback() && settings.trusted_proxies.is_empty();
+    let opening = Authority::open(settings.clone(), &context.credentials);
+    let opened = context.service.patiently("Opening the database", opening);
+    let authority = Arc::new(opened.await?);
+    let listeners = context.sockets.tcp("http", settings.listen).await?;
+    let private = settings.trusted_proxies.is_empty() && settings.public_url.is_none();
+    let open = private && all_local(&listeners)?;
     if let Some(folder) = settings.control.parent() {
         std::fs::create_dir_all(folder).with_context(|| format!("{}", folder.display()))?;
     }
@@ -34,8 +35,8 @@ pub async fn run(settings: Settings, mut context: Context) -> anyhow::Result<()>
         .unix("control", &settings.control, 0o600)
         .await?;
     let listener = match settings.tls.clone() {
-        Some(files) => Listener::Tls(listener, files.open().context("TLS")?),
-        None => Listener::Tcp(listener),
+        Some(files) => Listener::Tls(listeners, files.open().context("TLS")?),
+        None => Listener::Tcp(listeners),
     };
     let api = Api {
         authority: Arc::clone(&authority),
@@ -86,6 +87,18 @@ pub async fn run(settings: Settings, mut context: Context) -> anyhow::Result<()>
         .context("writing the last audit rows")?;
     authority.store.close().await;
     Ok(())
+}
+
+/// Whether nobody but this machine reaches any of them.
+fn all_local(listeners: &[TcpListener]) -> anyhow::Result<bool> {
+    for listener in listeners {
+        let address = listener.local_addr();
+        let address = address.context("the public socket has no address")?;
+        if !address.ip().is_loopback() {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 /// Writes the audit log in batches. While the database is away, rows wait.

@@ -4,11 +4,13 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use anyhow::Context as _;
 use birthmark_daemon::varlink::{Peers, User, serve};
 use birthmark_daemon::{ConfigError, Context, Elsewhere, Reloads, Settings};
 use serde::{Deserialize, Serialize};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpListener;
+use tokio::task::JoinSet;
 
 /// What `/etc/birthmark/clock.toml` may say.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -24,6 +26,8 @@ pub struct ClockSettings {
     pub reference: Option<PathBuf>,
     /// Whether a credential `clock-seal` is needed.
     pub sealed: bool,
+    /// Be wound up for this long before anybody is told the time.
+    pub winding_milliseconds: u64,
     /// Leave after this many idle milliseconds, if systemd listens for us.
     pub idle_milliseconds: u64,
     /// Strike for this long after being asked to stop.
@@ -38,6 +42,7 @@ impl Default for ClockSettings {
             callers: Vec::new(),
             reference: None,
             sealed: false,
+            winding_milliseconds: 0,
             idle_milliseconds: 60_000,
             strike_milliseconds: 0,
         }
@@ -119,6 +124,8 @@ pub async fn run(settings: ClockSettings, mut context: Context) -> anyhow::Resul
         .sockets
         .unix("varlink", &settings.socket, 0o600)
         .await?;
+    let winding = tokio::time::sleep(Duration::from_millis(settings.winding_milliseconds));
+    context.service.patiently("Winding up", winding).await;
     let reference = settings.reference.clone();
     context.service.watch(move || healthy(reference.clone()));
     let idle = context.idle_after(Duration::from_millis(settings.idle_milliseconds));
@@ -158,7 +165,15 @@ async fn healthy(reference: Option<PathBuf>) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn tell(text: TcpListener) -> anyhow::Result<()> {
+async fn tell(text: Vec<TcpListener>) -> anyhow::Result<()> {
+    let mut telling = JoinSet::new();
+    for listener in text {
+        telling.spawn(tell_at(listener));
+    }
+    telling.join_next().await.context("nobody to tell")??
+}
+
+async fn tell_at(text: TcpListener) -> anyhow::Result<()> {
     loop {
         let (mut caller, _) = text.accept().await?;
         caller

@@ -79,6 +79,20 @@ fn a_reload_begins_with_its_time_and_ends_with_ready() {
 }
 
 #[test]
+fn a_start_that_takes_long_is_not_taken_for_one_that_hangs() {
+    let place = Place::with("winding_milliseconds = 7000");
+    let _running = start(&place);
+    for seconds in [3, 6] {
+        let said = place.notice();
+        assert!(said.contains("EXTEND_TIMEOUT_USEC=60000000"), "{said}");
+        let status = format!("STATUS=Winding up, for {seconds} s so far");
+        assert!(said.contains(&status), "{said}");
+    }
+    let said = place.notice();
+    assert!(said.contains("READY=1"), "{said}");
+}
+
+#[test]
 fn without_a_watchdog_nothing_is_fed() {
     let place = Place::with("");
     let running = place.start(&[]);

@@ -59,6 +59,21 @@ fn passed_sockets_are_found_by_name_not_by_place() {
     assert!(running.end().0.success());
 }
 
+/// A unit with several `ListenStream=` passes several sockets of one name.
+#[test]
+fn every_passed_socket_of_a_name_is_served() {
+    let place = Place::with("");
+    let both = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
+    let addresses = both.each_ref().map(|text| text.local_addr().unwrap());
+    let [first, second] = both;
+    let _running = activate(&place, "text:text", first.into(), second.into());
+    let ready = place.await_notice("READY=1");
+    for address in addresses {
+        assert!(ready.contains(&format!("text on {address}")), "{ready}");
+        assert!(told(address).trim().parse::<i64>().unwrap() > 1_700_000_000);
+    }
+}
+
 #[test]
 fn a_passed_socket_of_the_wrong_kind_is_an_error() {
     let place = Place::with("");

@@ -22,7 +22,7 @@ async fn connected() -> tokio::net::TcpStream {
     };
     let router = Router::new().route("/", get(slow));
     tokio::spawn(serve(
-        Listener::Tcp(listener),
+        Listener::Tcp(vec![listener]),
         router,
         limits,
         std::future::pending(),

@@ -49,7 +49,23 @@ async fn loopback_is_open_and_everything_else_needs_a_token() {
         401
     );
     assert_eq!(status(&open, None, "/control/tokens", &[]).await, 403);
+
+    // A proxy that does not say for whom it asks looks like this machine: an authority with operators believes their tokens alone,
+    // and goes on so when the last one is withdrawn.
+    open.command(&["token", "create", "anna", "--role", "read"])
+        .await
+        .unwrap();
+    assert_eq!(status(&open, None, "/api/v1/devices", &[]).await, 401);
+    open.command(&["token", "revoke", "anna"]).await.unwrap();
+    assert_eq!(status(&open, None, "/api/v1/devices", &[]).await, 401);
     open.stop().await;
+
+    let mut known = Stand::with(Base::Sqlite, |settings| {
+        settings.public_url = Some("https://authority.example".into())
+    })
+    .await;
+    assert_eq!(status(&known, None, "/api/v1/devices", &[]).await, 401);
+    known.stop().await;
 
     let mut closed = Stand::with(Base::Sqlite, |settings| {
         settings.listen = "0.0.0.0:0".parse().unwrap()
