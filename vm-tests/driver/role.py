@@ -19,7 +19,8 @@ def role(machine: str) -> dict:
     described = json.loads((MACHINES / f"{machine}.json").read_text())
     daemons = described["daemons"]
     packages = ["birthmark", "birthmark-common", *sorted({PACKAGE[name] for name in daemons})]
-    files = {f"/etc/birthmark/{name}.toml": toml(settings) for name, settings in daemons.items()}
+    # What nobody has set has no file, as after the installation.
+    files = {f"/etc/birthmark/{name}.toml": toml(settings) for name, settings in daemons.items() if settings}
     for name, addresses in described.get("listen", {}).items():
         lines = ["[Socket]", "ListenStream=", *(f"ListenStream={address}" for address in addresses)]
         files[f"/etc/systemd/system/birthmark-{name}.socket.d/listen.conf"] = "\n".join(lines) + "\n"

@@ -45,14 +45,16 @@ async fn registry(world: &World) -> Registry {
 }
 
 fn node(world: &World, arguments: &[&str]) -> Output {
+    command(world, arguments).output().unwrap()
+}
+
+fn command(world: &World, arguments: &[&str]) -> Command {
     let config = world.folder.path().join("node.toml");
     std::fs::write(&config, toml::to_string(&world.settings).unwrap()).unwrap();
     let mut command = Command::new(env!("CARGO_BIN_EXE_birthmark-node"));
     command.arg("--config").arg(&config).args(arguments);
+    command.env("CREDENTIALS_DIRECTORY", world.credentials());
     command
-        .env("CREDENTIALS_DIRECTORY", world.credentials())
-        .output()
-        .unwrap()
 }
 
 fn text(output: &Output) -> String {
@@ -225,6 +227,14 @@ async fn commands_say_what_they_found() {
         report.contains("keys belong to library.example") && report.contains("answers"),
         "{report}"
     );
+    // Somebody's own shell has no credentials: that is said, and is no problem of the node's.
+    let by_hand = command(&world, &["doctor"])
+        .env_remove("CREDENTIALS_DIRECTORY")
+        .output()
+        .unwrap();
+    let said = text(&by_hand);
+    assert!(said.contains("skipped  keys: systemd hands them"), "{said}");
+    assert!(!said.contains("credential `vote-key`"), "{said}");
     assert!(
         report.contains("no list of revoked certificates") && !output.status.success(),
         "{report}"

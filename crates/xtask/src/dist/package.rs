@@ -175,3 +175,28 @@ impl Package {
         sockets.chain(services)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn unit(name: &str) -> String {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../systemd");
+        std::fs::read_to_string(format!("{folder}/{name}")).unwrap()
+    }
+
+    /// A file that is named on the command line must exist; nobody has to write one for a daemon that needs none.
+    #[test]
+    fn daemons_without_a_settings_file_either_work_or_are_not_started() {
+        for daemon in ALL.iter().flat_map(|package| package.daemons) {
+            let name = daemon.name;
+            let service = unit(&format!("birthmark-{name}.service"));
+            let named = service.contains(&format!("--config /etc/birthmark/{name}.toml\n"));
+            assert_eq!(named, !daemon.works_unconfigured, "{name}");
+            for unit in [service, unit(&format!("birthmark-{name}.socket"))] {
+                let condition = format!("\nConditionPathExists=/etc/birthmark/{name}.toml\n");
+                assert_eq!(unit.contains(&condition), named, "{name}");
+            }
+        }
+    }
+}

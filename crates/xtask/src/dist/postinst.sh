@@ -22,6 +22,8 @@ if [ "$1" = configure ] || [ "$1" = abort-upgrade ] || [ "$1" = abort-deconfigur
     if [ -d /run/systemd/system ]; then
         systemctl --system daemon-reload >/dev/null || true
         udevadm control --reload >/dev/null 2>&1 || true
+        # Pins and buffers that are there already get their groups now.
+        udevadm trigger --action=change --subsystem-match=gpio --subsystem-match=dma_heap >/dev/null 2>&1 || true
         for daemon in $on_demand; do
             deb-systemd-invoke start "birthmark-$daemon.socket" >/dev/null || true
             deb-systemd-invoke try-restart "birthmark-$daemon.service" >/dev/null || true
