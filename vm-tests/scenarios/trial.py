@@ -55,15 +55,18 @@ with subtest("each runs as its own user, and only the signer has the chip"):
     trial.fail("runuser -u birthmark-capture -- test -r /dev/tpmrm0")
 
 with subtest("strangers are not let in"):
-    trial.fail("runuser -u nobody -- varlinkctl call /run/birthmark/signer org.birthmark.Signer.Status '{}'")
-    trial.fail(
-        "runuser -u birthmark-capture -- varlinkctl call /run/birthmark/signer org.birthmark.Signer.Enrol '{\"again\":true}'"
+    refused = trial.fail("runuser -u nobody -- varlinkctl call /run/birthmark/signer org.birthmark.Signer.Status '{}' 2>&1")
+    t.assertIn("denied", refused)
+    refused = trial.fail(
+        "runuser -u birthmark-capture -- varlinkctl call /run/birthmark/signer org.birthmark.Signer.Enrol '{\"again\":true}' 2>&1"
     )
+    t.assertIn("NotAllowed", refused)
     # Somebody of the group that may knock, whom the camera does not know.
-    trial.fail(
+    refused = trial.fail(
         "setpriv --reuid=nobody --regid=nogroup --groups=birthmark varlinkctl call /run/birthmark/capture"
-        " org.birthmark.Capture.Capture '{}'"
+        " org.birthmark.Capture.Capture '{}' 2>&1"
     )
+    t.assertIn("PermissionDenied", refused)
 
 with subtest("the network sees nothing until someone decides so"):
     listening = trial.succeed("ss --no-header --listening --tcp --numeric | awk '{print $4}'").split()

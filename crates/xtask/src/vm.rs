@@ -38,6 +38,9 @@ pub(crate) struct VmOptions {
     /// The programs that the tests have built anyway, instead of those that ship
     #[arg(long, conflicts_with = "profile")]
     pub(crate) as_tested: bool,
+    /// A folder with the packages of an earlier version that `upgrade` begins with, instead of ours under a lower number
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) from: Option<PathBuf>,
     /// Keep disks and logs of scenarios that passed
     #[arg(long)]
     pub(crate) keep: bool,
@@ -59,6 +62,7 @@ impl VmOptions {
             prove: true,
             profile: "dev".to_owned(),
             as_tested: true,
+            from: None,
             keep: false,
             accelerator: "tcg,thread=multi,tb-size=256".to_owned(),
             processors: 1,
@@ -119,6 +123,10 @@ pub(crate) fn run(house: &House, options: &VmOptions) -> anyhow::Result<()> {
 }
 
 fn scenarios(options: &VmOptions) -> anyhow::Result<Vec<String>> {
+    ensure!(
+        options.from.is_none() || options.scenarios == ["upgrade"],
+        "--from is for the scenario upgrade alone: the others are about what is built here"
+    );
     let text = std::fs::read_to_string("vm-tests/scenarios.json")
         .context("run this in the project's root folder")?;
     let known: serde_json::Map<String, serde_json::Value> = serde_json::from_str(&text)?;
@@ -165,14 +173,32 @@ fn packages(
             },
         )
     };
-    build(None, "")?;
-    // The same programs under a higher version.
+    match &options.from {
+        Some(earlier) => copy_packages(earlier, &folder)?,
+        None => build(None, "")?,
+    }
+    // What is upgraded to; without an earlier version these are the same programs under a higher number.
     if scenarios.iter().any(|name| name == "upgrade") {
         build(Some(format!("{}+next", env!("CARGO_PKG_VERSION"))), "next")?;
     }
     let disk = work.join("packages.ext4");
     file_system(&folder, &disk, "512M")?;
     Ok(disk)
+}
+
+fn copy_packages(from: &Path, to: &Path) -> anyhow::Result<()> {
+    std::fs::create_dir_all(to)?;
+    let mut copied = 0;
+    let entries = std::fs::read_dir(from);
+    for entry in entries.with_context(|| format!("--from: reading {}", from.display()))? {
+        let entry = entry?;
+        if entry.file_name().to_string_lossy().ends_with(".deb") {
+            std::fs::copy(entry.path(), to.join(entry.file_name()))?;
+            copied += 1;
+        }
+    }
+    ensure!(copied > 0, "--from: no packages in {}", from.display());
+    Ok(())
 }
 
 /// An ext4 file system with the content of `folder`.
