@@ -6,6 +6,28 @@
   ...
 }:
 
+let
+  # A root that leaves no room behind it would leave the first boot without a state partition, and so without /var/lib. The
+  # image has that room from the start; on a larger disk there is more.
+  disk =
+    { config, modulesPath, ... }:
+    {
+      virtualisation.diskSize = 16 * 1024;
+      system.build.image = lib.mkForce (
+        import (modulesPath + "/../lib/make-disk-image.nix") {
+          inherit lib config pkgs;
+          inherit (config.virtualisation) diskSize;
+          inherit (config.image) baseName format;
+          partitionTableType = "efi";
+          # Kernel and initrd of each entry in the boot menu.
+          bootSize = "1G";
+          postVM = ''
+            ${lib.getExe' pkgs.qemu-utils "qemu-img"} resize -f ${config.image.format} "$diskImage" +8G
+          '';
+        }
+      );
+    };
+in
 {
   boot.loader.systemd-boot = {
     enable = true;
@@ -21,6 +43,9 @@
     "nvme"
     "ahci"
     "sd_mod"
+    # How a virtual machine's owner hands it credentials; only the initrd takes them over.
+    "dmi_sysfs"
+    "qemu_fw_cfg"
   ];
 
   fileSystems = {
@@ -56,12 +81,13 @@
       fsType = "tmpfs";
     };
     iso.boot.initrd.systemd.repart.enable = lib.mkForce false;
-    qemu-efi.virtualisation.diskSize = 16 * 1024;
-    raw-efi.virtualisation.diskSize = 16 * 1024;
+    qemu-efi = disk;
+    raw-efi = disk;
   };
 
   networking.useNetworkd = true;
-  # Keys of the administrators come with the institution's own flake, or with the cloud's metadata; no image has one.
+  # Keys of the administrators come with the institution's own flake, or from the virtual machine's owner, as the credential
+  # ssh.authorized_keys.root that NixOS's sshd provides for; see docs/OPERATING.md. No image has one.
   services.openssh = {
     enable = true;
     settings = {

@@ -139,6 +139,31 @@ let
       has everything.systemd.services.journal-explanations.script "/usr/local/lib/systemd/catalog/birthmark.catalog"
       && has everything.systemd.services.journal-explanations.script "journalctl --update-catalog";
 
+    "an image has room for the state partition at its own size" =
+      lib.all
+        (
+          form:
+          has self.nixosConfigurations.validator.config.system.build.images.${form}.postVM
+            "\"$diskImage\" +8G"
+        )
+        [
+          "qemu-efi"
+          "raw-efi"
+        ];
+    "a server takes its administrator's key from the virtual machine's owner" =
+      let
+        inherit (self.nixosConfigurations.validator) config;
+      in
+      lib.any (rule: rule ? "f^" && rule."f^".argument == "ssh.authorized_keys.root") (
+        lib.concatMap lib.attrValues (lib.attrValues config.systemd.tmpfiles.settings)
+      )
+      && lib.elem "%h/.ssh/authorized_keys" config.services.openssh.authorizedKeysFiles
+      && lib.elem "dmi_sysfs" config.boot.initrd.availableKernelModules;
+    "only the trial machine lets in whoever sees its screen" =
+      lib.attrNames (
+        lib.filterAttrs (_: host: host.config.services.getty.autologinUser != null) self.nixosConfigurations
+      ) == [ "trial" ];
+
     "a validator survives its PostgreSQL" =
       has (unit "birthmark-node.service") "Wants=postgresql.target"
       && has (unit "birthmark-node.service") "After=postgresql.target"
