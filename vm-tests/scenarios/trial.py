@@ -73,6 +73,23 @@ with subtest("the network sees nothing until someone decides so"):
     for address in listening:
         t.assertTrue(address.startswith(("127.", "[::1]")), f"{address} is open to the network")
 
+with subtest("a key can be bound to the machine's chip"):
+    trial.succeed(
+        "install -d -m 0700 /etc/credstore.encrypted",
+        "systemd-creds encrypt --with-key=host+tpm2 --name=vote-key /etc/credstore/birthmark-node.vote-key"
+        " /etc/credstore.encrypted/birthmark-node.vote-key",
+        "rm /etc/credstore/birthmark-node.vote-key",
+        "systemctl restart birthmark-node.service",
+    )
+    trial.wait_for_unit("birthmark-node.service")
+    # The chip is needed, not only the disk.
+    opened = (
+        "systemd-run --quiet --wait --pipe --collect {} systemd-creds decrypt --name=vote-key"
+        " /etc/credstore.encrypted/birthmark-node.vote-key - 2>&1 | grep -q 'PRIVATE KEY'"
+    )
+    trial.succeed(opened.format(""))
+    trial.fail(opened.format("-p PrivateDevices=yes"))
+
 with subtest("a restart of a server refuses nobody"):
     for daemon, port in (("node", 8545), ("sma", 8001)):
         ask_on_and_on(trial, port)

@@ -91,6 +91,19 @@ with subtest("a disk without room"):
     trial.succeed("systemctl stop birthmark-node.service", "umount /var/lib/birthmark-node /mnt")
     works_again("birthmark-node.service")
 
+with subtest("a card without room"):
+    # The camera stays: what waits is sent and photos can be fetched, which makes room.
+    trial.succeed(
+        "systemctl stop birthmark-capture.socket birthmark-capture.service",
+        "mount -t tmpfs -o size=64M none /var/lib/birthmark-photos",
+    )
+    told("birthmark-capture.service", "MiB are free for photos, 256 must be: no photo is taken until some are fetched and removed")
+    trial.require_unit_state("birthmark-capture.service")
+    trial.succeed(
+        "systemctl stop birthmark-capture.socket birthmark-capture.service", "umount /var/lib/birthmark-photos"
+    )
+    works_again("birthmark-capture.service")
+
 with subtest("a clock that was never set"):
     trial.succeed("echo $(date +%s) $(cut -d. -f1 /proc/uptime) > /tmp/clock", "date --set 2020-01-01")
     told("birthmark-node.service", "minutes behind the newest block: set it")
