@@ -78,6 +78,20 @@ in
       Type = "exec";
       ExecStart = "${lib.getExe enrol} /boot/firmware /var/lib/birthmark-card/enrol";
       UMask = "0077";
+      # It talks to the network as root, since only root may ask the signer to enrol.
+      NoNewPrivileges = true;
+      CapabilityBoundingSet = "";
+      ProtectSystem = "strict";
+      ReadWritePaths = [
+        "/boot/firmware"
+        "/var/lib/birthmark-card"
+      ];
+      ProtectHome = true;
+      PrivateTmp = true;
+      PrivateDevices = true;
+      ProtectKernelTunables = true;
+      ProtectKernelModules = true;
+      ProtectControlGroups = true;
       Restart = "on-failure";
       RestartSec = "15s";
       RestartSteps = 5;
