@@ -38,6 +38,20 @@
     firmware = {
       enable = true;
       uboot.enable = true;
+      # What the GPS receiver says while U-Boot runs is no key that somebody presses: it listens to a USB keyboard only.
+      uboot.package =
+        (pkgs.ubootRaspberryPiAarch64.override {
+          extraConfig = ''
+            CONFIG_BOOTDELAY=-2
+            CONFIG_SYS_DEVICE_NULLDEV=y
+          '';
+        }).overrideAttrs
+          (before: {
+            postPatch = before.postPatch + ''
+              substituteInPlace board/raspberrypi/rpi/rpi.env \
+                --replace-fail stdin=serial,usbkbd stdin=nulldev,usbkbd
+            '';
+          });
     };
   };
   boot.kernelModules = [
@@ -119,10 +133,11 @@
     dhcpServerConfig.EmitRouter = false;
     linkConfig.RequiredForOnline = false;
   };
-  networking.firewall.interfaces.usb0.allowedUDPPorts = [
-    67
-    5353
-  ];
+  # birthmark-camera.local, over whatever leads to the camera.
+  systemd.network.networks."99-ethernet-default-dhcp".networkConfig.MulticastDNS = true;
+  systemd.network.networks."99-wireless-client-dhcp".networkConfig.MulticastDNS = true;
+  networking.firewall.allowedUDPPorts = [ 5353 ];
+  networking.firewall.interfaces.usb0.allowedUDPPorts = [ 67 ];
   systemd.network.wait-online.anyInterface = true;
 
   assertions = [
@@ -130,6 +145,19 @@
       assertion = !config.boot.loader.generic-extlinux-compatible.useGenerationDeviceTree;
       message = "boot.loader.generic-extlinux-compatible.useGenerationDeviceTree must stay off on this card: U-Boot would load a plain device tree, and sensor and TPM would be missing from it.";
     }
+  ];
+
+  # Systems built elsewhere are sent to the card by its photographer, who may become root anyway.
+  nix.settings.trusted-users = [ "@wheel" ];
+  nix.settings.experimental-features = [
+    "nix-command"
+    "flakes"
+  ];
+  # What docs/CAMERA.md asks people to run.
+  environment.systemPackages = [
+    pkgs.jq
+    pkgs.rsync
+    pkgs.v4l-utils
   ];
 
   systemd.enableStrictShellChecks = true;

@@ -67,6 +67,14 @@ let
       module.security.tpm2.abrmd.enable = true;
       says = "two resource managers";
     };
+    "photos for every network" = {
+      module.services.birthmark.camera = {
+        enable = true;
+        share.enable = true;
+      };
+      module.networking.firewall.enable = false;
+      says = "without it the photos are offered on every network";
+    };
     "two daemons on one port" = {
       module.services.birthmark.node.enable = true;
       module.services.birthmark.sma = {

@@ -164,6 +164,44 @@ let
         lib.filterAttrs (_: host: host.config.services.getty.autologinUser != null) self.nixosConfigurations
       ) == [ "trial" ];
 
+    "photos are offered on the cable only, and to nobody whom a page from the internet leads there" =
+      let
+        config = evaluate {
+          services.birthmark.camera = {
+            enable = true;
+            share.enable = true;
+          };
+        };
+        hosts = config.services.nginx.virtualHosts;
+      in
+      config.networking.firewall.interfaces.usb0.allowedTCPPorts == [
+        80
+        445
+      ]
+      && !lib.any (port: lib.elem port config.networking.firewall.allowedTCPPorts) [
+        80
+        445
+      ]
+      && !(config.services.samba.settings.global ? "bind interfaces only")
+      && hosts.birthmark-strangers.default
+      && hosts.birthmark-strangers.locations."/".return == "403"
+      && hosts.birthmark-photos.locations."~ /\\.".return == "404"
+      && has (unitOf config "nginx.service") "InaccessiblePaths=-/run/birthmark\n";
+    "a card is found by its name, takes systems from its photographer, and its boot loader hears no GPS receiver" =
+      let
+        inherit (self.nixosConfigurations.camera) config;
+        uboot = config.hardware.raspberry-pi.firmware.uboot.package;
+      in
+      lib.all (name: config.systemd.network.networks.${name}.networkConfig.MulticastDNS) [
+        "20-usb"
+        "99-ethernet-default-dhcp"
+        "99-wireless-client-dhcp"
+      ]
+      && lib.elem 5353 config.networking.firewall.allowedUDPPorts
+      && lib.elem "@wheel" config.nix.settings.trusted-users
+      && has uboot.extraConfig "CONFIG_BOOTDELAY=-2"
+      && has uboot.postPatch "stdin=nulldev,usbkbd";
+
     "a validator survives its PostgreSQL" =
       has (unit "birthmark-node.service") "Wants=postgresql.target"
       && has (unit "birthmark-node.service") "After=postgresql.target"

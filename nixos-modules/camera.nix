@@ -31,7 +31,7 @@ in
       network time, so this sharpens the clock and does not replace a network'';
 
     share = {
-      enable = lib.mkEnableOption "the photos as a read-only network folder";
+      enable = lib.mkEnableOption "the photos as a read-only network folder, and as web pages for computers that enter no folder as a guest";
       interface = lib.mkOption {
         type = lib.types.str;
         default = "usb0";
@@ -76,8 +76,8 @@ in
       settings = {
         global = {
           "server role" = "standalone server";
-          "interfaces" = "lo ${cfg.share.interface}";
-          "bind interfaces only" = "yes";
+          # The firewall keeps it to one interface. Bound to that, smbd would have to be started after every cable.
+          "smb ports" = "445";
           "map to guest" = "Bad User";
           "server min protocol" = "SMB3";
         };
@@ -91,8 +91,45 @@ in
         };
       };
     };
+    services.nginx = lib.mkIf cfg.share.enable {
+      enable = true;
+      commonHttpConfig = "access_log off;";
+      logError = lib.mkDefault "stderr emerg";
+      virtualHosts = {
+        birthmark-photos = {
+          # An address, or a name that only neighbours can give.
+          serverName = "${config.networking.hostName}.local";
+          serverAliases = [ "~^[0-9.]+$" ];
+          root = photos;
+          extraConfig = "autoindex on;";
+          # As above: not yet whole.
+          locations."~ /\\.".return = "404";
+        };
+        # A page from the internet whose name points here would read the photos with its visitor's browser.
+        birthmark-strangers = {
+          serverName = "_";
+          default = true;
+          locations."/".return = "403";
+        };
+      };
+    };
+    # It may read the photos, and reaches nothing else of the camera's.
+    systemd.services.nginx.serviceConfig = lib.mkIf cfg.share.enable {
+      SupplementaryGroups = [ "birthmark-capture" ];
+      InaccessiblePaths = [
+        "-/var/lib/birthmark-capture"
+        "-/run/birthmark"
+      ];
+    };
     networking.firewall.interfaces.${cfg.share.interface}.allowedTCPPorts = lib.mkIf cfg.share.enable [
+      80
       445
+    ];
+    assertions = [
+      {
+        assertion = cfg.share.enable -> config.networking.firewall.enable;
+        message = "services.birthmark.camera.share relies on networking.firewall.enable: without it the photos are offered on every network.";
+      }
     ];
 
     environment.systemPackages = [ pkgs.birthmark-command ];
