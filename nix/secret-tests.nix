@@ -1,5 +1,5 @@
-# No image and no host carries a secret or a key that two machines would share: looked for in our programs and in what a built
-# system has in /etc, by what private keys look like; and no user has a password.
+# No image and no host carries a secret or a key that two machines would share: looked for in our programs, in what a built
+# system has in /etc, and in everything else it consists of, by what private keys look like; and no user has a password.
 {
   self,
   pkgs,
@@ -11,6 +11,9 @@ let
     _: host: host.pkgs.stdenv.hostPlatform.system == pkgs.stdenv.hostPlatform.system
   ) self.nixosConfigurations;
   etcs = map (host: host.config.system.build.etc) (lib.attrValues ours);
+  closures = pkgs.closureInfo {
+    rootPaths = map (host: host.config.system.build.toplevel) (lib.attrValues ours);
+  };
   programs = [
     pkgs.birthmark
     pkgs.birthmark-common
@@ -49,8 +52,18 @@ else
     mkdir -p control/etc/ssh
     touch control/etc/machine-id control/etc/ssh/ssh_host_ed25519_key
     test "$(look_into_etc control | wc -l)" = 4
+    mkdir -p made/bin program
+    cp hidden made/bin/start
+    cp hidden program/test-key
+    head -c 2M /dev/zero > program/big
+    printf '%s\n' "$PWD/hidden" "$PWD/made" "$PWD/program" "$PWD/control/etc/birthmark" > list
+    test "$(look_into_closure list | sort)" = "$(printf '%s\n' "$PWD/control/etc/birthmark/age" "$PWD/hidden" "$PWD/made/bin/start")"
 
-    { look_for_keys ${toString programs}; for etc in ${toString etcs}; do look_into_etc "$etc"; done; } > found
+    {
+      look_for_keys ${toString programs}
+      for etc in ${toString etcs}; do look_into_etc "$etc"; done
+      look_into_closure ${closures}/store-paths
+    } > found
     cat found
     test ! -s found
     touch "$out"

@@ -52,6 +52,9 @@ in
       flake = "github:our-library/our-validator#validator";
     };
   };
+  # The archive's host key, and a key of this machine's root that the archive lets in: see "Backup and restore" in Birthmark's
+  # docs/OPERATING.md.
+  # programs.ssh.knownHosts."archive.library.example".publicKey = "ssh-ed25519 AAAA…";
   security.acme = {
     acceptTerms = true;
     defaults.email = "it@library.example";
