@@ -15,6 +15,8 @@ let
       acceptTerms = true;
       defaults.email = "it@library.example";
     };
+    # So that its file can be read here.
+    services.nginx.enableReload = true;
     services.birthmark = lib.genAttrs [ "node" "sma" ] (name: {
       enable = true;
       database.createLocally = name == "node";
@@ -29,7 +31,8 @@ let
       };
     });
   };
-  inherit (full.services) nginx restic;
+  inherit (full.services) restic;
+  nginx = full.environment.etc."nginx/nginx.conf".source.text;
   everything = evaluate {
     services.birthmark = {
       camera.enable = true;
@@ -62,15 +65,21 @@ let
     }).services.restic.backups.birthmark-node.exclude;
 
   promises = {
-    "the front says who asks, and nothing a client says about that is passed on" = both (
-      name:
-      let
-        location = nginx.virtualHosts."${name}.library.example".locations."/";
-      in
-      has location.extraConfig "proxy_set_header X-Forwarded-For $remote_addr;"
-      && has location.extraConfig "proxy_set_header Host $host;"
-      && !location.recommendedProxySettings
-    );
+    "the front says who asks, and nothing a client says about that is passed on" =
+      lib.all
+        (
+          line:
+          # Once for each daemon, and in no other words.
+          lib.length (lib.splitString line nginx) == 3
+        )
+        [
+          "proxy_pass http://127.0.0.1:"
+          "proxy_set_header X-Forwarded-For $remote_addr;"
+          "proxy_set_header X-Forwarded-For "
+          "proxy_set_header Host $host;"
+          "proxy_set_header Host "
+        ]
+      && !has nginx "recommended-proxy";
     "the daemons believe their front, so that none of its requests is this machine's own" =
       full.services.birthmark.sma.settings.trusted_proxies == loopback
       && full.services.birthmark.node.settings.http.trusted_proxies == loopback;
@@ -80,7 +89,9 @@ let
           ? trusted_proxies
       );
     "no request is written down, nor what went wrong with it" =
-      has nginx.commonHttpConfig "access_log off;" && nginx.logError == "stderr emerg";
+      has nginx "\n  access_log off;"
+      && has nginx "\nerror_log stderr emerg;"
+      && lib.length (lib.splitString "error_log" nginx) == 2;
 
     "a backup is the daemon's own copy, as its own user" =
       has restic.backups.birthmark-node.backupPrepareCommand "/runuser -u birthmark-node -- ${lib.getExe pkgs.birthmark-node} backup /var/lib/birthmark-node/backup"
