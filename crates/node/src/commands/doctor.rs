@@ -19,8 +19,8 @@ const MONTH: i64 = 30 * 86_400;
 /// Somebody's shell has no credentials; that is no fault of the node's.
 const KEYS_NOT_SEEN: &str = "skipped  keys: systemd hands them to the node alone. To look at them too:
          systemd-run --quiet --wait --pipe --collect -p User=birthmark-node \\
-             -p ImportCredential=birthmark-node.vote-key:vote-key \\
-             -p ImportCredential=birthmark-node.checkpoint-key:checkpoint-key birthmark-node doctor";
+             -p LoadCredential=vote-key:/etc/credstore/birthmark-node.vote-key \\
+             -p LoadCredential=checkpoint-key:/etc/credstore/birthmark-node.checkpoint-key birthmark-node doctor";
 /// Less room than this on the database's disk is worth a word.
 const LITTLE_ROOM: u64 = 1 << 30;
 
