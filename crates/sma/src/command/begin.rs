@@ -96,8 +96,13 @@ pub(super) async fn backup(
     _: Context,
 ) -> anyhow::Result<()> {
     let target = path(&matches, "to").context("--to is missing")?;
+    anyhow::ensure!(!target.exists(), "{} exists already", target.display());
     let store = Store::open(&settings.database, 2).await?;
     let unfinished = target.with_added_extension("unfinished");
+    // What an earlier attempt left behind is worth nothing.
+    if unfinished.exists() {
+        std::fs::remove_file(&unfinished).with_context(|| format!("{}", unfinished.display()))?;
+    }
     write_once(&unfinished, b"")?;
     let mut out = BufWriter::new(std::fs::File::options().write(true).open(&unfinished)?);
     let rows = dump::backup(&store, &mut out).await?;

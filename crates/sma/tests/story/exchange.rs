@@ -88,6 +88,8 @@ async fn a_backup_brings_everything_back_in_the_other_database() {
         .await;
     assert!(good.is_valid(&stand).await);
     let saved = stand.path("authority.backup");
+    // As an attempt leaves it that the power cut short.
+    std::fs::write(stand.path("authority.backup.unfinished"), "half").unwrap();
     // While it runs.
     stand
         .command(&["backup", "--to", saved.to_str().unwrap()])
