@@ -1,9 +1,15 @@
 # A newer version is installed under a running validator: what was registered stays, and nobody who asks meanwhile is refused.
 
+
+def versions(machine):
+    return machine.succeed("sqlite3 /var/lib/birthmark-node/node.db 'select version from _sqlx_migrations order by 1'").split()
+
+
 trial.start()
 begin(trial, trial, trial)
 photo = take_photo(trial)
 wait_for_receipt(trial, photo)
+schema = versions(trial)
 
 with subtest("the upgrade refuses nobody"):
     ask_on_and_on(trial, 8545)
@@ -16,8 +22,11 @@ with subtest("the upgrade refuses nobody"):
     t.assertNotEqual(before, trial.get_unit_property("birthmark-node.service", "MainPID"))
     nobody_was_refused(trial)
 
-with subtest("what was registered before is there after"):
+with subtest("what was registered before is there after, in a database of the newer version"):
     digest_is_known(trial, photo)
+    trial.succeed("runuser -u birthmark-node -- birthmark-node fsck")
+    print("the database's versions:", schema, "before,", versions(trial), "after")
+    t.assertLessEqual(set(schema), set(versions(trial)))
 
 with subtest("the camera takes photos with the newer version"):
     newer = take_photo(trial)

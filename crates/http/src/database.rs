@@ -3,6 +3,7 @@
 use std::str::FromStr;
 use std::time::Duration;
 
+use sqlx::migrate::MigrateError;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{PgPool, SqlitePool};
@@ -94,18 +95,27 @@ pub fn cannot_open(url: &str, error: &(dyn std::error::Error + 'static)) -> Stri
         None => "of the PostgreSQL server",
     };
     let place = place.strip_prefix("//").unwrap_or(place);
-    let causes = std::iter::successors(Some(error), |error| error.source());
+    let mut causes = std::iter::successors(Some(error), |error| error.source());
     match causes
-        .filter_map(<dyn std::error::Error>::downcast_ref)
-        .find_map(advice)
+        .find_map(|cause| advice(cause.downcast_ref()).or_else(|| of_schema(cause.downcast_ref())))
     {
         Some(advice) => format!("cannot open the database {place}: {advice}"),
         None => format!("cannot open the database {place}"),
     }
 }
 
-fn advice(error: &sqlx::Error) -> Option<&'static str> {
-    match error {
+/// A schema that this program does not know was made by one that came after it.
+fn of_schema(error: Option<&MigrateError>) -> Option<&'static str> {
+    match error? {
+        MigrateError::VersionMissing(_) | MigrateError::VersionTooNew(..) => Some(
+            "a newer version of this program has changed it; install that version again, or restore a backup from before",
+        ),
+        _ => None,
+    }
+}
+
+fn advice(error: Option<&sqlx::Error>) -> Option<&'static str> {
+    match error? {
         sqlx::Error::Database(refusal) => of_code(refusal.code()?.as_ref()),
         sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut => {
             Some("the server does not answer; is it running (`systemctl status postgresql`)?")

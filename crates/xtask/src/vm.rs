@@ -38,8 +38,9 @@ pub(crate) struct VmOptions {
     /// The programs that the tests have built anyway, instead of those that ship
     #[arg(long, conflicts_with = "profile")]
     pub(crate) as_tested: bool,
-    /// A folder with the packages of an earlier version that `upgrade` begins with, instead of ours under a lower number
-    #[arg(long, value_name = "FOLDER")]
+    /// A folder with the packages of an earlier version that `upgrade` begins with, instead of ours under a lower number.
+    /// Without --prove: the way back from a newer database is a backup
+    #[arg(long, value_name = "FOLDER", conflicts_with = "prove")]
     pub(crate) from: Option<PathBuf>,
     /// Keep disks and logs of scenarios that passed
     #[arg(long)]

@@ -115,11 +115,40 @@ async fn a_claim_has_one_owner_on_postgresql() {
 const FIRST_SQLITE: &str = include_str!("../../migrations/sqlite/0001_registry.sql");
 const FIRST_POSTGRES: &str = include_str!("../../migrations/postgres/0001_registry.sql");
 
-/// The schema as the version before left it.
-async fn first_schema(sql: &str) -> Migrator {
+/// One migration of another version of this program, which cares for no other.
+async fn migration(name: &str, sql: &str) -> Migrator {
     let folder = tempfile::tempdir().unwrap();
-    std::fs::write(folder.path().join("0001_registry.sql"), sql).unwrap();
-    Migrator::new(folder.path()).await.unwrap()
+    std::fs::write(folder.path().join(name), sql).unwrap();
+    let mut migrator = Migrator::new(folder.path()).await.unwrap();
+    migrator.set_ignore_missing(true);
+    migrator
+}
+
+/// Does to the database what another version of this program did: its migration, then its rows.
+async fn changed_by(world: &World, migrator: Migrator, rows: Vec<String>) {
+    let url = world.settings.database.as_str();
+    match &world.base {
+        Base::Sqlite => {
+            let options: sqlx::sqlite::SqliteConnectOptions = url.parse().unwrap();
+            let options = options.create_if_missing(true);
+            let pool = sqlx::SqlitePool::connect_with(options).await.unwrap();
+            migrator.run(&pool).await.unwrap();
+            for row in rows {
+                let row = sqlx::query(sqlx::AssertSqlSafe(row));
+                row.execute(&pool).await.unwrap();
+            }
+            pool.close().await;
+        }
+        Base::Postgres(_) => {
+            let pool = sqlx::PgPool::connect(url).await.unwrap();
+            migrator.run(&pool).await.unwrap();
+            for row in rows {
+                let row = sqlx::query(sqlx::AssertSqlSafe(row));
+                row.execute(&pool).await.unwrap();
+            }
+            pool.close().await;
+        }
+    }
 }
 
 /// The rows the version before wrote, in words both databases know.
@@ -148,29 +177,12 @@ fn rows_of_the_version_before(is_postgres: bool) -> Vec<String> {
 }
 
 async fn version_before(world: &World) {
-    let url = world.settings.database.as_str();
-    match &world.base {
-        Base::Sqlite => {
-            let options: sqlx::sqlite::SqliteConnectOptions = url.parse().unwrap();
-            let options = options.create_if_missing(true);
-            let pool = sqlx::SqlitePool::connect_with(options).await.unwrap();
-            first_schema(FIRST_SQLITE).await.run(&pool).await.unwrap();
-            for row in rows_of_the_version_before(false) {
-                let row = sqlx::query(sqlx::AssertSqlSafe(row));
-                row.execute(&pool).await.unwrap();
-            }
-            pool.close().await;
-        }
-        Base::Postgres(_) => {
-            let pool = sqlx::PgPool::connect(url).await.unwrap();
-            first_schema(FIRST_POSTGRES).await.run(&pool).await.unwrap();
-            for row in rows_of_the_version_before(true) {
-                let row = sqlx::query(sqlx::AssertSqlSafe(row));
-                row.execute(&pool).await.unwrap();
-            }
-            pool.close().await;
-        }
-    }
+    let (first, is_postgres) = match &world.base {
+        Base::Sqlite => (FIRST_SQLITE, false),
+        Base::Postgres(_) => (FIRST_POSTGRES, true),
+    };
+    let migrator = migration("0001_registry.sql", first).await;
+    changed_by(world, migrator, rows_of_the_version_before(is_postgres)).await;
 }
 
 /// What was taken or spent under the version before stays so, and only what is computed anew is gone.
@@ -201,6 +213,31 @@ async fn the_version_before_is_taken_over(base: Base) {
         assert_eq!(store.leaves_of(&digest).await.unwrap(), [42]);
         store.close().await;
     }
+}
+
+async fn what_a_newer_version_changed_is_refused_in_words(base: Base) {
+    let world = World::prepare(base, tempfile::tempdir().unwrap(), Vec::new());
+    let url = &world.settings.database;
+    Store::open(url).await.unwrap().close().await;
+    let future = migration("0099_future.sql", "CREATE TABLE future (x BIGINT)").await;
+    changed_by(&world, future, Vec::new()).await;
+    let refused = Store::open_or_explain(url, 2).await.unwrap_err();
+    let said = format!("{refused:#}");
+    assert!(
+        said.contains("a newer version of this program has changed it"),
+        "{said}"
+    );
+    assert!(said.contains("restore a backup"), "{said}");
+}
+
+#[tokio::test]
+async fn what_a_newer_version_changed_is_refused_in_words_on_sqlite() {
+    what_a_newer_version_changed_is_refused_in_words(Base::Sqlite).await;
+}
+
+#[tokio::test]
+async fn what_a_newer_version_changed_is_refused_in_words_on_postgresql() {
+    what_a_newer_version_changed_is_refused_in_words(Base::postgres()).await;
 }
 
 #[tokio::test]
