@@ -51,6 +51,7 @@ pub(crate) fn run(house: &House, options: &DistOptions) -> anyhow::Result<()> {
             .unwrap_or_else(|| env!("CARGO_PKG_VERSION").to_owned()),
         architecture: architecture(options.target.as_deref())?,
         glibc: glibc()?,
+        strip: strip(options.target.as_deref()),
     };
     std::fs::create_dir_all(&options.out)?;
     let programs = programs(house, options);
@@ -64,6 +65,8 @@ pub(crate) struct Release {
     pub(crate) architecture: &'static str,
     /// The C library the programs were built against; an older one cannot run them.
     pub(crate) glibc: String,
+    /// The program that takes debugging symbols out of those of this architecture.
+    pub(crate) strip: String,
 }
 
 /// Daemons and command are never built in one go: the command's demonstration has a signer with keys in a file, and cargo
@@ -133,6 +136,15 @@ fn architecture(target: Option<&str>) -> anyhow::Result<&'static str> {
     }
 }
 
+/// This machine's own knows no other architecture; the one of Debian's cross compiler is called after its own.
+fn strip(target: Option<&str>) -> String {
+    let machine = target.and_then(|triple| triple.split('-').next());
+    match machine {
+        Some(other) if other != std::env::consts::ARCH => format!("{other}-linux-gnu-strip"),
+        _ => "strip".to_owned(),
+    }
+}
+
 fn glibc() -> anyhow::Result<String> {
     let answer = Command::new("getconf")
         .arg("GNU_LIBC_VERSION")
@@ -173,6 +185,17 @@ fn pack(package: &Package, release: &Release, programs: &Path, out: &Path) -> an
 mod tests {
     use std::collections::BTreeSet;
     use std::path::Path;
+
+    #[test]
+    fn symbols_of_another_machine_are_taken_out_by_its_own_tools() {
+        let own = format!("{}-unknown-linux-gnu", std::env::consts::ARCH);
+        assert_eq!(super::strip(Some(&own)), "strip");
+        assert_eq!(super::strip(None), "strip");
+        assert_eq!(
+            super::strip(Some("riscv64-unknown-linux-gnu")),
+            "riscv64-linux-gnu-strip"
+        );
+    }
 
     const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
 
