@@ -23,7 +23,11 @@ pub(super) fn lay_out(
         let installed = folder.join("usr/bin").join(program);
         copy(&programs.join(program), &installed, 0o755)?;
         // Symbols stay with the build; a card has no room for them.
-        house::run(Command::new(&release.strip).arg("--strip-debug").arg(&installed))?;
+        house::run(
+            Command::new(&release.strip)
+                .arg("--strip-debug")
+                .arg(&installed),
+        )?;
         manual(&programs.join(program), program, folder)?;
     }
     for (file, place) in package.files {
