@@ -92,11 +92,15 @@ fn lay_out(from: &Path, to: &Path) -> Result<Vec<PathBuf>> {
 }
 
 fn with_a_program(text: &str) -> String {
-    let lines = text.lines().map(|line| match line.split_once(' ') {
-        Some((program, words)) if program.starts_with("ExecStart=/usr/bin/birthmark-") => {
-            format!("ExecStart=/usr/bin/env {words}")
-        }
-        _ => line.to_owned(),
+    let lines = text.lines().map(|line| {
+        let Some(command) = line.strip_prefix("ExecStart=/usr/bin/birthmark-") else {
+            return line.to_owned();
+        };
+        let words = command
+            .find(' ')
+            .and_then(|end| command.get(end..))
+            .unwrap_or_default();
+        format!("ExecStart=/usr/bin/env{words}")
     });
     lines.collect::<Vec<_>>().join("\n")
 }
@@ -112,5 +116,7 @@ mod tests {
             with_a_program(text),
             "[Service]\nExecStart=/usr/bin/env --config /etc/a.toml\nUser=b"
         );
+        let bare = with_a_program("ExecStart=/usr/bin/birthmark-gps\n");
+        assert_eq!(bare, "ExecStart=/usr/bin/env");
     }
 }
