@@ -185,6 +185,19 @@ mod tests {
         std::fs::read_to_string(format!("{folder}/{name}")).unwrap()
     }
 
+    /// `systemctl start` of a daemon is enough, also right after the installation.
+    #[test]
+    fn whoever_starts_a_daemon_gets_its_socket() {
+        for daemon in ALL.iter().flat_map(|package| package.daemons) {
+            let service = unit(&format!("birthmark-{}.service", daemon.name));
+            let socket = format!("birthmark-{}.socket", daemon.name);
+            for line in ["Requires=", "After="] {
+                let named = |text: &str| text.starts_with(line) && text.contains(&socket);
+                assert!(service.lines().any(named), "{socket} {line}");
+            }
+        }
+    }
+
     /// A file that is named on the command line must exist; nobody has to write one for a daemon that needs none.
     #[test]
     fn daemons_without_a_settings_file_either_work_or_are_not_started() {
