@@ -157,13 +157,6 @@ impl ClientAddress {
 mod tests {
     use super::*;
 
-    fn peer(address: &str) -> Peer {
-        Peer::Tcp {
-            remote: format!("{address}:1").parse().unwrap(),
-            local: "10.0.0.9:80".parse().unwrap(),
-        }
-    }
-
     fn forwarded(value: &str) -> HeaderMap {
         HeaderMap::from_iter([("x-forwarded-for".parse().unwrap(), value.parse().unwrap())])
     }
@@ -180,15 +173,15 @@ mod tests {
     fn only_a_configured_proxy_may_speak_for_others() {
         let headers = forwarded("203.0.113.7");
         assert_eq!(
-            proxies(&[]).client(&peer("10.0.0.1"), &headers),
+            proxies(&[]).client(&Peer::calling_from("10.0.0.1"), &headers),
             address("10.0.0.1")
         );
         assert_eq!(
-            proxies(&["10.0.0.0/8"]).client(&peer("10.0.0.1"), &headers),
+            proxies(&["10.0.0.0/8"]).client(&Peer::calling_from("10.0.0.1"), &headers),
             address("203.0.113.7")
         );
         assert_eq!(
-            proxies(&["10.0.0.0/8"]).client(&peer("192.0.2.1"), &headers),
+            proxies(&["10.0.0.0/8"]).client(&Peer::calling_from("192.0.2.1"), &headers),
             address("192.0.2.1")
         );
     }
@@ -197,7 +190,7 @@ mod tests {
     fn an_address_the_client_wrote_itself_is_not_believed() {
         let headers = forwarded("198.51.100.1, 203.0.113.7, 10.0.0.2");
         assert_eq!(
-            proxies(&["10.0.0.0/8"]).client(&peer("10.0.0.1"), &headers),
+            proxies(&["10.0.0.0/8"]).client(&Peer::calling_from("10.0.0.1"), &headers),
             address("203.0.113.7")
         );
     }

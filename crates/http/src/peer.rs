@@ -36,3 +36,14 @@ impl Peer {
         }
     }
 }
+
+#[cfg(test)]
+impl Peer {
+    /// Somebody at this address, who reached one of ours.
+    pub(crate) fn calling_from(address: &str) -> Self {
+        Self::Tcp {
+            remote: format!("{address}:1").parse().unwrap(),
+            local: "10.0.0.9:80".parse().unwrap(),
+        }
+    }
+}

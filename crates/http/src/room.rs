@@ -81,13 +81,6 @@ impl Drop for Place {
 mod tests {
     use super::*;
 
-    fn peer(address: &str) -> Peer {
-        Peer::Tcp {
-            remote: format!("{address}:1").parse().unwrap(),
-            local: "10.0.0.9:80".parse().unwrap(),
-        }
-    }
-
     #[tokio::test]
     async fn one_client_holds_its_share_and_no_more_and_a_proxy_holds_for_many() {
         let proxies = serde_json::from_str(r#"["10.0.0.2"]"#).unwrap();
@@ -95,15 +88,18 @@ mod tests {
         let mut places = Vec::new();
         for expected in [true, true, false] {
             let permit = room.wait().await.unwrap();
-            let place = room.take(permit, &peer("192.0.2.1"));
+            let place = room.take(permit, &Peer::calling_from("192.0.2.1"));
             assert_eq!(place.is_some(), expected);
             places.extend(place);
         }
         let permit = room.wait().await.unwrap();
-        assert!(room.take(permit, &peer("192.0.2.2")).is_some());
+        assert!(
+            room.take(permit, &Peer::calling_from("192.0.2.2"))
+                .is_some()
+        );
         for _ in 0..10 {
             let permit = room.wait().await.unwrap();
-            places.extend(room.take(permit, &peer("10.0.0.2")));
+            places.extend(room.take(permit, &Peer::calling_from("10.0.0.2")));
         }
         assert_eq!(places.len(), 12);
         // What one gives back, it may take again; and nothing is remembered about who left.

@@ -65,15 +65,20 @@ impl Card {
     }
 }
 
-#[test]
-fn a_card_enrols_its_camera_once_the_authority_can_be_reached_and_forgets_the_token() {
-    let folder = TempDir::new().unwrap();
-    let folder = folder.path();
+/// A camera that nobody has enrolled, its card, and the institutions, none of which runs.
+fn a_new_camera(folder: &Path) -> (Institutions, Outfit, Card) {
     let tpm = Swtpm::start().unwrap();
     let makers = tpm.endorsement_authorities().unwrap();
     let institutions = Institutions::found(folder, &makers);
     let camera = Outfit::switch_on(folder, tpm, &institutions);
-    let card = Card::insert(folder);
+    (institutions, camera, Card::insert(folder))
+}
+
+#[test]
+fn a_card_enrols_its_camera_once_the_authority_can_be_reached_and_forgets_the_token() {
+    let folder = TempDir::new().unwrap();
+    let (institutions, camera, card) = a_new_camera(folder.path());
+    let folder = folder.path();
     let token =
         run(command("sma", folder).args(["token", "create", "card", "--role", "provision"]));
     let request = format!(
@@ -117,14 +122,10 @@ fn a_card_enrols_its_camera_once_the_authority_can_be_reached_and_forgets_the_to
 #[test]
 fn an_authority_that_refuses_the_card_s_token_is_quoted_on_the_drive() {
     let folder = TempDir::new().unwrap();
+    let (institutions, _camera, card) = a_new_camera(folder.path());
     let folder = folder.path();
-    let tpm = Swtpm::start().unwrap();
-    let makers = tpm.endorsement_authorities().unwrap();
-    let institutions = Institutions::found(folder, &makers);
-    let _camera = Outfit::switch_on(folder, tpm, &institutions);
     let _authority = institutions.start_authority();
     run(command("sma", folder).args(["token", "create", "anna", "--role", "provision"]));
-    let card = Card::insert(folder);
     card.set_up(&format!(
         "authority = {}\noperator_token = bma_0123456789abcdef\nserial = CARD-0002\nfamily = Pi HQ\n",
         institutions.authority,
