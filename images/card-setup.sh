@@ -77,7 +77,7 @@ ask_for_enrolment() {
         printf '%s' "$authority" > "$state/enrol.next/authority"
         printf '%s' "$serial" > "$state/enrol.next/serial"
         printf '%s' "$family" > "$state/enrol.next/family"
-        printf '%s' "$token" > "$state/enrol.next/token"
+        printf '%s' "$operator_token" > "$state/enrol.next/token"
     )
     mv "$state/enrol.next" "$state/enrol"
 }
@@ -111,7 +111,7 @@ lines=()
 refused=0
 number=0
 name='' password='' country='' validator='' key=''
-authority='' serial='' family='' token=''
+authority='' serial='' family='' operator_token=''
 while IFS= read -r line || [ -n "$line" ]; do
     number=$((number + 1))
     line=${line%$'\r'}
@@ -148,7 +148,7 @@ while IFS= read -r line || [ -n "$line" ]; do
         family)
             if [ "${#value}" -ge 1 ] && [ "${#value}" -le 128 ]; then family=$value; else refuse "family has 1 to 128 characters"; fi ;;
         operator_token)
-            if [[ $value =~ ^[A-Za-z0-9._~+/=-]{16,256}$ ]]; then token=$value; else refuse "operator_token is not a token of an authority"; fi ;;
+            if [[ $value =~ ^[A-Za-z0-9._~+/=-]{16,256}$ ]]; then operator_token=$value; else refuse "operator_token is not a token of an authority"; fi ;;
         *) refuse "no setting is called \"$setting\"" ;;
     esac
 done < "$asked"
@@ -158,10 +158,9 @@ if [ -n "$password" ] && [ -z "$name" ]; then
     refused=1
 fi
 # Half of an enrolment is none.
-if [ -n "$authority$serial$family$token" ]; then
+if [ -n "$authority$serial$family$operator_token" ]; then
     for needed in authority serial family operator_token; do
-        case $needed in operator_token) value=$token ;; *) value=${!needed} ;; esac
-        if [ -z "$value" ]; then
+        if [ -z "${!needed}" ]; then
             say "to enrol the camera, $needed is needed too"
             refused=1
         fi

@@ -41,6 +41,7 @@ with subtest("the digest is that of the samples the sensor gave"):
     sensor.succeed("systemctl start birthmark-capture.socket birthmark-capture.service")
 
 with subtest("a sensor that is pulled out is said, and comes back"):
+    take_photo(sensor)
     sensor.succeed("v4l2-ctl --device /dev/video0 --set-ctrl disconnect=1")
     refused = sensor.fail(
         "varlinkctl call --timeout=120 --json=short /run/birthmark/capture org.birthmark.Capture.Capture '{}' 2>&1"

@@ -97,6 +97,12 @@ fn a_card_enrols_its_camera_once_the_authority_can_be_reached_and_forgets_the_to
     assert!(said.contains("not enrolled yet"), "{said}");
     assert!(said.contains("does not answer"), "{said}");
     assert!(folder.join("card-state/enrol/token").exists());
+    // The same answer is not written again: cards wear out.
+    let result = folder.join("firmware/birthmark-enrolment.result.txt");
+    let written = || fs::metadata(&result).unwrap().modified().unwrap();
+    let before = written();
+    assert_eq!(card.enrol(), (false, said));
+    assert_eq!(written(), before);
 
     let _authority = institutions.start_authority();
     let (enrolled, said) = card.enrol();
