@@ -22,11 +22,15 @@ def openssl(*words, stdin=b""):
 
 
 def image_data(jpeg):
-    """Section 2: the JPEG without APP0-APP15 and COM, up to its end-of-image marker. (Ours have one scan.)"""
+    """Section 2: the JPEG up to its end-of-image marker, without APP0-APP15 and COM, but with what decides about its
+    colours: Adobe's APP14 and colour profiles. (Ours have one scan and neither of the two.)"""
     kept, at = [jpeg[:2]], 2
     while jpeg[at + 1] != 0xDA:
         end = at + 2 + int.from_bytes(jpeg[at + 2:at + 4], "big")
-        kept += [jpeg[at:end]] if not (0xE0 <= jpeg[at + 1] <= 0xEF or jpeg[at + 1] == 0xFE) else []
+        marker, content = jpeg[at + 1], jpeg[at + 4:end]
+        colours = marker == 0xEE and content.startswith(b"Adobe") or marker == 0xE2 and content.startswith(b"ICC_PROFILE\0")
+        if colours or not (0xE0 <= marker <= 0xEF or marker == 0xFE):
+            kept.append(jpeg[at:end])
         at = end
     return sha256(*kept, jpeg[at:jpeg.rindex(b"\xff\xd9") + 2])
 

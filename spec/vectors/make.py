@@ -4,9 +4,8 @@
 Everything is computed here a second time, in Python and from the description in docs/PROTOCOL.md, so that the Rust code and the
 document can be held against something independent of both. All keys are made up for these tests.
 
-Needs: Python 3.9 or newer with the `cryptography` package (43 or newer), ImageMagick and exiftool for the picture files.
-Run it in any folder: ./make.py. The same input gives the same files, except that other versions of ImageMagick may compress
-pictures differently.
+Needs: Python 3.9 or newer with the `cryptography` package (43 or newer). Run it in any folder: ./make.py. The same input
+gives the same files; the pictures themselves are read back from image-data.json.
 """
 
 import base64
@@ -16,8 +15,6 @@ import hmac
 import json
 import pathlib
 import struct
-import subprocess
-import tempfile
 import zlib
 
 from cryptography import x509
@@ -512,6 +509,13 @@ def nuc_maps():
 # Image data ---------------------------------------------------------------------------------------------------------------
 
 
+def jpeg_is_metadata(marker, content):
+    """APPn and COM, except what decides how the pixels look: Adobe's colour transform and colour profiles."""
+    if marker == 0xEE and content.startswith(b"Adobe") or marker == 0xE2 and content.startswith(b"ICC_PROFILE\0"):
+        return False
+    return 0xE0 <= marker <= 0xEF or marker == 0xFE
+
+
 def jpeg_kept(file):
     """The bytes of a JPEG that count, and how many follow its end."""
     assert file[:2] == b"\xff\xd8"
@@ -524,7 +528,7 @@ def jpeg_kept(file):
         if marker == 0xD9:
             return out + b"\xff\xd9", len(file) - at
         end = at + int.from_bytes(file[at : at + 2], "big")
-        if not (0xE0 <= marker <= 0xEF or marker == 0xFE):
+        if not jpeg_is_metadata(marker, file[at + 2 : end]):
             out += bytes([0xFF, marker]) + file[at:end]
         at = end
         if marker == 0xDA:
@@ -534,6 +538,10 @@ def jpeg_kept(file):
                     continue
                 step = 2 if file[at] == 0xFF else 1
                 out, at = out + file[at : at + step], at + step
+
+
+# What a viewer shows something else without: transparency, animation, colours.
+PNG_SHOWN = b"tRNS acTL fcTL fdAT cICP iCCP sRGB gAMA cHRM mDCV cLLI".split()
 
 
 def png_kept(file):
@@ -547,10 +555,14 @@ def png_kept(file):
             continue
         if pixels is not None:
             out, pixels = out + pixels + struct.pack(">Q", len(pixels)) + b"IDAT", None
-        if kind[:1].isupper() or kind in (b"tRNS", b"acTL", b"fcTL", b"fdAT"):
+        if kind[:1].isupper() or kind in PNG_SHOWN:
             out += content + struct.pack(">Q", length) + kind
         if kind == b"IEND":
             return out, len(file) - at
+
+
+def png_chunk(kind, content):
+    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
 
 
 def png_recut(file):
@@ -558,61 +570,84 @@ def png_recut(file):
     at = file.index(b"IDAT") - 4
     length = int.from_bytes(file[at : at + 4], "big")
     pixels, rest = file[at + 8 : at + 8 + length], file[at + 12 + length :]
-    chunk = lambda kind, content: struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
-    return file[:at] + chunk(b"tEXt", b"Comment\0cut") + chunk(b"IDAT", pixels[:9]) + chunk(b"IDAT", pixels[9:]) + rest
+    return file[:at] + png_chunk(b"tEXt", b"Comment\0cut") + png_chunk(b"IDAT", pixels[:9]) + png_chunk(b"IDAT", pixels[9:]) + rest
 
 
-def run(*command):
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+def png_with(file, kind, content):
+    """The PNG with one more chunk behind its header."""
+    return file[:33] + png_chunk(kind, content) + file[33:]
 
 
-def pictures(folder):
+def jpeg_with(file, marker, content):
+    """The JPEG with one more segment in front."""
+    return file[:2] + bytes([0xFF, marker]) + struct.pack(">H", len(content) + 2) + content + file[2:]
+
+
+def stored_pictures():
+    """The pictures of image-data.json, made once by ImageMagick and exiftool: other versions would make others."""
+    for case in json.loads((HERE / "image-data.json").read_text())["cases"]:
+        yield case["name"], base64.b64decode(case["file_base64"]), case["same_as"]
+
+
+def pictures():
     """Name, bytes and the name of the file whose image data must be the same."""
-    scene = ["-size", "24x16", "gradient:red-blue"]
-    made = {"plain.jpg": [], "progressive.jpg": ["-interlace", "JPEG"], "grey.jpg": ["-colorspace", "Gray"], "plain.png": []}
-    for name, options in made.items():
-        run("convert", *scene, *options, "-quality", "90", "-strip", str(folder / name))
-    changed = ["-fill", "black", "-draw", "point 3,3"]
-    run("convert", *scene, *changed, "-quality", "90", "-strip", str(folder / "one-pixel.jpg"))
-    run("convert", *scene, *changed, "-strip", str(folder / "one-pixel.png"))
-    for name in ["plain.jpg", "progressive.jpg", "plain.png"]:
-        tags = ["-Artist=Test", "-XMP-dc:Title=Title", "-GPSLatitude=10", "-GPSLatitudeRef=N", "-Comment=hello"]
-        run("exiftool", *tags, "-o", str(folder / f"tagged-{name}"), str(folder / name))
-        run("exiftool", "-all=", "-o", str(folder / f"stripped-{name}"), str(folder / f"tagged-{name}"))
-    for name in ["plain", "progressive", "grey", "one-pixel"]:
-        yield f"{name}.jpg", (folder / f"{name}.jpg").read_bytes(), None
-    for name in ["plain", "one-pixel"]:
-        yield f"{name}.png", (folder / f"{name}.png").read_bytes(), None
-    for name in ["plain.jpg", "progressive.jpg", "plain.png"]:
-        for kind in ["tagged", "stripped"]:
-            yield f"{kind}-{name}", (folder / f"{kind}-{name}").read_bytes(), name
-    plain = (folder / "plain.jpg").read_bytes()
-    yield "fill-bytes.jpg", plain.replace(b"\xff\xdb", b"\xff\xff\xff\xdb", 1), "plain.jpg"
-    yield "second-picture.jpg", plain + (folder / "grey.jpg").read_bytes(), "plain.jpg"
-    yield "recut.png", png_recut((folder / "plain.png").read_bytes()), "plain.png"
+    stored = {name: (file, same_as) for name, file, same_as in stored_pictures()}
+    plain, png = stored["plain.jpg"][0], stored["plain.png"][0]
+    adobe = lambda transform: b"Adobe\0\x64\0\0\0\0" + bytes([transform])
+    profile = b"ICC_PROFILE\0\x01\x01" + b"not a real profile, but its place"
+    # A profile, a colour transform: the same samples look different, so the data is not the same.
+    made = {
+        "adobe-rgb.jpg": (jpeg_with(plain, 0xEE, adobe(0)), None),
+        "adobe-ycc.jpg": (jpeg_with(plain, 0xEE, adobe(1)), None),
+        "profile.jpg": (jpeg_with(plain, 0xE2, profile), None),
+        "other-profile.jpg": (jpeg_with(plain, 0xE2, profile + b"!"), None),
+        # The same markers with other content are metadata like the rest.
+        "mpf.jpg": (jpeg_with(plain, 0xE2, b"MPF\0MM\0*"), "plain.jpg"),
+        "short-app2.jpg": (jpeg_with(plain, 0xE2, b"ICC_PROFILE"), "plain.jpg"),
+        "empty-app14.jpg": (jpeg_with(plain, 0xEE, b""), "plain.jpg"),
+        "tagged-profile.jpg": (jpeg_with(jpeg_with(plain, 0xE2, profile), 0xE1, b"Exif\0\0"), "profile.jpg"),
+    }
+    # A JFIF header decides the colours before Adobe's mark does: without the header this one is RGB.
+    made["adobe-rgb.jpg"] = (made["adobe-rgb.jpg"][0].replace(JFIF, b"", 1), None)
+    for kind, content in PNG_COLOURS.items():
+        made[f"{kind.decode()}.png"] = (png_with(png, kind, content), None)
+    made["tagged-gAMA.png"] = (png_with(made["gAMA.png"][0], b"tEXt", b"Comment\0tagged"), "gAMA.png")
+    for name, (file, same_as) in (stored | made).items():
+        yield name, file, same_as
+
+
+JFIF = bytes.fromhex("ffe000104a46494600010100000100010000")
+PNG_COLOURS = {
+    b"iCCP": b"name\0\0" + zlib.compress(b"a profile"),
+    b"gAMA": struct.pack(">I", 45455),
+    b"cHRM": struct.pack(">8I", 31270, 32900, 64000, 33000, 30000, 60000, 15000, 6000),
+    b"sRGB": b"\0",
+    b"cICP": bytes([9, 16, 0, 1]),
+    b"mDCV": bytes(24),
+    b"cLLI": bytes(8),
+}
 
 
 def image_data():
     cases, digests = [], {}
-    with tempfile.TemporaryDirectory() as folder:
-        for name, file, same_as in pictures(pathlib.Path(folder)):
-            kept, trailing = png_kept(file) if name.endswith("png") else jpeg_kept(file)
-            digests[name] = sha256(kept).hex()
-            assert same_as is None or digests[name] == digests[same_as], name
-            cases.append(
-                {
-                    "name": name,
-                    "same_as": same_as,
-                    "file_digest": sha256(file).hex(),
-                    "image_data_digest": digests[name],
-                    "trailing": trailing,
-                    "file_base64": b64(file),
-                }
-            )
+    for name, file, same_as in pictures():
+        kept, trailing = png_kept(file) if name.endswith("png") else jpeg_kept(file)
+        digests[name] = sha256(kept).hex()
+        assert same_as is None or digests[name] == digests[same_as], name
+        cases.append(
+            {
+                "name": name,
+                "same_as": same_as,
+                "file_digest": sha256(file).hex(),
+                "image_data_digest": digests[name],
+                "trailing": trailing,
+                "file_base64": b64(file),
+            }
+        )
     write(
         "image-data",
         "Picture files and their image-data digests: equal to those of 'same_as', different from all others.",
-        "Pictures by ImageMagick, metadata added and removed by exiftool, digests computed in Python.",
+        "Pictures made once by ImageMagick, metadata added and removed by exiftool or here, digests computed in Python.",
         cases,
     )
 

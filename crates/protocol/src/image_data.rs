@@ -1,17 +1,18 @@
 //! The third digest of a photo: what is left of a file when the metadata that services strip is gone.
 //!
 //! **JPEG**: SHA-256 of the file without its APP0–APP15 and COM segments, without fill bytes before markers, and without
-//! what follows the end-of-image marker. Everything else counts in file order: tables, frame headers, all scans of a progressive file,
-//! restart markers, DNL.
+//! what follows the end-of-image marker. Everything else counts in file order: tables, frame headers, all scans of a
+//! progressive file, restart markers, DNL, and of the APPn segments those that change how the pixels look: Adobe's APP14
+//! and colour profiles (APP2 that begins with `ICC_PROFILE`). A file whose colours depend on its JFIF header is refused.
 //!
-//! **PNG**: SHA-256 of the signature followed, for every critical chunk and every `tRNS`, `acTL`, `fcTL` and `fdAT`, by the
-//! chunk's content, its length as 8 bytes big-endian and its type. The content of consecutive `IDAT` chunks counts as one.
+//! **PNG**: SHA-256 of the signature followed, for every critical chunk and every one that changes what is shown (`tRNS`,
+//! `acTL`, `fcTL`, `fdAT`, `cICP`, `iCCP`, `sRGB`, `gAMA`, `cHRM`, `mDCV`, `cLLI`), by the chunk's content, its length as
+//! 8 bytes big-endian and its type. The content of consecutive `IDAT` chunks counts as one.
 //!
-//! The digest survives removing or adding metadata. It does not survive re-encoding, resizing, cropping or lossless rotation.
-//! It says nothing about colour profiles (ICC, gAMA) and Adobe's colour-transform flag, which live in what is stripped, nor
-//! about what follows the end of the image (second pictures, gain maps, motion videos): callers are told how much that is.
+//! The digest survives removing or adding metadata. It does not survive re-encoding, resizing, cropping or lossless
+//! rotation, nor adding or removing a colour profile. It says nothing about orientation, date, place and caption, nor about
+//! what follows the end of the image (second pictures, gain maps, motion videos): callers are told how much that is.
 
-mod crc;
 mod jpeg;
 mod png;
 
@@ -139,7 +140,7 @@ impl Parser {
             match step {
                 Ok(taken) => {
                     *at += taken as u64;
-                    bytes = bytes.get(taken..).unwrap_or_default();
+                    bytes = bytes.split_at(taken.min(bytes.len())).1;
                 }
                 Err(problem) => {
                     *self = Self::Failed(ImageDataError::Broken {

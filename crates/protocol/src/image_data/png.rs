@@ -1,9 +1,16 @@
 //! The chunks of a PNG file. Nothing is inflated.
 
-use super::crc::Crc;
+use crc32fast::Hasher as Crc;
+
 use super::{Keep, Step};
 
 const SIGNATURE: &[u8; 8] = b"\x89PNG\r\n\x1a\n";
+/// Chunks that a decoder may leave out and then shows something else. `cICP` goes before `iCCP`, that before `sRGB`, that before
+/// `gAMA` and `cHRM`: whoever could add one of them unseen could recolour the picture.
+const SHOWN: [&[u8; 4]; 11] = [
+    b"tRNS", b"acTL", b"fcTL", b"fdAT", b"cICP", b"iCCP", b"sRGB", b"gAMA", b"cHRM", b"mDCV",
+    b"cLLI",
+];
 /// The format's own limit.
 const MAX_LENGTH: u32 = 0x7FFF_FFFF;
 
@@ -60,10 +67,10 @@ impl Default for Png {
 }
 
 impl Chunk {
-    /// Whether decoders show something else without it.
+    /// Whether decoders show something else without it: pixels, transparency, animation, colours.
     fn counts(&self) -> bool {
-        let critical = self.kind.first().is_some_and(u8::is_ascii_uppercase);
-        critical || matches!(&self.kind, b"tRNS" | b"acTL" | b"fcTL" | b"fdAT")
+        let [first, ..] = self.kind;
+        first.is_ascii_uppercase() || SHOWN.contains(&&self.kind)
     }
 }
 
@@ -75,7 +82,9 @@ impl Png {
 
     /// Takes some bytes from the front of `bytes`, which is not empty.
     pub(super) fn step(&mut self, bytes: &[u8], keep: Keep<'_>) -> Step {
-        let first = bytes.first().copied().unwrap_or_default();
+        let Some(&first) = bytes.first() else {
+            return Ok(0);
+        };
         match self.state {
             State::Signature { have } => self.state = signature(have, first, keep)?,
             State::Header { bytes, have } => {
@@ -181,7 +190,7 @@ impl Png {
             self.state = State::Checksum { bytes, have };
             return Ok(());
         }
-        if u32::from_be_bytes(bytes) != self.crc.value() {
+        if u32::from_be_bytes(bytes) != std::mem::take(&mut self.crc).finalize() {
             return Err("a chunk whose checksum does not match");
         }
         let chunk = self.chunk;

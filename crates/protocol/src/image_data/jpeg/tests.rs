@@ -64,6 +64,78 @@ fn metadata_anywhere_between_segments_changes_nothing() {
     }
 }
 
+fn adobe(transform: u8) -> Vec<u8> {
+    let content = [&b"Adobe\0\x64\0\0\0\0"[..], &[transform]].concat();
+    segment(0xEE, &content)
+}
+
+fn profile(rest: &[u8]) -> Vec<u8> {
+    segment(0xE2, &[&b"ICC_PROFILE\0\x01\x01"[..], rest].concat())
+}
+
+fn without_jfif(file: &[u8]) -> Vec<u8> {
+    let at = find(file, 0xE0);
+    let length = usize::from(u16::from_be_bytes([file[at + 2], file[at + 3]]));
+    [&file[..at], &file[at + 2 + length..]].concat()
+}
+
+#[test]
+fn what_changes_how_the_pixels_look_counts() {
+    let plain = without_jfif(&encoded(None, |_| {}));
+    let digests = [
+        plain.clone(),
+        insert(&plain, 2, &adobe(0)),
+        insert(&plain, 2, &adobe(1)),
+        insert(&plain, 2, &profile(b"one profile")),
+        insert(&plain, 2, &profile(b"another one")),
+        insert(&plain, find(&plain, 0xDA), &profile(b"one profile")),
+    ]
+    .map(|file| image_data(&file).unwrap().digest);
+    for (at, one) in digests.iter().enumerate() {
+        let others = digests.iter().skip(at + 1);
+        assert!(
+            others.clone().all(|other| other != one),
+            "{at}: {digests:?}"
+        );
+    }
+    // The same markers with other content are metadata like the rest.
+    for (marker, content) in [
+        (0xE2, &b"ICC_PROFILE"[..]),
+        (0xE2, b"MPF\0"),
+        (0xE2, b""),
+        (0xEE, b"Adob"),
+        (0xEE, b"adobe\0\x64\0\0\0\0\0"),
+    ] {
+        let tagged = insert(&plain, 2, &segment(marker, content));
+        assert_eq!(image_data(&tagged).unwrap().digest, digests[0]);
+    }
+}
+
+#[test]
+fn a_file_whose_colours_hang_on_its_metadata_has_no_digest() {
+    let plain = encoded(None, |_| {});
+    let disagree = |file: &[u8]| match image_data(file) {
+        Err(ImageDataError::Broken { problem, .. }) => problem.contains("colours do not agree"),
+        other => panic!("{other:?}"),
+    };
+    let red = insert(&plain, find(&plain, 0xDB), &adobe(0));
+    assert!(
+        disagree(&red),
+        "with the header it is YCbCr, without it RGB"
+    );
+    image_data(&without_jfif(&red)).unwrap();
+    image_data(&insert(&plain, 2, &adobe(1))).unwrap();
+
+    let mut named = plain;
+    let frame = find(&named, 0xC0) + 4;
+    for (at, name) in [(6, b'R'), (9, b'G'), (12, b'B')] {
+        named[frame + at] = name;
+    }
+    assert!(disagree(&named));
+    image_data(&without_jfif(&named)).unwrap();
+    image_data(&insert(&named, 2, &adobe(1))).unwrap();
+}
+
 #[test]
 fn what_counts_is_the_file_without_its_metadata() {
     let plain = encoded(None, |_| {});

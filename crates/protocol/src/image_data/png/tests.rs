@@ -9,7 +9,7 @@ fn chunk(kind: &[u8; 4], content: &[u8]) -> Vec<u8> {
     crc.update(kind);
     crc.update(content);
     let length = u32::try_from(content.len()).unwrap().to_be_bytes();
-    [&length, &kind[..], content, &crc.value().to_be_bytes()].concat()
+    [&length, &kind[..], content, &crc.finalize().to_be_bytes()].concat()
 }
 
 fn header() -> Vec<u8> {
@@ -59,7 +59,7 @@ fn the_bytes_that_count_are_as_documented() {
 fn metadata_and_the_cutting_of_pixels_change_nothing() {
     let digest = image_data(&plain()).unwrap().digest;
     for kind in [
-        b"tEXt", b"iTXt", b"zTXt", b"eXIf", b"tIME", b"pHYs", b"iCCP", b"gAMA", b"caBX",
+        b"tEXt", b"iTXt", b"zTXt", b"eXIf", b"tIME", b"pHYs", b"bKGD", b"sBIT", b"caBX",
     ] {
         let tagged = file(&[
             chunk(kind, b"anything"),
@@ -80,6 +80,10 @@ fn metadata_and_the_cutting_of_pixels_change_nothing() {
 fn everything_that_is_shown_counts() {
     let digest = image_data(&plain()).unwrap().digest;
     let pixels = || chunk(b"IDAT", b"pixels");
+    for kind in SHOWN {
+        let with = file(&[chunk(kind, b"\0\0\0\x01"), pixels()]);
+        assert_ne!(image_data(&with).unwrap().digest, digest, "{kind:?}");
+    }
     let shown = [
         file(&[chunk(b"IDAT", b"pixel5")]),
         file(&[chunk(b"PLTE", b"rgb"), pixels()]),
