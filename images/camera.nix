@@ -54,6 +54,22 @@
           });
     };
   };
+  # The image module asks for the drivers of every board there is, and building an initrd fails at the
+  # first that the Pi's kernel was not compiled with (sun4i-drm). So the list is this board's own:
+  # nix/promise-tests.nix holds it against what that kernel is known to have.
+  hardware.enableAllHardware = lib.mkForce false;
+  boot.initrd.includeDefaultModules = false;
+  boot.initrd.availableKernelModules = [
+    # The card, or a disk on USB.
+    "mmc_block"
+    "sd_mod"
+    "uas"
+    "xhci_pci"
+    # A keyboard, for whoever has to look at a boot that stops here.
+    "hid_generic"
+  ];
+  # Came with the drivers of every board; without it `iw reg set` has no country to set.
+  hardware.wirelessRegulatoryDatabase = true;
   boot.kernelModules = [
     "tpm_tis_spi"
     "spi-bcm2835"

@@ -213,6 +213,46 @@ let
       && has uboot.extraConfig "CONFIG_BOOTDELAY=-2"
       && has uboot.postPatch "stdin=nulldev,usbkbd";
 
+    "the card's first stage asks for nothing that the Pi's kernel lacks" =
+      let
+        inherit (self.nixosConfigurations.camera.config) boot hardware;
+        # Each with the option that brings it, as that kernel (bcm2711_defconfig, and modules where nixpkgs
+        # may choose) has them. A module that joins the list has to be looked up there first: building
+        # the initrd ends at the first that is missing, and nobody sees that before an image is built.
+        known = {
+          autofs = "AUTOFS_FS=y";
+          dm_mod = "BLK_DEV_DM=m";
+          efivarfs = "EFIVAR_FS=m";
+          ext2 = "EXT4_USE_FOR_EXT2=y";
+          ext4 = "EXT4_FS=y";
+          hid_generic = "HID_GENERIC=y";
+          mmc_block = "MMC_BLOCK=y";
+          pcie-brcmstb = "PCIE_BRCMSTB=y";
+          reset-raspberrypi = "RESET_RASPBERRYPI, with RASPBERRYPI_FIRMWARE=y";
+          sd_mod = "BLK_DEV_SD=y";
+          uas = "USB_UAS=m";
+          usb-storage = "USB_STORAGE=y";
+          usbhid = "USB_HID=y";
+          vc4 = "DRM_VC4=m";
+          xhci_pci = "USB_XHCI_PCI=y";
+        };
+        asked = boot.initrd.availableKernelModules ++ boot.initrd.kernelModules;
+      in
+      !hardware.enableAllHardware
+      && lib.all (name: known ? ${name}) asked
+      # And it finds the card it lies on.
+      && lib.all (name: lib.elem name asked) [
+        "mmc_block"
+        "ext4"
+      ];
+    "the card's radio has its countries" =
+      self.nixosConfigurations.camera.config.hardware.wirelessRegulatoryDatabase;
+    "the sensor of the scenarios is in their machine's kernel" = lib.any (
+      patch:
+      patch.structuredExtraConfig.V4L_TEST_DRIVERS or null == lib.kernel.yes
+      && patch.structuredExtraConfig.VIDEO_VIVID or null == lib.kernel.module
+    ) (import ../vm-tests/machine.nix { inherit pkgs lib; } "sensor").boot.kernelPatches;
+
     "a validator survives its PostgreSQL" =
       has (unit "birthmark-node.service") "Wants=postgresql.target"
       && has (unit "birthmark-node.service") "After=postgresql.target"

@@ -6,56 +6,7 @@
 }:
 
 let
-  # machines/NAME.json says which daemons with which settings; this is what it means to NixOS.
-  machine =
-    name:
-    let
-      described = lib.importJSON (./machines + "/${name}.json");
-      listen = described.listen or { };
-      server = daemon: settings: {
-        enable = true;
-        inherit settings;
-        database.createLocally = lib.elem daemon (described.postgresql or [ ]);
-      };
-      exposed = daemon: {
-        listen = listen.${daemon};
-        openFirewall = true;
-      };
-      enabled =
-        daemon: settings:
-        if
-          lib.elem daemon [
-            "sma"
-            "node"
-          ]
-        then
-          server daemon settings // lib.optionalAttrs (listen ? ${daemon}) (exposed daemon)
-        else
-          {
-            enable = true;
-            inherit settings;
-          };
-    in
-    {
-      virtualisation = {
-        memorySize = described.memory or 1024;
-        tpm.enable = described.tpm or false;
-      };
-      services.birthmark = lib.mapAttrs enabled described.daemons;
-      # What the upgrade scenario switches to: the same machine with a unit that differs, so that it is restarted.
-      specialisation.next = lib.mkIf (described.daemons ? node) {
-        configuration.systemd.services.birthmark-node.environment.BIRTHMARK_LOG = "debug";
-      };
-      environment.systemPackages = [
-        pkgs.birthmark-command
-        pkgs.jq
-        pkgs.sqlite
-        pkgs.v4l-utils
-        pkgs.perl
-        pkgs.netcat
-        pkgs.openssl
-      ];
-    };
+  machine = import ./machine.nix { inherit pkgs lib; };
 in
 lib.mapAttrs (
   name: machines:
