@@ -104,7 +104,8 @@ def ask_on_and_on(machine, port):
     """Somebody asks the daemon on that port again and again, each time on a new connection."""
     machine.succeed(
         "systemctl stop asking.service 2> /dev/null || true; rm -f /tmp/answers",
-        "systemd-run --quiet --collect --unit=asking bash -c 'while sleep 0.5; do"
+        # A unit on NixOS finds no program by its name unless it is told where: systemd's own PATH is nearly empty there.
+        "systemd-run --quiet --collect --unit=asking --setenv=PATH=\"$PATH\" bash -c 'while sleep 0.5; do"
         f" curl --silent --fail --max-time 120 http://127.0.0.1:{port}/health > /dev/null && echo good || echo REFUSED;"
         " done > /tmp/answers'"
     )
