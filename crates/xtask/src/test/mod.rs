@@ -36,7 +36,7 @@ pub(crate) struct Options {
 
 /// Cheap ones first: a person waiting at the screen learns of a missing semicolon before the long ones start. The machines
 /// come last: they install what the tests have built.
-const STEPS: [Step; 16] = [
+const STEPS: [Step; 17] = [
     Step::new("format", rust::format),
     Step::new("scripts", scripts),
     Step::new("units", units::units),
@@ -44,6 +44,7 @@ const STEPS: [Step; 16] = [
     Step::new("nix-dead-code", nix::dead_code),
     Step::new("nix-evaluation", nix::evaluation),
     Step::new("card", card::state_partition),
+    Step::new("scenario-words", scenario_words),
     Step::new("lints", rust::lints),
     Step::new("licences", rust::licences),
     Step::new("advisories", rust::advisories),
@@ -96,7 +97,9 @@ fn scripts(house: &House, _: &Options) -> Result<Outcome> {
         "images/card-setup.sh",
         "images/make-state-partition.sh",
         "images/tests/state-partition.sh",
+        "nix/look-at-units.sh",
         "nix/look-for-secrets.sh",
+        "nix/tests/look-at-units.sh",
     ];
     for (shell, scripts) in [("sh", &entries[..]), ("bash", &machines[..])] {
         let mut check = house.program(&shellcheck);
@@ -121,6 +124,15 @@ fn browser(house: &House, _: &Options) -> Result<Outcome> {
 
 fn fuzzing(house: &House, options: &Options) -> Result<Outcome> {
     fuzz::run(house, &fuzz::Options::all_for(options.fuzz_seconds))?;
+    Ok(Outcome::passed())
+}
+
+/// What the scenarios leave running in units of their own, with as few programs in reach as on NixOS.
+fn scenario_words(house: &House, _: &Options) -> Result<Outcome> {
+    let Some(python) = tools::find("python3") else {
+        return Ok(Outcome::skipped("python3 is not installed"));
+    };
+    house::run(house.program(&python).arg("vm-tests/tests/unit_path.py"))?;
     Ok(Outcome::passed())
 }
 

@@ -12,8 +12,9 @@ use crate::tools;
 
 /// The units use settings of this version; an older one would call them unknown.
 const WANTED: u32 = 257;
-/// Unpacked, not installed: the judge needs its libraries and systemd's own units.
-const PACKAGES: &str = "base-files,coreutils,systemd";
+/// Unpacked, not installed: the judge needs its libraries and systemd's own units, and the steps of
+/// the Nix check a shell.
+const PACKAGES: &str = "base-files,bash,coreutils,grep,sed,systemd,util-linux";
 
 /// A `systemd-analyze` that is new enough.
 pub(super) struct Analyze {
@@ -73,11 +74,20 @@ impl Analyze {
 
     /// A call of it.
     pub(super) fn command(&self, house: &House) -> Command {
+        self.call(house, &self.program)
+    }
+
+    /// A shell script's interpreter that finds it.
+    pub(super) fn shell(&self, house: &House) -> Command {
+        self.call(house, Path::new("/bin/bash"))
+    }
+
+    fn call(&self, house: &House, program: &Path) -> Command {
         let Some(tree) = &self.tree else {
-            return house.program(&self.program);
+            return house.program(program);
         };
         let mut chroot = house.program("/usr/sbin/chroot");
-        chroot.arg(tree).arg(&self.program);
+        chroot.arg(tree).arg(program);
         chroot
     }
 }
