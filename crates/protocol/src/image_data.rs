@@ -125,6 +125,21 @@ pub fn image_data(file: &[u8]) -> Result<ImageData, ImageDataError> {
     hasher.finish()
 }
 
+/// The file with nothing in it but what its image-data digest covers: it shows the pixels that are registered, as they are
+/// registered, whatever else the file says about orientation, date, place or caption.
+pub fn without_metadata(file: &[u8]) -> Result<Vec<u8>, ImageDataError> {
+    let found = image_data(file)?;
+    let mut kept = Vec::with_capacity(file.len());
+    match found.format {
+        // The bytes that count are themselves a JPEG.
+        ImageFormat::Jpeg => {
+            Parser::default().push(file, &mut 0, &mut |bytes| kept.extend_from_slice(bytes));
+        }
+        ImageFormat::Png => png::without_metadata(file, &mut kept),
+    }
+    Ok(kept)
+}
+
 impl Parser {
     fn push(&mut self, mut bytes: &[u8], at: &mut u64, keep: Keep<'_>) {
         while let Some(first) = bytes.first() {
@@ -200,6 +215,36 @@ mod tests {
             error.to_string(),
             "not a sound JPEG file: the file does not begin as a JPEG at byte 1"
         );
+    }
+
+    #[test]
+    fn a_file_without_its_metadata_has_the_same_digest_and_no_other_bytes() {
+        let vectors = include_str!("../../../spec/vectors/image-data.json");
+        let vectors: serde_json::Value = serde_json::from_str(vectors).unwrap();
+        for case in vectors["cases"].as_array().unwrap() {
+            use base64::Engine as _;
+            let file = case["file_base64"].as_str().unwrap();
+            let file = base64::engine::general_purpose::STANDARD
+                .decode(file)
+                .unwrap();
+            let stripped = without_metadata(&file).unwrap();
+            let (before, after) = (image_data(&file).unwrap(), image_data(&stripped).unwrap());
+            assert_eq!(
+                (after.digest, after.trailing),
+                (before.digest, 0),
+                "{}",
+                case["name"]
+            );
+            assert_eq!(
+                without_metadata(&stripped).unwrap(),
+                stripped,
+                "{}",
+                case["name"]
+            );
+            for word in [&b"Artist"[..], b"Exif", b"tEXt", b"xmpmeta"] {
+                assert!(!stripped.windows(word.len()).any(|part| part == word));
+            }
+        }
     }
 
     proptest! {

@@ -209,6 +209,26 @@ impl Png {
     }
 }
 
+/// Copies signature and chunks that count from a PNG that was parsed before, up to its end.
+pub(super) fn without_metadata(file: &[u8], kept: &mut Vec<u8>) {
+    kept.extend_from_slice(SIGNATURE);
+    let mut rest = file.get(SIGNATURE.len()..).unwrap_or(&[]);
+    while let Some((&[a, b, c, d, kind @ ..], _)) = rest.split_first_chunk::<8>() {
+        let chunk = Chunk {
+            kind,
+            length: u32::from_be_bytes([a, b, c, d]),
+        };
+        // Length, type and checksum are four bytes each.
+        let whole =
+            usize::try_from(chunk.length).map_or(usize::MAX, |length| length.saturating_add(12));
+        let (chunk_bytes, after) = rest.split_at(whole.min(rest.len()));
+        if chunk.counts() {
+            kept.extend_from_slice(chunk_bytes);
+        }
+        rest = if &kind == b"IEND" { &[] } else { after };
+    }
+}
+
 /// Length and type stand behind the content, because the length of all pixels is known only then.
 fn close(kind: &[u8; 4], length: u64, keep: Keep<'_>) {
     keep(&length.to_be_bytes());

@@ -1,0 +1,477 @@
+//! What is shown about one file: the same headline and sentences on the page, in the command and in its JSON.
+
+use birthmark_ledger::Source;
+use birthmark_protocol::{Digest, DigestRole, ModificationLevel};
+use serde::Serialize;
+
+use crate::answer::Notices;
+use crate::metadata::Metadata;
+use crate::proof::Proof;
+use crate::sentences::{self, when};
+use crate::sighted::Sighted;
+use crate::subject::{FileDigest, FileDigests, FileKind};
+
+/// What is shown.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct Card {
+    /// Which colour it has, and what a program makes of it.
+    pub tone: Tone,
+    /// The first thing to read.
+    pub headline: String,
+    /// What was withdrawn and what else speaks against it. Read before anything that speaks for it.
+    pub warnings: Vec<String>,
+    /// The sentence to quote.
+    pub sentence: String,
+    /// The earliest and latest moment, and the device's claim.
+    pub times: Option<Times>,
+    /// Details, each with its name.
+    pub facts: Vec<Fact>,
+    /// What this file says about itself that the record does not cover.
+    pub not_covered: Vec<String>,
+    /// What is not proven. To be quoted with the sentence.
+    pub not_proven: Vec<&'static str>,
+    /// What is worth knowing about the file.
+    pub notes: Vec<String>,
+    /// How the record was checked, or that it was not.
+    pub checked: Option<String>,
+    /// Which digest of the file was found, and what the record says it was computed over.
+    pub matched: Option<FileDigest>,
+    /// What the image was made from.
+    pub parent: Option<Digest>,
+    /// The record's place in the registry.
+    pub index: Option<u64>,
+    /// All digests that were looked up.
+    pub digests: Vec<FileDigest>,
+}
+
+/// What a card amounts to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Tone {
+    /// A camera's photo, byte for byte.
+    Registered,
+    /// A camera's picture, whose metadata is not covered.
+    Picture,
+    /// Something was done to it after it left a camera, or no camera was checked.
+    Edit,
+    /// It, or what it was made from, was withdrawn.
+    Withdrawn,
+    /// A validator says that there is a record, and nothing proves it.
+    Unproven,
+    /// There is no record.
+    Unknown,
+}
+
+/// When the image came to be.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct Times {
+    /// Proven: not before.
+    pub after: Option<String>,
+    /// Proven: existed before.
+    pub before: String,
+    /// Claimed by the device.
+    pub claimed: String,
+}
+
+/// One detail.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct Fact {
+    /// What it is called.
+    pub name: &'static str,
+    /// What it is.
+    pub value: String,
+}
+
+impl Tone {
+    /// Its name in JSON and in style sheets.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Registered => "registered",
+            Self::Picture => "picture",
+            Self::Edit => "edit",
+            Self::Withdrawn => "withdrawn",
+            Self::Unproven => "unproven",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
+impl Card {
+    /// A record whose receipt holds.
+    pub fn proven(
+        file: &FileDigests,
+        proof: &Proof,
+        notices: &Notices,
+        metadata: Option<&Metadata>,
+    ) -> Self {
+        let Some(sighted) = proof.sighted() else {
+            // Impossible: a proof is made for a digest that stands in its record.
+            return Self::unproven(file, "the record does not hold this digest");
+        };
+        let mut card = Self::told(file, &sighted, notices, metadata);
+        card.checked = Some(proof.sentence());
+        card.index = Some(proof.verified.index);
+        let submitter = proof.verified.submitter_name.as_ref();
+        card.fact("Taken in by", submitter.map(ToString::to_string));
+        card
+    }
+
+    /// A record as a validator itself shows it, on its own page: `checked` stays empty.
+    pub fn told(
+        file: &FileDigests,
+        sighted: &Sighted<'_>,
+        notices: &Notices,
+        metadata: Option<&Metadata>,
+    ) -> Self {
+        let mut card = Self::empty(file, tone(sighted, notices), headline(sighted, notices));
+        card.warnings = warnings(notices);
+        card.sentence = sentences::finding(sighted, notices.own.as_deref());
+        card.times = Some(Times {
+            after: None,
+            before: when(sighted.before.timestamp().unix()),
+            claimed: when(sighted.claimed.unix()),
+        });
+        if sighted.role == DigestRole::ImageData {
+            card.not_covered = metadata.map_or_else(Vec::new, Metadata::sentences);
+        }
+        card.not_proven = sentences::limits(sighted.source, sighted.role);
+        card.matched = Some(FileDigest {
+            role: sighted.role,
+            digest: sighted.digest,
+        });
+        card.parent = sighted.parent.filter(|_| sighted.is_edit());
+        card.add_facts(sighted, notices);
+        card
+    }
+
+    /// A validator says there is a record, and nothing proves it.
+    pub fn unproven(file: &FileDigests, reason: &str) -> Self {
+        let headline = "A record is claimed, not proven".to_owned();
+        let mut card = Self::empty(file, Tone::Unproven, headline);
+        card.sentence = format!(
+            "A validator says that this data is registered, but that could not be checked: {reason}. Do not call it registered."
+        );
+        card
+    }
+
+    /// There is no record.
+    pub fn unknown(file: &FileDigests) -> Self {
+        let headline = match file.kind {
+            FileKind::Empty => "This file is empty",
+            FileKind::NoPicture => "Not a picture, and no record found",
+            FileKind::Damaged => "No record found: the file is damaged",
+            FileKind::Picture | FileKind::OtherPicture | FileKind::Unseen => "No record found",
+        };
+        let mut card = Self::empty(file, Tone::Unknown, headline.to_owned());
+        card.sentence = match file.kind {
+            FileKind::Empty => "There is nothing in this file that could be registered.".to_owned(),
+            FileKind::NoPicture => {
+                "No record of exactly this data exists in this registry, and it is no picture in a format known here. \
+                 If it should be one, get the original file."
+                    .to_owned()
+            }
+            FileKind::Damaged => {
+                "No record of exactly this data exists in this registry. The file is damaged, so its picture could not be \
+                 looked up: get an intact copy."
+                    .to_owned()
+            }
+            FileKind::Picture | FileKind::OtherPicture | FileKind::Unseen => {
+                sentences::NOT_FOUND.to_owned()
+            }
+        };
+        card
+    }
+
+    /// Whether a program may take it for registered with nothing against it.
+    pub const fn holds(&self) -> bool {
+        matches!(self.tone, Tone::Registered | Tone::Picture | Tone::Edit)
+    }
+
+    fn empty(file: &FileDigests, tone: Tone, headline: String) -> Self {
+        Self {
+            tone,
+            headline,
+            warnings: Vec::new(),
+            sentence: String::new(),
+            times: None,
+            facts: Vec::new(),
+            not_covered: Vec::new(),
+            not_proven: Vec::new(),
+            notes: file.notes.clone(),
+            checked: None,
+            matched: None,
+            parent: None,
+            index: None,
+            digests: file.digests.clone(),
+        }
+    }
+
+    fn add_facts(&mut self, sighted: &Sighted<'_>, notices: &Notices) {
+        let device = if sighted.source == Source::Software {
+            "Software"
+        } else {
+            "Camera"
+        };
+        let named = |text: &str| (!text.is_empty()).then(|| text.to_owned());
+        self.fact(device, named(sighted.family));
+        self.fact("Vouched for by", named(sighted.authority));
+        self.fact(
+            "Assurance",
+            Some(sentences::assurance(sighted.source).to_owned()),
+        );
+        self.fact("Matched", Some(sentences::role(sighted.role).to_owned()));
+        self.fact("Made from", self.parent.map(|parent| parent.to_hex()));
+        self.fact("Block", Some(sighted.height.to_string()));
+        let others = (notices.other_records > 0).then(|| notices.other_records.to_string());
+        self.fact("Other records of this data", others);
+        self.fact("SHA-256", Some(sighted.digest.to_hex()));
+    }
+
+    fn fact(&mut self, name: &'static str, value: Option<String>) {
+        self.facts.extend(value.map(|value| Fact { name, value }));
+    }
+}
+
+fn tone(sighted: &Sighted<'_>, notices: &Notices) -> Tone {
+    if notices.own.is_some() || notices.parent.is_some() {
+        Tone::Withdrawn
+    } else if sighted.is_edit() {
+        Tone::Edit
+    } else if matches!(sighted.role, DigestRole::ImageData | DigestRole::Raw) {
+        Tone::Picture
+    } else {
+        Tone::Registered
+    }
+}
+
+fn headline(sighted: &Sighted<'_>, notices: &Notices) -> String {
+    let is_changed = sighted.level == ModificationLevel::MODIFIED;
+    let what = match (sighted.source, is_changed) {
+        (Source::Software, true) => "Registered as an edit: content changed",
+        (Source::Software, false) => "Registered as an edit: processed",
+        (Source::Server, true) => "Registered by a submission server: content changed",
+        (Source::Server, false) => "Registered by a submission server",
+        (_, true) => "Registered: content changed",
+        (_, false) => "Registered",
+    };
+    let part = match sighted.role {
+        DigestRole::ImageData => "; metadata not covered",
+        DigestRole::Raw => "; only the sensor data",
+        DigestRole::File | DigestRole::Unstated => "",
+    };
+    let against = match (&notices.own, &notices.parent) {
+        (Some(_), _) => "Withdrawn: ",
+        (None, Some(_)) => "Made from a withdrawn photo: ",
+        (None, None) => "",
+    };
+    let whole = format!("{what}{part}");
+    if against.is_empty() {
+        return whole;
+    }
+    format!("{against}{}", whole.replacen("Registered", "registered", 1))
+}
+
+fn warnings(notices: &Notices) -> Vec<String> {
+    let own = notices
+        .own
+        .iter()
+        .map(|notice| format!("Withdrawn: {notice}"));
+    let parent = notices
+        .parent
+        .iter()
+        .map(|notice| format!("What it was made from was withdrawn: {notice}"));
+    let others = notices
+        .others
+        .iter()
+        .map(|notice| format!("Another record of the same data was withdrawn: {notice}"));
+    own.chain(parent).chain(others).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::proof::tests::proof;
+    use crate::sighted::tests::sighted;
+
+    fn file(kind: FileKind) -> FileDigests {
+        FileDigests {
+            kind,
+            ..FileDigests::of_digest(Digest::of(b"file"))
+        }
+    }
+
+    fn told(source: Source, level: i64, role: DigestRole, notices: &Notices) -> Card {
+        Card::told(
+            &file(FileKind::Picture),
+            &sighted(source, level, role),
+            notices,
+            None,
+        )
+    }
+
+    fn withdrawn(notice: &str) -> Notices {
+        Notices {
+            own: Some(notice.into()),
+            ..Notices::default()
+        }
+    }
+
+    #[test]
+    fn every_kind_of_record_has_its_own_headline() {
+        let (none, file, data) = (Notices::default(), DigestRole::File, DigestRole::ImageData);
+        let camera = Source::CameraCertificate;
+        let cases = [
+            (camera, 1, file, Tone::Registered, "Registered"),
+            (
+                camera,
+                1,
+                data,
+                Tone::Picture,
+                "Registered; metadata not covered",
+            ),
+            (
+                camera,
+                0,
+                DigestRole::Raw,
+                Tone::Picture,
+                "Registered; only the sensor data",
+            ),
+            (camera, 2, file, Tone::Edit, "Registered: content changed"),
+            (
+                Source::Software,
+                1,
+                file,
+                Tone::Edit,
+                "Registered as an edit: processed",
+            ),
+            (
+                Source::Software,
+                2,
+                file,
+                Tone::Edit,
+                "Registered as an edit: content changed",
+            ),
+            (
+                Source::Software,
+                2,
+                data,
+                Tone::Edit,
+                "Registered as an edit: content changed; metadata not covered",
+            ),
+            (
+                Source::Server,
+                1,
+                file,
+                Tone::Edit,
+                "Registered by a submission server",
+            ),
+        ];
+        for (source, level, role, tone, headline) in cases {
+            let card = told(source, level, role, &none);
+            assert_eq!((card.tone, card.headline.as_str()), (tone, headline));
+            assert!(card.holds() && card.checked.is_none());
+        }
+    }
+
+    #[test]
+    fn a_withdrawal_comes_first_everywhere() {
+        let card = told(
+            Source::CameraToken,
+            1,
+            DigestRole::File,
+            &withdrawn("firmware 2.0"),
+        );
+        assert_eq!(
+            (card.tone, card.headline.as_str()),
+            (Tone::Withdrawn, "Withdrawn: registered")
+        );
+        assert_eq!(card.warnings, ["Withdrawn: firmware 2.0"]);
+        assert!(
+            card.sentence.starts_with("Withdrawn: firmware 2.0."),
+            "{}",
+            card.sentence
+        );
+        assert!(!card.holds());
+
+        let parent = Notices {
+            parent: Some("firmware 2.0".into()),
+            ..Notices::default()
+        };
+        let card = told(Source::Software, 2, DigestRole::File, &parent);
+        assert_eq!(
+            (card.tone, card.headline.as_str()),
+            (
+                Tone::Withdrawn,
+                "Made from a withdrawn photo: registered as an edit: content changed"
+            )
+        );
+    }
+
+    #[test]
+    fn an_edit_names_its_parent_and_a_photo_does_not_name_its_raw_data() {
+        let none = Notices::default();
+        let edit = told(Source::Software, 2, DigestRole::File, &none);
+        assert_eq!(edit.parent, Some(Digest::from_bytes([0xAA; 32])));
+        assert!(edit.facts.iter().any(|fact| fact.name == "Made from"));
+        assert_eq!(
+            told(Source::CameraToken, 1, DigestRole::File, &none).parent,
+            None
+        );
+    }
+
+    #[test]
+    fn what_the_file_says_of_itself_is_named_where_it_is_not_covered() {
+        let metadata = Metadata {
+            orientation: Some(2),
+            ..Metadata::default()
+        };
+        let card = |role| {
+            let sighted = sighted(Source::CameraToken, 1, role);
+            Card::told(
+                &file(FileKind::Picture),
+                &sighted,
+                &Notices::default(),
+                Some(&metadata),
+            )
+        };
+        assert!(card(DigestRole::ImageData).not_covered[0].contains("mirrored"));
+        assert_eq!(card(DigestRole::File).not_covered, [""; 0]);
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_read_is_not_called_unregistered_without_a_word() {
+        let words = [
+            (FileKind::Empty, "empty"),
+            (FileKind::NoPicture, "Not a picture"),
+            (FileKind::Damaged, "damaged"),
+            (FileKind::OtherPicture, "No record found"),
+        ];
+        for (kind, word) in words {
+            let card = Card::unknown(&file(kind));
+            assert!(
+                card.headline.contains(word) && !card.holds(),
+                "{}",
+                card.headline
+            );
+        }
+    }
+
+    #[test]
+    fn what_is_not_proven_is_not_called_registered() {
+        let card = Card::unproven(&file(FileKind::Picture), "the receipt does not hold");
+        assert!(!card.headline.contains("Registered") && !card.holds());
+        assert!(
+            card.sentence.contains("Do not call it registered"),
+            "{}",
+            card.sentence
+        );
+    }
+
+    #[test]
+    fn a_proven_card_says_who_signed() {
+        let proof = proof();
+        let card = Card::proven(&file(FileKind::Picture), &proof, &Notices::default(), None);
+        assert_eq!(card.index, Some(proof.verified.index));
+        assert!(card.checked.unwrap().contains("validators signed block"));
+    }
+}

@@ -1,0 +1,161 @@
+//! A receipt that was checked, and what it is about.
+
+use birthmark_ledger::genesis::GenesisError;
+use birthmark_ledger::{
+    ChainId, Genesis, Receipt, ReceiptError, Trusted, Verified, VerifyError, verify_receipt,
+};
+use birthmark_protocol::Digest;
+
+use crate::sighted::Sighted;
+
+/// A record whose receipt holds against a genesis.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Proof {
+    /// What the receipt proves.
+    pub verified: Verified,
+    /// The registry.
+    pub registry: ChainId,
+    /// The genesis it was checked against.
+    pub genesis: Digest,
+    digest: Digest,
+}
+
+/// Why a record is not taken for proven.
+#[derive(Debug, thiserror::Error)]
+pub enum CheckError {
+    /// The receipt's text is none.
+    #[error(transparent)]
+    Receipt(#[from] ReceiptError),
+    /// The genesis is none.
+    #[error(transparent)]
+    Genesis(#[from] GenesisError),
+    /// The receipt does not hold.
+    #[error("{0}{hint}", hint = hint(.0))]
+    Verify(#[from] VerifyError),
+    /// The receipt holds, for another photo.
+    #[error(
+        "the receipt holds, but it is about another photo: no digest of this one stands in its record"
+    )]
+    OtherPhoto,
+}
+
+fn hint(error: &VerifyError) -> &'static str {
+    match error {
+        VerifyError::OtherRegistry(_) => {
+            ": registries of one name are told apart by the hash of their genesis"
+        }
+        _ => "",
+    }
+}
+
+/// Checks a receipt against a genesis, and that it is about the first of these digests that stands in it.
+pub fn check(
+    receipt: &Receipt,
+    genesis: &Genesis,
+    digests: &[Digest],
+) -> Result<Proof, CheckError> {
+    let verified = verify_receipt(receipt, &Trusted::genesis(genesis))?;
+    let digest = digests
+        .iter()
+        .find(|digest| verified.record.image(digest).is_some())
+        .copied()
+        .ok_or(CheckError::OtherPhoto)?;
+    Ok(Proof {
+        verified,
+        registry: genesis.chain_id.clone(),
+        genesis: genesis.hash(),
+        digest,
+    })
+}
+
+impl Proof {
+    /// What the record says about the digest it was checked for.
+    pub fn sighted(&self) -> Option<Sighted<'_>> {
+        let verified = &self.verified;
+        Sighted::new(
+            &verified.record,
+            &self.digest,
+            verified.height,
+            verified.block_time,
+        )
+    }
+
+    /// Who signed, against what it was checked.
+    pub fn sentence(&self) -> String {
+        let signers: Vec<_> = self
+            .verified
+            .signers
+            .iter()
+            .map(ToString::to_string)
+            .collect();
+        let mut genesis = self.genesis.to_hex();
+        genesis.truncate(16);
+        format!(
+            "The receipt holds: {} of {} validators signed block {} of the registry {} (genesis {genesis}…): {}.",
+            signers.len(),
+            self.verified.validators,
+            self.verified.height,
+            self.registry,
+            signers.join(", ")
+        )
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use serde_json::Value;
+
+    use super::*;
+
+    pub(crate) fn vectors() -> Value {
+        serde_json::from_str(include_str!("../../../spec/vectors/ledger.json")).unwrap()
+    }
+
+    pub(crate) fn proof() -> Proof {
+        let vectors = vectors();
+        let receipt = Receipt::from_json(&vectors["receipt"].to_string()).unwrap();
+        let genesis = Genesis::from_json(&vectors["genesis"].to_string()).unwrap();
+        let digest = receipt.record.images().last().unwrap().digest;
+        check(&receipt, &genesis, &[Digest::of(b"other"), digest]).unwrap()
+    }
+
+    #[test]
+    fn a_stored_receipt_proves_what_its_record_says() {
+        let proof = proof();
+        assert_eq!(proof.sighted().unwrap().height.get(), 2);
+        let said = proof.sentence();
+        assert!(
+            said.contains("validators signed block 2 of the registry"),
+            "{said}"
+        );
+    }
+
+    #[test]
+    fn a_receipt_for_another_photo_proves_nothing_about_this_one() {
+        let vectors = vectors();
+        let receipt = Receipt::from_json(&vectors["receipt"].to_string()).unwrap();
+        let genesis = Genesis::from_json(&vectors["genesis"].to_string()).unwrap();
+        let error = check(&receipt, &genesis, &[Digest::of(b"other")]).unwrap_err();
+        assert!(matches!(error, CheckError::OtherPhoto), "{error}");
+    }
+
+    #[test]
+    fn a_bent_receipt_proves_nothing() {
+        let vectors = vectors();
+        let genesis = Genesis::from_json(&vectors["genesis"].to_string()).unwrap();
+        let mut bent = vectors["receipt"].clone();
+        bent["record"]["time"] = 0.into();
+        let bent = Receipt::from_json(&bent.to_string()).unwrap();
+        let digests: Vec<_> = bent
+            .record
+            .images()
+            .iter()
+            .map(|image| image.digest)
+            .collect();
+        let error = check(&bent, &genesis, &digests).unwrap_err().to_string();
+        assert_eq!(
+            error,
+            "the record is not in the tree: the path leads to another root"
+        );
+    }
+}

@@ -1,0 +1,112 @@
+//! One record's word about one digest, wherever the record was read.
+
+use birthmark_ledger::{BlockTime, Height, Record, Source};
+use birthmark_protocol::{Digest, DigestRole, ModificationLevel, Timestamp};
+
+/// What a record says about a digest, and the block that holds it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Sighted<'a> {
+    /// The digest.
+    pub digest: Digest,
+    /// What it was computed over.
+    pub role: DigestRole,
+    /// How far from the sensor.
+    pub level: ModificationLevel,
+    /// What the image was made from.
+    pub parent: Option<Digest>,
+    /// Who brought it, and how strongly that is vouched for.
+    pub source: Source,
+    /// Who vouched.
+    pub authority: &'a str,
+    /// The family of the camera, or the software.
+    pub family: &'a str,
+    /// What the device's own clock said.
+    pub claimed: Timestamp,
+    /// The block.
+    pub height: Height,
+    /// The block's time: the image existed before it.
+    pub before: BlockTime,
+}
+
+impl<'a> Sighted<'a> {
+    /// What a record in a block says about a digest; nothing if the digest is not in it.
+    pub fn new(
+        record: &'a Record,
+        digest: &Digest,
+        height: Height,
+        before: BlockTime,
+    ) -> Option<Self> {
+        let image = record.image(digest)?;
+        let origin = record.origin();
+        Some(Self {
+            digest: *digest,
+            role: image.role,
+            level: image.level,
+            parent: record.parent(digest),
+            source: origin.source,
+            authority: origin.authority.as_str(),
+            family: origin.family.as_str(),
+            claimed: record.time(),
+            height,
+            before,
+        })
+    }
+
+    /// Whether something was done to the picture after it left a camera.
+    pub fn is_edit(&self) -> bool {
+        !self.source.is_camera() || self.level == ModificationLevel::MODIFIED
+    }
+}
+
+/// How strongly a source is vouched for, the strongest first: of several records the strongest speaks.
+pub const fn strength(source: Source) -> u8 {
+    match source {
+        Source::CameraAttested => 0,
+        Source::CameraCertificate => 1,
+        Source::CameraToken => 2,
+        Source::Software => 3,
+        Source::Server => 4,
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    /// A record's word, made up for a test.
+    pub(crate) fn sighted(source: Source, level: i64, role: DigestRole) -> Sighted<'static> {
+        Sighted {
+            digest: Digest::from_bytes([0xBB; 32]),
+            role,
+            level: ModificationLevel::try_from(level).unwrap(),
+            parent: Some(Digest::from_bytes([0xAA; 32])),
+            source,
+            authority: "test-maker",
+            family: "Example One",
+            claimed: Timestamp::from_unix(1_794_995_970),
+            height: Height::new(7),
+            before: BlockTime::from_millis(1_794_996_000_000),
+        }
+    }
+
+    #[test]
+    fn the_strongest_source_comes_first() {
+        let order = [
+            Source::CameraAttested,
+            Source::CameraCertificate,
+            Source::CameraToken,
+            Source::Software,
+            Source::Server,
+        ];
+        assert!(order.map(strength).is_sorted());
+    }
+
+    #[test]
+    fn what_a_camera_developed_is_no_edit() {
+        let file = DigestRole::File;
+        assert!(!sighted(Source::CameraToken, 1, file).is_edit());
+        assert!(sighted(Source::CameraToken, 2, file).is_edit());
+        assert!(sighted(Source::Software, 1, file).is_edit());
+        assert!(sighted(Source::Server, 0, file).is_edit());
+    }
+}
