@@ -22,10 +22,13 @@ impl House {
             std::env::var_os("CARGO_MANIFEST_DIR").unwrap_or(env!("CARGO_MANIFEST_DIR").into());
         let root = Path::new(&manifest).ancestors().nth(2);
         let root = root.context("start this with `cargo xtask`")?.to_owned();
-        Ok(Self {
-            root,
-            variables: Vec::new(),
-        })
+        Ok(Self::at(root))
+    }
+
+    /// The workspace in this folder.
+    pub(crate) fn at(root: PathBuf) -> Self {
+        let variables = Vec::new();
+        Self { root, variables }
     }
 
     /// The same workspace, whose programs find this variable in their environment.

@@ -4,10 +4,13 @@
 //! CONTRIBUTING.md.
 
 mod bench;
+mod circles;
 mod dist;
 mod doctor;
 mod fuzz;
 mod house;
+mod measure;
+mod source;
 mod test;
 mod tools;
 mod vm;
@@ -26,6 +29,10 @@ enum Command {
     Test(test::Options),
     /// Run the benchmarks
     Bench(bench::Options),
+    /// Find files that import each other
+    Circles,
+    /// Count files, functions, tests, comments and fallbacks
+    Measure(measure::Options),
     /// Feed the parsers of outside bytes with nonsense
     Fuzz(fuzz::Options),
     /// Build what runs in browsers
@@ -54,6 +61,8 @@ fn run(house: &House, command: &Command) -> anyhow::Result<bool> {
     match command {
         Command::Test(options) => return test::run(house, options),
         Command::Bench(options) => bench::run(house, options)?,
+        Command::Circles => circles::run(house)?,
+        Command::Measure(options) => measure::run(house, options)?,
         Command::Fuzz(options) => fuzz::run(house, options)?,
         Command::Wasm => wasm::run(house)?,
         Command::Dist(options) => dist::run(house, options)?,
