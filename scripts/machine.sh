@@ -32,6 +32,7 @@ missing() {
     has chromium || has chromium-browser || has google-chrome || echo chromium
     has exiftool || echo libimage-exiftool-perl
     has git || echo git
+    has shellcheck || echo shellcheck
     # A card's partitions are tried on a loop device, which is root's.
     [ "$(id -u)" -ne 0 ] || has sfdisk || echo fdisk
     has mmdebstrap || echo mmdebstrap

@@ -82,9 +82,9 @@ pub(crate) fn run(house: &House) -> Result<()> {
     line(mark, has_libraries, "MISSING", "TPM libraries", package);
     line(
         "wasm32",
-        wasm::is_possible(house),
+        wasm::Toolchain::is_at_hand(house),
         "absent",
-        "the verifier in the browser",
+        "the verifier in the browser; unpacked when missing",
         "libstd-rust-dev-wasm32",
     );
     if lacking > 0 || !has_libraries {

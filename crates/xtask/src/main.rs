@@ -5,6 +5,7 @@
 
 mod bench;
 mod circles;
+mod debian;
 mod dist;
 mod doctor;
 mod fuzz;
@@ -36,7 +37,7 @@ enum Command {
     /// Feed the parsers of outside bytes with nonsense
     Fuzz(fuzz::Options),
     /// Build what runs in browsers
-    Wasm,
+    Wasm(wasm::Options),
     /// Make Debian packages
     Dist(dist::DistOptions),
     /// Run scenarios against Debian machines under QEMU
@@ -64,7 +65,7 @@ fn run(house: &House, command: &Command) -> anyhow::Result<bool> {
         Command::Circles => circles::run(house)?,
         Command::Measure(options) => measure::run(house, options)?,
         Command::Fuzz(options) => fuzz::run(house, options)?,
-        Command::Wasm => wasm::run(house)?,
+        Command::Wasm(options) => wasm::run(house, options)?,
         Command::Dist(options) => dist::run(house, options)?,
         Command::Vm(options) => vm::run(house, options)?,
         Command::Doctor => doctor::run(house)?,

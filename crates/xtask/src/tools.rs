@@ -20,24 +20,68 @@ pub(crate) fn find(name: &str) -> Option<PathBuf> {
         .find(|program| is_program(program))
 }
 
-/// The program of that name, compiled and kept for the next time if the machine has none.
-pub(crate) fn find_or_install(house: &House, name: &str) -> Result<PathBuf> {
+/// The program of that name; compiled from this package of the registry, and kept for the next
+/// time, if the machine has none.
+pub(crate) fn find_or_install(house: &House, name: &str, package: &str) -> Result<PathBuf> {
     if let Some(found) = find(name) {
         return Ok(found);
     }
     let folder = kept("tools")?;
-    house::say(&format!("Installing {name} into {}", folder.display()));
-    let mut install = house.cargo();
-    // Unoptimised: it compiles in half the time and is still quick enough.
-    install.args(["install", "--quiet", "--locked", "--debug", name, "--root"]);
-    house::run(install.arg(&folder))?;
+    install(house, package, &folder, &[])?;
     find(name).with_context(|| format!("{name} was installed but is not there"))
+}
+
+/// The program `name` of the package `package` in exactly this version, compiled and kept.
+pub(crate) fn find_or_install_version(
+    house: &House,
+    package: &str,
+    name: &str,
+    version: &str,
+) -> Result<PathBuf> {
+    let folder = kept(&format!("{name}-{version}"))?;
+    let program = folder.join("bin").join(name);
+    if !is_program(&program) {
+        let version = format!("={version}");
+        let exactly = [
+            "--version",
+            &version,
+            "--bin",
+            name,
+            "--no-default-features",
+        ];
+        install(house, package, &folder, &exactly)?;
+    }
+    Ok(program)
+}
+
+fn install(house: &House, package: &str, folder: &Path, options: &[&str]) -> Result<()> {
+    house::say(&format!("Installing {package} into {}", folder.display()));
+    // Unoptimised: it compiles in half the time and is still quick enough.
+    let install = |lock: &[&str]| {
+        let mut cargo = house.cargo();
+        cargo.args(["install", "--quiet", "--debug", package]);
+        cargo.args(lock).args(options).arg("--root").arg(folder);
+        house::run(&mut cargo)
+    };
+    install(&["--locked"]).or_else(|error| {
+        // A registry's mirror may not have the newest releases that a lock file names.
+        house::say(&format!("{error:#}; again with the versions to be had"));
+        install(&[])
+    })
 }
 
 /// A folder for what is made once per machine and serves every clone.
 pub(crate) fn kept(name: &str) -> Result<PathBuf> {
     let folder = own_folder().context("neither $XDG_CACHE_HOME nor $HOME is set")?;
     Ok(folder.join(name))
+}
+
+/// Where cargo keeps what it downloads.
+pub(crate) fn cargo_home() -> Result<PathBuf> {
+    let given = std::env::var_os("CARGO_HOME").map(PathBuf::from);
+    let usual = || Some(PathBuf::from(std::env::var_os("HOME")?).join(".cargo"));
+    let home = given.or_else(usual);
+    home.context("neither $CARGO_HOME nor $HOME is set")
 }
 
 fn own_folder() -> Option<PathBuf> {

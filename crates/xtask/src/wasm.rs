@@ -1,64 +1,124 @@
-//! `cargo xtask wasm`: the pure crates and the browser's verifier for `wasm32-unknown-unknown`.
+//! `cargo xtask wasm`: the browser's verifier, and the pure crates for `wasm32-unknown-unknown`.
+//!
+//! What a page loads is written to `target/wasm/page`: the module, and the JavaScript that
+//! `wasm-bindgen` makes for it.
 
-use std::path::Path;
+use std::ffi::OsString;
+use std::fs;
+use std::path::PathBuf;
 use std::process::Stdio;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow};
 
 use crate::house::{self, House};
 use crate::tools;
 
+mod toolchain;
+
+pub(crate) use toolchain::Toolchain;
+
 const TARGET: &str = "wasm32-unknown-unknown";
-const PACKAGES: [&str; 3] = [
-    "birthmark-protocol",
-    "birthmark-ledger",
-    "birthmark-verify-wasm",
-];
+/// With it the pure crates are built, as its dependencies.
+const PACKAGE: &str = "birthmark-verify-wasm";
+/// The cargo profile of what browsers download: small before fast.
+const PROFILE: &str = "browser";
+/// The files that a page loads.
+pub(crate) const FILES: [&str; 2] = ["birthmark_verify_wasm.js", "birthmark_verify_wasm_bg.wasm"];
 
-pub(crate) fn run(house: &House) -> Result<()> {
-    if !is_possible(house) {
-        add_target(house)?;
-    }
-    build(house)
+#[derive(Debug, clap::Args)]
+pub(crate) struct Options {
+    /// Copy what a page loads into this folder as well
+    #[arg(long, value_name = "FOLDER")]
+    out: Option<PathBuf>,
 }
 
-/// Whether the compiler can build for browsers.
-pub(crate) fn is_possible(house: &House) -> bool {
-    let mut compiler = house.program("rustc");
-    compiler.args(["--print", "target-libdir", "--target", TARGET]);
-    house::output(&mut compiler).is_ok_and(|folder| Path::new(folder.trim()).exists())
-}
-
-fn add_target(house: &House) -> Result<()> {
-    if tools::find("rustup").is_none() {
-        bail!(
-            "this compiler has no {TARGET}: on Debian install libstd-rust-dev-wasm32, elsewhere use rustup"
-        );
-    }
-    house::run(house.program("rustup").args(["target", "add", TARGET]))
-        .with_context(|| format!("the compiler has no {TARGET}"))
-}
-
-/// Builds, and says how large the modules are.
-pub(crate) fn build(house: &House) -> Result<()> {
-    let mut build = house.cargo();
-    build.args(["build", "--release", "--target", TARGET]);
-    for package in PACKAGES {
-        build.args(["--package", package]);
-    }
-    house::run(build.stdin(Stdio::null()))?;
-    let folder = house.target().join(TARGET).join("release");
-    let entries =
-        std::fs::read_dir(&folder).with_context(|| format!("cannot read {}", folder.display()))?;
-    for entry in entries.flatten() {
-        if entry
-            .path()
-            .extension()
-            .is_some_and(|ending| ending == "wasm")
-        {
-            let bytes = entry.metadata()?.len();
-            house::say(&format!("{}: {bytes} bytes", entry.file_name().display()));
+pub(crate) fn run(house: &House, options: &Options) -> Result<()> {
+    let toolchain = Toolchain::find(house).map_err(|reason| {
+        anyhow!(
+            "this compiler has no {TARGET} (`rustup target add {TARGET}` adds it), and {reason}"
+        )
+    })?;
+    let page = build(house, &toolchain)?;
+    house::say(&format!("with {}:", toolchain.name(house)?));
+    for name in FILES {
+        let made = page.join(name);
+        let bytes = made.metadata()?.len();
+        house::say(&format!("{}: {bytes} bytes", made.display()));
+        if let Some(out) = &options.out {
+            fs::create_dir_all(out)?;
+            fs::copy(made, out.join(name))?;
         }
     }
     Ok(())
+}
+
+/// Builds, and says in which folder the files for a page are.
+pub(crate) fn build(house: &House, toolchain: &Toolchain) -> Result<PathBuf> {
+    let bindgen = bindgen(house)?;
+    // A folder of its own: another compiler would make cargo build the rest of it anew.
+    let folder = house.target().join("wasm");
+    let mut build = toolchain.cargo(house);
+    build.args(["build", "--quiet", "--profile", PROFILE, "--target", TARGET]);
+    build.arg("--target-dir").arg(&folder);
+    build.args(["--package", PACKAGE]);
+    build.env("CARGO_ENCODED_RUSTFLAGS", flags(house)?);
+    house::run(build.stdin(Stdio::null()))?;
+    let module = folder.join(TARGET).join(PROFILE);
+    let page = folder.join("page");
+    let mut bind = house.program(bindgen);
+    bind.args(["--target", "web", "--no-typescript"]);
+    bind.args(["--remove-name-section", "--remove-producers-section"]);
+    bind.arg("--out-dir").arg(&page);
+    house::run(bind.arg(module.join("birthmark_verify_wasm.wasm")))?;
+    Ok(page)
+}
+
+/// The same bytes come out of every clone: no path of this machine gets into the module.
+fn flags(house: &House) -> Result<OsString> {
+    let mut flags = vec![remap(house.path("."), "/birthmark")];
+    // One folder per registry, called after its address.
+    let registries = tools::cargo_home()?.join("registry/src");
+    for registry in fs::read_dir(&registries).into_iter().flatten() {
+        flags.push(remap(registry?.path(), "/registry"));
+    }
+    Ok(flags.join(&OsString::from("\u{1f}")))
+}
+
+fn remap(from: PathBuf, to: &str) -> OsString {
+    let mut flag = OsString::from("--remap-path-prefix=");
+    flag.push(from);
+    flag.push("=");
+    flag.push(to);
+    flag
+}
+
+/// `wasm-bindgen` in the version of the crate: the two speak a format that changes.
+fn bindgen(house: &House) -> Result<PathBuf> {
+    let lock = fs::read_to_string(house.path("Cargo.lock"))?;
+    let version = locked_version(&lock, "wasm-bindgen");
+    let version = version.context("Cargo.lock has no wasm-bindgen")?;
+    tools::find_or_install_version(house, "wasm-bindgen-cli", "wasm-bindgen", version)
+}
+
+/// The version of a package that a lock file names.
+fn locked_version<'a>(lock: &'a str, package: &str) -> Option<&'a str> {
+    let name = format!("name = \"{package}\"");
+    let mut lines = lock.lines().skip_while(|line| **line != name);
+    lines
+        .nth(1)?
+        .strip_prefix("version = \"")?
+        .strip_suffix('"')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_version_comes_from_the_lock_file() {
+        let lock = "[[package]]\nname = \"wasm-bindgen\"\nversion = \"0.2.130\"\nsource = \"x\"\n\
+                    [[package]]\nname = \"wasm-bindgen-macro\"\nversion = \"0.2.131\"\n";
+        assert_eq!(locked_version(lock, "wasm-bindgen"), Some("0.2.130"));
+        assert_eq!(locked_version(lock, "wasm"), None);
+    }
 }

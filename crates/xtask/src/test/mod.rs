@@ -113,12 +113,11 @@ fn scripts(house: &House, _: &Options) -> Result<Outcome> {
 }
 
 fn browser(house: &House, _: &Options) -> Result<Outcome> {
-    if !wasm::is_possible(house) {
-        return Ok(Outcome::skipped(
-            "this compiler does not build for browsers",
-        ));
-    }
-    wasm::build(house)?;
+    let toolchain = match wasm::Toolchain::find(house) {
+        Ok(toolchain) => toolchain,
+        Err(reason) => return Ok(Outcome::skipped(reason)),
+    };
+    wasm::build(house, &toolchain)?;
     Ok(Outcome::passed())
 }
 

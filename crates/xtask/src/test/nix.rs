@@ -10,21 +10,19 @@ use crate::house::{self, House};
 use crate::tools;
 
 pub(super) fn format(house: &House, _: &Options) -> Result<Outcome> {
-    on_nix_files(house, "nixfmt", "--check", "nixfmt is not installed")
+    on_nix_files(house, "nixfmt", "nixfmt_rs", "--check")
 }
 
 pub(super) fn dead_code(house: &House, _: &Options) -> Result<Outcome> {
-    on_nix_files(house, "deadnix", "--fail", "deadnix is not installed")
+    on_nix_files(house, "deadnix", "deadnix", "--fail")
 }
 
-fn on_nix_files(house: &House, name: &str, mode: &str, absent: &'static str) -> Result<Outcome> {
-    let Some(program) = tools::find(name) else {
-        return Ok(Outcome::skipped(absent));
-    };
+fn on_nix_files(house: &House, name: &str, package: &str, mode: &str) -> Result<Outcome> {
     let files = house.tracked("*.nix");
     if files.is_empty() {
         return Ok(Outcome::skipped("this is no clone, or it has no Nix files"));
     }
+    let program = tools::find_or_install(house, name, package)?;
     house::run(house.program(program).arg(mode).args(files))?;
     Ok(Outcome::passed())
 }

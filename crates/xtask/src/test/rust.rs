@@ -34,33 +34,73 @@ pub(super) fn lints(house: &House, _: &Options) -> Result<Outcome> {
     Ok(Outcome::passed())
 }
 
+/// Every lock file: the workspace, and the two that stand outside of it.
+const MANIFESTS: [&str; 3] = [
+    "Cargo.toml",
+    "fuzz/Cargo.toml",
+    "crates/camera-libcamera/Cargo.toml",
+];
+
 pub(super) fn licences(house: &House, _: &Options) -> Result<Outcome> {
-    let deny = tools::find_or_install(house, "cargo-deny")?;
-    let mut check = house.program(deny);
-    house::run(check.args([
-        "check",
-        "--hide-inclusion-graph",
-        "licenses",
-        "bans",
-        "sources",
-    ]))?;
+    let deny = tools::find_or_install(house, "cargo-deny", "cargo-deny")?;
+    for manifest in MANIFESTS {
+        let mut check = house.program(&deny);
+        check.args([
+            "--manifest-path",
+            manifest,
+            "check",
+            "--config",
+            "deny.toml",
+        ]);
+        check.arg("--hide-inclusion-graph");
+        if manifest != "Cargo.toml" {
+            // The list of what is allowed is the workspace's; the others need less of it.
+            check.args(["--allow", "license-not-encountered"]);
+            check.args(["--allow", "unmatched-skip"]);
+        }
+        house::run(check.args(["licenses", "bans", "sources"]))?;
+    }
     Ok(Outcome::passed())
 }
 
+/// Known weaknesses of what we depend on, by the newest list that can be had: fetched now, or
+/// fetched before and not older than cargo-deny accepts, which is 90 days.
 pub(super) fn advisories(house: &House, _: &Options) -> Result<Outcome> {
-    let deny = tools::find_or_install(house, "cargo-deny")?;
+    let deny = tools::find_or_install(house, "cargo-deny", "cargo-deny")?;
     let mut fetch = house.program(&deny);
-    if house::run(fetch.args(["--log-level", "off", "fetch", "db"])).is_err() {
-        return Ok(Outcome::skipped("the advisory database cannot be reached"));
+    let is_new = house::run(fetch.args(["--log-level", "off", "fetch", "db"])).is_ok();
+    match (is_new, kept_list(house)) {
+        (true, _) => {}
+        (false, Some(day)) => house::say(&format!("no newer list than that of {day} can be had")),
+        (false, None) => {
+            return Ok(Outcome::skipped(
+                "the list of advisories cannot be reached, and none was kept",
+            ));
+        }
     }
-    let mut check = house.program(&deny);
-    house::run(check.args([
-        "check",
-        "--disable-fetch",
-        "--hide-inclusion-graph",
-        "advisories",
-    ]))?;
+    for manifest in MANIFESTS {
+        let mut check = house.program(&deny);
+        check.args([
+            "--manifest-path",
+            manifest,
+            "check",
+            "--config",
+            "deny.toml",
+        ]);
+        check.args(["--disable-fetch", "--hide-inclusion-graph", "advisories"]);
+        house::run(&mut check)?;
+    }
     Ok(Outcome::passed())
+}
+
+/// The day of the list that was fetched last, if there is one.
+fn kept_list(house: &House) -> Option<String> {
+    let lists = tools::cargo_home().ok()?.join("advisory-dbs");
+    let list = std::fs::read_dir(lists).ok()?.flatten().next()?.path();
+    let mut ask = house.program("git");
+    ask.arg("-C").arg(list).args(["log", "-1", "--format=%cs"]);
+    let day = house::output(&mut ask).ok()?;
+    Some(day.trim().to_owned())
 }
 
 pub(super) fn doc_tests(house: &House, _: &Options) -> Result<Outcome> {
@@ -92,7 +132,11 @@ fn number_before(text: &str, word: &str) -> u64 {
 
 /// The signer as it ships, without the development keys that the demonstration brings into a build of everything.
 pub(super) fn shipped_signer(house: &House, _: &Options) -> Result<Outcome> {
-    let mut nextest = house.program(tools::find_or_install(house, "cargo-nextest")?);
+    let mut nextest = house.program(tools::find_or_install(
+        house,
+        "cargo-nextest",
+        "cargo-nextest",
+    )?);
     let selected = [
         "nextest",
         "run",
@@ -105,13 +149,17 @@ pub(super) fn shipped_signer(house: &House, _: &Options) -> Result<Outcome> {
 }
 
 pub(super) fn tests(house: &House, _: &Options) -> Result<Outcome> {
-    tools::find_or_install(house, "cargo-nextest")?;
+    tools::find_or_install(house, "cargo-nextest", "cargo-nextest")?;
     // The runner keeps them in the workspace, wherever cargo builds: `store` in .config/nextest.toml.
     let results = house.path("target/nextest/default/junit.xml");
     if results.exists() {
         std::fs::remove_file(&results).context("cannot remove the results of the last run")?;
     }
-    let mut nextest = house.program(tools::find_or_install(house, "cargo-nextest")?);
+    let mut nextest = house.program(tools::find_or_install(
+        house,
+        "cargo-nextest",
+        "cargo-nextest",
+    )?);
     nextest.args(["nextest", "run", "--workspace", "--no-fail-fast"]);
     let ended = house::run(&mut nextest);
     if !results.exists() {

@@ -1,20 +1,22 @@
 //! systemd's own judge of unit files, in a version that knows what ours use: this machine's, or that of Debian trixie in a
 //! folder of its own, fetched once.
 
-use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::Result;
-
+use crate::debian::Tree;
 use crate::house::{self, House};
 use crate::tools;
 
 /// The units use settings of this version; an older one would call them unknown.
 const WANTED: u32 = 257;
-/// Unpacked, not installed: the judge needs its libraries and systemd's own units, and the steps of
-/// the Nix check a shell.
-const PACKAGES: &str = "base-files,bash,coreutils,grep,sed,systemd,util-linux";
+/// What is used where this machine's own is older: the judge needs its libraries and systemd's own
+/// units, and the steps of the Nix check a shell.
+const TREE: Tree = Tree {
+    name: "systemd",
+    release: "trixie",
+    packages: "base-files,bash,coreutils,grep,sed,systemd,util-linux",
+};
 
 /// A `systemd-analyze` that is new enough.
 pub(super) struct Analyze {
@@ -33,22 +35,10 @@ impl Analyze {
                 tree: None,
             });
         }
-        if !rustix::process::geteuid().is_root() {
-            return Err("systemd-analyze is older than 257 or absent, and only root can fetch one");
-        }
-        if tools::find("mmdebstrap").is_none() {
-            return Err("systemd-analyze is older than 257 or absent, and so is mmdebstrap");
-        }
-        match fetched(house) {
-            Ok(tree) => Ok(Self {
-                program: "/usr/bin/systemd-analyze".into(),
-                tree: Some(tree),
-            }),
-            Err(error) => {
-                house::say(&format!("{error:#}"));
-                Err("a newer systemd-analyze cannot be fetched here, as said above")
-            }
-        }
+        TREE.get(house).map(|tree| Self {
+            program: "/usr/bin/systemd-analyze".into(),
+            tree: Some(tree),
+        })
     }
 
     /// Where files must lie for it to see them.
@@ -90,28 +80,6 @@ impl Analyze {
         chroot.arg(tree).arg(program);
         chroot
     }
-}
-
-fn fetched(house: &House) -> Result<PathBuf> {
-    let folder = tools::kept("systemd")?;
-    fs::create_dir_all(&folder)?;
-    // Two clones may want it at the same time.
-    let lock = File::create(folder.join("lock"))?;
-    lock.lock()?;
-    let (tree, made) = (folder.join("trixie"), folder.join("made-of"));
-    if fs::read_to_string(&made).is_ok_and(|packages| packages == PACKAGES) {
-        return Ok(tree);
-    }
-    if tree.exists() {
-        fs::remove_dir_all(&tree)?;
-    }
-    house::say("fetching systemd of Debian trixie; this takes half a minute, once");
-    let mut fetch = house.program("mmdebstrap");
-    fetch.args(["--quiet", "--variant=extract", "--include", PACKAGES]);
-    house::run(fetch.arg("trixie").arg(&tree))?;
-    // Last: if we stop before this, the next run starts over.
-    fs::write(made, PACKAGES)?;
-    Ok(tree)
 }
 
 fn is_new_enough(house: &House, analyze: &Path) -> bool {
