@@ -6,6 +6,7 @@ import ./server.nix {
   credentials = {
     vote-key = "the key this validator signs blocks with";
     checkpoint-key = "the key this validator signs checkpoints with";
+    lookup-key = "the key that hides in the database which photos share a camera";
   };
   # Both on the state partition: neither is replaced by an upgrade or a rollback.
   defaults = {

@@ -39,6 +39,7 @@ with subtest("two daemons on one port"):
     trial.succeed(
         "install -m 0600 /etc/credstore/birthmark-node.vote-key /etc/credstore/birthmark-node.two.vote-key",
         "install -m 0600 /etc/credstore/birthmark-node.checkpoint-key /etc/credstore/birthmark-node.two.checkpoint-key",
+        "install -m 0600 /etc/credstore/birthmark-node.lookup-key /etc/credstore/birthmark-node.two.lookup-key",
         "(echo 'signed_heights = \"/var/lib/birthmark-node-two/signed\"'; sed 's,/var/lib/birthmark-node/,/var/lib/birthmark-node-two/,'"
         " /etc/birthmark/node.toml; printf '[http]\\nlisten = \"127.0.0.1:8545\"\\n') > /etc/birthmark/node-two.toml",
     )

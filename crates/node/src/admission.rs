@@ -7,22 +7,24 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use birthmark_protocol::authority_request::{CameraProof, Question};
+use birthmark_protocol::authority_request::CameraProof;
 use birthmark_protocol::submission::{Camera, SignedClaims, SignedForm, SignedText, Submission};
-use birthmark_protocol::{Commitment, Digest, Opening, Timestamp};
+use birthmark_protocol::{Digest, Opening, Timestamp};
 use tokio::sync::{Notify, mpsc, oneshot};
 
 use crate::authorities::{Authority, AuthorityBook};
+use crate::lookup_key::LookupKey;
+use crate::row_keys::RowKeys;
 use crate::signatures;
 use crate::store::{Store, StoreError};
 
 mod certificates;
 mod intake;
-pub mod question;
+pub mod request;
 pub mod software;
 
 pub use intake::Taken;
-pub use question::{Asked, Request};
+pub use request::{Asked, Hidden, Request};
 
 /// How far a camera's clock may be ahead of ours, in seconds.
 pub const CLOCK_TOLERANCE: i64 = 300;
@@ -32,6 +34,7 @@ pub const NOBODY: &str = "";
 /// Takes submissions.
 pub struct Admission {
     book: Arc<AuthorityBook>,
+    key: LookupKey,
     certificates: certificates::CertificateCache,
     arrivals: mpsc::Sender<intake::Arrival>,
     queued: Arc<AtomicU64>,
@@ -114,6 +117,8 @@ impl Admission {
     /// Starts the task that makes submissions durable; `wake` is told of each commit.
     pub async fn start(
         store: Store,
+        rows: Arc<RowKeys>,
+        key: LookupKey,
         book: Arc<AuthorityBook>,
         most_queued: u64,
         wake: Arc<Notify>,
@@ -122,6 +127,7 @@ impl Admission {
         let (sender, arrivals) = mpsc::channel(intake::ROOM);
         let intake = intake::Intake {
             store,
+            rows,
             arrivals,
             queued: Arc::clone(&queued),
             wake,
@@ -129,11 +135,17 @@ impl Admission {
         tokio::spawn(intake.run());
         Ok(Self {
             book,
+            key,
             certificates: certificates::CertificateCache::default(),
             arrivals: sender,
             queued,
             most_queued,
         })
+    }
+
+    /// The key of receipt ids and claims.
+    pub const fn key(&self) -> &LookupKey {
+        &self.key
     }
 
     /// Who may vouch.
@@ -166,8 +178,7 @@ impl Admission {
 
     /// Checks a submission and makes it durable.
     pub async fn submit(&self, submission: Submission, now: Timestamp) -> Result<Taken, Refused> {
-        let (authority, request) = self.check(&submission, now)?;
-        drop(submission);
+        let (authority, request) = self.check(submission, now)?;
         self.keep(authority.settings.id.clone(), request, now).await
     }
 
@@ -191,7 +202,7 @@ impl Admission {
 
     fn check(
         &self,
-        submission: &Submission,
+        submission: Submission,
         now: Timestamp,
     ) -> Result<(Arc<Authority>, Request), Refused> {
         check_time(submission.time(), now)?;
@@ -205,9 +216,9 @@ impl Admission {
                 check_signature(signed)?;
                 authority
             }
-            None => self.named_authority(submission)?,
+            None => self.named_authority(&submission)?,
         };
-        let request = request_of(submission, &authority, digest)?;
+        let request = request_of(&self.key, submission, digest)?;
         Ok((authority, request))
     }
 
@@ -249,40 +260,37 @@ fn check_signature(signed: &SignedClaims) -> Result<(), Refused> {
 }
 
 fn request_of(
-    submission: &Submission,
-    authority: &Authority,
+    key: &LookupKey,
+    submission: Submission,
     certificate: Option<Digest>,
 ) -> Result<Request, Refused> {
-    let fresh = submission.camera.fresh();
-    let opening = match fresh {
-        Some(fresh) => fresh.opening.clone(),
-        None => draw_opening()?,
+    let Submission { bundle, camera, .. } = submission;
+    let spends = camera.spends();
+    let credential = certificate.or(spends).unwrap_or_else(|| bundle.digest());
+    let (hidden, proof) = match camera {
+        Camera::Token { token, .. } => (Hidden::ByUs(draw_opening()?), CameraProof::Token(token)),
+        Camera::Certificate { signed, fresh } => {
+            let certificate = Box::new(signed.certificate);
+            match fresh {
+                Some(fresh) => (
+                    Hidden::ByCamera(fresh.opening),
+                    CameraProof::Certificate(certificate, Some(fresh.token)),
+                ),
+                None => (
+                    Hidden::ByUs(draw_opening()?),
+                    CameraProof::Certificate(certificate, None),
+                ),
+            }
+        }
     };
-    let proof = match &submission.camera {
-        Camera::Token { token, .. } => CameraProof::Token(*token),
-        Camera::Certificate { signed, fresh } => CameraProof::Certificate(
-            Box::new(signed.certificate.clone()),
-            fresh.as_ref().map(|fresh| fresh.token),
-        ),
-    };
-    let commitment = Commitment::new(&submission.bundle.digest(), &opening);
-    let question = Question {
-        commitment: Some(commitment),
-        proof,
-        authority_id: Some(authority.settings.id.clone()),
-    };
-    let spends = submission.camera.spends();
-    let credential = certificate
-        .or(spends)
-        .unwrap_or_else(|| submission.bundle.digest());
-    let asked = Asked::Authority(question.to_json());
     Ok(Request::new(
-        &submission.bundle,
-        &opening,
+        key,
+        bundle,
+        hidden,
         certificate.is_some(),
         &credential,
-        spends,
-        asked,
+        spends.as_ref(),
+        Asked::Authority(proof),
     ))
 }
 

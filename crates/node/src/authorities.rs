@@ -9,9 +9,12 @@ use anyhow::Context as _;
 use birthmark_consensus::Authorities;
 use birthmark_ledger::{Label, Origin, Record, ValidatorId};
 use birthmark_protocol::certificate::IssuerCertificate;
-use birthmark_protocol::{CameraCertificate, PublicKey, Timestamp};
+use birthmark_protocol::{CameraCertificate, PublicKey, Signature, Timestamp};
+use const_oid::db::rfc5912::ECDSA_WITH_SHA_256;
+use der::{Decode as _, Encode as _};
+use x509_cert::certificate::Rfc5280;
+use x509_cert::crl::CertificateList;
 
-use crate::authority::revocations;
 use crate::settings::{AuthoritySettings, NoticeSettings, Settings, SoftwareAuthoritySettings};
 use crate::signatures;
 
@@ -76,7 +79,7 @@ impl SoftwareAuthority {
         };
         let named = || format!("the list of revoked certificates {}", path.display());
         let bytes = std::fs::read(path).with_context(named)?;
-        revocations::apply(&self.issuers, &bytes)
+        apply_list(&self.issuers, &bytes)
             .map(Some)
             .map_err(anyhow::Error::msg)
             .with_context(named)
@@ -113,6 +116,32 @@ impl Issuer {
         *self.revoked.write().unwrap_or_else(PoisonError::into_inner) = serials;
         count
     }
+}
+
+/// Takes a list (DER) if one of the issuers signed it.
+pub fn apply_list(issuers: &[Issuer], bytes: &[u8]) -> Result<usize, String> {
+    let list = CertificateList::<Rfc5280>::from_der(bytes)
+        .map_err(|error| format!("not a revocation list: {error}"))?;
+    if list.signature_algorithm.oid != ECDSA_WITH_SHA_256 {
+        return Err("the list is not signed with ecdsa-with-SHA256".into());
+    }
+    let tbs = list
+        .tbs_cert_list
+        .to_der()
+        .map_err(|error| error.to_string())?;
+    let signature = Signature::from_der(list.signature.as_bytes().unwrap_or_default())
+        .map_err(|error| error.to_string())?;
+    let signed = |issuer: &&Issuer| signatures::verify(&issuer.certificate.key, &tbs, &signature);
+    let issuer = issuers
+        .iter()
+        .find(signed)
+        .ok_or("the list is not signed by a pinned key")?;
+    let revoked = list.tbs_cert_list.revoked_certificates.unwrap_or_default();
+    Ok(issuer.replace_revoked(
+        revoked
+            .iter()
+            .map(|entry| entry.serial_number.as_bytes().to_vec()),
+    ))
 }
 
 /// Leading zeros of an integer carry no meaning.

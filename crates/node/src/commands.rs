@@ -3,7 +3,6 @@
 mod backup;
 mod check;
 mod doctor;
-mod guard;
 mod plan_chain;
 mod start;
 mod transfer;
@@ -21,7 +20,6 @@ use crate::settings::Settings;
 use crate::store::Store;
 
 pub use check::{Findings, fsck, reindex};
-pub use guard::Guard;
 pub use transfer::{Cosigner, export, import};
 
 /// Adds every command.

@@ -28,6 +28,7 @@ mod blocks;
 mod checkpoints;
 mod events;
 mod front;
+mod headers;
 mod limits;
 mod openapi;
 mod pages;

@@ -5,12 +5,18 @@ use birthmark_consensus::ValidatorKeys;
 use birthmark_daemon::{Credentials, Secret};
 use birthmark_ledger::{CheckpointKey, Genesis, Validator, ValidatorId, VoteKey, VoteSigner as _};
 
+use crate::lookup_key::LookupKey;
+
 /// The credential with the key of votes and transactions: P-256, PKCS#8 in PEM.
 pub const VOTE_KEY: &str = "vote-key";
 /// The credential with the key of checkpoints: the 32 bytes an Ed25519 key grows from, raw or in hexadecimal.
 pub const CHECKPOINT_KEY: &str = "checkpoint-key";
 
-/// Reads both keys.
+/// The credential with the key of receipt ids, claims and waiting rows: 32 bytes, raw or in hexadecimal. Without the key that a
+/// database was begun with, what was registered once could be registered again.
+pub const LOOKUP_KEY: &str = "lookup-key";
+
+/// Reads the keys of votes and checkpoints.
 pub fn keys(credentials: &Credentials) -> anyhow::Result<ValidatorKeys<VoteKey>> {
     Ok(ValidatorKeys {
         vote: vote_key(credentials)?,
@@ -29,6 +35,13 @@ pub fn checkpoint_key(credentials: &Credentials) -> anyhow::Result<CheckpointKey
     let secret = credentials.secret(CHECKPOINT_KEY)?;
     let seed = seed_of(&secret).with_context(|| format!("credential `{CHECKPOINT_KEY}`"))?;
     Ok(CheckpointKey::from_seed(&seed))
+}
+
+/// Reads the lookup key.
+pub fn lookup_key(credentials: &Credentials) -> anyhow::Result<LookupKey> {
+    let secret = credentials.secret(LOOKUP_KEY)?;
+    let bytes = seed_of(&secret).with_context(|| format!("credential `{LOOKUP_KEY}`"))?;
+    Ok(LookupKey::new(&bytes))
 }
 
 fn seed_of(secret: &Secret) -> anyhow::Result<zeroize::Zeroizing<[u8; 32]>> {

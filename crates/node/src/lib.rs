@@ -6,21 +6,25 @@ pub mod authority;
 pub mod clock;
 pub mod commands;
 pub mod filter;
+mod guard;
 pub mod http;
 pub mod identity;
 pub mod index;
 pub mod journal;
+pub mod lookup_key;
 pub mod metrics;
-mod node;
 pub mod production;
 pub mod registry;
+pub mod row_keys;
+mod run;
 pub mod settings;
 pub mod setup;
 mod signatures;
 pub mod store;
 pub mod words;
 
-pub use node::{HTTP_SOCKET, run};
+pub use guard::Guard;
+pub use run::{HTTP_SOCKET, run};
 pub use settings::Settings;
 
 /// The command line of `birthmark-node`: the daemon and the operator's commands.

@@ -13,9 +13,10 @@ use tokio::sync::Notify;
 
 use crate::authorities::AuthorityBook;
 use crate::clock;
-use crate::commands::Guard;
+use crate::guard::Guard;
 use crate::journal;
 use crate::registry::{Registry, RegistryError};
+use crate::row_keys::RowKeys;
 use crate::settings::BlockSettings;
 use crate::store::StoreError;
 
@@ -28,6 +29,7 @@ const AFTER_FAILURE: Duration = Duration::from_millis(500);
 #[derive(Clone)]
 pub struct Node {
     registry: Arc<Registry>,
+    rows: Arc<RowKeys>,
     book: Arc<AuthorityBook>,
     guard: Option<Guard>,
 }
@@ -36,11 +38,13 @@ impl Node {
     /// Over this registry, with these authorities.
     pub const fn new(
         registry: Arc<Registry>,
+        rows: Arc<RowKeys>,
         book: Arc<AuthorityBook>,
         guard: Option<Guard>,
     ) -> Self {
         Self {
             registry,
+            rows,
             book,
             guard,
         }
@@ -77,7 +81,9 @@ impl Application for Node {
             };
             let transaction =
                 Transaction::parse(&pooled.body).map_err(|error| unreadable(&error))?;
-            let evidence = Evidence::parse(&pooled.evidence).map_err(|error| unreadable(&error))?;
+            let evidence = self.rows.read(pooled.hash.as_bytes(), &pooled.evidence);
+            let evidence = evidence.map_err(|error| unreadable(&error))?;
+            let evidence = Evidence::parse(&evidence).map_err(|error| unreadable(&error))?;
             offers.push(Offer {
                 transaction,
                 evidence,

@@ -12,8 +12,8 @@ use birthmark_ledger::{
 use birthmark_protocol::{Digest, ModificationLevel};
 use tokio::sync::watch;
 
-use crate::commands::Guard;
 use crate::filter::Filter;
+use crate::guard::Guard;
 use crate::index::Index;
 use crate::settings::MemorySettings;
 use crate::store::{NewBlock, STORED_LEVEL, Store, StoreError, StoredBlock};

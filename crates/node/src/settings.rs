@@ -7,7 +7,7 @@ use birthmark_daemon::ConfigError;
 use birthmark_http::{TlsFiles, TrustedProxies};
 use serde::{Deserialize, Serialize};
 
-use crate::commands::Guard;
+use crate::guard::Guard;
 use crate::store::StoreUrl;
 
 mod authority;
@@ -30,6 +30,10 @@ pub struct Settings {
     /// SQLite database if left out; with PostgreSQL it must be named.
     #[serde(default)]
     pub signed_heights: Option<PathBuf>,
+    /// The folder of the keys under which waiting submissions are sealed; each is destroyed once everything under it is
+    /// decided. Beside `signed_heights` if left out. Never in a backup.
+    #[serde(default)]
+    pub row_keys: Option<PathBuf>,
     /// Where HTTP is served.
     #[serde(default)]
     pub http: HttpSettings,
@@ -144,6 +148,7 @@ impl Settings {
             database: StoreUrl::new(database),
             genesis: genesis.into(),
             signed_heights: None,
+            row_keys: None,
             http: HttpSettings::default(),
             blocks: BlockSettings::default(),
             limits: LimitSettings::default(),
@@ -158,6 +163,12 @@ impl Settings {
 }
 
 impl Settings {
+    /// The folder of the keys under which waiting rows are sealed.
+    pub fn row_keys(&self) -> Option<PathBuf> {
+        let beside = || Some(self.guard()?.path().with_extension("keys"));
+        self.row_keys.clone().or_else(beside)
+    }
+
     /// The memory of how far this validator has signed.
     pub fn guard(&self) -> Option<Guard> {
         let beside = || Some(self.database.file()?.with_extension("signed"));

@@ -12,9 +12,9 @@ use birthmark_protocol::Timestamp;
 use p256::pkcs8::{EncodePrivateKey as _, LineEnding};
 use zeroize::Zeroizing;
 
-use crate::identity::{CHECKPOINT_KEY, VOTE_KEY};
+use crate::identity::{CHECKPOINT_KEY, LOOKUP_KEY, VOTE_KEY};
 
-/// Draws both keys into files a unit can load as credentials. A key that exists is never overwritten.
+/// Draws all keys into files a unit can load as credentials. A key that exists is never overwritten.
 pub fn create_keys(folder: &Path, name: KeyName) -> anyhow::Result<Validator> {
     std::fs::create_dir_all(folder)
         .with_context(|| format!("cannot create {}", folder.display()))?;
@@ -22,13 +22,12 @@ pub fn create_keys(folder: &Path, name: KeyName) -> anyhow::Result<Validator> {
     let pem = secret
         .to_pkcs8_pem(LineEnding::LF)
         .context("the vote key cannot be written")?;
-    let mut seed = Zeroizing::new([0; 32]);
-    getrandom::fill(seed.as_mut_slice()).context("no randomness")?;
+    let (seed, lookup) = (draw_bytes()?, draw_bytes()?);
     write_secret(&folder.join(VOTE_KEY), pem.as_bytes())?;
-    write_secret(
-        &folder.join(CHECKPOINT_KEY),
-        Zeroizing::new(hex::encode(seed.as_slice())).as_bytes(),
-    )?;
+    for (name, bytes) in [(CHECKPOINT_KEY, &seed), (LOOKUP_KEY, &lookup)] {
+        let text = Zeroizing::new(hex::encode(bytes.as_slice()));
+        write_secret(&folder.join(name), text.as_bytes())?;
+    }
     let vote_key = VoteKey::from_pem(&pem)?.public_key();
     Ok(Validator {
         name,
@@ -37,10 +36,15 @@ pub fn create_keys(folder: &Path, name: KeyName) -> anyhow::Result<Validator> {
     })
 }
 
+fn draw_bytes() -> anyhow::Result<Zeroizing<[u8; 32]>> {
+    let mut bytes = Zeroizing::new([0; 32]);
+    getrandom::fill(bytes.as_mut_slice()).context("no randomness")?;
+    Ok(bytes)
+}
+
 fn draw_vote_key() -> anyhow::Result<p256::SecretKey> {
     loop {
-        let mut bytes = Zeroizing::new([0; 32]);
-        getrandom::fill(bytes.as_mut_slice()).context("no randomness")?;
+        let bytes = draw_bytes()?;
         // Fewer than one in four billion draws is no scalar of the curve.
         if let Ok(secret) = p256::SecretKey::from_slice(bytes.as_slice()) {
             return Ok(secret);

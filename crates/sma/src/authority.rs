@@ -7,7 +7,7 @@ use anyhow::Context as _;
 use birthmark_daemon::Credentials;
 use birthmark_http::ApiError;
 use birthmark_protocol::authority_request::Question;
-use birthmark_protocol::{NucHash, TableId, Timestamp, VerdictItem};
+use birthmark_protocol::{Assurance, NucHash, TableId, Timestamp, VerdictItem};
 
 use crate::attestation::Attestations;
 use crate::journal::{Act, Journal, Outcome};
@@ -72,19 +72,25 @@ impl Answer {
         }
     }
 
-    /// What stands in a verdict, if the question named a commitment and the answer is yes.
+    /// What stands in a verdict, if the question named a commitment. A no is signed like a yes: otherwise whoever stands
+    /// between validator and authority could refuse photos in its name.
     pub fn item(&self) -> Option<VerdictItem> {
-        let (Ok(assurance), Some(commitment), Some(family)) =
-            (self.outcome.result, self.outcome.commitment, &self.family)
-        else {
-            return None;
-        };
-        Some(VerdictItem {
-            commitment,
-            valid: true,
-            assurance,
-            device_family: family.to_string(),
-        })
+        let commitment = self.outcome.commitment?;
+        match (self.outcome.result, &self.family) {
+            (Ok(assurance), Some(family)) => Some(VerdictItem {
+                commitment,
+                valid: true,
+                assurance,
+                device_family: family.to_string(),
+            }),
+            (Ok(_), None) => None,
+            (Err(_), _) => Some(VerdictItem {
+                commitment,
+                valid: false,
+                assurance: Assurance::Token,
+                device_family: String::new(),
+            }),
+        }
     }
 }
 

@@ -99,7 +99,8 @@ impl Postgres {
         Ok(())
     }
 
-    fn data(&self) -> PathBuf {
+    /// The folder of everything the server writes, its logs included.
+    pub fn data(&self) -> PathBuf {
         self.folder.join("data")
     }
 

@@ -21,6 +21,7 @@ in
     secrets = {
       vote-key.restartUnits = [ "birthmark-node.service" ];
       checkpoint-key.restartUnits = [ "birthmark-node.service" ];
+      lookup-key.restartUnits = [ "birthmark-node.service" ];
       restic-password = { };
     };
   };
@@ -38,6 +39,7 @@ in
         lib.genAttrs [
           "vote-key"
           "checkpoint-key"
+          "lookup-key"
         ] secret
       );
       backup = lib.mkIf hasSecrets {

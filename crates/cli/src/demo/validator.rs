@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use birthmark_daemon::{Credentials, Shutdown};
 use birthmark_ledger::{CheckpointKey, Genesis, ValidatorSet, VoteKey, VoteSigner as _};
 use birthmark_node::Settings;
-use birthmark_node::identity::{CHECKPOINT_KEY, VOTE_KEY};
+use birthmark_node::identity::{CHECKPOINT_KEY, LOOKUP_KEY, VOTE_KEY};
 use birthmark_node::settings::AuthoritySettings;
 use birthmark_protocol::Timestamp;
 use p256::pkcs8::{EncodePrivateKey, LineEnding};
@@ -90,6 +90,8 @@ fn new_genesis(folder: &Folder) -> anyhow::Result<Genesis> {
     let seed = random::<32>()?;
     folder.file(&format!("validator/credentials/{VOTE_KEY}"), pem.as_bytes())?;
     folder.file(&format!("validator/credentials/{CHECKPOINT_KEY}"), &seed)?;
+    let lookup = random::<32>()?;
+    folder.file(&format!("validator/credentials/{LOOKUP_KEY}"), &lookup)?;
     let validator = birthmark_ledger::Validator {
         name: NAME.parse().context("the validator's name")?,
         vote_key: VoteKey::from_pem(&pem)?.public_key(),

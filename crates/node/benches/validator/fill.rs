@@ -14,7 +14,7 @@ use birthmark_ledger::{
 use birthmark_node::identity;
 use birthmark_node::registry::Registry;
 use birthmark_node::settings::Settings;
-use birthmark_node::store::{ReceiptId, Store};
+use birthmark_node::store::{ReceiptId, Settlement, Store, Wanted};
 use birthmark_protocol::{Bundle, Digest, DigestRole, ImageClaim, ModificationLevel, Timestamp};
 
 /// When the registry of the benchmark began.
@@ -81,7 +81,13 @@ pub async fn fill(
     while at < records {
         let next = (at + PORTION).min(records);
         let claims: Vec<_> = (at..next.min(claimed)).map(claim).collect();
-        store.reserve(&claims, &[]).await.unwrap();
+        let taken = Settlement {
+            claims,
+            ..Settlement::default()
+        };
+        let now = Timestamp::from_unix(START);
+        let settled = store.settle(&Wanted::default(), &[], now, |_| Ok(taken));
+        settled.await.unwrap();
         let blocks = portion(&registry, genesis, &keys, at..next);
         registry.append_all(&blocks, None).await.unwrap();
         if next / 100_000 > at / 100_000 {

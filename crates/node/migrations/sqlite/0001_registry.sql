@@ -38,7 +38,7 @@ CREATE TABLE edits (
     PRIMARY KEY (original, leaf)
 ) WITHOUT ROWID;
 
--- Complete subtrees of at least 32 leaves.
+-- Complete subtrees of at least 128 leaves: smaller ones are computed from the blocks, most of them stand in one.
 CREATE TABLE nodes (
     level INTEGER NOT NULL,
     place INTEGER NOT NULL,
@@ -46,10 +46,12 @@ CREATE TABLE nodes (
     PRIMARY KEY (level, place)
 ) WITHOUT ROWID;
 
--- Submissions and what became of them. `tx` and `place` say where a validated one stands.
+-- Submissions and what became of them. `tx` and `place` say where a validated one stands. `kind` is 0 for those whose
+-- signature was checked here, 1 for those that only their authority can check.
 CREATE TABLE submissions (
     id          BLOB PRIMARY KEY,
     state       INTEGER NOT NULL,
+    kind        INTEGER NOT NULL,
     authority   TEXT NOT NULL,
     reason      TEXT,
     tx          BLOB,
@@ -58,17 +60,25 @@ CREATE TABLE submissions (
     decided_at  INTEGER
 );
 CREATE INDEX submissions_by_age ON submissions (decided_at) WHERE decided_at IS NOT NULL;
+CREATE INDEX refused_strangers ON submissions (decided_at) WHERE state = 2 AND kind = 1;
 
--- What still has to be asked about. Gone once decided: the openings live nowhere else.
+-- What still has to be asked about: first what was never asked (`retry_at` 0), then what the authority stumbled over. The
+-- request holds what must be forgotten, so it is sealed under the key of an epoch, which lies outside the database and is
+-- destroyed once everything of that epoch is decided.
 CREATE TABLE waiting (
     seq       INTEGER PRIMARY KEY,
     id        BLOB NOT NULL,
     authority TEXT NOT NULL,
+    kind      INTEGER NOT NULL,
+    retry_at  INTEGER NOT NULL,
+    tries     INTEGER NOT NULL,
+    epoch     INTEGER NOT NULL,
     request   BLOB NOT NULL
 );
-CREATE INDEX waiting_by_authority ON waiting (authority, seq);
+CREATE INDEX waiting_by_authority ON waiting (authority, retry_at, seq);
 
--- (digest, camera) pairs that are taken, under a digest of both, so that no column can tell one camera from another.
+-- (digest, camera) pairs and tokens that are taken. Each is an HMAC under the validator's lookup key, which is a credential
+-- and stands nowhere in the database: whoever reads all of it cannot tell which photos share a camera.
 CREATE TABLE claims (
     claim BLOB PRIMARY KEY,
     id    BLOB NOT NULL
@@ -79,12 +89,16 @@ CREATE TABLE spent_tokens (
     id    BLOB NOT NULL
 ) WITHOUT ROWID;
 
--- Transactions that wait for a block, with the evidence that is forgotten once they are in one.
+-- Transactions that wait for a block. `claims` and `tokens` are what their records took, to be given back if the transaction
+-- is discarded; the evidence is sealed as waiting requests are.
 CREATE TABLE pool (
     seq      INTEGER PRIMARY KEY,
     hash     BLOB NOT NULL UNIQUE,
     records  INTEGER NOT NULL,
     since_ms INTEGER NOT NULL,
+    epoch    INTEGER NOT NULL,
+    claims   BLOB NOT NULL,
+    tokens   BLOB NOT NULL,
     body     BLOB NOT NULL,
     evidence BLOB NOT NULL
 );

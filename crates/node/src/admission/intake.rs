@@ -7,8 +7,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use birthmark_protocol::Timestamp;
 use tokio::sync::{Notify, mpsc, oneshot};
 
-use super::question::Request;
+use super::request::Request;
 use crate::journal;
+use crate::row_keys::RowKeys;
 use crate::store::{NewSubmission, ReceiptId, Store, StoreError};
 
 /// How many submissions one commit takes.
@@ -33,11 +34,10 @@ fn tell<T>(outcome: &Result<T, Arc<StoreError>>, failing: &mut bool) {
 
 /// A checked submission on its way to the database.
 pub(super) struct Arrival {
-    id: ReceiptId,
-    claim: Vec<u8>,
-    token: Option<Vec<u8>>,
-    /// Until it is on its way into the database.
-    new: Option<NewSubmission>,
+    authority: String,
+    received_at: Timestamp,
+    /// Dropped, and wiped, as soon as the answer is sent.
+    request: Request,
     answer: oneshot::Sender<Result<Taken, Arc<StoreError>>>,
 }
 
@@ -48,20 +48,24 @@ impl Arrival {
         now: Timestamp,
         answer: oneshot::Sender<Result<Taken, Arc<StoreError>>>,
     ) -> Self {
-        let id = request.receipt_id();
-        let new = NewSubmission {
-            id,
-            authority,
-            request: request.to_bytes(),
-            received_at: now,
-        };
         Self {
-            id,
-            claim: request.claim,
-            token: request.token,
-            new: Some(new),
+            authority,
+            received_at: now,
+            request,
             answer,
         }
+    }
+
+    /// Sealed here and not earlier: rows reach the database in the order of their epochs.
+    fn sealed(&self, rows: &RowKeys) -> Result<NewSubmission, StoreError> {
+        let id = self.request.id;
+        Ok(NewSubmission {
+            id,
+            authority: self.authority.clone(),
+            kind: self.request.kind(),
+            request: rows.seal(id.0.as_bytes(), &self.request.to_bytes())?,
+            received_at: self.received_at,
+        })
     }
 }
 
@@ -79,6 +83,7 @@ pub enum Taken {
 /// Takes arrivals until all senders are gone.
 pub(super) struct Intake {
     pub(super) store: Store,
+    pub(super) rows: Arc<RowKeys>,
     pub(super) arrivals: mpsc::Receiver<Arrival>,
     pub(super) queued: Arc<AtomicU64>,
     pub(super) wake: Arc<Notify>,
@@ -88,7 +93,7 @@ impl Intake {
     pub(super) async fn run(mut self) {
         let (mut arrivals, mut failing) = (Vec::with_capacity(MOST), false);
         while self.arrivals.recv_many(&mut arrivals, MOST).await > 0 {
-            let outcome = self.take(&mut arrivals).await.map_err(Arc::new);
+            let outcome = self.take(&arrivals).await.map_err(Arc::new);
             tell(&outcome, &mut failing);
             for (position, arrival) in arrivals.drain(..).enumerate() {
                 let taken = match &outcome {
@@ -104,14 +109,14 @@ impl Intake {
         }
     }
 
-    async fn take(&self, arrivals: &mut [Arrival]) -> Result<Vec<Taken>, StoreError> {
+    async fn take(&self, arrivals: &[Arrival]) -> Result<Vec<Taken>, StoreError> {
         let claims: Vec<_> = arrivals
             .iter()
-            .map(|arrival| arrival.claim.clone())
+            .flat_map(|arrival| arrival.request.claims.iter().cloned())
             .collect();
         let tokens: Vec<_> = arrivals
             .iter()
-            .filter_map(|arrival| arrival.token.clone())
+            .filter_map(|arrival| arrival.request.token.clone())
             .collect();
         let claimed: HashMap<_, _> = self.store.claimed(&claims).await?.into_iter().collect();
         let spent: HashMap<_, _> = if tokens.is_empty() {
@@ -124,16 +129,16 @@ impl Intake {
             .map(|arrival| judge(arrival, &claimed, &spent))
             .collect();
         let fresh = arrivals
-            .iter_mut()
+            .iter()
             .zip(&taken)
             .filter(|(_, taken)| matches!(taken, Taken::Queued(_)));
-        let fresh: Vec<_> = fresh
-            .filter_map(|(arrival, _)| arrival.new.take())
-            .collect();
+        let fresh = fresh
+            .map(|(arrival, _)| arrival.sealed(&self.rows))
+            .collect::<Result<Vec<_>, _>>()?;
         if fresh.is_empty() {
             return Ok(taken);
         }
-        let new = self.store.enqueue(&fresh).await?;
+        let new = self.store.enqueue(fresh).await?;
         self.queued.fetch_add(new.len() as u64, Ordering::Relaxed);
         self.wake.notify_waiters();
         Ok(taken)
@@ -145,12 +150,12 @@ fn judge(
     claimed: &HashMap<Vec<u8>, ReceiptId>,
     spent: &HashMap<Vec<u8>, ReceiptId>,
 ) -> Taken {
-    if let Some(first) = claimed.get(&arrival.claim) {
+    let request = &arrival.request;
+    if let Some(first) = request.claims.iter().find_map(|claim| claimed.get(claim)) {
         return Taken::Known(*first);
     }
-    let spent = arrival.token.as_ref().and_then(|token| spent.get(token));
-    match spent {
-        Some(first) if *first != arrival.id => Taken::TokenSpent,
-        _ => Taken::Queued(arrival.id),
+    match request.token.as_ref().and_then(|token| spent.get(token)) {
+        Some(first) if *first != request.id => Taken::TokenSpent,
+        _ => Taken::Queued(request.id),
     }
 }

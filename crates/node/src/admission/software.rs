@@ -2,12 +2,18 @@
 
 use birthmark_protocol::{Digest, Edit, SoftwareCertificate, Timestamp};
 
-use super::{Asked, Refused, Request, check_time, draw_opening};
+use super::{Asked, Hidden, Refused, Request, check_time, draw_opening};
 use crate::authorities::{AuthorityBook, Issuer};
+use crate::lookup_key::LookupKey;
 use crate::signatures;
 
 /// Checks time, certificate and signature; whether the original is registered is asked elsewhere.
-pub fn check(edit: &Edit, book: &AuthorityBook, now: Timestamp) -> Result<Request, Refused> {
+pub fn check(
+    edit: &Edit,
+    book: &AuthorityBook,
+    key: &LookupKey,
+    now: Timestamp,
+) -> Result<Request, Refused> {
     check_time(edit.bundle.time(), now)?;
     let certificate = &edit.certificate;
     let authority = authority(certificate, book, now)?;
@@ -20,8 +26,9 @@ pub fn check(edit: &Edit, book: &AuthorityBook, now: Timestamp) -> Result<Reques
         original: edit.original,
     };
     Ok(Request::new(
-        &edit.bundle,
-        &draw_opening()?,
+        key,
+        edit.bundle.clone(),
+        Hidden::ByUs(draw_opening()?),
         true,
         &Digest::of(certificate.der()),
         None,

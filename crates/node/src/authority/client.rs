@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use birthmark_protocol::authority_request::{Batch, CameraProof, Question};
 use birthmark_protocol::{Commitment, Digest, SignedVerdict};
 use futures_util::future::join_all;
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::authorities::Authority;
 
@@ -51,6 +52,9 @@ pub enum AskError {
     /// It did not answer, or is not well. Later it may.
     #[error("the authority does not answer: {0}")]
     Away(String),
+    /// It answers, but fails on this.
+    #[error("the authority fails on the question: {0}")]
+    Stumbled(String),
     /// It answered something that is no answer.
     #[error("the authority's answer makes no sense: {0}")]
     Nonsense(String),
@@ -63,10 +67,19 @@ pub enum AskError {
 }
 
 impl AskError {
+    /// Whether another question may well be answered: the authority is there, and it is this one that fails.
+    pub const fn is_of_the_question(&self) -> bool {
+        matches!(
+            self,
+            Self::Stumbled(_) | Self::Nonsense(_) | Self::Question(_)
+        )
+    }
+
     /// For pages anybody may read: without addresses.
     pub const fn in_a_word(&self) -> &'static str {
         match self {
             Self::Away(_) => "does not answer",
+            Self::Stumbled(_) => "fails on some questions",
             Self::Nonsense(_) => "answers what is no answer",
             Self::Forged(_) => "an answer in its name was forged",
             Self::Question(_) => "refuses questions",
@@ -86,14 +99,14 @@ struct ItemAnswer {
     commitment: Option<Digest>,
     valid: Option<bool>,
     #[serde(default)]
-    message: Option<String>,
+    message: String,
 }
 
 #[derive(Deserialize)]
 struct SingleAnswer {
     valid: bool,
     #[serde(default)]
-    message: Option<String>,
+    message: String,
     #[serde(default)]
     verdict: Option<String>,
 }
@@ -118,18 +131,17 @@ impl AuthorityClient {
     }
 
     /// Asks all of these questions in one request.
-    pub async fn ask_batch(&self, questions: &[&Value]) -> Result<Verdicts, AskError> {
+    pub async fn ask_batch(&self, questions: &[Question]) -> Result<Verdicts, AskError> {
         let body = self
-            .post("/api/v1/validate/batch", &json!({ "requests": questions }))
+            .post("/api/v1/validate/batch", &Batch::to_json(questions))
             .await?;
         let answer: BatchAnswer =
             serde_json::from_slice(&body).map_err(|error| AskError::Nonsense(error.to_string()))?;
         let signed = answer.verdict.as_deref().map(read_verdict).transpose()?;
         let in_order = answer.results.len() == questions.len();
         let paired = answer.results.into_iter().enumerate();
-        let answers = paired.filter_map(|(at, item)| {
-            item.into_answer(questions.get(at).filter(|_| in_order).copied())
-        });
+        let answers = paired
+            .filter_map(|(at, item)| item.into_answer(questions.get(at).filter(|_| in_order)));
         let answers = answers.collect();
         Ok(Verdicts { answers, signed })
     }
@@ -137,25 +149,24 @@ impl AuthorityClient {
     /// Asks one question of an authority that knows no batches.
     pub async fn ask_one(
         &self,
-        question: &Value,
+        question: &Question,
     ) -> Result<(Answer, Option<SignedVerdict>), AskError> {
-        let path = if question.get("camera_cert").is_some() {
-            "/validate-cert"
-        } else {
-            "/validate"
+        let path = match question.proof {
+            CameraProof::Certificate(..) => "/validate-cert",
+            CameraProof::Token(_) => "/validate",
         };
-        let body = self.post(path, question).await?;
+        let body = self.post(path, &question.to_json()).await?;
         let answer: SingleAnswer =
             serde_json::from_slice(&body).map_err(|error| AskError::Nonsense(error.to_string()))?;
-        let commitment = commitment_of(question)
+        let commitment = question
+            .commitment
             .ok_or_else(|| AskError::Question("it names no commitment".into()))?;
         let signed = answer.verdict.as_deref().map(read_verdict).transpose()?;
-        let message = answer.message.unwrap_or_default();
         Ok((
             Answer {
-                commitment: commitment.into(),
+                commitment,
                 valid: answer.valid,
-                message,
+                message: answer.message,
             },
             signed,
         ))
@@ -164,7 +175,7 @@ impl AuthorityClient {
     /// Asks one by one, several at once.
     pub async fn ask_each(
         &self,
-        questions: &[&Value],
+        questions: &[Question],
     ) -> Vec<Result<(Answer, Option<SignedVerdict>), AskError>> {
         let mut answers = Vec::with_capacity(questions.len());
         for portion in questions.chunks(OPEN) {
@@ -202,24 +213,15 @@ impl AuthorityClient {
 
 impl ItemAnswer {
     /// An authority that could not read a question names no commitment; then its place says which it was.
-    fn into_answer(self, question: Option<&Value>) -> Option<Answer> {
+    fn into_answer(self, question: Option<&Question>) -> Option<Answer> {
         let valid = self.valid?;
-        let refused = || question.filter(|_| !valid).and_then(commitment_of);
-        let commitment = self.commitment.or_else(refused)?.into();
+        let refused = || question.filter(|_| !valid)?.commitment;
         Some(Answer {
-            commitment,
+            commitment: self.commitment.map(Commitment::from).or_else(refused)?,
             valid,
-            message: self.message.unwrap_or_default(),
+            message: self.message,
         })
     }
-}
-
-fn commitment_of(question: &Value) -> Option<Digest> {
-    question
-        .get("commitment")
-        .and_then(Value::as_str)?
-        .parse()
-        .ok()
 }
 
 async fn read(mut response: reqwest::Response) -> Result<Vec<u8>, AskError> {
@@ -234,6 +236,9 @@ async fn read(mut response: reqwest::Response) -> Result<Vec<u8>, AskError> {
     match status.as_u16() {
         200..=299 => Ok(body),
         400 | 413 | 422 => Err(AskError::Question(sentence(&body))),
+        // A front whose authority is down or busy says these, and so does an authority that is not well.
+        429 | 502..=504 => Err(AskError::Away(format!("status {status}"))),
+        500..=599 => Err(AskError::Stumbled(format!("status {status}"))),
         _ => Err(AskError::Away(format!("status {status}"))),
     }
 }

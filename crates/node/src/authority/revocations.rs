@@ -8,14 +8,10 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use birthmark_daemon::Shutdown;
 use birthmark_protocol::{Signature, Timestamp};
-use const_oid::db::rfc5912::ECDSA_WITH_SHA_256;
-use der::{Decode as _, Encode as _};
 use serde::Deserialize;
-use x509_cert::certificate::Rfc5280;
-use x509_cert::crl::CertificateList;
 
 use super::AuthorityClient;
-use crate::authorities::{Authority, AuthorityBook, Issuer};
+use crate::authorities::{Authority, AuthorityBook, apply_list};
 use crate::journal;
 use crate::settings::NoticeSettings;
 use crate::signatures;
@@ -101,35 +97,9 @@ pub async fn fetch(
         .fetch(address)
         .await
         .map_err(|error| error.to_string())?;
-    let count = apply(&authority.issuers, &bytes)?;
+    let count = apply_list(&authority.issuers, &bytes)?;
     authority.revocations_fetched();
     Ok(count)
-}
-
-/// Takes a list (DER) if one of the issuers signed it.
-pub fn apply(issuers: &[Issuer], bytes: &[u8]) -> Result<usize, String> {
-    let list = CertificateList::<Rfc5280>::from_der(bytes)
-        .map_err(|error| format!("not a revocation list: {error}"))?;
-    if list.signature_algorithm.oid != ECDSA_WITH_SHA_256 {
-        return Err("the list is not signed with ecdsa-with-SHA256".into());
-    }
-    let tbs = list
-        .tbs_cert_list
-        .to_der()
-        .map_err(|error| error.to_string())?;
-    let signature = Signature::from_der(list.signature.as_bytes().unwrap_or_default())
-        .map_err(|error| error.to_string())?;
-    let signed = |issuer: &&Issuer| signatures::verify(&issuer.certificate.key, &tbs, &signature);
-    let issuer = issuers
-        .iter()
-        .find(signed)
-        .ok_or("the list is not signed by a pinned key")?;
-    let revoked = list.tbs_cert_list.revoked_certificates.unwrap_or_default();
-    Ok(issuer.replace_revoked(
-        revoked
-            .iter()
-            .map(|entry| entry.serial_number.as_bytes().to_vec()),
-    ))
 }
 
 #[derive(Deserialize)]

@@ -5,18 +5,23 @@ use std::sync::Arc;
 
 use birthmark_consensus::{Evidence, Vouching};
 use birthmark_ledger::{Label, Origin, Record, Source, Transaction, VoteKey};
+use birthmark_protocol::authority_request::CameraProof;
 use birthmark_protocol::{Assurance, Commitment, Digest, SignedVerdict};
 use tokio::sync::Notify;
+use zeroize::Zeroizing;
 
 use super::Answer;
 use crate::admission::{Admission, Asked, Request};
 use crate::clock;
-use crate::store::{Decision, Pooled, ReceiptId, Reserved, Settled, Store, StoreError, Waiting};
+use crate::row_keys::RowKeys;
+use crate::store::{
+    Decision, Owners, Pooled, ReceiptId, Settled, Settlement, Store, StoreError, Waiting, Wanted,
+};
 
 /// One waiting submission and what its authority said.
 pub struct Answered {
-    /// The submission.
-    pub waiting: Waiting,
+    /// Its place in the queue.
+    pub seq: i64,
     /// What was asked.
     pub request: Request,
     /// What was said.
@@ -41,22 +46,35 @@ pub enum Outcome {
 /// Settles answered submissions.
 pub struct Settler {
     store: Store,
+    rows: Arc<RowKeys>,
     admission: Arc<Admission>,
     key: Arc<VoteKey>,
     chain: Digest,
     pooled: Arc<Notify>,
 }
 
-struct Passed {
+/// A submission that can become a record.
+struct Candidate {
     id: ReceiptId,
     record: Record,
     vouching: Vouching,
+    claims: Vec<Vec<u8>>,
+    token: Option<Vec<u8>>,
+}
+
+/// What the answer about one submission leads to, as far as the answer goes.
+enum Judged {
+    /// A record, unless somebody else owns what it needs.
+    Candidate(Box<Candidate>),
+    /// A refusal, with its reason.
+    Refused(Decision),
 }
 
 impl Settler {
     /// A settler that signs with the validator's key and tells `pooled` of each new transaction.
     pub fn new(
         store: Store,
+        rows: Arc<RowKeys>,
         admission: Arc<Admission>,
         key: Arc<VoteKey>,
         chain: Digest,
@@ -64,6 +82,7 @@ impl Settler {
     ) -> Self {
         Self {
             store,
+            rows,
             admission,
             key,
             chain,
@@ -76,6 +95,16 @@ impl Settler {
         &self.store
     }
 
+    /// What seals and reads waiting rows.
+    pub fn rows(&self) -> &RowKeys {
+        &self.rows
+    }
+
+    /// Notes that a submission that could not be read waits no longer.
+    pub fn forgotten(&self) {
+        self.admission.decided(1);
+    }
+
     /// Settles the answered submissions of one authority, `verdict` covering those that passed.
     pub async fn settle(
         &self,
@@ -86,119 +115,86 @@ impl Settler {
         if answered.is_empty() {
             return Ok(());
         }
-        let owners = self.reserve(&answered).await?;
-        let queue: Vec<_> = answered
-            .iter()
-            .map(|answered| answered.waiting.seq)
-            .collect();
-        let (mut passed, mut decisions) = (Vec::new(), Vec::new());
+        let queue: Vec<_> = answered.iter().map(|answered| answered.seq).collect();
+        let (mut candidates, mut refused) = (Vec::new(), Vec::new());
         for answered in answered {
-            match self.judge(authority, answered, &owners)? {
-                Ok(one) => passed.push(one),
-                Err(decision) => decisions.push(decision),
+            match judge(authority, answered)? {
+                Judged::Candidate(candidate) => candidates.push(*candidate),
+                Judged::Refused(decision) => refused.push(decision),
             }
         }
-        let placed = passed.iter().zip(0..).map(|(one, place)| Decision {
-            id: one.id,
-            settled: Settled::Placed(place),
+        let claims = candidates.iter().flat_map(|one| &one.claims);
+        let tokens = candidates.iter().filter_map(|one| one.token.as_ref());
+        let wanted = Wanted {
+            claims: claims.cloned().collect(),
+            tokens: tokens.cloned().collect(),
+        };
+        let mut is_pooled = false;
+        let settled = self.store.settle(&wanted, &queue, clock::now(), |owners| {
+            let settlement = self.place(candidates, refused, owners, verdict)?;
+            is_pooled = settlement.pooled.is_some();
+            Ok(settlement)
         });
-        // The placed ones first: another of the same batch may share their fate.
-        let decisions: Vec<_> = placed.chain(decisions).collect();
-        let pooled = self.seal(passed, verdict)?;
-        self.store
-            .settle(&decisions, &queue, pooled.as_ref(), clock::now())
-            .await?;
+        settled.await?;
         self.admission.decided(queue.len() as u64);
-        if pooled.is_some() {
+        if is_pooled {
             self.pooled.notify_one();
         }
         Ok(())
     }
 
-    async fn reserve(&self, answered: &[Answered]) -> Result<Reserved, StoreError> {
-        let passed = answered
-            .iter()
-            .filter(|answered| matches!(answered.answer, Outcome::Passed { .. }));
-        let (mut claims, mut tokens) = (BTreeMap::new(), BTreeMap::new());
-        for Answered {
-            waiting, request, ..
-        } in passed
-        {
-            claims.entry(request.claim.clone()).or_insert(waiting.id);
-            if let Some(token) = &request.token {
-                tokens.entry(token.clone()).or_insert(waiting.id);
-            }
-        }
-        let claims: Vec<_> = claims.into_iter().collect();
-        let tokens: Vec<_> = tokens.into_iter().collect();
-        self.store.reserve(&claims, &tokens).await
-    }
-
-    /// A submission that becomes a record, or what else becomes of it.
-    fn judge(
+    /// Decides who is placed. Only who is placed takes anything: a claim that outlived its refusal would answer every later
+    /// attempt with that refusal.
+    fn place(
         &self,
-        authority: &Label,
-        answered: Answered,
-        owners: &Reserved,
-    ) -> Result<Result<Passed, Decision>, StoreError> {
-        let Answered {
-            waiting: Waiting { id, .. },
-            request,
-            answer,
-        } = answered;
-        let decided = |settled| Ok(Err(Decision { id, settled }));
-        let (family, assurance, is_signed) = match answer {
-            Outcome::Failed(reason) => return decided(Settled::Rejected(reason)),
-            Outcome::Passed {
-                family,
-                assurance,
-                is_signed,
-            } => (family, assurance, is_signed),
-        };
-        if let Some(owner) = owners
-            .claims
-            .get(&request.claim)
-            .filter(|owner| **owner != id)
-        {
-            return decided(Settled::SameAs(*owner));
+        candidates: Vec<Candidate>,
+        refused: Vec<Decision>,
+        owners: &Owners,
+        verdict: Option<SignedVerdict>,
+    ) -> Result<Settlement, StoreError> {
+        let mut placed = Settlement::default();
+        let (mut claims, mut tokens) = (owners.claims.clone(), owners.tokens.clone());
+        let (mut passed, mut others) = (Vec::new(), refused);
+        for candidate in candidates {
+            let id = candidate.id;
+            let first = candidate.claims.iter().find_map(|claim| claims.get(claim));
+            let spent = candidate.token.as_ref().and_then(|token| tokens.get(token));
+            let settled = match (first, spent) {
+                (Some(owner), _) if *owner != id => Settled::SameAs(*owner),
+                (_, Some(owner)) if *owner != id => {
+                    Settled::Rejected("the camera token was already used for another photo".into())
+                }
+                _ => {
+                    let own = |key: &Vec<u8>| (key.clone(), id);
+                    placed.claims.extend(candidate.claims.iter().map(own));
+                    placed.tokens.extend(candidate.token.iter().map(own));
+                    claims.extend(candidate.claims.iter().map(own));
+                    tokens.extend(candidate.token.iter().map(own));
+                    passed.push(candidate);
+                    continue;
+                }
+            };
+            others.push(Decision { id, settled });
         }
-        let spent = request
-            .token
-            .as_ref()
-            .and_then(|token| owners.tokens.get(token));
-        if spent.is_some_and(|owner| *owner != id) {
-            return decided(Settled::Rejected(
-                "the camera token was already used for another photo".into(),
-            ));
-        }
-        match record_of(&request, authority, &family, assurance)? {
-            Ok(record) => {
-                let vouching = match is_signed {
-                    true => Vouching::Verdict {
-                        verdict: 0,
-                        opening: request.opening()?,
-                    },
-                    false => Vouching::Word,
-                };
-                Ok(Ok(Passed {
-                    id,
-                    record,
-                    vouching,
-                }))
-            }
-            Err(reason) => decided(Settled::Rejected(reason)),
-        }
+        let places = passed.iter().zip(0..).map(|(one, place)| Decision {
+            id: one.id,
+            settled: Settled::Placed(place),
+        });
+        placed.decisions = places.chain(others).collect();
+        placed.pooled = self.seal(passed, verdict)?;
+        Ok(placed)
     }
 
     fn seal(
         &self,
-        passed: Vec<Passed>,
+        passed: Vec<Candidate>,
         verdict: Option<SignedVerdict>,
     ) -> Result<Option<Pooled>, StoreError> {
         if passed.is_empty() {
             return Ok(None);
         }
-        let records = u32::try_from(passed.len()).unwrap_or(u32::MAX);
+        let records = u32::try_from(passed.len())
+            .map_err(|_| StoreError::Corrupt("more records than a transaction holds".into()))?;
         let (all, vouching): (Vec<_>, Vec<_>) = passed
             .into_iter()
             .map(|one| (one.record, one.vouching))
@@ -210,28 +206,89 @@ impl Settler {
         let transaction = Transaction::sign(&self.chain, all, &*self.key).map_err(|error| {
             StoreError::Corrupt(format!("a transaction cannot be made: {error}"))
         })?;
+        let hash = transaction.hash();
+        let evidence = Zeroizing::new(Evidence { verdicts, vouching }.encode());
         Ok(Some(Pooled {
-            hash: transaction.hash(),
+            hash,
             records,
             since_ms: clock::now_millis().millis(),
             body: transaction.encode(),
-            evidence: Evidence { verdicts, vouching }.encode(),
+            evidence: self.rows.seal(hash.as_bytes(), &evidence)?,
         }))
     }
 }
 
-/// The record of a submission that was vouched for, or why there can be none.
-fn record_of(
-    request: &Request,
+/// A submission that can become a record, or why it never will.
+fn judge(authority: &Label, answered: Answered) -> Result<Judged, StoreError> {
+    let Answered {
+        request, answer, ..
+    } = answered;
+    let id = request.id;
+    let refused = |reason| {
+        Judged::Refused(Decision {
+            id,
+            settled: Settled::Rejected(reason),
+        })
+    };
+    let (family, assurance, is_signed) = match answer {
+        Outcome::Failed(reason) => return Ok(refused(reason)),
+        Outcome::Passed {
+            family,
+            assurance,
+            is_signed,
+        } => (family, assurance, is_signed),
+    };
+    let Request {
+        bundle,
+        opening,
+        signed,
+        claims,
+        token,
+        asked,
+        ..
+    } = request;
+    let origin = match origin_of(&asked, authority, &family, signed, assurance)? {
+        Ok(origin) => origin,
+        Err(reason) => return Ok(refused(reason)),
+    };
+    let original = match &asked {
+        Asked::Authority(_) => None,
+        Asked::Software { original, .. } => Some(*original),
+        Asked::Server { original, .. } => *original,
+    };
+    let record = match Record::with_original(bundle, original, origin) {
+        Ok(record) => record,
+        Err(error) => return Ok(refused(error.to_string())),
+    };
+    let vouching = if is_signed {
+        Vouching::Verdict {
+            verdict: 0,
+            opening,
+        }
+    } else {
+        Vouching::Word
+    };
+    Ok(Judged::Candidate(Box::new(Candidate {
+        id,
+        record,
+        vouching,
+        claims,
+        token,
+    })))
+}
+
+/// Who answers for a record, or why nobody can.
+fn origin_of(
+    asked: &Asked,
     authority: &Label,
     family: &str,
+    signed: bool,
     assurance: Assurance,
-) -> Result<Result<Record, String>, StoreError> {
-    let bundle = request.bundle()?;
+) -> Result<Result<Origin, String>, StoreError> {
     let label =
         |text: &str| Label::new(text).map_err(|error| StoreError::Corrupt(error.to_string()));
     // What others call a device is theirs to choose: a name no record can hold is refused, and holds nobody else up.
-    let named = match &request.asked {
+    let named = match asked {
         Asked::Authority(_) => Label::new(family),
         Asked::Software { family, .. } => Label::new(family),
         Asked::Server { .. } => Label::new(""),
@@ -239,119 +296,131 @@ fn record_of(
     let family = match named {
         Ok(family) => family,
         Err(error) => {
-            return Ok(Err(format!(
-                "the name of the device cannot be registered: {error}"
-            )));
+            let reason = format!("the name of the device cannot be registered: {error}");
+            return Ok(Err(reason));
         }
     };
-    let (origin, original) = match &request.asked {
+    let (source, authority) = match asked {
         Asked::Authority(_) => {
-            let source = Source::camera(match (request.signed, assurance) {
+            let assurance = match (signed, assurance) {
                 (false, _) => Assurance::Token,
                 (true, Assurance::Attested) => Assurance::Attested,
                 (true, _) => Assurance::Certificate,
-            });
-            (
-                Origin {
-                    source,
-                    authority: authority.clone(),
-                    family,
-                },
-                None,
-            )
-        }
-        Asked::Software {
-            authority,
-            original,
-            ..
-        } => {
-            let origin = Origin {
-                source: Source::Software,
-                authority: label(authority)?,
-                family,
             };
-            (origin, Some(*original))
+            (Source::camera(assurance), authority.clone())
         }
-        Asked::Server { name, original } => (
-            Origin {
-                source: Source::Server,
-                authority: label(name)?,
-                family,
-            },
-            *original,
-        ),
+        Asked::Software { authority, .. } => (Source::Software, label(authority)?),
+        Asked::Server { name, .. } => (Source::Server, label(name)?),
     };
-    Ok(Record::with_original(bundle, original, origin).map_err(|error| error.to_string()))
+    Ok(Ok(Origin {
+        source,
+        authority,
+        family,
+    }))
 }
 
-/// Joins the answers of an authority to the submissions they are about. Those without an answer are left out: they wait on.
+/// One question that is open.
+pub(super) struct Open {
+    /// The waiting submission.
+    pub(super) waiting: Waiting,
+    /// What it asks.
+    pub(super) request: Request,
+    /// What it asks about. No other open question asks about the same.
+    pub(super) commitment: Commitment,
+}
+
+/// What an authority's answers decide, and what they do not.
+pub(super) struct Joined {
+    /// Decided.
+    pub(super) answered: Vec<Answered>,
+    /// A no without a signature, from an authority that signs: somebody else may have said it.
+    pub(super) unsigned: Vec<(Open, String)>,
+    /// Neither a yes nor a no: these wait on.
+    pub(super) left: Vec<Open>,
+}
+
+/// Joins the answers of an authority to the questions they are about.
 pub(super) fn join(
-    asked: Vec<(Waiting, Request, Commitment)>,
+    open: Vec<Open>,
     answers: Vec<Answer>,
     verdict: Option<&SignedVerdict>,
     must_be_signed: bool,
-) -> Vec<Answered> {
+) -> Joined {
     let answers: BTreeMap<_, _> = answers
         .into_iter()
         .map(|answer| (answer.commitment, answer))
         .collect();
-    let items = verdict
-        .map(|signed| signed.verdict.items())
-        .unwrap_or_default();
+    let items = verdict.map_or(&[][..], |signed| signed.verdict.items());
     let items: BTreeMap<_, _> = items.iter().map(|item| (item.commitment, item)).collect();
-    let mut joined = Vec::new();
-    for (waiting, request, commitment) in asked {
-        let outcome = match (answers.get(&commitment), items.get(&commitment)) {
-            (Some(answer), _) if !answer.valid => Outcome::Failed(reason(&answer.message)),
+    let mut joined = Joined {
+        answered: Vec::new(),
+        unsigned: Vec::new(),
+        left: Vec::new(),
+    };
+    for open in open {
+        let answer = answers.get(&open.commitment);
+        let item = items.get(&open.commitment);
+        let outcome = match (answer, item) {
+            (Some(answer), Some(item)) if !answer.valid && !item.valid => {
+                Outcome::Failed(refusal(&answer.message))
+            }
+            (Some(answer), None) if !answer.valid && !must_be_signed => {
+                Outcome::Failed(refusal(&answer.message))
+            }
+            (Some(answer), _) if !answer.valid => {
+                joined.unsigned.push((open, refusal(&answer.message)));
+                continue;
+            }
             (Some(_), Some(item)) if item.valid => Outcome::Passed {
                 family: item.device_family.clone(),
                 assurance: item.assurance,
                 is_signed: true,
             },
             (Some(_), None) if !must_be_signed => Outcome::Passed {
-                family: claimed_family(&request),
+                family: claimed_family(&open.request),
                 assurance: Assurance::Token,
                 is_signed: false,
             },
             // No answer, or a yes that the signed verdict does not repeat: not a yes, and not a no.
-            _ => continue,
+            _ => {
+                joined.left.push(open);
+                continue;
+            }
         };
-        joined.push(Answered {
-            waiting,
-            request,
-            answer: outcome,
-        });
+        joined.answered.push(open.answered(outcome));
     }
     joined
 }
 
-/// An authority that signs nothing names no family; the certificate it issued does.
-fn claimed_family(request: &Request) -> String {
-    use base64::Engine as _;
-    let Asked::Authority(question) = &request.asked else {
-        return String::new();
-    };
-    let text = question
-        .get("camera_cert")
-        .and_then(serde_json::Value::as_str)
-        .unwrap_or_default();
-    let der = base64::engine::general_purpose::STANDARD
-        .decode(text)
-        .unwrap_or_default();
-    let certificate = birthmark_protocol::CameraCertificate::from_der(&der);
-    certificate
-        .map(|certificate| certificate.extensions().device_family.clone())
-        .unwrap_or_default()
+impl Open {
+    pub(super) fn answered(self, answer: Outcome) -> Answered {
+        Answered {
+            seq: self.waiting.seq,
+            request: self.request,
+            answer,
+        }
+    }
 }
 
-fn reason(message: &str) -> String {
+/// An authority that signs nothing names no family; the certificate it issued does.
+fn claimed_family(request: &Request) -> String {
+    match &request.asked {
+        Asked::Authority(CameraProof::Certificate(certificate, _)) => {
+            certificate.extensions().device_family.clone()
+        }
+        _ => String::new(),
+    }
+}
+
+pub(super) fn refusal(message: &str) -> String {
     let message: String = message
         .chars()
         .filter(|character| !character.is_control())
         .take(200)
         .collect();
-    match message.is_empty() {
-        true => "the authority does not vouch for this camera".into(),
-        false => format!("the authority does not vouch for this camera: {message}"),
+    if message.is_empty() {
+        "the authority does not vouch for this camera".into()
+    } else {
+        format!("the authority does not vouch for this camera: {message}")
     }
 }

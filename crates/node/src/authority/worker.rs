@@ -1,21 +1,33 @@
 //! The lane of one authority: takes what waits for it, asks, settles, and never gives up.
 
+use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use birthmark_daemon::Shutdown;
+use birthmark_ledger::Label;
+use birthmark_protocol::authority_request::Question;
 use birthmark_protocol::{Assurance, SignedVerdict};
 use tokio::sync::Notify;
 
-use super::settle::{Answered, Outcome, join};
+use super::settle::{Answered, Joined, Open, Outcome, join, refusal};
 use super::{AskError, AuthorityClient, Settler, Standing};
-use crate::admission::{Asked, NOBODY, Request};
+use crate::admission::{NOBODY, Request};
 use crate::authorities::Authority;
-use crate::journal;
-use crate::store::{StoreError, Waiting};
+use crate::store::{Store, StoreError, Waiting};
+use crate::{clock, journal};
 
 /// How many questions go into one request.
 const BATCH: usize = 500;
+/// After this many failures on questions of their own, with no answer between them, the authority itself is not well.
+const MOST_STUMBLES: u32 = 16;
+/// How long a question the authority failed on is set aside, in seconds: after the first time, the second, and so on.
+const PAUSES: [i64; 6] = [5, 30, 120, 600, 3600, LONGEST_PAUSE];
+const LONGEST_PAUSE: i64 = 6 * 3600;
+/// After this many failures a question is no longer asked again as soon as the authority is back.
+const TRIES: u32 = PAUSES.len() as u32;
+/// For so many seconds an unsigned refusal of an authority that signs is not believed.
+const UNSIGNED_FOR: i64 = 86_400;
 /// How long after the last wake-up the queue is looked at again.
 const LOOK_AGAIN: Duration = Duration::from_secs(5);
 /// The pause after the store failed.
@@ -41,6 +53,8 @@ pub struct Lane {
     wake: Arc<Notify>,
     report: Arc<Mutex<LaneReport>>,
     batch: usize,
+    /// The question that was open alone when the authority last did not answer: others are tried before it.
+    suspect: Option<(i64, u32)>,
 }
 
 enum LaneError {
@@ -60,7 +74,18 @@ impl From<AskError> for LaneError {
     }
 }
 
-type AskedOne = (Waiting, Request, birthmark_protocol::Commitment);
+/// What one step brought about.
+#[derive(Default)]
+struct Progress {
+    settled: usize,
+    set_aside: usize,
+}
+
+impl Progress {
+    const fn is_nothing(&self) -> bool {
+        self.settled == 0 && self.set_aside == 0
+    }
+}
 
 impl Lane {
     /// The lane of an authority.
@@ -70,23 +95,26 @@ impl Lane {
         wake: Arc<Notify>,
     ) -> anyhow::Result<Self> {
         let client = AuthorityClient::new(&authority)?;
-        Ok(Self {
-            target: Some((authority, client)),
-            settler,
-            wake,
-            report: Arc::default(),
-            batch: BATCH,
-        })
+        Ok(Self::new(Some((authority, client)), settler, wake))
     }
 
     /// The lane of submissions nobody is asked about.
     pub fn of_nobody(settler: Arc<Settler>, wake: Arc<Notify>) -> Self {
+        Self::new(None, settler, wake)
+    }
+
+    fn new(
+        target: Option<(Arc<Authority>, AuthorityClient)>,
+        settler: Arc<Settler>,
+        wake: Arc<Notify>,
+    ) -> Self {
         Self {
-            target: None,
+            target,
             settler,
             wake,
             report: Arc::default(),
             batch: BATCH,
+            suspect: None,
         }
     }
 
@@ -101,19 +129,22 @@ impl Lane {
             .map_or(NOBODY, |(authority, _)| &authority.settings.id)
     }
 
+    fn store(&self) -> &Store {
+        self.settler.store()
+    }
+
     /// Works until asked to stop. What is open then is asked again at the next start.
     pub async fn run(mut self, shutdown: Shutdown) {
         let mut standing = Standing::default();
-        let mut after = 0;
         loop {
             let wake = Arc::clone(&self.wake);
             let woken = wake.notified();
             let outcome = tokio::select! {
-                outcome = self.step(&mut after) => outcome,
+                outcome = self.step(standing) => outcome,
                 () = shutdown.requested() => return,
             };
             let pause = match outcome {
-                Ok(0) => {
+                Ok(progress) if progress.is_nothing() => {
                     tokio::select! {
                         () = woken => {}
                         () = tokio::time::sleep(LOOK_AGAIN) => {}
@@ -121,12 +152,15 @@ impl Lane {
                     }
                     continue;
                 }
-                Ok(settled) => {
-                    self.answered(&mut standing, settled);
+                Ok(progress) => {
+                    self.answered(&mut standing, progress.settled);
                     continue;
                 }
                 Err(error) => self.failed(&mut standing, error),
             };
+            if let Err(error) = self.put_suspect_last(pause).await {
+                log::debug!(AUTHORITY = self.name(); "{error}");
+            }
             tokio::select! {
                 () = tokio::time::sleep(pause) => {}
                 () = shutdown.requested() => return,
@@ -134,63 +168,126 @@ impl Lane {
         }
     }
 
-    /// One request's worth of work: how many were settled. `after` skips those the authority stumbles over.
-    async fn step(&mut self, after: &mut i64) -> Result<usize, LaneError> {
-        let waiting = self
-            .settler
-            .store()
-            .waiting(self.name(), *after, self.batch)
-            .await?;
-        if waiting.is_empty() {
-            // Back to the beginning, to those that were skipped.
-            let skipped = std::mem::take(after) > 0;
-            return if skipped {
-                Err(AskError::Away("the authority fails on some questions".into()).into())
-            } else {
-                Ok(0)
-            };
+    /// One portion of work: what was never asked before goes first, then what was set aside, one at a time.
+    async fn step(&mut self, standing: Standing) -> Result<Progress, LaneError> {
+        let (name, now) = (self.name().to_owned(), clock::now());
+        let waiting = self.store().waiting(&name, self.batch).await?;
+        let waiting = if waiting.is_empty() {
+            let due = self.store().set_aside_and_due(&name, now).await?;
+            due.into_iter().collect()
+        } else {
+            waiting
+        };
+        let open = self.read(waiting).await?;
+        if open.is_empty() {
+            return Ok(Progress::default());
         }
-        let last = waiting.last().map_or(0, |waiting| waiting.seq);
-        let single = waiting.len() == 1;
-        match self.ask_and_settle(waiting).await {
-            Ok(settled) => {
+        let progress = self.ask_all(open).await;
+        match &progress {
+            Ok(_) => {
+                self.suspect = None;
                 self.batch = (self.batch * 2).min(BATCH);
-                Ok(settled)
-            }
-            Err(LaneError::Ask(error)) => {
-                // One question it cannot answer must not hold up the others: smaller batches find it, then it is passed over.
-                if single {
-                    *after = last;
+                if standing.is_away() {
+                    self.store().take_up(&name, TRIES).await?;
                 }
-                self.batch = (self.batch / 2).max(1);
-                Err(error.into())
             }
-            Err(error) => Err(error),
+            Err(LaneError::Ask(_)) => self.batch = (self.batch / 2).max(1),
+            Err(LaneError::Store(_)) => {}
         }
+        progress
     }
 
-    async fn ask_and_settle(&self, waiting: Vec<Waiting>) -> Result<usize, LaneError> {
-        let mut asked = Vec::with_capacity(waiting.len());
+    /// Reads waiting rows. A row that cannot be read never will be: it is forgotten, and its sender sends it again.
+    async fn read(&self, waiting: Vec<Waiting>) -> Result<Vec<Open>, LaneError> {
+        let (mut open, mut commitments) = (Vec::with_capacity(waiting.len()), HashSet::new());
         for waiting in waiting {
-            let request = Request::from_bytes(&waiting.request)?;
-            let commitment = request.commitment()?;
-            asked.push((waiting, request, commitment));
+            let rows = self.settler.rows();
+            let bytes = rows.read(waiting.id.0.as_bytes(), &waiting.request);
+            let read = bytes
+                .map_err(anyhow::Error::from)
+                .and_then(|bytes| Ok(Request::from_bytes(waiting.id, &bytes)?));
+            let request = match read {
+                Ok(request) => request,
+                Err(reason) => {
+                    log::error!(AUTHORITY = self.name(); "a waiting submission is forgotten, its camera has to send it again: {reason:#}");
+                    self.store().forget_waiting(waiting.seq, waiting.id).await?;
+                    self.settler.forgotten();
+                    continue;
+                }
+            };
+            let commitment = request.commitment();
+            // Two questions about one commitment would share one answer: the second waits until the first is answered.
+            if commitments.insert(commitment) {
+                open.push(Open {
+                    waiting,
+                    request,
+                    commitment,
+                });
+            }
         }
+        Ok(open)
+    }
+
+    /// Asks about all of these. Where the authority fails on a portion of them its halves are asked about at once, so that
+    /// a question it cannot answer delays nobody; that question is set aside.
+    async fn ask_all(&mut self, open: Vec<Open>) -> Result<Progress, LaneError> {
+        let (mut progress, mut stumbles) = (Progress::default(), 0);
+        let mut portions = vec![open];
+        while let Some(mut portion) = portions.pop() {
+            let error = match self.ask(&mut portion, &mut progress).await {
+                Ok(()) => continue,
+                Err(LaneError::Ask(error)) => error,
+                Err(error) => return Err(error),
+            };
+            let single = portion.len() == 1;
+            if !error.is_of_the_question() {
+                if let (true, Some(one)) = (single, portion.first()) {
+                    self.suspect = Some((one.waiting.seq, one.waiting.tries));
+                }
+                return Err(error.into());
+            }
+            if !single {
+                let half = portion.split_off(portion.len() / 2);
+                portions.extend([half, portion]);
+                continue;
+            }
+            stumbles += 1;
+            for one in portion {
+                self.failed_on(one, &error, &mut progress).await?;
+            }
+            // So many failures and not one answer: it is not the questions.
+            if stumbles >= MOST_STUMBLES && progress.settled == 0 {
+                return Err(error.into());
+            }
+        }
+        Ok(progress)
+    }
+
+    /// Asks about a portion and settles what was answered; an error leaves all of it open.
+    async fn ask(&self, portion: &mut Vec<Open>, progress: &mut Progress) -> Result<(), LaneError> {
         let Some((authority, client)) = &self.target else {
-            return self.settle_unasked(asked).await;
+            let answered = std::mem::take(portion).into_iter().map(unasked).collect();
+            return self.settle(&nobody()?, answered, None, progress).await;
         };
-        let (answered, verdict) = match authority.settings.batches {
-            true => ask_batch(authority, client, asked).await?,
-            false => return self.ask_each(authority, client, asked).await,
-        };
-        let count = answered.len();
-        if count == 0 {
-            return Err(AskError::Nonsense("none of the questions was answered".into()).into());
+        let questions: Vec<_> = portion
+            .iter()
+            .filter_map(|open| open.request.question(&authority.settings.id))
+            .collect();
+        if !authority.settings.batches {
+            return self
+                .ask_each(authority, client, portion, &questions, progress)
+                .await;
         }
-        self.settler
-            .settle(&authority.name, answered, verdict)
-            .await?;
-        Ok(count)
+        let verdicts = client.ask_batch(&questions).await?;
+        let verdict = genuine(authority, verdicts.signed)?;
+        let joined = join(
+            std::mem::take(portion),
+            verdicts.answers,
+            verdict.as_ref(),
+            authority.signs(),
+        );
+        self.settle_joined(authority, joined, verdict, progress)
+            .await
     }
 
     /// Older authorities: each answer is settled by itself, signed or not.
@@ -198,60 +295,131 @@ impl Lane {
         &self,
         authority: &Authority,
         client: &AuthorityClient,
-        asked: Vec<AskedOne>,
-    ) -> Result<usize, LaneError> {
-        let answers = client.ask_each(&questions(&asked)).await;
-        let (mut settled, mut unsigned, mut first_error) = (0, Vec::new(), None);
-        for (one, answer) in asked.into_iter().zip(answers) {
+        portion: &mut Vec<Open>,
+        questions: &[Question],
+        progress: &mut Progress,
+    ) -> Result<(), LaneError> {
+        let answers = client.ask_each(questions).await;
+        let (mut unsigned, mut first_error) = (Vec::new(), None);
+        for (one, answer) in std::mem::take(portion).into_iter().zip(answers) {
             let (answer, verdict) = match answer {
                 Ok(answer) => answer,
-                Err(AskError::Question(reason)) => {
-                    unsigned.push(refused(one, reason));
+                Err(error) if error.is_of_the_question() => {
+                    self.failed_on(one, &error, progress).await?;
                     continue;
                 }
                 Err(error) => {
+                    portion.push(one);
                     first_error.get_or_insert(error);
                     continue;
                 }
             };
             let verdict = verdict.filter(|verdict| is_genuine(authority, verdict));
-            let answered = join(vec![one], vec![answer], verdict.as_ref(), authority.signs());
-            if verdict.is_some() {
-                settled += answered.len();
-                self.settler
-                    .settle(&authority.name, answered, verdict)
-                    .await?;
+            let mut joined = join(vec![one], vec![answer], verdict.as_ref(), authority.signs());
+            if verdict.is_none() {
+                unsigned.append(&mut joined.answered);
+            }
+            self.settle_joined(authority, joined, verdict, progress)
+                .await?;
+        }
+        self.settle(&authority.name, unsigned, None, progress)
+            .await?;
+        first_error.map_or(Ok(()), |error| Err(error.into()))
+    }
+
+    async fn settle_joined(
+        &self,
+        authority: &Authority,
+        joined: Joined,
+        verdict: Option<SignedVerdict>,
+        progress: &mut Progress,
+    ) -> Result<(), LaneError> {
+        let Joined {
+            mut answered,
+            unsigned,
+            left,
+        } = joined;
+        for (open, reason) in unsigned {
+            if self.is_long_unsigned(&open) {
+                answered.push(open.answered(Outcome::Failed(reason)));
             } else {
-                unsigned.extend(answered);
+                self.set_aside(&open, progress).await?;
             }
         }
-        settled += unsigned.len();
-        self.settler.settle(&authority.name, unsigned, None).await?;
-        match first_error {
-            Some(error) if settled == 0 => Err(error.into()),
-            _ => Ok(settled),
+        self.settle(&authority.name, answered, verdict, progress)
+            .await?;
+        for open in left {
+            self.set_aside(&open, progress).await?;
+        }
+        Ok(())
+    }
+
+    async fn settle(
+        &self,
+        authority: &Label,
+        answered: Vec<Answered>,
+        verdict: Option<SignedVerdict>,
+        progress: &mut Progress,
+    ) -> Result<(), LaneError> {
+        let count = answered.len();
+        self.settler.settle(authority, answered, verdict).await?;
+        progress.settled += count;
+        Ok(())
+    }
+
+    /// The authority failed on this question alone. An authority that signs nothing may refuse a question for good; from one
+    /// that signs, a refusal without a signature may be somebody else's.
+    async fn failed_on(
+        &self,
+        open: Open,
+        error: &AskError,
+        progress: &mut Progress,
+    ) -> Result<(), LaneError> {
+        let signs = self
+            .target
+            .as_ref()
+            .is_some_and(|(authority, _)| authority.signs());
+        match (error, &self.target) {
+            (AskError::Question(reason), Some((authority, _)))
+                if !signs || self.is_long_unsigned(&open) =>
+            {
+                let refused = open.answered(Outcome::Failed(refusal(reason)));
+                self.settle(&authority.name, vec![refused], None, progress)
+                    .await
+            }
+            _ => self.set_aside(&open, progress).await,
         }
     }
 
-    async fn settle_unasked(&self, asked: Vec<AskedOne>) -> Result<usize, LaneError> {
-        let passed = |(waiting, request, _): AskedOne| {
-            let answer = Outcome::Passed {
-                family: String::new(),
-                assurance: Assurance::Token,
-                is_signed: false,
-            };
-            Answered {
-                waiting,
-                request,
-                answer,
-            }
+    /// Whether unsigned refusals have been all there was for so long that they are believed.
+    fn is_long_unsigned(&self, open: &Open) -> bool {
+        let waiting = &open.waiting;
+        waiting.tries >= TRIES && clock::now().since(waiting.received_at) > UNSIGNED_FOR
+    }
+
+    async fn set_aside(&self, open: &Open, progress: &mut Progress) -> Result<(), LaneError> {
+        let tries = open.waiting.tries.saturating_add(1);
+        let pause = usize::try_from(tries)
+            .ok()
+            .and_then(|tries| PAUSES.get(tries.saturating_sub(1)).or(PAUSES.last()));
+        let retry_at = clock::now().plus(pause.copied().unwrap_or(LONGEST_PAUSE));
+        self.store()
+            .set_aside(open.waiting.seq, tries, retry_at)
+            .await?;
+        progress.set_aside += 1;
+        Ok(())
+    }
+
+    /// Lets others go before the question that was open alone when the authority did not answer.
+    async fn put_suspect_last(&mut self, pause: Duration) -> Result<(), StoreError> {
+        let Some((seq, tries)) = self.suspect.take() else {
+            return Ok(());
         };
-        let answered: Vec<_> = asked.into_iter().map(passed).collect();
-        let count = answered.len();
-        let nobody = birthmark_ledger::Label::new(NOBODY)
-            .map_err(|error| StoreError::Corrupt(error.to_string()))?;
-        self.settler.settle(&nobody, answered, None).await?;
-        Ok(count)
+        let seconds =
+            i64::try_from(pause.as_secs()).map_err(|_| StoreError::Corrupt("a pause".into()))?;
+        self.store()
+            .set_aside(seq, tries, clock::now().plus(seconds))
+            .await
     }
 
     fn answered(&self, standing: &mut Standing, settled: usize) {
@@ -294,58 +462,35 @@ impl Lane {
     }
 }
 
-async fn ask_batch(
+fn nobody() -> Result<Label, StoreError> {
+    Label::new(NOBODY).map_err(|error| StoreError::Corrupt(error.to_string()))
+}
+
+/// What nobody is asked about passes as it was admitted.
+fn unasked(open: Open) -> Answered {
+    open.answered(Outcome::Passed {
+        family: String::new(),
+        assurance: Assurance::Token,
+        is_signed: false,
+    })
+}
+
+/// The verdict of an authority that signs; one that is not its own is a forgery of the whole answer.
+fn genuine(
     authority: &Authority,
-    client: &AuthorityClient,
-    mut asked: Vec<AskedOne>,
-) -> Result<(Vec<Answered>, Option<SignedVerdict>), AskError> {
-    let verdicts = match client.ask_batch(&questions(&asked)).await {
-        Ok(verdicts) => verdicts,
-        // Asked alone, it is this question that the authority will never answer.
-        Err(AskError::Question(reason)) if asked.len() == 1 => {
-            return Ok((
-                asked
-                    .drain(..)
-                    .map(|one| refused(one, reason.clone()))
-                    .collect(),
-                None,
-            ));
-        }
-        Err(error) => return Err(error),
+    verdict: Option<SignedVerdict>,
+) -> Result<Option<SignedVerdict>, AskError> {
+    let Some(verdict) = verdict.filter(|_| authority.signs()) else {
+        return Ok(None);
     };
-    if let Some(verdict) = &verdicts.signed
-        && authority.signs()
-        && !is_genuine(authority, verdict)
-    {
-        let name = verdict.verdict.manufacturer();
-        return Err(AskError::Forged(format!(
-            "its verdict, as {name:?}, is not signed by a configured key of {:?}",
-            authority.settings.id
-        )));
+    if is_genuine(authority, &verdict) {
+        return Ok(Some(verdict));
     }
-    let signed = verdicts.signed.filter(|_| authority.signs());
-    Ok((
-        join(asked, verdicts.answers, signed.as_ref(), authority.signs()),
-        signed,
-    ))
-}
-
-fn questions(asked: &[AskedOne]) -> Vec<&serde_json::Value> {
-    asked
-        .iter()
-        .filter_map(|(_, request, _)| match &request.asked {
-            Asked::Authority(question) => Some(question),
-            _ => None,
-        })
-        .collect()
-}
-
-fn refused((waiting, request, _): AskedOne, reason: String) -> Answered {
-    Answered {
-        waiting,
-        request,
-        answer: Outcome::Failed(reason),
-    }
+    let name = verdict.verdict.manufacturer();
+    Err(AskError::Forged(format!(
+        "its verdict, as {name:?}, is not signed by a configured key of {:?}",
+        authority.settings.id
+    )))
 }
 
 fn is_genuine(authority: &Authority, verdict: &SignedVerdict) -> bool {

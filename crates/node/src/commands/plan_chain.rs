@@ -13,6 +13,7 @@ use sqlx::postgres::{PgPool, PgPoolOptions};
 
 use super::{command, open, say};
 use crate::registry::Registry;
+use crate::row_keys::RowKeys;
 use crate::settings::Settings;
 use crate::store::Pooled;
 use crate::{clock, identity};
@@ -39,6 +40,7 @@ struct OldHash {
 async fn take_over(settings: &Settings, context: &Daemon, url: &str) -> anyhow::Result<(u64, u64)> {
     let registry = open(settings).await?;
     let key = identity::vote_key(&context.credentials)?;
+    let (_, rows) = crate::run::secrets(settings, registry.store(), &context.credentials).await?;
     let old = PgPoolOptions::new()
         .max_connections(1)
         .connect(url)
@@ -59,7 +61,7 @@ async fn take_over(settings: &Settings, context: &Daemon, url: &str) -> anyhow::
             }
         }
         taken += records.len() as u64;
-        keep(&registry, &key, records).await?;
+        keep(&registry, &rows, &key, records).await?;
     }
 }
 
@@ -115,23 +117,29 @@ fn record(hash: &OldHash) -> anyhow::Result<Record> {
 }
 
 /// If we stop after this, the same hashes are signed and pooled again by the next run, in a transaction of the same name.
-async fn keep(registry: &Registry, key: &VoteKey, records: Vec<Record>) -> anyhow::Result<()> {
+async fn keep(
+    registry: &Registry,
+    rows: &RowKeys,
+    key: &VoteKey,
+    records: Vec<Record>,
+) -> anyhow::Result<()> {
     if records.is_empty() {
         return Ok(());
     }
     let count = u32::try_from(records.len())?;
     let vouching = records.iter().map(|_| Vouching::Word).collect();
     let transaction = Transaction::sign(&registry.genesis().hash(), records, key)?;
+    let evidence = Evidence {
+        verdicts: Vec::new(),
+        vouching,
+    };
+    let hash = transaction.hash();
     let pooled = Pooled {
-        hash: transaction.hash(),
+        hash,
         records: count,
         since_ms: clock::now_millis().millis(),
         body: transaction.encode(),
-        evidence: Evidence {
-            verdicts: Vec::new(),
-            vouching,
-        }
-        .encode(),
+        evidence: rows.seal(hash.as_bytes(), &evidence.encode())?,
     };
     Ok(registry.store().pool(&pooled).await?)
 }

@@ -19,7 +19,7 @@ pub(super) fn add(program: Program<Settings>) -> Program<Settings> {
     )
     .arg(path_argument(
         "folder",
-        "Where the two key files go; they become credentials of the unit",
+        "Where the three key files go; they become credentials of the unit",
     ))
     .arg(
         Arg::new("name")

@@ -5,11 +5,12 @@ use std::convert::Infallible;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::http::{HeaderValue, Method, Request, header};
+use axum::http::{Method, Request};
 use axum::response::{IntoResponse as _, Response};
 use birthmark_http::{Answer, Answered, Incoming, Peer};
 use birthmark_protocol::Digest;
 
+use super::headers::{guarded, public};
 use super::{App, router, verify};
 
 /// The node's HTTP interface.
@@ -55,26 +56,4 @@ fn asked<B>(request: &Request<B>) -> Option<Digest> {
     }
     let digest = request.uri().path().strip_prefix("/api/v1/verify/")?;
     digest.parse().ok()
-}
-
-/// What the router says of its own answers: any page may read them.
-pub(super) fn public(mut response: Response) -> Response {
-    let headers = response.headers_mut();
-    let everyone = HeaderValue::from_static("*");
-    headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, everyone.clone());
-    headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, everyone);
-    response
-}
-
-/// What every answer tells a browser.
-pub(super) fn guarded(mut response: Response) -> Response {
-    let headers = response.headers_mut();
-    headers.insert(
-        header::X_CONTENT_TYPE_OPTIONS,
-        HeaderValue::from_static("nosniff"),
-    );
-    headers
-        .entry(header::REFERRER_POLICY)
-        .or_insert(HeaderValue::from_static("no-referrer"));
-    response
 }

@@ -11,7 +11,7 @@ use subtle::ConstantTimeEq as _;
 
 use super::submit::refused_request;
 use super::{App, Shared};
-use crate::admission::{self, Asked, NOBODY, Refused};
+use crate::admission::{self, Asked, Hidden, NOBODY, Refused};
 use crate::clock;
 
 impl App {
@@ -95,8 +95,9 @@ impl App {
             original,
         };
         Ok(admission::Request::new(
-            &bundle,
-            &admission::draw_opening()?,
+            self.admission.key(),
+            bundle,
+            Hidden::ByUs(admission::draw_opening()?),
             false,
             &credential,
             None,

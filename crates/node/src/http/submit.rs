@@ -92,7 +92,7 @@ async fn edit(app: &App, body: &[u8]) -> Result<Response, ApiError> {
         }
     };
     let now = clock::now();
-    let request = software::check(&edit, app.admission.book(), now)
+    let request = software::check(&edit, app.admission.book(), app.admission.key(), now)
         .map_err(|refused| app.turned_away(refused))?;
     app.check_original(&edit.bundle, Some(edit.original))
         .await?;

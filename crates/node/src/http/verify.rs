@@ -9,7 +9,7 @@ use birthmark_http::{ApiError, Path, body};
 use birthmark_protocol::Digest;
 use serde::{Deserialize, Serialize};
 
-use super::front::{guarded, public};
+use super::headers::{guarded, public};
 use super::{App, Evidence, FRESH, IMMUTABLE, Shared, Sighting, absence, digest_of};
 use crate::registry::Found;
 

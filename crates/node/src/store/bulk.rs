@@ -8,9 +8,11 @@ use sqlx::postgres::PgConnection;
 use sqlx::sqlite::SqliteConnection;
 use sqlx::{AssertSqlSafe, Postgres, QueryBuilder, Row as _, Sqlite};
 
+use super::queue::ReceiptId;
+
 /// SQLite's own limit of parameters is 32,766; small statements keep its parser quick.
 const SQLITE_PARAMETERS: usize = 2000;
-/// Who holds this lock of PostgreSQL's is the only one who takes claims.
+/// Advisory lock id that serialises the taking of claims and tokens.
 const CLAIMING: i64 = 0x6269_7274_686d_6172;
 const REGISTERED: &str = "SELECT 1 FROM transactions WHERE hash = $1";
 
@@ -22,11 +24,24 @@ pub(super) enum Column {
     Text(Vec<String>),
 }
 
-/// Where rows go. Rows whose key exists are left alone.
+/// Where rows go.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Table {
     pub(super) name: &'static str,
     pub(super) columns: &'static [&'static str],
+    /// What becomes of a row whose key exists.
+    pub(super) conflict: &'static str,
+}
+
+impl Table {
+    /// A table whose rows are left alone once they are there.
+    pub(super) const fn new(name: &'static str, columns: &'static [&'static str]) -> Self {
+        Self {
+            name,
+            columns,
+            conflict: "ON CONFLICT DO NOTHING",
+        }
+    }
 }
 
 /// A table of keys that each belong to one owner. SQLite keeps key and owner in one tree. PostgreSQL keeps a row and an
@@ -39,7 +54,7 @@ pub(super) struct Keys {
 
 /// What both databases can do with many rows.
 pub(super) trait Bulk {
-    /// Inserts rows; returns the first column of those that are new, if it holds bytes.
+    /// Inserts rows with distinct keys; returns the first column of those that are new or were changed, if it holds bytes.
     fn insert(
         &mut self,
         table: Table,
@@ -53,11 +68,21 @@ pub(super) trait Bulk {
         columns: Vec<Column>,
     ) -> impl Future<Output = sqlx::Result<()>> + Send;
 
+    /// Until the transaction ends, nobody else takes keys: who looks now sees everything that is taken.
+    fn lock_keys(&mut self) -> impl Future<Output = sqlx::Result<()>> + Send;
+
     /// Takes keys of sixteen bytes for their owners; those that are taken stay with whom they belong to.
     fn take(
         &mut self,
         table: Keys,
-        wanted: &[(Vec<u8>, Vec<u8>)],
+        wanted: &[(Vec<u8>, ReceiptId)],
+    ) -> impl Future<Output = sqlx::Result<()>> + Send;
+
+    /// Gives keys back: whoever comes next may take them.
+    fn free(
+        &mut self,
+        table: Keys,
+        keys: &[Vec<u8>],
     ) -> impl Future<Output = sqlx::Result<()>> + Send;
 
     /// Those of the keys that are taken, each with its owner.
@@ -137,9 +162,10 @@ fn unnest(table: Table, columns: &[Column], returning: bool) -> String {
         String::new()
     };
     format!(
-        "INSERT INTO {} ({names}) SELECT * FROM UNNEST({}) ON CONFLICT DO NOTHING{returning}",
+        "INSERT INTO {} ({names}) SELECT * FROM UNNEST({}) {}{returning}",
         table.name,
-        arrays.join(", ")
+        arrays.join(", "),
+        table.conflict
     )
 }
 
@@ -176,14 +202,24 @@ impl Bulk for PgConnection {
         Ok(())
     }
 
-    async fn take(&mut self, table: Keys, wanted: &[(Vec<u8>, Vec<u8>)]) -> sqlx::Result<()> {
-        let halves = halves_of(wanted.iter().map(|(key, _)| key))?;
-        let owners: Vec<_> = wanted.iter().map(|(_, owner)| hex::encode(owner)).collect();
+    async fn lock_keys(&mut self) -> sqlx::Result<()> {
         // Two who look at once would both find nothing. Held until the commit, so whoever is next sees what was taken.
         sqlx::query("SELECT pg_advisory_xact_lock($1)")
             .bind(CLAIMING)
-            .execute(&mut *self)
+            .execute(self)
             .await?;
+        Ok(())
+    }
+
+    async fn take(&mut self, table: Keys, wanted: &[(Vec<u8>, ReceiptId)]) -> sqlx::Result<()> {
+        if wanted.is_empty() {
+            return Ok(());
+        }
+        let halves = halves_of(wanted.iter().map(|(key, _)| key))?;
+        let owners: Vec<_> = wanted
+            .iter()
+            .map(|(_, owner)| owner.0.to_string())
+            .collect();
         let sql = format!(
             "INSERT INTO {0} (high, low, id) SELECT DISTINCT ON (v.high, v.low) v.high, v.low, CAST(v.id AS UUID) \
              FROM UNNEST($1::bigint[], $2::bigint[], $3::text[]) AS v(high, low, id) \
@@ -199,11 +235,32 @@ impl Bulk for PgConnection {
         Ok(())
     }
 
+    async fn free(&mut self, table: Keys, keys: &[Vec<u8>]) -> sqlx::Result<()> {
+        if keys.is_empty() {
+            return Ok(());
+        }
+        let (high, low) = halves_of(keys.iter())?;
+        let sql = format!(
+            "DELETE FROM {} AS t USING UNNEST($1::bigint[], $2::bigint[]) AS v(high, low) \
+             WHERE t.high = v.high AND t.low = v.low",
+            table.table
+        );
+        sqlx::query(AssertSqlSafe(sql))
+            .bind(high)
+            .bind(low)
+            .execute(self)
+            .await?;
+        Ok(())
+    }
+
     async fn owners(
         &mut self,
         table: Keys,
         keys: &[Vec<u8>],
     ) -> sqlx::Result<Vec<(Vec<u8>, Vec<u8>)>> {
+        if keys.is_empty() {
+            return Ok(Vec::new());
+        }
         let sql = format!(
             "SELECT high, low, uuid_send(id) FROM {} WHERE high = ANY($1)",
             table.table
@@ -294,16 +351,36 @@ impl Bulk for SqliteConnection {
         Ok(())
     }
 
-    async fn take(&mut self, table: Keys, wanted: &[(Vec<u8>, Vec<u8>)]) -> sqlx::Result<()> {
+    async fn lock_keys(&mut self) -> sqlx::Result<()> {
+        // Nothing to do: SQLite has one writer, and this connection is it.
+        Ok(())
+    }
+
+    async fn take(&mut self, table: Keys, wanted: &[(Vec<u8>, ReceiptId)]) -> sqlx::Result<()> {
         for wanted in wanted.chunks(SQLITE_PARAMETERS / 2) {
             let mut builder = QueryBuilder::<Sqlite>::new(format!(
                 "INSERT INTO {} ({}, id) ",
                 table.table, table.key
             ));
             builder.push_values(wanted, |mut row, (key, owner)| {
-                row.push_bind(key.clone()).push_bind(owner.clone());
+                row.push_bind(key.clone()).push_bind(owner.bytes());
             });
             builder.push(" ON CONFLICT DO NOTHING");
+            builder.build().execute(&mut *self).await?;
+        }
+        Ok(())
+    }
+
+    async fn free(&mut self, table: Keys, keys: &[Vec<u8>]) -> sqlx::Result<()> {
+        for keys in keys.chunks(SQLITE_PARAMETERS) {
+            let Keys { table, key } = table;
+            let mut builder =
+                QueryBuilder::<Sqlite>::new(format!("DELETE FROM {table} WHERE {key} IN ("));
+            let mut list = builder.separated(", ");
+            keys.iter().for_each(|key| {
+                list.push_bind(key.clone());
+            });
+            builder.push(")");
             builder.build().execute(&mut *self).await?;
         }
         Ok(())
@@ -426,6 +503,6 @@ fn values(table: Table, columns: &[Column], rows: std::ops::Range<usize>) -> Que
             };
         }
     });
-    builder.push(" ON CONFLICT DO NOTHING");
+    builder.push(" ").push(table.conflict);
     builder
 }

@@ -69,26 +69,11 @@ pub struct BlockSummary {
     pub time_ms: i64,
 }
 
-const TRANSACTIONS: Table = Table {
-    name: "transactions",
-    columns: &["hash", "height", "first_leaf", "leaves"],
-};
-const IMAGES: Table = Table {
-    name: "images",
-    columns: &["prefix", "leaf"],
-};
-const EDITS: Table = Table {
-    name: "edits",
-    columns: &["original", "leaf"],
-};
-const NODES: Table = Table {
-    name: "nodes",
-    columns: &["level", "place", "hash"],
-};
-const SET_CHANGES: Table = Table {
-    name: "set_changes",
-    columns: &["height"],
-};
+const TRANSACTIONS: Table = Table::new("transactions", &["hash", "height", "first_leaf", "leaves"]);
+const IMAGES: Table = Table::new("images", &["prefix", "leaf"]);
+const EDITS: Table = Table::new("edits", &["original", "leaf"]);
+const NODES: Table = Table::new("nodes", &["level", "place", "hash"]);
+const SET_CHANGES: Table = Table::new("set_changes", &["height"]);
 /// How many records with one eight-byte prefix are looked at.
 const MOST_RECORDS: i64 = 1000;
 

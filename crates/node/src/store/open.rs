@@ -104,6 +104,8 @@ impl Store {
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Full)
             .busy_timeout(PATIENCE)
+            // What is deleted is overwritten: reasons of refusals, for one, are not sealed.
+            .pragma("secure_delete", "ON")
             .pragma("wal_autocheckpoint", CHECKPOINT_PAGES)
             .pragma("journal_size_limit", JOURNAL_BYTES);
         // SQLite counts in KiB; less than two megabytes is less than it has by itself.

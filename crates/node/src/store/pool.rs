@@ -4,7 +4,9 @@ use birthmark_ledger::TransactionHash;
 use birthmark_protocol::Timestamp;
 
 use super::bulk::{Bulk, Column, Table};
+use super::queue::{CLAIMS, ReceiptId, SPENT, keys_of};
 use super::{Store, StoreError, on};
+use crate::row_keys::Sealed;
 
 /// A transaction in the pool.
 #[derive(Clone, Debug)]
@@ -18,7 +20,7 @@ pub struct Pooled {
     /// Its canonical bytes.
     pub body: Vec<u8>,
     /// The authority's verdict and the openings. Forgotten once the transaction is in a block.
-    pub evidence: Vec<u8>,
+    pub evidence: Sealed,
 }
 
 /// How much waits for a block.
@@ -30,13 +32,22 @@ pub struct Waiting {
     pub oldest_ms: Option<i64>,
 }
 
-const POOL: Table = Table {
-    name: "pool",
-    columns: &["hash", "records", "since_ms", "body", "evidence"],
-};
+const POOL: Table = Table::new(
+    "pool",
+    &[
+        "hash", "records", "since_ms", "epoch", "claims", "tokens", "body", "evidence",
+    ],
+);
+
+type Row = (Vec<u8>, i64, i64, i64, Vec<u8>, Vec<u8>);
 
 /// Puts a transaction into the pool, unless it is there or in a block: two equal statements are one.
-pub(super) async fn insert<C: Bulk>(connection: &mut C, pooled: &Pooled) -> sqlx::Result<()> {
+pub(super) async fn insert<C: Bulk>(
+    connection: &mut C,
+    pooled: &Pooled,
+    claims: &[(Vec<u8>, ReceiptId)],
+    tokens: &[(Vec<u8>, ReceiptId)],
+) -> sqlx::Result<()> {
     if connection.is_registered(pooled.hash.as_bytes()).await? {
         return Ok(());
     }
@@ -44,8 +55,11 @@ pub(super) async fn insert<C: Bulk>(connection: &mut C, pooled: &Pooled) -> sqlx
         Column::Bytes(vec![pooled.hash.as_bytes().to_vec()]),
         Column::Int(vec![i64::from(pooled.records)]),
         Column::Int(vec![pooled.since_ms]),
+        Column::Int(vec![pooled.evidence.epoch]),
+        Column::Bytes(vec![together(claims)]),
+        Column::Bytes(vec![together(tokens)]),
         Column::Bytes(vec![pooled.body.clone()]),
-        Column::Bytes(vec![pooled.evidence.clone()]),
+        Column::Bytes(vec![pooled.evidence.bytes.clone()]),
     ];
     connection.insert_all(POOL, columns).await
 }
@@ -57,7 +71,7 @@ impl Store {
     pub async fn pool(&self, pooled: &Pooled) -> Result<(), StoreError> {
         on!(&self.write, pool => {
             let mut tx = pool.begin().await?;
-            insert(&mut *tx, pooled).await?;
+            insert(&mut *tx, pooled, &[], &[]).await?;
             tx.commit().await?;
         });
         Ok(())
@@ -66,8 +80,7 @@ impl Store {
     /// The oldest transactions of the pool, at most `limit`.
     pub async fn pooled(&self, limit: usize) -> Result<Vec<Pooled>, StoreError> {
         const SQL: &str =
-            "SELECT hash, records, since_ms, body, evidence FROM pool ORDER BY seq LIMIT $1";
-        type Row = (Vec<u8>, i64, i64, Vec<u8>, Vec<u8>);
+            "SELECT hash, records, since_ms, epoch, body, evidence FROM pool ORDER BY seq LIMIT $1";
         let rows: Vec<Row> = on!(&self.read, pool => {
             sqlx::query_as(SQL).bind(super::to_i64(limit as u64)).fetch_all(pool).await?
         });
@@ -77,8 +90,7 @@ impl Store {
     /// One transaction of the pool.
     pub async fn pooled_one(&self, hash: &TransactionHash) -> Result<Option<Pooled>, StoreError> {
         const SQL: &str =
-            "SELECT hash, records, since_ms, body, evidence FROM pool WHERE hash = $1";
-        type Row = (Vec<u8>, i64, i64, Vec<u8>, Vec<u8>);
+            "SELECT hash, records, since_ms, epoch, body, evidence FROM pool WHERE hash = $1";
         let found: Option<Row> = on!(&self.read, pool => {
             sqlx::query_as(SQL).bind(hash.as_bytes().to_vec()).fetch_optional(pool).await?
         });
@@ -97,7 +109,8 @@ impl Store {
         })
     }
 
-    /// Takes a transaction out of the pool that can never stand in a block, and tells its submissions why.
+    /// Takes a transaction out of the pool that can never stand in a block, tells its submissions why, and gives back what
+    /// they had taken: the same photo may come again.
     ///
     /// If we stop before the commit it is judged, and discarded, again.
     pub async fn discard(
@@ -111,6 +124,11 @@ impl Store {
         on!(&self.write, pool => {
             let mut tx = pool.begin().await?;
             let hash = hash.as_bytes().to_vec();
+            let taken: Option<(Vec<u8>, Vec<u8>)> = sqlx::query_as("SELECT claims, tokens FROM pool WHERE hash = $1").bind(hash.clone()).fetch_optional(&mut *tx).await?;
+            if let Some((claims, tokens)) = taken && !tx.is_registered(&hash).await? {
+                tx.free(CLAIMS, &keys_of(&claims)).await?;
+                tx.free(SPENT, &keys_of(&tokens)).await?;
+            }
             sqlx::query(REJECT).bind(hash.clone()).bind(reason.to_owned()).bind(now.unix()).execute(&mut *tx).await?;
             sqlx::query("DELETE FROM pool WHERE hash = $1").bind(hash).execute(&mut *tx).await?;
             tx.commit().await?;
@@ -119,9 +137,11 @@ impl Store {
     }
 }
 
-fn row(
-    (hash, records, since_ms, body, evidence): (Vec<u8>, i64, i64, Vec<u8>, Vec<u8>),
-) -> Result<Pooled, StoreError> {
+fn together(keys: &[(Vec<u8>, ReceiptId)]) -> Vec<u8> {
+    keys.iter().flat_map(|(key, _)| key).copied().collect()
+}
+
+fn row((hash, records, since_ms, epoch, body, evidence): Row) -> Result<Pooled, StoreError> {
     let hash =
         <[u8; 32]>::try_from(hash).map_err(|_| StoreError::Corrupt("a transaction hash".into()))?;
     let records =
@@ -131,6 +151,6 @@ fn row(
         records,
         since_ms,
         body,
-        evidence,
+        evidence: Sealed::stored(epoch, evidence),
     })
 }

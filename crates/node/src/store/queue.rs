@@ -1,10 +1,15 @@
 //! Submissions: taken, asked about, settled.
 
+use std::collections::{HashMap, HashSet};
+
 use birthmark_protocol::Timestamp;
+use sqlx::AssertSqlSafe;
 use uuid::Uuid;
 
 use super::bulk::{Bulk, Column, Keys, Table};
 use super::{Store, StoreError, on};
+use crate::lookup_key::SHORT;
+use crate::row_keys::Sealed;
 use crate::store::pool::Pooled;
 
 /// The name a submission is answered under. Equal submissions have equal names.
@@ -18,10 +23,38 @@ pub struct NewSubmission {
     pub id: ReceiptId,
     /// Which authority is asked.
     pub authority: String,
+    /// Whether its signature was checked here.
+    pub kind: Kind,
     /// What it is asked, and what becomes of the answer.
-    pub request: Vec<u8>,
+    pub request: Sealed,
     /// When it came.
     pub received_at: Timestamp,
+}
+
+/// Whether a submission can have come from anybody.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+pub enum Kind {
+    /// A signature was checked here, under a certificate of a pinned authority; or a server showed its token.
+    Signed,
+    /// Only the authority can tell: a stranger can make as many of these as he likes.
+    Unverified,
+}
+
+impl Kind {
+    pub(super) const fn number(self) -> i64 {
+        match self {
+            Self::Signed => 0,
+            Self::Unverified => 1,
+        }
+    }
+
+    fn from_stored(number: i64) -> Result<Self, StoreError> {
+        match number {
+            0 => Ok(Self::Signed),
+            1 => Ok(Self::Unverified),
+            _ => Err(StoreError::Corrupt("a submission's kind".into())),
+        }
+    }
 }
 
 /// How far a submission has come.
@@ -57,8 +90,14 @@ pub struct Waiting {
     pub seq: i64,
     /// Its name.
     pub id: ReceiptId,
+    /// Whether its signature was checked here.
+    pub kind: Kind,
+    /// When it came.
+    pub received_at: Timestamp,
+    /// How often its authority stumbled over it.
+    pub tries: u32,
     /// What is asked.
-    pub request: Vec<u8>,
+    pub request: Sealed,
 }
 
 /// What became of one submission.
@@ -81,23 +120,32 @@ pub enum Settled {
     SameAs(ReceiptId),
 }
 
+/// A submission that was refused is asked anew when it comes again: what was wrong may be right now, or the refusal was of a
+/// copy that somebody else had spoiled.
 const SUBMISSIONS: Table = Table {
     name: "submissions",
-    columns: &["id", "state", "authority", "received_at"],
+    columns: &["id", "state", "kind", "authority", "received_at"],
+    conflict: "ON CONFLICT (id) DO UPDATE SET state = excluded.state, kind = excluded.kind, reason = NULL, \
+        received_at = excluded.received_at, decided_at = NULL WHERE submissions.state = 2",
 };
-const WAITING: Table = Table {
-    name: "waiting",
-    columns: &["id", "authority", "request"],
-};
-const WAITING_BY_SEQ: Table = Table {
-    name: "waiting",
-    columns: &["seq"],
-};
-const CLAIMS: Keys = Keys {
+const WAITING: Table = Table::new(
+    "waiting",
+    &[
+        "id",
+        "authority",
+        "kind",
+        "retry_at",
+        "tries",
+        "epoch",
+        "request",
+    ],
+);
+const WAITING_BY_SEQ: Table = Table::new("waiting", &["seq"]);
+pub(super) const CLAIMS: Keys = Keys {
     table: "claims",
     key: "claim",
 };
-const SPENT: Keys = Keys {
+pub(super) const SPENT: Keys = Keys {
     table: "spent_tokens",
     key: "token",
 };
@@ -119,34 +167,42 @@ impl ReceiptId {
 }
 
 impl Store {
-    /// Takes submissions; those that are known already are left as they are. Returns the names of the new ones.
+    /// Takes submissions; those that wait or were vouched for are left as they are. Returns the ids of those that wait now.
     ///
     /// If we stop before the commit, none was taken and no sender was told so; after it, all of them will be asked about.
     pub async fn enqueue(
         &self,
-        submissions: &[NewSubmission],
+        submissions: Vec<NewSubmission>,
     ) -> Result<Vec<ReceiptId>, StoreError> {
+        // The same submission may stand twice in one batch; it waits once.
+        let mut taken = first_of_each(submissions);
         on!(&self.write, pool => {
             let mut tx = pool.begin().await?;
             let columns = vec![
-                Column::Bytes(submissions.iter().map(|new| new.id.bytes()).collect()),
-                Column::Int(vec![WAITING_STATE; submissions.len()]),
-                Column::Text(submissions.iter().map(|new| new.authority.clone()).collect()),
-                Column::Int(submissions.iter().map(|new| new.received_at.unix()).collect()),
+                Column::Bytes(taken.iter().map(|new| new.id.bytes()).collect()),
+                Column::Int(vec![WAITING_STATE; taken.len()]),
+                Column::Int(taken.iter().map(|new| new.kind.number()).collect()),
+                Column::Text(taken.iter().map(|new| new.authority.clone()).collect()),
+                Column::Int(taken.iter().map(|new| new.received_at.unix()).collect()),
             ];
             let new = tx.insert(SUBMISSIONS, columns).await?;
-            let new = new.iter().map(|id| ReceiptId::from_stored(id)).collect::<Result<Vec<_>, _>>()?;
-            let taken = first_of_each(submissions, &new);
+            let new = new.iter().map(|id| ReceiptId::from_stored(id)).collect::<Result<HashSet<_>, _>>()?;
+            taken.retain(|one| new.contains(&one.id));
+            let ids: Vec<_> = taken.iter().map(|new| new.id).collect();
             let columns = vec![
                 Column::Bytes(taken.iter().map(|new| new.id.bytes()).collect()),
                 Column::Text(taken.iter().map(|new| new.authority.clone()).collect()),
-                Column::Bytes(taken.iter().map(|new| new.request.clone()).collect()),
+                Column::Int(taken.iter().map(|new| new.kind.number()).collect()),
+                Column::Int(vec![0; taken.len()]),
+                Column::Int(vec![0; taken.len()]),
+                Column::Int(taken.iter().map(|new| new.request.epoch).collect()),
+                Column::Bytes(taken.iter_mut().map(|new| std::mem::take(&mut new.request.bytes)).collect()),
             ];
-            if !taken.is_empty() {
+            if !ids.is_empty() {
                 tx.insert_all(WAITING, columns).await?;
             }
             tx.commit().await?;
-            Ok(new)
+            Ok(ids)
         })
     }
 
@@ -178,25 +234,116 @@ impl Store {
         .transpose()
     }
 
-    /// The oldest submissions waiting for an authority, after `seq`.
-    pub async fn waiting(
+    /// The oldest submissions that wait for an authority and were not set aside.
+    pub async fn waiting(&self, authority: &str, limit: usize) -> Result<Vec<Waiting>, StoreError> {
+        const SQL: &str = "SELECT w.seq, w.id, w.kind, s.received_at, w.tries, w.epoch, w.request FROM waiting w \
+            JOIN submissions s ON s.id = w.id WHERE w.authority = $1 AND w.retry_at = 0 ORDER BY w.seq LIMIT $2";
+        let rows: Vec<WaitingRow> = on!(&self.read, pool => {
+            sqlx::query_as(SQL).bind(authority).bind(super::to_i64(limit as u64)).fetch_all(pool).await?
+        });
+        rows.into_iter().map(waiting_of).collect()
+    }
+
+    /// The submission that was set aside and is due again first.
+    pub async fn set_aside_and_due(
         &self,
         authority: &str,
-        after: i64,
-        limit: usize,
-    ) -> Result<Vec<Waiting>, StoreError> {
-        const SQL: &str = "SELECT seq, id, request FROM waiting WHERE authority = $1 AND seq > $2 ORDER BY seq LIMIT $3";
-        let rows: Vec<(i64, Vec<u8>, Vec<u8>)> = on!(&self.read, pool => {
-            sqlx::query_as(SQL).bind(authority).bind(after).bind(super::to_i64(limit as u64)).fetch_all(pool).await?
+        now: Timestamp,
+    ) -> Result<Option<Waiting>, StoreError> {
+        const SQL: &str = "SELECT w.seq, w.id, w.kind, s.received_at, w.tries, w.epoch, w.request FROM waiting w \
+            JOIN submissions s ON s.id = w.id WHERE w.authority = $1 AND w.retry_at > 0 AND w.retry_at <= $2 \
+            ORDER BY w.retry_at, w.seq LIMIT 1";
+        let row: Option<WaitingRow> = on!(&self.read, pool => {
+            sqlx::query_as(SQL).bind(authority).bind(now.unix()).fetch_optional(pool).await?
         });
-        let waiting = |(seq, id, request): (i64, Vec<u8>, Vec<u8>)| {
-            Ok(Waiting {
-                seq,
-                id: ReceiptId::from_stored(&id)?,
-                request,
-            })
-        };
-        rows.into_iter().map(waiting).collect()
+        row.map(waiting_of).transpose()
+    }
+
+    /// Sets a submission aside: it is asked about again at `retry_at`, and delays nobody until then.
+    ///
+    /// If we stop before the commit it is asked about, and set aside, again.
+    pub async fn set_aside(
+        &self,
+        seq: i64,
+        tries: u32,
+        retry_at: Timestamp,
+    ) -> Result<(), StoreError> {
+        const SQL: &str = "UPDATE waiting SET tries = $2, retry_at = $3 WHERE seq = $1";
+        on!(&self.write, pool => {
+            sqlx::query(SQL).bind(seq).bind(i64::from(tries)).bind(retry_at.unix()).execute(pool).await?;
+        });
+        Ok(())
+    }
+
+    /// Asks again at once about what was set aside fewer than `tries` times: the authority is back.
+    pub async fn take_up(&self, authority: &str, tries: u32) -> Result<(), StoreError> {
+        const SQL: &str =
+            "UPDATE waiting SET retry_at = 0 WHERE authority = $1 AND retry_at > 0 AND tries < $2";
+        on!(&self.write, pool => {
+            sqlx::query(SQL).bind(authority).bind(i64::from(tries)).execute(pool).await?;
+        });
+        Ok(())
+    }
+
+    /// Forgets a submission that waits, as if it had never come.
+    pub async fn forget_waiting(&self, seq: i64, id: ReceiptId) -> Result<(), StoreError> {
+        on!(&self.write, pool => {
+            let mut tx = pool.begin().await?;
+            sqlx::query("DELETE FROM waiting WHERE seq = $1").bind(seq).execute(&mut *tx).await?;
+            sqlx::query("DELETE FROM submissions WHERE id = $1").bind(id.bytes()).execute(&mut *tx).await?;
+            tx.commit().await?;
+        });
+        Ok(())
+    }
+
+    /// The oldest epoch under which a row is sealed.
+    pub async fn oldest_epoch(&self) -> Result<Option<i64>, StoreError> {
+        // Waiting rows come in the order of their epochs; the pool's do not quite, but there are few.
+        const WAITING: &str = "SELECT epoch FROM waiting ORDER BY seq LIMIT 1";
+        const POOL: &str = "SELECT MIN(epoch) FROM pool";
+        let waiting: Option<i64> =
+            on!(&self.read, pool => sqlx::query_scalar(WAITING).fetch_optional(pool).await?);
+        let pooled: Option<i64> =
+            on!(&self.read, pool => sqlx::query_scalar(POOL).fetch_one(pool).await?);
+        Ok(waiting.into_iter().chain(pooled).min())
+    }
+
+    /// Forgets what waits under keys that are gone, as if it had never come: its senders hear that it is unknown and send it
+    /// again. Returns how many submissions that were.
+    ///
+    /// One database transaction: if we stop before its commit, the next start does it.
+    pub async fn forget_unreadable(&self, known: &[i64]) -> Result<u64, StoreError> {
+        let list = known
+            .iter()
+            .map(i64::to_string)
+            .collect::<Vec<_>>()
+            .join(", ");
+        // Nothing but numbers of ours stands in the list.
+        let waiting = format!(
+            "DELETE FROM submissions WHERE id IN (SELECT id FROM waiting WHERE epoch NOT IN ({list}))"
+        );
+        let pooled = format!(
+            "DELETE FROM submissions WHERE tx IN (SELECT hash FROM pool WHERE epoch NOT IN ({list}))"
+        );
+        let taken = format!("SELECT claims, tokens FROM pool WHERE epoch NOT IN ({list})");
+        let rows = ["waiting", "pool"]
+            .map(|table| format!("DELETE FROM {table} WHERE epoch NOT IN ({list})"));
+        on!(&self.write, pool => {
+            let mut tx = pool.begin().await?;
+            let freed: Vec<(Vec<u8>, Vec<u8>)> = sqlx::query_as(AssertSqlSafe(taken)).fetch_all(&mut *tx).await?;
+            let (claims, tokens) = (freed.iter().flat_map(|(claims, _)| keys_of(claims)).collect::<Vec<_>>(), freed.iter().flat_map(|(_, tokens)| keys_of(tokens)).collect::<Vec<_>>());
+            tx.free(CLAIMS, &claims).await?;
+            tx.free(SPENT, &tokens).await?;
+            let mut forgotten = 0;
+            for sql in [waiting, pooled] {
+                forgotten += sqlx::query(AssertSqlSafe(sql)).execute(&mut *tx).await?.rows_affected();
+            }
+            for sql in rows {
+                sqlx::query(AssertSqlSafe(sql)).execute(&mut *tx).await?;
+            }
+            tx.commit().await?;
+            Ok(forgotten)
+        })
     }
 
     /// How many submissions wait for an authority.
@@ -248,42 +395,17 @@ impl Store {
             .collect()
     }
 
-    /// Reserves claims and tokens for submissions an authority vouched for; returns who owns each now.
+    /// Records what became of submissions, and puts the transaction they stand in into the pool. `judge` is told who owns
+    /// which of the claims and tokens already, and decides; what the placed ones need is theirs from then on.
     ///
-    /// If we stop after this, the reserving submissions are still waiting, are asked about again, and find their own names.
-    pub async fn reserve(
-        &self,
-        claims: &[(Vec<u8>, ReceiptId)],
-        tokens: &[(Vec<u8>, ReceiptId)],
-    ) -> Result<Reserved, StoreError> {
-        on!(&self.write, pool => {
-            let mut tx = pool.begin().await?;
-            let mut owners = Reserved::default();
-            for (table, wanted, owned) in [(CLAIMS, claims, &mut owners.claims), (SPENT, tokens, &mut owners.tokens)] {
-                if wanted.is_empty() {
-                    continue;
-                }
-                let wanted: Vec<_> = wanted.iter().map(|(key, id)| (key.clone(), id.bytes())).collect();
-                tx.take(table, &wanted).await?;
-                let keys: Vec<_> = wanted.into_iter().map(|(key, _)| key).collect();
-                for (key, id) in tx.owners(table, &keys).await? {
-                    owned.insert(key, ReceiptId::from_stored(&id)?);
-                }
-            }
-            tx.commit().await?;
-            Ok(owners)
-        })
-    }
-
-    /// Records what became of submissions, and puts the transaction they stand in into the pool.
-    ///
-    /// One database transaction: if we stop before its commit they are still waiting; after it they are in the pool or refused.
+    /// One database transaction: if we stop before its commit they are still waiting and own nothing; after it they are in the
+    /// pool or refused.
     pub async fn settle(
         &self,
-        decisions: &[Decision],
+        wanted: &Wanted,
         queue: &[i64],
-        pooled: Option<&Pooled>,
         now: Timestamp,
+        judge: impl FnOnce(&Owners) -> Result<Settlement, StoreError> + Send,
     ) -> Result<(), StoreError> {
         const REJECT: &str =
             "UPDATE submissions SET state = 2, reason = $2, decided_at = $3 WHERE id = $1";
@@ -291,11 +413,19 @@ impl Store {
             FROM (SELECT state, tx, place, reason FROM submissions WHERE id = $2) AS o WHERE submissions.id = $1";
         on!(&self.write, pool => {
             let mut tx = pool.begin().await?;
+            tx.lock_keys().await?;
+            let owners = Owners {
+                claims: owned(tx.owners(CLAIMS, &wanted.claims).await?)?,
+                tokens: owned(tx.owners(SPENT, &wanted.tokens).await?)?,
+            };
+            let Settlement { decisions, pooled, claims, tokens } = judge(&owners)?;
+            tx.take(CLAIMS, &claims).await?;
+            tx.take(SPENT, &tokens).await?;
             if let Some(pooled) = pooled {
-                super::pool::insert(&mut *tx, pooled).await?;
-                tx.place(pooled.hash.as_bytes(), now.unix(), &places(decisions)).await?;
+                super::pool::insert(&mut *tx, &pooled, &claims, &tokens).await?;
+                tx.place(pooled.hash.as_bytes(), now.unix(), &places(&decisions)).await?;
             }
-            for Decision { id, settled } in decisions {
+            for Decision { id, settled } in &decisions {
                 let query = match settled {
                     Settled::Placed(_) => continue,
                     Settled::Rejected(reason) => sqlx::query(REJECT).bind(id.bytes()).bind(reason.clone()),
@@ -318,13 +448,61 @@ impl Store {
     }
 }
 
-/// Who owns what was wanted.
+/// The claims and tokens some submissions need.
+#[derive(Clone, Debug, Default)]
+pub struct Wanted {
+    /// Each digest, for this camera.
+    pub claims: Vec<Vec<u8>>,
+    /// Each token.
+    pub tokens: Vec<Vec<u8>>,
+}
+
+/// Who owns what is wanted, of what is owned.
 #[derive(Debug, Default)]
-pub struct Reserved {
+pub struct Owners {
     /// By claim.
-    pub claims: std::collections::HashMap<Vec<u8>, ReceiptId>,
+    pub claims: HashMap<Vec<u8>, ReceiptId>,
     /// By token.
-    pub tokens: std::collections::HashMap<Vec<u8>, ReceiptId>,
+    pub tokens: HashMap<Vec<u8>, ReceiptId>,
+}
+
+/// What becomes of submissions that were answered.
+#[derive(Debug, Default)]
+pub struct Settlement {
+    /// One decision for each; the placed ones first, since another may share their fate.
+    pub decisions: Vec<Decision>,
+    /// The transaction of the placed ones.
+    pub pooled: Option<Pooled>,
+    /// The claims that are theirs now.
+    pub claims: Vec<(Vec<u8>, ReceiptId)>,
+    /// The tokens that are spent now.
+    pub tokens: Vec<(Vec<u8>, ReceiptId)>,
+}
+
+type WaitingRow = (i64, Vec<u8>, i64, i64, i64, i64, Vec<u8>);
+
+fn waiting_of(
+    (seq, id, kind, received_at, tries, epoch, request): WaitingRow,
+) -> Result<Waiting, StoreError> {
+    Ok(Waiting {
+        seq,
+        id: ReceiptId::from_stored(&id)?,
+        kind: Kind::from_stored(kind)?,
+        received_at: Timestamp::from_unix(received_at),
+        tries: u32::try_from(tries).map_err(|_| StoreError::Corrupt("a number of tries".into()))?,
+        request: Sealed::stored(epoch, request),
+    })
+}
+
+fn owned(rows: Vec<(Vec<u8>, Vec<u8>)>) -> Result<HashMap<Vec<u8>, ReceiptId>, StoreError> {
+    rows.into_iter()
+        .map(|(key, id)| Ok((key, ReceiptId::from_stored(&id)?)))
+        .collect()
+}
+
+/// Claims or tokens as they stand one after another beside a transaction of the pool.
+pub(super) fn keys_of(bytes: &[u8]) -> Vec<Vec<u8>> {
+    bytes.chunks(SHORT).map(<[u8]>::to_vec).collect()
 }
 
 fn places(decisions: &[Decision]) -> Vec<(Vec<u8>, i64)> {
@@ -335,14 +513,9 @@ fn places(decisions: &[Decision]) -> Vec<(Vec<u8>, i64)> {
     decisions.iter().filter_map(place).collect()
 }
 
-/// The same submission may stand twice in one batch; it waits once.
-fn first_of_each<'a>(
-    submissions: &'a [NewSubmission],
-    new: &[ReceiptId],
-) -> Vec<&'a NewSubmission> {
-    let mut new: std::collections::HashSet<_> = new.iter().copied().collect();
-    submissions
-        .iter()
-        .filter(|submission| new.remove(&submission.id))
-        .collect()
+fn first_of_each(submissions: Vec<NewSubmission>) -> Vec<NewSubmission> {
+    let mut seen = HashSet::new();
+    let mut first = submissions;
+    first.retain(|submission| seen.insert(submission.id));
+    first
 }

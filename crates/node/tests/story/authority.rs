@@ -97,6 +97,30 @@ impl Authority {
         }
     }
 
+    /// Revokes a camera; the revocation's id.
+    pub async fn revoke(&self, serial: &str) -> String {
+        let request = json!({"scope": {"kind": "device", "serial": serial}, "reason": "stolen"});
+        let answer = crate::world::client()
+            .post(format!("{}/api/v1/revocations", self.url))
+            .json(&request)
+            .send()
+            .await
+            .unwrap();
+        assert_eq!(answer.status(), 201);
+        let answer: Value = answer.json().await.unwrap();
+        answer["id"].to_string()
+    }
+
+    /// Ends a revocation.
+    pub async fn lift(&self, id: &str) {
+        let answer = crate::world::client()
+            .delete(format!("{}/api/v1/revocations/{id}", self.url))
+            .send()
+            .await
+            .unwrap();
+        assert!(answer.status().is_success(), "{}", answer.status());
+    }
+
     pub async fn provision(&self, serial: &str, public_key_pem: &str) -> Value {
         let request = json!({"device_serial": serial, "device_family": "Test Camera", "device_public_key": public_key_pem});
         let answer = crate::world::client()

@@ -4,7 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use birthmark_node::admission::software;
 use birthmark_node::authorities::AuthorityBook;
-use birthmark_node::authority::revocations;
+use birthmark_node::lookup_key::LookupKey;
 use birthmark_node::settings::{ServerSettings, SoftwareAuthoritySettings};
 use birthmark_protocol::{Digest, Edit, EditClaims, EditSubmission, ModificationLevel, Signature};
 use p256::ecdsa::SigningKey;
@@ -261,13 +261,14 @@ async fn a_revoked_certificate_is_refused_and_a_forged_list_is_not_believed() {
     let book = AuthorityBook::read(&world.settings, own).unwrap();
     let body = signed(&edit(digest(), 1)).to_string();
     let edit = Edit::parse(body.as_bytes()).unwrap();
-    assert!(software::check(&edit, &book, now()).is_ok());
+    let key = LookupKey::new(&[1; 32]);
+    assert!(software::check(&edit, &book, &key, now()).is_ok());
     let (_, issuers) = book.software().next().unwrap();
     let mut forged = REVOKED.to_vec();
     let last = forged.len() - 1;
     forged[last] ^= 1;
-    assert!(revocations::apply(issuers, &forged).is_err());
-    assert!(software::check(&edit, &book, now()).is_ok());
+    assert!(birthmark_node::authorities::apply_list(issuers, &forged).is_err());
+    assert!(software::check(&edit, &book, &key, now()).is_ok());
     // A list in a file that is nobody's stops the start; the authority's own is in force from the first moment.
     let list = world.folder.path().join("software.crl");
     world.settings.software_authorities[0].revoked = Some(list.clone());
@@ -280,12 +281,15 @@ async fn a_revoked_certificate_is_refused_and_a_forged_list_is_not_believed() {
     }
     std::fs::write(&list, REVOKED).unwrap();
     let warned = AuthorityBook::read(&world.settings, own).unwrap();
-    let refused = software::check(&edit, &warned, now()).err().unwrap();
+    let refused = software::check(&edit, &warned, &key, now()).err().unwrap();
     assert!(refused.to_string().contains("revoked"));
 
-    assert_eq!(revocations::apply(issuers, REVOKED), Ok(1));
+    assert_eq!(
+        birthmark_node::authorities::apply_list(issuers, REVOKED),
+        Ok(1)
+    );
     assert!(
-        software::check(&edit, &book, now())
+        software::check(&edit, &book, &key, now())
             .err()
             .unwrap()
             .to_string()

@@ -1,17 +1,15 @@
 //! What the database keeps beside the chain: claims and tokens found by a part of them, many blocks in one transaction, and
-//! a database of the version before.
+//! a database of a newer version.
 
 use birthmark_daemon::Elsewhere;
-use birthmark_ledger::merkle::Node;
 use birthmark_node::commands::{export, fsck, import, reindex};
 use birthmark_node::registry::Registry;
-use birthmark_node::store::{ReceiptId, Store, StoreUrl};
-use birthmark_protocol::Digest;
+use birthmark_node::store::{Owners, ReceiptId, Settlement, Store, StoreUrl, Wanted};
 use sqlx::migrate::Migrator;
 use uuid::Uuid;
 
 use crate::blocks::{decided, edit, photo};
-use crate::camera::digest;
+use crate::camera::{digest, now};
 use crate::world::{Base, World};
 
 /// Sixteen bytes: the first eight are all that PostgreSQL's index holds.
@@ -21,6 +19,34 @@ fn key(first: u8, last: u8) -> Vec<u8> {
 
 fn id(number: u8) -> ReceiptId {
     ReceiptId(Uuid::from_bytes([number; 16]))
+}
+
+/// Takes what is free, as settling does; returns who owns each then.
+async fn reserve(store: &Store, wanted: &[(Vec<u8>, ReceiptId)]) -> Owners {
+    let keys: Vec<_> = wanted.iter().map(|(key, _)| key.clone()).collect();
+    let asked = Wanted {
+        claims: keys.clone(),
+        tokens: keys,
+    };
+    let mut owned = Owners::default();
+    let settled = store.settle(&asked, &[], now(), |owners| {
+        let free = |owned: &std::collections::HashMap<Vec<u8>, ReceiptId>| {
+            let free = wanted.iter().filter(|(key, _)| !owned.contains_key(key));
+            free.cloned().collect::<Vec<_>>()
+        };
+        let settlement = Settlement {
+            claims: free(&owners.claims),
+            tokens: free(&owners.tokens),
+            ..Settlement::default()
+        };
+        owned.claims.extend(owners.claims.clone());
+        owned.tokens.extend(owners.tokens.clone());
+        owned.claims.extend(settlement.claims.iter().cloned());
+        owned.tokens.extend(settlement.tokens.iter().cloned());
+        Ok(settlement)
+    });
+    settled.await.unwrap();
+    owned
 }
 
 async fn prepared(base: Base) -> (World, Store) {
@@ -34,10 +60,7 @@ async fn a_part_of_a_claim_decides_nothing(base: Base) {
     let (_world, store) = prepared(base).await;
     let meeting = [(key(0xf0, 1), id(1)), (key(0xf0, 2), id(2))];
     for one in &meeting {
-        let owners = store
-            .reserve(std::slice::from_ref(one), std::slice::from_ref(one))
-            .await
-            .unwrap();
+        let owners = reserve(&store, std::slice::from_ref(one)).await;
         assert_eq!(owners.claims[&one.0], one.1);
         assert_eq!(owners.tokens[&one.0], one.1);
         assert_eq!((owners.claims.len(), owners.tokens.len()), (1, 1));
@@ -48,7 +71,7 @@ async fn a_part_of_a_claim_decides_nothing(base: Base) {
         (key(0xf0, 2), id(8)),
         (key(0xf0, 3), id(9)),
     ];
-    let owners = store.reserve(&again, &again).await.unwrap();
+    let owners = reserve(&store, &again).await;
     for owned in [&owners.claims, &owners.tokens] {
         assert_eq!(owned[&key(0xf0, 1)], id(1));
         assert_eq!(owned[&key(0xf0, 2)], id(2));
@@ -85,7 +108,7 @@ async fn a_claim_has_one_owner(base: Base) {
             if number.is_multiple_of(2) {
                 wanted.reverse();
             }
-            tokio::spawn(async move { store.reserve(&wanted, &wanted).await.unwrap() })
+            tokio::spawn(async move { reserve(&store, &wanted).await })
         };
         let reaching: Vec<_> = (0..8).map(reach).collect();
         let mut heard = Vec::new();
@@ -111,9 +134,6 @@ async fn a_claim_has_one_owner_on_sqlite() {
 async fn a_claim_has_one_owner_on_postgresql() {
     a_claim_has_one_owner(Base::postgres()).await;
 }
-
-const FIRST_SQLITE: &str = include_str!("../../migrations/sqlite/0001_registry.sql");
-const FIRST_POSTGRES: &str = include_str!("../../migrations/postgres/0001_registry.sql");
 
 /// One migration of another version of this program, which cares for no other.
 async fn migration(name: &str, sql: &str) -> Migrator {
@@ -151,70 +171,6 @@ async fn changed_by(world: &World, migrator: Migrator, rows: Vec<String>) {
     }
 }
 
-/// The rows the version before wrote, in words both databases know.
-fn rows_of_the_version_before(is_postgres: bool) -> Vec<String> {
-    let blob = |bytes: &[u8]| match is_postgres {
-        true => format!("'\\x{}'", hex::encode(bytes)),
-        false => format!("x'{}'", hex::encode(bytes)),
-    };
-    let owned = [(key(0xf0, 1), 1), (key(0xf0, 0xff), 2), (key(0, 0x80), 3)];
-    let row = |table: &str, key: &[u8], owner: u8| {
-        let (key, owner) = (blob(key), blob(&[owner; 16]));
-        format!("INSERT INTO {table} VALUES ({key}, {owner})")
-    };
-    let mut rows = Vec::new();
-    for (key, owner) in &owned {
-        rows.push(row("claims", key, *owner));
-        rows.push(row("spent_tokens", key, *owner));
-    }
-    for level in [5, 6, 7] {
-        let hash = blob(&[level; 32]);
-        rows.push(format!("INSERT INTO nodes VALUES ({level}, 0, {hash})"));
-    }
-    let prefix = i64::from_be_bytes([0xab; 8]);
-    rows.push(format!("INSERT INTO images VALUES ({prefix}, 42)"));
-    rows
-}
-
-async fn version_before(world: &World) {
-    let (first, is_postgres) = match &world.base {
-        Base::Sqlite => (FIRST_SQLITE, false),
-        Base::Postgres(_) => (FIRST_POSTGRES, true),
-    };
-    let migrator = migration("0001_registry.sql", first).await;
-    changed_by(world, migrator, rows_of_the_version_before(is_postgres)).await;
-}
-
-/// What was taken or spent under the version before stays so, and only what is computed anew is gone.
-async fn the_version_before_is_taken_over(base: Base) {
-    let world = World::prepare(base, tempfile::tempdir().unwrap(), Vec::new());
-    version_before(&world).await;
-    for _ in 0..2 {
-        let store = Store::open(&world.settings.database).await.unwrap();
-        let replayed = [(key(0xf0, 0xff), id(9)), (key(0xf0, 2), id(9))];
-        let owners = store.reserve(&replayed, &replayed).await.unwrap();
-        for owned in [&owners.claims, &owners.tokens] {
-            assert_eq!(owned[&key(0xf0, 0xff)], id(2));
-            assert_eq!(owned[&key(0xf0, 2)], id(9));
-        }
-        let known = [key(0xf0, 1), key(0, 0x80)];
-        for mut found in [
-            store.claimed(&known).await.unwrap(),
-            store.spent(&known).await.unwrap(),
-        ] {
-            found.sort();
-            assert_eq!(found, [(key(0, 0x80), id(3)), (key(0xf0, 1), id(1))]);
-        }
-        assert_eq!(store.rows("claims").await.unwrap(), 4);
-        let node = async |level: u8| store.node(Node { level, index: 0 }).await.unwrap();
-        assert_eq!((node(5).await, node(6).await), (None, None));
-        assert_eq!(node(7).await, Some(Digest::from_bytes([7; 32])));
-        let digest = Digest::from_bytes([0xab; 32]);
-        assert_eq!(store.leaves_of(&digest).await.unwrap(), [42]);
-        store.close().await;
-    }
-}
-
 async fn what_a_newer_version_changed_is_refused_in_words(base: Base) {
     let world = World::prepare(base, tempfile::tempdir().unwrap(), Vec::new());
     let url = &world.settings.database;
@@ -238,16 +194,6 @@ async fn what_a_newer_version_changed_is_refused_in_words_on_sqlite() {
 #[tokio::test]
 async fn what_a_newer_version_changed_is_refused_in_words_on_postgresql() {
     what_a_newer_version_changed_is_refused_in_words(Base::postgres()).await;
-}
-
-#[tokio::test]
-async fn the_version_before_is_taken_over_on_sqlite() {
-    the_version_before_is_taken_over(Base::Sqlite).await;
-}
-
-#[tokio::test]
-async fn the_version_before_is_taken_over_on_postgresql() {
-    the_version_before_is_taken_over(Base::postgres()).await;
 }
 
 /// More blocks than one transaction takes, pictures edited from the block before among them: the copy is the original.

@@ -94,12 +94,17 @@ impl World {
     }
 
     pub async fn start(&mut self) {
+        self.try_start().await.unwrap();
+    }
+
+    pub async fn try_start(&mut self) -> anyhow::Result<()> {
         let credentials = Credentials::at(self.credentials());
-        let running = Running::start(self.settings.clone(), credentials, birthmark_node::run).await;
-        let running = running.unwrap();
+        let running =
+            Running::start(self.settings.clone(), credentials, birthmark_node::run).await?;
         let address = running.addresses().tcp(birthmark_node::HTTP_SOCKET);
         self.url = format!("http://{}", address.unwrap());
         self.running = Some(running);
+        Ok(())
     }
 
     pub async fn stop(&mut self) {

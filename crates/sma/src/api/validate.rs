@@ -122,17 +122,13 @@ fn validation(api: &Api, question: &Question) -> Result<Json<Validation>, ApiErr
     }))
 }
 
-/// Signs a verdict over what passed; in base64, with the key's name.
-fn sign(api: &Api, passed: Vec<VerdictItem>) -> Result<Option<(String, String)>, ApiError> {
-    if passed.is_empty() {
+/// Signs a verdict over every answer; in base64, with the key's name.
+fn sign(api: &Api, items: Vec<VerdictItem>) -> Result<Option<(String, String)>, ApiError> {
+    if items.is_empty() {
         return Ok(None);
     }
     let keyring = api.authority.keyring();
-    let signed = keyring.sign(
-        &api.authority.settings.manufacturer_id,
-        clock::now(),
-        passed,
-    );
+    let signed = keyring.sign(&api.authority.settings.manufacturer_id, clock::now(), items);
     let (signed, key) = signed
         .zip(keyring.verdict_key_id())
         .ok_or_else(|| ApiError::internal("a verdict could not be signed"))?;
@@ -197,8 +193,8 @@ fn answer_batch(api: &Api, batch: &Batch) -> Result<BatchValidation, ApiError> {
     let answers = api
         .authority
         .answer_all(readable(), batch.questions.len(), now)?;
-    let passed = answers.iter().filter_map(Answer::item).collect();
-    let (verdict, verdict_key_id) = sign(api, passed)?.unzip();
+    let items = answers.iter().filter_map(Answer::item).collect();
+    let (verdict, verdict_key_id) = sign(api, items)?.unzip();
     let unread = batch.questions.len() - answers.len();
     api.authority.journal.record(
         &api.authority.vault,

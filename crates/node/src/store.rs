@@ -15,7 +15,8 @@ pub use chain::{BlockSummary, NewBlock, STORED_LEVEL, StoredBlock};
 pub use open::StoreUrl;
 pub use pool::{Pooled, Waiting as PoolWaiting};
 pub use queue::{
-    Decision, NewSubmission, ReceiptId, Reserved, Settled, State, Submission, Waiting,
+    Decision, Kind, NewSubmission, Owners, ReceiptId, Settled, Settlement, State, Submission,
+    Waiting, Wanted,
 };
 pub use state::Sizes;
 

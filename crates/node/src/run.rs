@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use birthmark_daemon::{Context, Shutdown};
+use birthmark_daemon::{Context, Credentials, Shutdown};
 use birthmark_http::{Listener, Seldom, ServerLimits, serve};
 use birthmark_ledger::{BlockTime, ValidatorId, VoteSigner as _};
 use tokio::sync::{Notify, Semaphore};
@@ -16,9 +16,11 @@ use crate::authority::{AuthorityClient, Lane, Settler, revocations};
 use crate::clock;
 use crate::http::{self, App, Buckets};
 use crate::identity;
+use crate::lookup_key::LookupKey;
 use crate::metrics::Metrics;
 use crate::production::{self, Node};
 use crate::registry::Registry;
+use crate::row_keys::RowKeys;
 use crate::settings::Settings;
 use crate::store::Store;
 
@@ -38,6 +40,42 @@ fn check_clock(newest: BlockTime, now: BlockTime) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Refuses a key that this database was not begun with: with another one, what was registered once would be taken again.
+async fn check_lookup_key(store: &Store, key: &LookupKey) -> anyhow::Result<()> {
+    const NAME: &str = "lookup-key";
+    let expected = key.check_value();
+    match store.state(NAME).await? {
+        Some(stored) => anyhow::ensure!(
+            stored == expected,
+            "credential `{}` is not the one this database was begun with; load that one",
+            identity::LOOKUP_KEY
+        ),
+        None => store.put_state(NAME, &expected).await?,
+    }
+    Ok(())
+}
+
+/// The lookup key and the row keys that belong to this database; forgets what waits under row keys that are gone, of a restored
+/// backup for one.
+pub(crate) async fn secrets(
+    settings: &Settings,
+    store: &Store,
+    credentials: &Credentials,
+) -> anyhow::Result<(LookupKey, RowKeys)> {
+    let key = identity::lookup_key(credentials)?;
+    check_lookup_key(store, &key).await?;
+    let folder = settings.row_keys();
+    let folder = folder.context("`row_keys` must name a folder on this machine")?;
+    let rows = RowKeys::open(&folder, key.clone())?;
+    let forgotten = store.forget_unreadable(&rows.known()).await?;
+    if forgotten > 0 {
+        log::warn!(
+            "{forgotten} waiting submissions were sealed under keys that are gone, as after a restore: their cameras send them again"
+        );
+    }
+    Ok((key, rows))
+}
+
 /// Runs the node until it is asked to stop.
 pub async fn run(settings: Settings, mut context: Context) -> anyhow::Result<()> {
     let keys = identity::keys(&context.credentials)?;
@@ -53,6 +91,8 @@ pub async fn run(settings: Settings, mut context: Context) -> anyhow::Result<()>
     let opening = Store::open_or_explain(&settings.database, settings.memory.database_mb);
     let store = context.service.patiently("Opening the database", opening);
     let store = store.await?;
+    let (lookup_key, rows) = secrets(&settings, &store, &context.credentials).await?;
+    let rows = Arc::new(rows);
     let registry = Registry::with_memory(store.clone(), genesis, settings.memory).await?;
     let registry = Arc::new(registry);
     check_clock(registry.tip().time(), clock::now_millis())?;
@@ -65,6 +105,8 @@ pub async fn run(settings: Settings, mut context: Context) -> anyhow::Result<()>
     let (submitted, pooled) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
     let admission = Admission::start(
         store.clone(),
+        Arc::clone(&rows),
+        lookup_key,
         Arc::clone(&book),
         settings.limits.queue,
         Arc::clone(&submitted),
@@ -75,6 +117,7 @@ pub async fn run(settings: Settings, mut context: Context) -> anyhow::Result<()>
     let chain = registry.genesis().hash();
     let settler = Settler::new(
         store.clone(),
+        Arc::clone(&rows),
         Arc::clone(&admission),
         signer,
         chain,
@@ -101,7 +144,8 @@ pub async fn run(settings: Settings, mut context: Context) -> anyhow::Result<()>
     tasks.software_lists(&book);
     tasks.lookups(Arc::clone(&registry));
     tasks.forgetting(store.clone(), settings.limits.remember_days);
-    let node = Node::new(Arc::clone(&registry), Arc::clone(&book), guard);
+    tasks.row_keys(Arc::clone(&rows), store.clone());
+    let node = Node::new(Arc::clone(&registry), rows, Arc::clone(&book), guard);
     let pacing = production::pacing(&settings.blocks);
     let stop = context.shutdown.clone();
     tasks.essential(async move { production::produce(node, keys, pacing, pooled, stop).await });
@@ -160,6 +204,8 @@ struct Tasks {
 
 /// How often a crowded filter is looked for.
 const FILTER_CHECK: Duration = Duration::from_secs(60);
+/// How often row keys are looked at: those that no row needs are destroyed.
+const TIDY_EVERY: Duration = Duration::from_secs(60);
 /// How often old submissions are forgotten.
 const FORGET_EVERY: Duration = Duration::from_secs(3600);
 
@@ -240,6 +286,29 @@ impl Tasks {
                 }
                 tokio::select! {
                     () = tokio::time::sleep(FORGET_EVERY) => {}
+                    () = shutdown.requested() => {}
+                }
+            }
+            Ok(())
+        });
+    }
+
+    /// Destroys the keys of waiting rows once nothing waits under them.
+    fn row_keys(&mut self, rows: Arc<RowKeys>, store: Store) {
+        let shutdown = self.shutdown.clone();
+        self.set.spawn(async move {
+            let mut failing = false;
+            while !shutdown.is_requested() {
+                let tidied = rows.tidy(&store, Instant::now()).await;
+                match &tidied {
+                    Err(error) if !failing => {
+                        log::warn!("row keys are not destroyed at the moment: {error:#}")
+                    }
+                    Err(_) | Ok(()) => {}
+                }
+                failing = tidied.is_err();
+                tokio::select! {
+                    () = tokio::time::sleep(TIDY_EVERY) => {}
                     () = shutdown.requested() => {}
                 }
             }

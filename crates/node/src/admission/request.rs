@@ -1,0 +1,444 @@
+//! A submission that waits for its authority: everything needed to ask, and to make a record of the answer.
+//!
+//! It is kept as canonical bytes, sealed (see [`crate::row_keys`]), until the authority has decided and not a moment longer:
+//!
+//! ```text
+//! u8   version (1)
+//! u8   whether the camera's signature was checked, 0|1
+//! u64 + bytes  bundle
+//! 32   opening
+//! u8   number of claims; each 16 bytes
+//! u8 0|1 and then 16 bytes of the token it spends
+//!      proof, as below
+//! ```
+//!
+//! The proof says who stands behind the claims. Its bytes are also what the receipt id is made of:
+//!
+//! ```text
+//! u8 0  token with its one key: 60 bytes, u16 table, u16 index
+//! u8 1  token with three keys: 60 bytes, three times u16 table, u16 index
+//! u8 2  certificate: u64 + DER, u8 0|1 and then a token as in 0
+//! u8 3  editing software: authority and application (u64 + text each), 32 bytes of the original
+//! u8 4  submission server: name (u64 + text), u8 0|1 and then 32 bytes of the original
+//! ```
+
+use birthmark_protocol::authority_request::{CameraProof, Question};
+use birthmark_protocol::bytes::{DecodeError, Reader, put_optional32};
+use birthmark_protocol::token_claim::{PackedToken, TokenClaim};
+use birthmark_protocol::{
+    Bundle, BundleError, CameraCertificate, CameraToken, CertificateError, Commitment, Digest,
+    Opening, SealedNuc, TokenFormatError,
+};
+use zeroize::Zeroizing;
+
+use crate::lookup_key::{LookupKey, SHORT};
+use crate::store::{Kind, ReceiptId};
+
+const VERSION: u8 = 1;
+
+/// A submission that waits. The opening stands here and nowhere else.
+#[derive(Debug)]
+pub struct Request {
+    /// The id it is answered under.
+    pub id: ReceiptId,
+    /// What the camera claims.
+    pub bundle: Bundle,
+    /// What opens the commitment.
+    pub opening: Opening,
+    /// Whether the camera's signature was checked under its authority's chain.
+    pub signed: bool,
+    /// What nobody else may claim: each digest of the bundle, for this camera.
+    pub claims: Vec<Vec<u8>>,
+    /// The token this photo spends.
+    pub token: Option<Vec<u8>>,
+    /// What the authority is asked about. For those nobody is asked about, who stands behind it instead.
+    pub asked: Asked,
+}
+
+/// Who is asked, or why nobody is.
+#[derive(Clone, Debug)]
+pub enum Asked {
+    /// A manufacturer's authority, about this camera.
+    Authority(CameraProof),
+    /// Nobody: editing software, its certificate checked here.
+    Software {
+        /// The software authority.
+        authority: String,
+        /// The application.
+        family: String,
+        /// The registered image it was made from.
+        original: Digest,
+    },
+    /// Nobody: a registered submission server's word.
+    Server {
+        /// The server.
+        name: String,
+        /// The registered image it was made from, if any.
+        original: Option<Digest>,
+    },
+}
+
+/// What hides a photo from its authority.
+#[derive(Debug)]
+pub enum Hidden {
+    /// By an opening that the camera drew and sent: another opening is another submission.
+    ByCamera(Opening),
+    /// By an opening of our own: the same submission again gets another one and is the same submission.
+    ByUs(Opening),
+}
+
+/// Why stored bytes are no request.
+#[derive(Debug, thiserror::Error)]
+pub enum RequestError {
+    /// The layout is wrong.
+    #[error("a waiting submission cannot be read: {0}")]
+    Layout(#[from] DecodeError),
+    /// The bundle is wrong.
+    #[error("a waiting submission's bundle cannot be read: {0}")]
+    Bundle(#[from] BundleError),
+    /// The certificate is wrong.
+    #[error("a waiting submission's certificate cannot be read: {0}")]
+    Certificate(#[from] CertificateError),
+    /// The token is wrong.
+    #[error("a waiting submission's token cannot be read: {0}")]
+    Token(#[from] TokenFormatError),
+}
+
+impl Request {
+    /// Puts together what waits. `credential` is the camera as far as claims go: nobody takes the same digest twice under it.
+    pub fn new(
+        key: &LookupKey,
+        bundle: Bundle,
+        hidden: Hidden,
+        signed: bool,
+        credential: &Digest,
+        token: Option<&Digest>,
+        asked: Asked,
+    ) -> Self {
+        let chosen = match &hidden {
+            Hidden::ByCamera(opening) => Digest::of(opening.expose()).as_bytes().to_vec(),
+            Hidden::ByUs(_) => Vec::new(),
+        };
+        let mut proof = Vec::new();
+        put_asked(&mut proof, &asked);
+        let (Hidden::ByCamera(opening) | Hidden::ByUs(opening)) = hidden;
+        let claims = bundle.images().iter();
+        Self {
+            id: key.receipt_id(&bundle.encode(), &chosen, &proof),
+            claims: claims
+                .map(|image| key.claim(&image.digest, credential))
+                .collect(),
+            token: token.map(|token| key.token(token)),
+            bundle,
+            opening,
+            signed,
+            asked,
+        }
+    }
+
+    /// Whether it can have come from anybody.
+    pub const fn kind(&self) -> Kind {
+        match self.asked {
+            Asked::Authority(_) if !self.signed => Kind::Unverified,
+            _ => Kind::Signed,
+        }
+    }
+
+    /// What the authority is asked about.
+    pub fn commitment(&self) -> Commitment {
+        Commitment::new(&self.bundle.digest(), &self.opening)
+    }
+
+    /// The question to an authority, if one is asked.
+    pub fn question(&self, authority: &str) -> Option<Question> {
+        let Asked::Authority(proof) = &self.asked else {
+            return None;
+        };
+        Some(Question {
+            commitment: Some(self.commitment()),
+            proof: proof.clone(),
+            authority_id: Some(authority.to_owned()),
+        })
+    }
+
+    /// The stored form.
+    pub fn to_bytes(&self) -> Zeroizing<Vec<u8>> {
+        let mut out = Zeroizing::new(Vec::with_capacity(2048));
+        out.extend([VERSION, u8::from(self.signed)]);
+        put_bytes(&mut out, &self.bundle.encode());
+        out.extend(self.opening.expose());
+        // One byte counts them: a bundle has at most eight digests.
+        out.push(self.claims.len() as u8);
+        out.extend(self.claims.iter().flatten());
+        out.push(u8::from(self.token.is_some()));
+        out.extend(self.token.iter().flatten());
+        put_asked(&mut out, &self.asked);
+        out
+    }
+
+    /// Reads the stored form.
+    pub fn from_bytes(id: ReceiptId, bytes: &[u8]) -> Result<Self, RequestError> {
+        let mut reader = Reader::new(bytes);
+        let version = reader.byte("version")?;
+        if version != VERSION {
+            return Err(DecodeError::Version(version).into());
+        }
+        let signed = reader.flag("signed")?;
+        let bundle = Bundle::decode(read_bytes(&mut reader, "bundle")?)?;
+        let opening = Opening::from_bytes(reader.array("opening")?);
+        let count = reader.byte("number of claims")?;
+        let mut short = |what| Ok::<_, DecodeError>(reader.array::<SHORT>(what)?.to_vec());
+        let claims = (0..count)
+            .map(|_| short("claim"))
+            .collect::<Result<_, _>>()?;
+        let token = if reader.flag("token")? {
+            Some(reader.array::<SHORT>("token")?.to_vec())
+        } else {
+            None
+        };
+        let asked = read_asked(&mut reader)?;
+        reader.end()?;
+        Ok(Self {
+            id,
+            bundle,
+            opening,
+            signed,
+            claims,
+            token,
+            asked,
+        })
+    }
+}
+
+fn put_asked(out: &mut Vec<u8>, asked: &Asked) {
+    match asked {
+        Asked::Authority(CameraProof::Token(TokenClaim::Structured(token))) => {
+            out.push(0);
+            put_token(out, token);
+        }
+        Asked::Authority(CameraProof::Token(TokenClaim::Packed(token))) => {
+            out.push(1);
+            out.extend(token.sealed.to_packed());
+            for (table, index) in &token.keys {
+                out.extend(table.get().to_be_bytes());
+                out.extend(index.get().to_be_bytes());
+            }
+        }
+        Asked::Authority(CameraProof::Certificate(certificate, token)) => {
+            out.push(2);
+            put_bytes(out, certificate.der());
+            out.push(u8::from(token.is_some()));
+            if let Some(token) = token {
+                put_token(out, token);
+            }
+        }
+        Asked::Software {
+            authority,
+            family,
+            original,
+        } => {
+            out.push(3);
+            put_bytes(out, authority.as_bytes());
+            put_bytes(out, family.as_bytes());
+            out.extend(original.as_bytes());
+        }
+        Asked::Server { name, original } => {
+            out.push(4);
+            put_bytes(out, name.as_bytes());
+            put_optional32(out, original.as_ref().map(Digest::as_bytes));
+        }
+    }
+}
+
+fn read_asked(reader: &mut Reader<'_>) -> Result<Asked, RequestError> {
+    Ok(match reader.byte("proof")? {
+        0 => Asked::Authority(CameraProof::Token(TokenClaim::Structured(read_token(
+            reader,
+        )?))),
+        1 => {
+            let sealed = SealedNuc::from_packed(reader.slice(60, "token")?)?;
+            let mut key = || Ok::<_, DecodeError>((number(reader)?, number(reader)?));
+            let keys = [key()?, key()?, key()?];
+            let token = TokenClaim::Packed(PackedToken { sealed, keys });
+            Asked::Authority(CameraProof::Token(token))
+        }
+        2 => {
+            let certificate = CameraCertificate::from_der(read_bytes(reader, "certificate")?)?;
+            let token = if reader.flag("token")? {
+                Some(read_token(reader)?)
+            } else {
+                None
+            };
+            Asked::Authority(CameraProof::Certificate(Box::new(certificate), token))
+        }
+        3 => Asked::Software {
+            authority: read_text(reader, "authority")?,
+            family: read_text(reader, "application")?,
+            original: Digest::from_bytes(reader.array("original")?),
+        },
+        4 => Asked::Server {
+            name: read_text(reader, "server")?,
+            original: reader.optional32("original")?.map(Digest::from_bytes),
+        },
+        _ => return Err(DecodeError::Value("proof").into()),
+    })
+}
+
+fn put_token(out: &mut Vec<u8>, token: &CameraToken) {
+    out.extend(token.sealed.to_packed());
+    out.extend(token.table.get().to_be_bytes());
+    out.extend(token.index.get().to_be_bytes());
+}
+
+fn read_token(reader: &mut Reader<'_>) -> Result<CameraToken, RequestError> {
+    Ok(CameraToken {
+        sealed: SealedNuc::from_packed(reader.slice(60, "token")?)?,
+        table: number(reader)?,
+        index: number(reader)?,
+    })
+}
+
+fn number<T: TryFrom<i64>>(reader: &mut Reader<'_>) -> Result<T, DecodeError> {
+    let number = u16::from_be_bytes(reader.array("a token's key")?);
+    T::try_from(i64::from(number)).map_err(|_| DecodeError::Value("a token's key"))
+}
+
+fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
+    out.extend((bytes.len() as u64).to_be_bytes());
+    out.extend(bytes);
+}
+
+fn read_bytes<'a>(reader: &mut Reader<'a>, what: &'static str) -> Result<&'a [u8], DecodeError> {
+    let length = u64::from_be_bytes(reader.array(what)?);
+    let length = usize::try_from(length).map_err(|_| DecodeError::Truncated(what))?;
+    reader.slice(length, what)
+}
+
+fn read_text(reader: &mut Reader<'_>, what: &'static str) -> Result<String, DecodeError> {
+    let text = std::str::from_utf8(read_bytes(reader, what)?);
+    text.map(str::to_owned)
+        .map_err(|_| DecodeError::Value(what))
+}
+
+#[cfg(test)]
+mod tests {
+    use birthmark_protocol::{DigestRole, ImageClaim, ModificationLevel, Timestamp};
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn key() -> LookupKey {
+        LookupKey::new(&[7; 32])
+    }
+
+    fn bundle(names: &[u8]) -> Bundle {
+        let mut first = None;
+        let images = names.iter().map(|name| {
+            let digest = Digest::of(&[*name]);
+            ImageClaim {
+                digest,
+                role: DigestRole::File,
+                level: ModificationLevel::RAW,
+                parent: first.replace(first.unwrap_or(digest)),
+            }
+        });
+        Bundle::new(images.collect(), Timestamp::from_unix(1_790_000_000), None).unwrap()
+    }
+
+    fn token(byte: u8) -> CameraToken {
+        CameraToken {
+            sealed: SealedNuc {
+                ciphertext: [byte; 32],
+                nonce: [byte; 12],
+                tag: [byte; 16],
+            },
+            table: 7.try_into().unwrap(),
+            index: 9.try_into().unwrap(),
+        }
+    }
+
+    fn of_token(byte: u8, opening: Hidden) -> Request {
+        let asked = Asked::Authority(CameraProof::Token(TokenClaim::Structured(token(byte))));
+        let spent = token(byte).sealed.fingerprint();
+        Request::new(
+            &key(),
+            bundle(&[1, 2]),
+            opening,
+            false,
+            &spent,
+            Some(&spent),
+            asked,
+        )
+    }
+
+    #[test]
+    fn an_id_rests_on_an_opening_only_if_the_camera_chose_it() {
+        let opening = |byte| Opening::from_bytes([byte; 32]);
+        let id = |hidden| of_token(1, hidden).id;
+        assert_eq!(id(Hidden::ByUs(opening(1))), id(Hidden::ByUs(opening(2))));
+        assert_ne!(
+            id(Hidden::ByCamera(opening(1))),
+            id(Hidden::ByCamera(opening(2)))
+        );
+        assert_ne!(
+            of_token(1, Hidden::ByUs(opening(1))).id,
+            of_token(2, Hidden::ByUs(opening(1))).id
+        );
+    }
+
+    #[test]
+    fn every_digest_of_a_bundle_is_claimed() {
+        let claims = |names: &[u8]| {
+            let hidden = Hidden::ByUs(Opening::from_bytes([1; 32]));
+            let credential = Digest::of(b"camera");
+            let asked = Asked::Server {
+                name: "server".into(),
+                original: None,
+            };
+            Request::new(
+                &key(),
+                bundle(names),
+                hidden,
+                false,
+                &credential,
+                None,
+                asked,
+            )
+            .claims
+        };
+        let (one, other) = (claims(&[1, 2, 3]), claims(&[4, 2]));
+        assert_eq!((one.len(), other.len()), (3, 2));
+        assert_eq!(one[1], other[1]);
+    }
+
+    proptest! {
+        #[test]
+        fn stored_bytes_are_read_back_and_nothing_else_is(
+            kind in 0_u8..6, byte in 0_u8..255, signed: bool, cut in 0_usize..64, text in "[a-z]{0,40}",
+        ) {
+            let asked = match kind {
+                0 => Asked::Authority(CameraProof::Token(TokenClaim::Structured(token(byte)))),
+                1 => Asked::Authority(CameraProof::Token(TokenClaim::Packed(PackedToken {
+                    sealed: token(byte).sealed,
+                    keys: [(token(0).table, token(0).index); 3],
+                }))),
+                2 => Asked::Software { authority: text.clone(), family: text, original: Digest::of(&[byte]) },
+                3 => Asked::Server { name: text, original: None },
+                _ => Asked::Server { name: text, original: Some(Digest::of(&[byte])) },
+            };
+            let spent = (kind < 2).then(|| token(byte).sealed.fingerprint());
+            let hidden = Hidden::ByUs(Opening::from_bytes([byte; 32]));
+            let request = Request::new(
+                &key(), bundle(&[1, 2, 3]), hidden, signed, &Digest::of(b"camera"), spent.as_ref(), asked,
+            );
+            let bytes = request.to_bytes();
+            let read = Request::from_bytes(request.id, &bytes).unwrap();
+            prop_assert_eq!(read.to_bytes(), bytes.clone());
+            prop_assert_eq!(read.commitment(), request.commitment());
+            let shorter = bytes.split_at(bytes.len() - 1 - cut).0;
+            prop_assert!(Request::from_bytes(request.id, shorter).is_err());
+            let longer = [bytes.as_slice(), &[0]].concat();
+            prop_assert!(Request::from_bytes(request.id, &longer).is_err());
+        }
+    }
+}

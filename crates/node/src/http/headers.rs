@@ -1,0 +1,26 @@
+//! The headers that every answer carries, whether the router made it or not.
+
+use axum::http::{HeaderValue, header};
+use axum::response::Response;
+
+/// Allows every origin, as the router's CORS layer does for its own answers.
+pub(super) fn public(mut response: Response) -> Response {
+    let headers = response.headers_mut();
+    let everyone = HeaderValue::from_static("*");
+    headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, everyone.clone());
+    headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, everyone);
+    response
+}
+
+/// Tells browsers not to guess content types and not to send our addresses on.
+pub(super) fn guarded(mut response: Response) -> Response {
+    let headers = response.headers_mut();
+    headers.insert(
+        header::X_CONTENT_TYPE_OPTIONS,
+        HeaderValue::from_static("nosniff"),
+    );
+    headers
+        .entry(header::REFERRER_POLICY)
+        .or_insert(HeaderValue::from_static("no-referrer"));
+    response
+}
