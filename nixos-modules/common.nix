@@ -15,9 +15,16 @@ let
     "sma"
     "node"
   ];
+  ours = import ./lib.nix { inherit lib pkgs; };
+  # By port: 0.0.0.0 and 127.0.0.1 are not the same text, and cannot both be had.
   shared = lib.optionals (cfg.sma.enable && cfg.node.enable) (
-    lib.intersectLists cfg.sma.listen cfg.node.listen
+    lib.filter (
+      address: ours.hasPort address && lib.elem (ours.portOf address) (map ours.portOf cfg.node.listen)
+    ) cfg.sma.listen
   );
+  # What journald.conf(5) takes for MaxRetentionSec: it ignores anything else, and keeps everything.
+  unit = "(us|ms|s|sec|seconds?|m|min|minutes?|h|hr|hours?|d|days?|w|weeks?|M|months?|y|years?)?";
+  isTimeSpan = text: builtins.match "([0-9]+ ?${unit} ?)+" text != null;
 in
 {
   options.services.birthmark = {
@@ -114,6 +121,10 @@ in
       {
         assertion = shared == [ ];
         message = "services.birthmark.sma.listen and services.birthmark.node.listen: both listen on ${lib.concatStringsSep ", " shared}. Give one of them another port.";
+      }
+      {
+        assertion = isTimeSpan cfg.journal.keep;
+        message = "services.birthmark.journal.keep = \"${cfg.journal.keep}\" is no length of time. Write for example \"90day\" or \"1year\".";
       }
     ];
     warnings = lib.optional (!config.networking.firewall.enable) (

@@ -15,9 +15,24 @@ let
 
   # null and empty parts are left out: TOML has no null.
   prune = lib.filterAttrsRecursive (_: value: value != null);
+  # The port of an address as systemd's ListenStream takes it; null for a socket in the file system, and for what names
+  # no port.
+  portOf =
+    address:
+    let
+      parts = builtins.match "(.*:)?([0-9]{1,5})" address;
+    in
+    if parts == null then null else lib.toIntBase10 (lib.last parts);
 in
 {
+  inherit portOf;
   settingsType = format.type;
+
+  hasPort = address: portOf address != null;
+
+  # An address as nginx's proxy_pass takes it.
+  proxyTo =
+    address: if lib.hasPrefix "/" address then "http://unix:${address}:" else "http://${address}";
 
   # The daemon's file, refused at build time with the daemon's own words.
   checkedFile =

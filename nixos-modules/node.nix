@@ -20,4 +20,5 @@ import ./server.nix {
   };
   behind = networks: { http.trusted_proxies = networks; };
   backupCommand = "backup";
+  bodySize = "1m";
 }

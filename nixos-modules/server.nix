@@ -13,6 +13,8 @@
   behind,
   # the daemon's own command that copies its database; a file follows
   backupCommand,
+  # the largest request the daemon takes, as nginx writes sizes
+  bodySize,
 }:
 
 {
@@ -34,11 +36,15 @@ let
   copy = "${stateDir}/backup";
   onPostgresql = lib.hasPrefix "postgres" (cfg.settings.database or "");
   reachable = lib.any (
-    address: !lib.hasPrefix "127." address && !lib.hasPrefix "[::1]" address
+    address:
+    !lib.hasPrefix "127." address && !lib.hasPrefix "[::1]" address && !lib.hasPrefix "/" address
   ) cfg.listen;
 in
 {
-  imports = [ ./common.nix ];
+  imports = [
+    ./common.nix
+    ./front.nix
+  ];
 
   options.services.birthmark.${daemon} = {
     enable = lib.mkEnableOption about;
@@ -173,29 +179,21 @@ in
     };
 
     services.nginx = lib.mkIf cfg.front.enable {
-      enable = true;
-      recommendedTlsSettings = true;
-      recommendedOptimisation = true;
-      # Who asks about which photo is nobody's business: no addresses are written down, neither of requests (to port 80 as
-      # well) nor with what went wrong with one. What is wrong with nginx itself is still said.
-      commonHttpConfig = "access_log off;";
-      logError = lib.mkDefault "stderr emerg";
       virtualHosts.${toString cfg.front.hostName} = {
         forceSSL = true;
         enableACME = cfg.front.acme;
-        extraConfig = "client_max_body_size 1m;";
+        extraConfig = ''
+          ${builtins.readFile ./front/server.conf}
+          # As much as the daemon itself takes at once, and kept in memory: what waits for the rest of a request
+          # is an opening or a certificate, and stands in no file.
+          client_max_body_size ${bodySize};
+          client_body_buffer_size ${bodySize};
+        '';
         locations."/" = {
-          proxyPass = "http://${lib.head cfg.listen}";
+          proxyPass = ours.proxyTo (lib.head cfg.listen);
           # Ours instead, which believe nothing that a client says about where it comes from.
           recommendedProxySettings = false;
-          # Answers that are streams (block notices) must not wait for a full buffer.
-          extraConfig = ''
-            proxy_set_header Host $host;
-            proxy_set_header X-Forwarded-For $remote_addr;
-            proxy_set_header X-Forwarded-Proto $scheme;
-            proxy_buffering off;
-            proxy_read_timeout 1h;
-          '';
+          extraConfig = builtins.readFile ./front/location.conf;
         };
         # Figures are for the machine's own monitoring.
         locations."/metrics".return = "404";
@@ -208,7 +206,7 @@ in
           443
         ]
       else
-        map (address: lib.toInt (lib.last (lib.splitString ":" address))) cfg.listen
+        lib.filter (port: port != null) (map ours.portOf cfg.listen)
     );
 
     services.restic.backups.${service} = lib.mkIf cfg.backup.enable {
@@ -267,6 +265,14 @@ in
         assertion =
           cfg.backup.passwordFile == null || !lib.hasPrefix builtins.storeDir cfg.backup.passwordFile;
         message = "services.birthmark.${daemon}.backup.passwordFile is in the Nix store, where everyone can read it: give a path outside, in quotes.";
+      }
+      {
+        assertion = cfg.openFirewall && !cfg.front.enable -> lib.all ours.hasPort cfg.listen;
+        message = "services.birthmark.${daemon}.openFirewall: which port is to be opened? services.birthmark.${daemon}.listen = ${
+          lib.concatMapStringsSep ", " (address: "\"${address}\"") (
+            lib.filter (address: !ours.hasPort address) cfg.listen
+          )
+        } names none. Write for example \"[::]:${toString port}\", or switch openFirewall off.";
       }
       {
         assertion = cfg.listen != [ ];

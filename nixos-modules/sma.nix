@@ -7,4 +7,6 @@ import ./server.nix {
   databaseSettings = name: { database = "postgres:///${name}?host=/run/postgresql"; };
   behind = networks: { trusted_proxies = networks; };
   backupCommand = "backup --to";
+  # A thousand questions with their certificates.
+  bodySize = "5m";
 }

@@ -36,7 +36,7 @@ pub(crate) struct Options {
 
 /// Cheap ones first: a person waiting at the screen learns of a missing semicolon before the long ones start. The machines
 /// come last: they install what the tests have built.
-const STEPS: [Step; 17] = [
+const STEPS: [Step; 18] = [
     Step::new("format", rust::format),
     Step::new("scripts", scripts),
     Step::new("units", units::units),
@@ -45,6 +45,7 @@ const STEPS: [Step; 17] = [
     Step::new("nix-evaluation", nix::evaluation),
     Step::new("card", card::state_partition),
     Step::new("scenario-words", scenario_words),
+    Step::new("front", front),
     Step::new("lints", rust::lints),
     Step::new("licences", rust::licences),
     Step::new("advisories", rust::advisories),
@@ -124,6 +125,21 @@ fn browser(house: &House, _: &Options) -> Result<Outcome> {
 fn fuzzing(house: &House, options: &Options) -> Result<Outcome> {
     fuzz::run(house, &fuzz::Options::all_for(options.fuzz_seconds))?;
     Ok(Outcome::passed())
+}
+
+/// The limits of the NixOS module's nginx, with a real one.
+fn front(house: &House, _: &Options) -> Result<Outcome> {
+    /// What the script says where it cannot run.
+    const CANNOT_RUN: i32 = 77;
+    let Some(python) = tools::find("python3") else {
+        return Ok(Outcome::skipped("python3 is not installed"));
+    };
+    let mut test = house.program(&python);
+    match test.arg("nix/tests/front.py").status()?.code() {
+        Some(0) => Ok(Outcome::passed()),
+        Some(CANNOT_RUN) => Ok(Outcome::skipped("nginx is not installed")),
+        _ => bail!("the front does not hold its limits"),
+    }
 }
 
 /// What the scenarios leave running in units of their own, with as few programs in reach as on NixOS.
