@@ -2,6 +2,7 @@
 {
   config,
   lib,
+  modulesPath,
   pkgs,
   ...
 }:
@@ -10,22 +11,22 @@ let
   # A root that leaves no room behind it would leave the first boot without a state partition, and so without /var/lib. The
   # image has that room from the start; on a larger disk there is more.
   disk =
-    { config, modulesPath, ... }:
-    {
-      virtualisation.diskSize = 16 * 1024;
-      system.build.image = lib.mkForce (
-        import (modulesPath + "/../lib/make-disk-image.nix") {
-          inherit lib config pkgs;
-          inherit (config.virtualisation) diskSize;
-          inherit (config.image) baseName format;
-          partitionTableType = "efi";
-          # Kernel and initrd of each entry in the boot menu.
-          bootSize = "1G";
-          postVM = ''
-            ${lib.getExe' pkgs.qemu-utils "qemu-img"} resize -f ${config.image.format} "$diskImage" +8G
-          '';
-        }
-      );
+    format:
+    import (modulesPath + "/../lib/make-disk-image.nix") {
+      inherit
+        lib
+        config
+        pkgs
+        format
+        ;
+      baseName = config.networking.hostName;
+      diskSize = 16 * 1024;
+      partitionTableType = "efi";
+      # Kernel and initrd of each entry in the boot menu.
+      bootSize = "1G";
+      postVM = ''
+        ${lib.getExe' pkgs.qemu-utils "qemu-img"} resize -f ${format} "$diskImage" +8G
+      '';
     };
 in
 {
@@ -75,14 +76,18 @@ in
     Format = "ext4";
     SizeMinBytes = "4G";
   };
+  # The first disk of this very system. (The variants of system.build.images are systems of their own: each would be
+  # evaluated once more, and none leaves room for the state.)
+  system.build = {
+    disk = disk "qcow2";
+    rawDisk = disk "raw";
+  };
   image.modules = {
     iso.fileSystems."/var/lib" = lib.mkForce {
       device = "tmpfs";
       fsType = "tmpfs";
     };
     iso.boot.initrd.systemd.repart.enable = lib.mkForce false;
-    qemu-efi = disk;
-    raw-efi = disk;
   };
 
   networking.useNetworkd = true;

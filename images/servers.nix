@@ -1,7 +1,7 @@
-# The disk most people want of each server: qcow2, UEFI. Every other form is in `system.build.images` of the same host, for
-# example .#nixosConfigurations.validator.config.system.build.images.raw-efi, or .iso to look around without a disk.
+# The disk most people want of each server: qcow2, UEFI. `.#nixosConfigurations.validator.config.system.build.rawDisk` is one
+# to write to a disk; `system.build.images.iso` is to look around without one.
 { self, lib }:
 
-lib.mapAttrs' (
-  name: host: lib.nameValuePair "${name}-image" host.config.system.build.images.qemu-efi
-) { inherit (self.nixosConfigurations) authority validator trial; }
+lib.mapAttrs' (name: host: lib.nameValuePair "${name}-image" host.config.system.build.disk) {
+  inherit (self.nixosConfigurations) authority validator trial;
+}

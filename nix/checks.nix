@@ -43,14 +43,21 @@ import ./rust-checks.nix { inherit pkgs; }
       ;
   };
   server-state = import ./server-state-test.nix { inherit self pkgs lib; };
-  assertions = import ./assertion-tests.nix { inherit self pkgs lib; };
-  promises = import ./promise-tests.nix { inherit self pkgs lib; };
+  assertions = import ./assertion-tests.nix { inherit pkgs lib nixpkgs; };
+  promises = import ./promise-tests.nix {
+    inherit
+      self
+      pkgs
+      lib
+      nixpkgs
+      ;
+  };
   units = import ./unit-tests.nix { inherit self pkgs lib; };
   no-secrets-in-images = import ./secret-tests.nix { inherit self pkgs lib; };
 }
 # Where a builder with KVM is usual; on aarch64 they would only make every evaluation longer.
 // lib.optionalAttrs pkgs.stdenv.hostPlatform.isx86_64 (
   lib.mapAttrs' (name: test: lib.nameValuePair "vm-${name}" test) (
-    import ../vm-tests { inherit self pkgs lib; }
+    import ../vm-tests { inherit pkgs lib; }
   )
 )

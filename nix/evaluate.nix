@@ -1,16 +1,19 @@
-# The configuration of a small machine with this module: what the evaluation tests look at.
+# The configuration of a small machine with this module: what the evaluation tests look at. All of them share
+# one nixpkgs, and none makes a manual: evaluating many is what these tests cost.
 {
-  self,
   pkgs,
   lib,
+  nixpkgs,
 }:
 
 module:
 (lib.nixosSystem {
   modules = [
-    self.nixosModules.default
+    (nixpkgs + "/nixos/modules/misc/nixpkgs/read-only.nix")
+    ../nixos-modules
     {
-      nixpkgs.hostPlatform = pkgs.stdenv.hostPlatform.system;
+      nixpkgs.pkgs = pkgs;
+      documentation.enable = false;
       boot.loader.grub.enable = false;
       fileSystems."/" = {
         device = "tmpfs";

@@ -36,8 +36,8 @@ in
   };
   services.birthmark = lib.mapAttrs enabled described.daemons;
   # What the upgrade scenario switches to: the same machine with a unit that differs, so that it is restarted.
-  specialisation.next = lib.mkIf (described.daemons ? node) {
-    configuration.systemd.services.birthmark-node.environment.BIRTHMARK_LOG = "debug";
+  specialisation = lib.optionalAttrs (name == "trial") {
+    next.configuration.systemd.services.birthmark-node.environment.BIRTHMARK_LOG = "debug";
   };
   # nixpkgs compiles no test drivers, and none can be added to its kernel as a module alone: a machine that
   # needs one has a kernel of its own.

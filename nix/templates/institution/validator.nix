@@ -1,4 +1,4 @@
-# What makes this validator ours. `nix build .#nixosConfigurations.validator.config.system.build.images.qemu-efi` makes its
+# What makes this validator ours. `nix build .#nixosConfigurations.validator.config.system.build.disk` makes its
 # first disk; afterwards `nixos-rebuild switch --flake .#validator --target-host root@validator.library.example`.
 { config, lib, ... }:
 
