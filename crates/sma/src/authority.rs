@@ -9,19 +9,19 @@ use birthmark_http::ApiError;
 use birthmark_protocol::authority_request::Question;
 use birthmark_protocol::{Assurance, NucHash, TableId, Timestamp, VerdictItem};
 
-use crate::attestation::Attestations;
-use crate::journal::{Act, Journal, Outcome};
+use crate::issue::attestation::Attestations;
+use crate::judge::cameras::{Cameras, Device, IssuedCertificate};
+use crate::judge::rules::{Revocation, Rules, Scope};
+use crate::judge::tables::KeyTables;
 use crate::judge::{Judge, Refusal};
-use crate::keyring::Keyring;
-use crate::limits::RateLimits;
-use crate::operators::Operators;
-use crate::registry::{Device, IssuedCertificate, Registry};
-use crate::revocation::ListCache;
-use crate::rules::{Revocation, Rules, Scope};
+use crate::keep::audit::{Act, AuditLog, Outcome};
+use crate::keep::keyring::Keyring;
+use crate::keep::store::{Lease, RegisteredDevice, RevocationRow, Store};
+use crate::keep::vault::Vault;
 use crate::settings::Settings;
-use crate::store::{Lease, RegisteredDevice, RevocationRow, Store};
-use crate::tables::KeyTables;
-use crate::vault::Vault;
+use crate::tell::crl_cache::ListCache;
+use crate::tell::limits::RateLimits;
+use crate::tell::operators::Operators;
 use crate::{clock, setup};
 
 /// How many cameras are read from the database at once.
@@ -37,7 +37,7 @@ pub struct Authority {
     /// What secrets are sealed with.
     pub vault: Vault,
     /// The audit log.
-    pub journal: Journal,
+    pub audit: AuditLog,
     /// Who may do what.
     pub operators: Operators,
     /// How often clients ask.
@@ -47,7 +47,7 @@ pub struct Authority {
     /// Revocation lists that were just made.
     pub lists: ListCache,
     tables: KeyTables,
-    registry: RwLock<Registry>,
+    cameras: RwLock<Cameras>,
     rules: RwLock<Arc<Rules>>,
     revocations: RwLock<Arc<Vec<RevocationRow>>>,
     keyring: RwLock<Arc<Keyring>>,
@@ -111,18 +111,18 @@ impl Authority {
         let vault = setup::open_vault(&store, credentials).await?;
         let tables = KeyTables::open(&vault, &store.key_tables().await?)?;
         let keyring = Keyring::open(&vault, &store.signing_keys().await?)?;
-        let registry = load_registry(&store, &vault)
+        let cameras = load_cameras(&store, &vault)
             .await
             .context("reading the registered cameras")?;
         let attestations = Attestations::open(settings.provisioning.tpm_roots.as_deref())?;
         let authority = Self {
-            journal: Journal::open(&store).await?,
+            audit: AuditLog::open(&store).await?,
             operators: Operators::open(&store).await?,
             limits: RateLimits::new(settings.limits.requests_per_second, settings.limits.burst),
             attestations,
             lists: ListCache::default(),
             tables,
-            registry: RwLock::new(registry),
+            cameras: RwLock::new(cameras),
             rules: RwLock::default(),
             revocations: RwLock::default(),
             keyring: RwLock::new(Arc::new(keyring)),
@@ -141,14 +141,14 @@ impl Authority {
         answers.pop().ok_or_else(|| ApiError::internal("no answer"))
     }
 
-    /// Answers questions and counts them, all under the same registry and the same revocations.
+    /// Answers questions and counts them, all under the same cameras and the same revocations.
     pub fn answer_all<'q>(
         &self,
         questions: impl Iterator<Item = &'q Question>,
         amount: usize,
         now: Timestamp,
     ) -> Result<Vec<Answer>, ApiError> {
-        if !self.journal.has_room(amount) {
+        if !self.audit.has_room(amount) {
             let message = "validations cannot be recorded at present";
             return Err(ApiError::unavailable(
                 message,
@@ -157,10 +157,10 @@ impl Authority {
         }
         let keyring = self.keyring();
         let rules = self.rules();
-        let registry = unpoisoned(self.registry.read());
+        let cameras = unpoisoned(self.cameras.read());
         let judge = Judge {
             tables: &self.tables,
-            registry: &registry,
+            cameras: &cameras,
             rules: &rules,
             issuers: &keyring.issuer_keys,
             now,
@@ -168,8 +168,8 @@ impl Authority {
         let answers: Vec<Answer> = questions
             .map(|question| judge_one(&judge, question))
             .collect();
-        drop(registry);
-        self.journal
+        drop(cameras);
+        self.audit
             .record(&self.vault, answers.iter().map(|answer| answer.outcome));
         Ok(answers)
     }
@@ -222,16 +222,16 @@ impl Authority {
 
     /// Adds a camera that was just registered.
     pub fn remember(&self, row: &RegisteredDevice, nuc: &NucHash) -> anyhow::Result<()> {
-        let mut registry = unpoisoned(self.registry.write());
-        let device = device_of(&mut registry, row)?;
-        registry.insert(nuc, device);
+        let mut cameras = unpoisoned(self.cameras.write());
+        let device = device_of(&mut cameras, row)?;
+        cameras.insert(nuc, device);
         Ok(())
     }
 
     /// Lets `look` see the cameras in memory.
-    pub fn with_registry<T>(&self, look: impl FnOnce(&Registry) -> T) -> T {
-        let registry = unpoisoned(self.registry.read());
-        look(&registry)
+    pub fn with_cameras<T>(&self, look: impl FnOnce(&Cameras) -> T) -> T {
+        let cameras = unpoisoned(self.cameras.read());
+        look(&cameras)
     }
 
     /// The master key of a table, for the camera it is given to.
@@ -247,15 +247,15 @@ impl Authority {
             action: action.into(),
             target: target.into(),
         };
-        self.journal.act(act);
-        if let Err(error) = self.write_journal().await {
+        self.audit.act(act);
+        if let Err(error) = self.write_audit().await {
             log::error!("the audit log could not be written, its rows wait: {error}");
         }
     }
 
     /// Writes what waits for the audit log.
-    pub async fn write_journal(&self) -> Result<(), sqlx::Error> {
-        self.journal.write(&self.store, &self.vault).await
+    pub async fn write_audit(&self) -> Result<(), sqlx::Error> {
+        self.audit.write(&self.store, &self.vault).await
     }
 
     /// Makes sure that this process may still serve the database. After an outage of PostgreSQL the lease is taken anew.
@@ -295,22 +295,22 @@ pub const fn unreadable(now: Timestamp) -> Outcome {
     }
 }
 
-async fn load_registry(store: &Store, vault: &Vault) -> anyhow::Result<Registry> {
+async fn load_cameras(store: &Store, vault: &Vault) -> anyhow::Result<Cameras> {
     let amount = store.count_devices().await?;
-    let mut registry = Registry::with_capacity(usize::try_from(amount).unwrap_or_default());
+    let mut cameras = Cameras::with_capacity(usize::try_from(amount).unwrap_or_default());
     let mut after = 0;
     loop {
         let rows = store.registered_after(after, PAGE).await?;
         let Some(last) = rows.last() else {
-            return Ok(registry);
+            return Ok(cameras);
         };
         after = last.id;
         for row in &rows {
             let nuc = vault
                 .unseal32(&nuc_label(&row.serial), &row.nuc_sealed)
                 .with_context(|| format!("camera {}", row.serial))?;
-            let device = device_of(&mut registry, row)?;
-            registry.insert(&NucHash::from_bytes(*nuc), device);
+            let device = device_of(&mut cameras, row)?;
+            cameras.insert(&NucHash::from_bytes(*nuc), device);
         }
     }
 }
@@ -320,7 +320,7 @@ pub fn nuc_label(serial: &str) -> String {
     format!("nuc of {serial}")
 }
 
-fn device_of(registry: &mut Registry, row: &RegisteredDevice) -> anyhow::Result<Device> {
+fn device_of(cameras: &mut Cameras, row: &RegisteredDevice) -> anyhow::Result<Device> {
     let table =
         |number: i64| TableId::try_from(number).with_context(|| format!("camera {}", row.serial));
     Ok(Device {
@@ -330,11 +330,11 @@ fn device_of(registry: &mut Registry, row: &RegisteredDevice) -> anyhow::Result<
             table(row.table_b)?,
             table(row.table_c)?,
         ],
-        family: registry.name(&row.family),
+        family: cameras.name(&row.family),
         firmware: row
             .firmware
             .as_deref()
-            .map(|firmware| registry.name(firmware)),
+            .map(|firmware| cameras.name(firmware)),
         attested: row.attested,
         certificate: row.certificate_serial.as_deref().map(|serial| {
             IssuedCertificate::new(

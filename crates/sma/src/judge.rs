@@ -1,7 +1,12 @@
-//! Says whether a token or certificate comes from a genuine camera. No I/O: keys, registry and revocations are in memory.
+//! Says whether a token or certificate comes from a genuine camera. No I/O: keys, cameras and revocations are in memory.
 //!
 //! A pass means: the token opens under its table's key, the NUC hash inside belongs to a registered camera, that camera
 //! holds that table, and no revocation covers it now. Nothing of a former answer is reused.
+
+mod activity;
+pub mod cameras;
+pub mod rules;
+pub mod tables;
 
 use birthmark_protocol::authority_request::CameraProof;
 use birthmark_protocol::token_claim::TokenClaim;
@@ -10,9 +15,9 @@ use birthmark_protocol::{
     Timestamp,
 };
 
-use crate::registry::{Device, IssuedCertificate, Registry};
-use crate::rules::Rules;
-use crate::tables::KeyTables;
+use crate::judge::cameras::{Cameras, Device, IssuedCertificate};
+use crate::judge::rules::Rules;
+use crate::judge::tables::KeyTables;
 
 /// Why the answer is no. What a node is told is less precise, see [`Refusal::message`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -97,8 +102,6 @@ pub struct Passed<'a> {
     pub device: &'a Device,
     /// What we vouch for.
     pub assurance: Assurance,
-    /// Which key opened the token.
-    pub opened_by: OpenedBy,
 }
 
 /// Everything a judgement rests on.
@@ -107,7 +110,7 @@ pub struct Judge<'a> {
     /// The master keys.
     pub tables: &'a KeyTables,
     /// The cameras.
-    pub registry: &'a Registry,
+    pub cameras: &'a Cameras,
     /// The revocations.
     pub rules: &'a Rules,
     /// The keys that sign or signed camera certificates.
@@ -199,9 +202,9 @@ impl<'a> Judge<'a> {
     fn opened(
         &self,
         token: &CameraToken,
-        (nuc, opened_by): (birthmark_protocol::NucHash, OpenedBy),
+        (nuc, _): (birthmark_protocol::NucHash, OpenedBy),
     ) -> Result<Passed<'a>, Refusal> {
-        let device = self.registry.find(&nuc).ok_or(Refusal::UnknownDevice)?;
+        let device = self.cameras.find(&nuc).ok_or(Refusal::UnknownDevice)?;
         if !device.tables.contains(&token.table) {
             return Err(Refusal::ForeignTable);
         }
@@ -213,11 +216,7 @@ impl<'a> Judge<'a> {
         } else {
             Assurance::Token
         };
-        Ok(Passed {
-            device,
-            assurance,
-            opened_by,
-        })
+        Ok(Passed { device, assurance })
     }
 }
 

@@ -8,12 +8,13 @@ use anyhow::{Context as _, bail, ensure};
 use birthmark_daemon::{ConfigError, Credentials};
 use birthmark_protocol::{MasterKey, TableId};
 
-use crate::ca::{self, Issuer, PrivateKey};
-use crate::keyring;
+use crate::issue::ca::{self, Issuer, PrivateKey};
+use crate::judge::tables;
+use crate::keep::keyring;
+use crate::keep::store::{KeyPurpose, Store};
+use crate::keep::vault::Vault;
 use crate::settings::Settings;
-use crate::store::{KeyPurpose, Store};
-use crate::vault::Vault;
-use crate::{clock, random, tables};
+use crate::{clock, random};
 
 /// The credential everything in the database is sealed under.
 pub const VAULT_CREDENTIAL: &str = "authority-vault";

@@ -9,11 +9,12 @@ use birthmark_protocol::numbers::TABLES;
 use clap::{ArgMatches, Command};
 
 use super::{file, path, print, read};
-use crate::exchange::KeyTablesFile;
+use crate::keep::dump;
+use crate::keep::exchange::KeyTablesFile;
+use crate::keep::store::Store;
 use crate::settings::Settings;
+use crate::setup::write_once;
 use crate::setup::{self, Root};
-use crate::store::Store;
-use crate::{dump, setup::write_once};
 
 pub(super) fn init_command() -> Command {
     Command::new("init")

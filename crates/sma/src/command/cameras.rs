@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::client::{Client, refusal};
 use super::{field, file, option, path, print, read, text};
-use crate::exchange::{DeviceRegistryFile, DevicesPage};
+use crate::keep::exchange::{DeviceRegistryFile, DevicesPage};
 use crate::settings::Settings;
 use crate::setup::write_once;
 

@@ -12,9 +12,9 @@ use serde::Serialize;
 use serde_json::Value;
 use tower::ServiceExt;
 
-use crate::api::{Api, router};
 use crate::authority::Authority;
 use crate::settings::Settings;
+use crate::tell::api::{Api, router};
 
 /// No answer to a command is larger.
 const LARGEST: usize = 256 << 20;
@@ -129,7 +129,7 @@ impl Client {
     /// Writes down what is still only in memory.
     pub async fn finish(self) -> anyhow::Result<()> {
         if let Self::Opened(_, authority) = self {
-            authority.write_journal().await?;
+            authority.write_audit().await?;
             authority.store.close().await;
         }
         Ok(())

@@ -8,10 +8,10 @@ use serde_json::Value;
 
 use super::client::Client;
 use super::{field, file, option, path, print, read, text};
-use crate::api::control::{NewToken, RotateCa};
-use crate::operators::Role;
 use crate::settings::Settings;
 use crate::setup::ROOT_CREDENTIAL;
+use crate::tell::api::control::{NewToken, RotateCa};
+use crate::tell::operators::Role;
 
 /// A body-less request.
 const NOTHING: Option<&Value> = None;

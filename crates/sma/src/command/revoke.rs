@@ -8,9 +8,9 @@ use serde_json::Value;
 
 use super::client::Client;
 use super::{field, option, print, text};
-use crate::revocation::RevokeRequest;
-use crate::rules::Scope;
+use crate::judge::rules::Scope;
 use crate::settings::Settings;
+use crate::tell::revocation::RevokeRequest;
 
 pub(super) fn revoke_command() -> Command {
     Command::new("revoke")

@@ -4,7 +4,7 @@ use birthmark_http::with_pool;
 use serde_json::{Value, json};
 
 use birthmark_sma::authority::Authority;
-use birthmark_sma::{clock, journal};
+use birthmark_sma::{audit, clock};
 
 use crate::camera::{Camera, commitment};
 use crate::stand::{Base, Stand, client};
@@ -78,7 +78,7 @@ async fn opened(stand: &Stand) -> birthmark_sma::authority::Authority {
 }
 
 async fn checked(authority: &Authority) -> (u64, Option<(i64, String)>) {
-    let report = journal::verify(&authority.store, &authority.vault)
+    let report = audit::verify(&authority.store, &authority.vault)
         .await
         .unwrap();
     (report.rows, report.broken)
@@ -95,7 +95,7 @@ async fn the_beginning_stays_where_it_was_put(mut stand: Stand) {
     stand.stop().await;
     let authority = opened(&stand).await;
     let later = clock::now().plus(10);
-    let pruned = journal::prune(&authority.store, &authority.vault, later).await;
+    let pruned = audit::prune(&authority.store, &authority.vault, later).await;
     assert_eq!(pruned.unwrap(), 1);
     let (_, good) = authority.store.audit_anchor().await.unwrap();
     authority.log_act("test", "one", "").await;
@@ -189,7 +189,7 @@ async fn counters_are_there_for_prometheus() {
         .await
         .unwrap();
     let kind = answer.headers()["content-type"].to_str().unwrap();
-    assert!(kind.starts_with("text/plain"), "{kind}");
+    assert!(kind.starts_with("application/openmetrics-text"), "{kind}");
     let text = answer.text().await.unwrap();
     for line in [
         "birthmark_sma_validations_total{outcome=\"pass\"} 1",

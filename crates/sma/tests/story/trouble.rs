@@ -13,7 +13,7 @@ use birthmark_sma::api::{Api, router};
 use birthmark_sma::authority::Authority;
 use birthmark_sma::ca::Issuer;
 use birthmark_sma::store::{KeyPurpose, Store};
-use birthmark_sma::{clock, journal, keyring, setup};
+use birthmark_sma::{audit, clock, keyring, setup};
 use serde_json::{Value, json};
 use tower::ServiceExt;
 
@@ -214,8 +214,8 @@ async fn an_operator_who_hangs_up_leaves_nothing_half_done() {
 
 /// Whether memory and database know the same cameras and revocations, and the log has all of them in one chain.
 async fn everything_is_finished(authority: &Authority) -> bool {
-    authority.write_journal().await.unwrap();
-    let report = journal::verify(&authority.store, &authority.vault);
+    authority.write_audit().await.unwrap();
+    let report = audit::verify(&authority.store, &authority.vault);
     let report = report.await.unwrap();
     assert_eq!(report.broken, None);
     let revocations = authority.store.revocations().await.unwrap().len();
@@ -224,6 +224,6 @@ async fn everything_is_finished(authority: &Authority) -> bool {
     revocations > 20
         && cameras > 20
         && revocations == authority.revocations().len()
-        && cameras == authority.with_registry(|registry| registry.len())
+        && cameras == authority.with_cameras(|cameras| cameras.len())
         && usize::try_from(report.entries) == Ok(cameras + revocations)
 }

@@ -1,0 +1,7 @@
+//! How a camera becomes one of ours: its key, its chip, its certificate.
+
+pub mod attestation;
+pub mod ca;
+pub mod device_key;
+pub mod provision;
+mod rotation;

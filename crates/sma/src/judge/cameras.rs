@@ -1,0 +1,184 @@
+//! What validation needs to know about every camera, in memory.
+//!
+//! Rebuilt from the database at start and changed with it. With 1,000,000 cameras the process takes 200 MB.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use birthmark_protocol::{NucHash, TableId};
+
+/// Our number for a camera, as in the database.
+pub type DeviceId = i64;
+
+/// A camera.
+#[derive(Debug)]
+pub struct Device {
+    /// Our number for it.
+    pub id: DeviceId,
+    /// Its tables.
+    pub tables: [TableId; 3],
+    /// Its model.
+    pub family: Arc<str>,
+    /// What it runs, if known.
+    pub firmware: Option<Arc<str>>,
+    /// Whether a TPM attested its key.
+    pub attested: bool,
+    /// Its certificate: serial number and when it was issued.
+    pub certificate: Option<IssuedCertificate>,
+    /// Validations since they were last written down.
+    pub validations: AtomicU32,
+}
+
+/// What is remembered about a certificate. Serial numbers have at most 20 bytes; shorter ones begin with zeros.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct IssuedCertificate {
+    /// The serial number.
+    pub serial: [u8; 20],
+    /// When it was issued, in seconds since 1970.
+    pub issued_at: i64,
+    /// The key that signed it, if known.
+    pub issuer: [u8; 8],
+}
+
+/// All cameras.
+#[derive(Debug, Default)]
+pub struct Cameras {
+    devices: Vec<Device>,
+    by_nuc: HashMap<[u8; 32], u32>,
+    names: HashMap<Arc<str>, u64>,
+}
+
+impl IssuedCertificate {
+    /// Takes a serial number as X.509 writes it.
+    pub fn new(serial: &[u8], issued_at: i64, issuer: Option<&[u8]>) -> Self {
+        let issuer = issuer.and_then(|id| id.try_into().ok()).unwrap_or_default();
+        Self {
+            serial: padded(serial),
+            issued_at,
+            issuer,
+        }
+    }
+
+    /// The serial number without the zeros in front.
+    pub fn serial_bytes(&self) -> &[u8] {
+        let start = self
+            .serial
+            .iter()
+            .position(|byte| *byte != 0)
+            .unwrap_or(self.serial.len() - 1);
+        self.serial.get(start..).unwrap_or_default()
+    }
+}
+
+/// A serial number with zeros in front, so that numbers compare like numbers.
+pub fn padded(serial: &[u8]) -> [u8; 20] {
+    let mut out = [0; 20];
+    out.iter_mut()
+        .rev()
+        .zip(serial.iter().rev())
+        .for_each(|(to, from)| *to = *from);
+    out
+}
+
+impl Cameras {
+    /// Room for so many cameras.
+    pub fn with_capacity(devices: usize) -> Self {
+        Self {
+            devices: Vec::with_capacity(devices),
+            by_nuc: HashMap::with_capacity(devices),
+            names: HashMap::new(),
+        }
+    }
+
+    /// The shared copy of a model's or firmware's name: a million cameras have few of them.
+    pub fn name(&mut self, name: &str) -> Arc<str> {
+        if let Some((known, _)) = self.names.get_key_value(name) {
+            return Arc::clone(known);
+        }
+        let shared: Arc<str> = name.into();
+        self.names.insert(Arc::clone(&shared), 0);
+        shared
+    }
+
+    /// Adds a camera. The database made sure that its NUC hash is new.
+    pub fn insert(&mut self, nuc: &NucHash, device: Device) {
+        *self.names.entry(Arc::clone(&device.family)).or_default() += 1;
+        // More than four billion cameras do not fit into this memory.
+        if let Ok(place) = u32::try_from(self.devices.len()) {
+            self.by_nuc.insert(*nuc.expose(), place);
+            self.devices.push(device);
+        }
+    }
+
+    /// The camera with this NUC hash.
+    pub fn find(&self, nuc: &NucHash) -> Option<&Device> {
+        self.by_nuc
+            .get(nuc.expose())
+            .and_then(|place| self.devices.get(usize::try_from(*place).ok()?))
+    }
+
+    /// The camera with our number for it. Cameras stand in the order of their numbers, as the database gave them out.
+    pub fn by_id(&self, id: DeviceId) -> Option<&Device> {
+        let place = self
+            .devices
+            .binary_search_by_key(&id, |device| device.id)
+            .ok();
+        // Two that were registered at the same moment may stand the other way round.
+        let place = place.or_else(|| self.devices.iter().rposition(|device| device.id == id));
+        place.and_then(|place| self.devices.get(place))
+    }
+
+    /// Every camera, in the order they were added.
+    pub fn iter(&self) -> impl Iterator<Item = &Device> {
+        self.devices.iter()
+    }
+
+    /// How many cameras there are.
+    pub fn len(&self) -> usize {
+        self.devices.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.devices.is_empty()
+    }
+
+    /// How many cameras each model has.
+    pub fn families(&self) -> Vec<(Arc<str>, u64)> {
+        let mut families: Vec<_> = self
+            .names
+            .iter()
+            .filter(|(_, amount)| **amount > 0)
+            .map(|(name, amount)| (Arc::clone(name), *amount))
+            .collect();
+        families.sort();
+        families
+    }
+
+    /// How many cameras hold each table.
+    pub fn tables_in_use(&self) -> Vec<u32> {
+        let mut tables = vec![0; usize::from(birthmark_protocol::numbers::TABLES)];
+        for table in self.devices.iter().flat_map(|device| device.tables) {
+            if let Some(amount) = tables.get_mut(usize::from(table.get())) {
+                *amount += 1;
+            }
+        }
+        tables
+    }
+
+    /// Takes the numbers of validations since the last time: cameras that had any.
+    pub fn take_activity(&self) -> Vec<(DeviceId, i64)> {
+        let busy = self
+            .devices
+            .iter()
+            .filter(|device| device.validations.load(Ordering::Relaxed) > 0);
+        busy.map(|device| {
+            (
+                device.id,
+                i64::from(device.validations.swap(0, Ordering::Relaxed)),
+            )
+        })
+        .collect()
+    }
+}

@@ -1,0 +1,220 @@
+//! What a revocation covers.
+
+use std::cmp::Ordering;
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::judge::cameras::{Device, IssuedCertificate, padded};
+
+/// What a revocation covers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Scope {
+    /// One camera, by the maker's number.
+    Device {
+        /// The maker's number.
+        serial: String,
+    },
+    /// Every camera of a model.
+    Family {
+        /// The model.
+        family: String,
+    },
+    /// Every camera that was provisioned with a firmware of a range, both ends included.
+    Firmware {
+        /// Only of this model.
+        family: Option<String>,
+        /// First version.
+        from: String,
+        /// Last version.
+        to: String,
+    },
+    /// Certificates by serial number in hexadecimal, both ends included.
+    Certificates {
+        /// Lowest serial number.
+        first: String,
+        /// Highest serial number.
+        last: String,
+    },
+    /// Every certificate whose validity begins between two moments, both included: five minutes before it was issued.
+    Issued {
+        /// Seconds since 1970.
+        from: i64,
+        /// Seconds since 1970.
+        until: i64,
+    },
+}
+
+/// Why a scope makes no sense.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{field}: {reason}")]
+pub struct ScopeError {
+    /// Which field.
+    pub field: &'static str,
+    /// What is wrong with it.
+    pub reason: &'static str,
+}
+
+/// A scope that covers whatever lies between two ends.
+#[derive(Debug)]
+pub(super) enum Range {
+    Firmware {
+        family: Option<String>,
+        from: String,
+        to: String,
+    },
+    Certificates {
+        first: [u8; 20],
+        last: [u8; 20],
+    },
+    Issued {
+        from: i64,
+        until: i64,
+    },
+}
+
+impl Scope {
+    /// Succeeds when the scope covers something.
+    pub fn check(&self) -> Result<(), ScopeError> {
+        let wrong = |field, reason| Err(ScopeError { field, reason });
+        match self {
+            Self::Device { serial } if serial.is_empty() => {
+                wrong("scope.serial", "must not be empty")
+            }
+            Self::Family { family } if family.is_empty() => {
+                wrong("scope.family", "must not be empty")
+            }
+            Self::Firmware { from, to, .. } if version(from, to) == Ordering::Greater => {
+                wrong("scope.to", "lies before from")
+            }
+            Self::Certificates { first, last } => match (serial_number(first), serial_number(last))
+            {
+                (None, _) => wrong("scope.first", "expected up to 40 hexadecimal characters"),
+                (_, None) => wrong("scope.last", "expected up to 40 hexadecimal characters"),
+                (Some(first), Some(last)) if last < first => {
+                    wrong("scope.last", "lies before first")
+                }
+                _ => Ok(()),
+            },
+            Self::Issued { from, until } if until < from => {
+                wrong("scope.until", "lies before from")
+            }
+            _ => Ok(()),
+        }
+    }
+
+    pub(super) fn range(&self) -> Option<Range> {
+        match self {
+            Self::Device { .. } | Self::Family { .. } => None,
+            Self::Firmware { family, from, to } => Some(Range::Firmware {
+                family: family.clone(),
+                from: from.clone(),
+                to: to.clone(),
+            }),
+            Self::Certificates { first, last } => Some(Range::Certificates {
+                first: serial_number(first)?,
+                last: serial_number(last)?,
+            }),
+            Self::Issued { from, until } => Some(Range::Issued {
+                from: *from,
+                until: *until,
+            }),
+        }
+    }
+}
+
+fn serial_number(text: &str) -> Option<[u8; 20]> {
+    let text = if text.len() % 2 == 1 {
+        format!("0{text}")
+    } else {
+        text.to_owned()
+    };
+    let bytes = hex::decode(text)
+        .ok()
+        .filter(|bytes| (1..=20).contains(&bytes.len()))?;
+    Some(padded(&bytes))
+}
+
+/// Compares versions: numbers between dots and dashes as numbers, everything else as text.
+fn version(one: &str, other: &str) -> Ordering {
+    let parts = |text: &str| -> Vec<(u64, String)> {
+        let split = text.split(['.', '-', '+', '_']);
+        split
+            .map(|part| {
+                part.parse()
+                    .map_or_else(|_| (0, part.to_owned()), |number| (number, String::new()))
+            })
+            .collect()
+    };
+    parts(one).cmp(&parts(other))
+}
+
+impl Range {
+    pub(super) fn covers(&self, device: &Device) -> bool {
+        match self {
+            Self::Firmware { family, from, to } => {
+                device.firmware.as_deref().is_some_and(|firmware| {
+                    family
+                        .as_deref()
+                        .is_none_or(|family| family == &*device.family)
+                        && version(from, firmware) != Ordering::Greater
+                        && version(firmware, to) != Ordering::Greater
+                })
+            }
+            Self::Certificates { .. } | Self::Issued { .. } => device
+                .certificate
+                .is_some_and(|certificate| self.covers_certificate(&certificate)),
+        }
+    }
+
+    pub(super) fn covers_certificate(&self, certificate: &IssuedCertificate) -> bool {
+        match self {
+            Self::Firmware { .. } => false,
+            Self::Certificates { first, last } => (first..=last).contains(&&certificate.serial),
+            Self::Issued { from, until } => (*from..=*until).contains(&certificate.issued_at),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn scopes_that_cover_nothing_are_refused() {
+        assert!(
+            Scope::Device {
+                serial: String::new()
+            }
+            .check()
+            .is_err()
+        );
+        assert!(
+            Scope::Certificates {
+                first: "xy".into(),
+                last: "10".into()
+            }
+            .check()
+            .is_err()
+        );
+        assert!(
+            Scope::Certificates {
+                first: "11".into(),
+                last: "10".into()
+            }
+            .check()
+            .is_err()
+        );
+        assert!(Scope::Issued { from: 2, until: 1 }.check().is_err());
+        assert!(
+            Scope::Firmware {
+                family: None,
+                from: "2.0".into(),
+                to: "1.10".into()
+            }
+            .check()
+            .is_err()
+        );
+    }
+}

@@ -1,0 +1,222 @@
+//! The audit log: every validation and every act of an operator, written in batches off the hot path.
+//!
+//! A validation is remembered by its outcome, its time and, if it was about a commitment, a keyed digest of it: with the
+//! commitment at hand one can show that it was asked about, but the log alone holds neither a digest nor a camera. Rows
+//! are chained by a keyed digest, and where old rows were removed a keyed proof says so. Whoever can change the database
+//! but lacks the credential can at most cut off the newest rows, which comparing with a head noted elsewhere shows.
+
+mod chain;
+mod entry;
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use birthmark_protocol::{Assurance, Commitment, Timestamp};
+use serde::{Deserialize, Serialize};
+
+pub use chain::{ChainReport, prune, verify};
+use entry::Entry;
+
+use chain::Head;
+
+use crate::judge::Refusal;
+use crate::judge::cameras::DeviceId;
+use crate::keep::store::{AuditRow, HourlyCount, Store, is_duplicate};
+use crate::keep::vault::Vault;
+
+/// How many validations may wait for the database. Beyond it, validation stops rather than go unrecorded.
+pub const LARGEST_BACKLOG: usize = 1_000_000;
+
+/// How one validation ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Outcome {
+    /// When.
+    pub time: Timestamp,
+    /// What was vouched for, or why not.
+    pub result: Result<Assurance, Refusal>,
+    /// What it was about.
+    pub commitment: Option<Commitment>,
+}
+
+/// An act of an operator.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Act {
+    /// When.
+    pub time: i64,
+    /// Who.
+    pub actor: String,
+    /// What was done.
+    pub action: String,
+    /// To what.
+    pub target: String,
+}
+
+/// The log's writing end.
+#[derive(Debug)]
+pub struct AuditLog {
+    waiting: Mutex<Waiting>,
+    totals: [AtomicU64; Refusal::ALL.len() + 1],
+    writer: tokio::sync::Mutex<Writer>,
+    /// Validations in the writer's hands.
+    unwritten: AtomicUsize,
+}
+
+/// The chain's end, and what is being appended to it.
+#[derive(Debug)]
+struct Writer {
+    head: Head,
+    batch: Option<Batch>,
+}
+
+/// Rows that stay as they are until the database has them: an attempt may have succeeded without our hearing of it.
+#[derive(Debug)]
+struct Batch {
+    rows: Vec<AuditRow>,
+    counts: Vec<HourlyCount>,
+    activity: Vec<(DeviceId, i64, i64)>,
+}
+
+#[derive(Debug, Default)]
+struct Waiting {
+    outcomes: Vec<Entry>,
+    acts: Vec<Act>,
+    activity: Vec<(DeviceId, i64, i64)>,
+}
+
+impl Waiting {
+    const fn is_empty(&self) -> bool {
+        self.outcomes.is_empty() && self.acts.is_empty() && self.activity.is_empty()
+    }
+}
+
+impl AuditLog {
+    /// Continues the log of this database.
+    pub async fn open(store: &Store) -> Result<Self, sqlx::Error> {
+        let head = Head::of(store).await?;
+        Ok(Self {
+            waiting: Mutex::default(),
+            totals: Default::default(),
+            writer: tokio::sync::Mutex::new(Writer { head, batch: None }),
+            unwritten: AtomicUsize::new(0),
+        })
+    }
+
+    fn waiting(&self) -> std::sync::MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether so many validations more can be remembered.
+    pub fn has_room(&self, more: usize) -> bool {
+        self.backlog() + more <= LARGEST_BACKLOG
+    }
+
+    /// Remembers validations until the next [`AuditLog::write`].
+    pub fn record(&self, vault: &Vault, outcomes: impl IntoIterator<Item = Outcome>) {
+        let entries = outcomes
+            .into_iter()
+            .map(|outcome| Entry::of(vault, &outcome));
+        let entries: Vec<_> = entries.collect();
+        for entry in &entries {
+            let place = entry
+                .result
+                .err()
+                .map_or(0, |refusal| usize::from(refusal.to_byte()));
+            if let Some(total) = self.totals.get(place) {
+                total.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+        self.waiting().outcomes.extend(entries);
+    }
+
+    /// How many validations ended in which way since the start.
+    pub fn totals(&self) -> Vec<(&'static str, u64)> {
+        let names = std::iter::once("pass").chain(Refusal::ALL.map(Refusal::name));
+        names
+            .zip(&self.totals)
+            .map(|(name, total)| (name, total.load(Ordering::Relaxed)))
+            .collect()
+    }
+
+    /// Remembers an act until the next [`AuditLog::write`].
+    pub fn act(&self, act: Act) {
+        self.waiting().acts.push(act);
+    }
+
+    /// Remembers how busy cameras were on a day.
+    pub fn activity(&self, activity: impl IntoIterator<Item = (DeviceId, i64, i64)>) {
+        self.waiting().activity.extend(activity);
+    }
+
+    /// How many validations wait to be written.
+    pub fn backlog(&self) -> usize {
+        self.waiting().outcomes.len() + self.unwritten.load(Ordering::Relaxed)
+    }
+
+    /// Writes what waits. What could not be written waits on, also when the caller gives up in the middle.
+    pub async fn write(&self, store: &Store, vault: &Vault) -> Result<(), sqlx::Error> {
+        let mut writer = self.writer.lock().await;
+        loop {
+            let Some(batch) = &writer.batch else {
+                let waiting = std::mem::take(&mut *self.waiting());
+                if waiting.is_empty() {
+                    return Ok(());
+                }
+                self.unwritten
+                    .store(waiting.outcomes.len(), Ordering::Relaxed);
+                writer.batch = Some(Batch::of(vault, writer.head.clone(), waiting));
+                continue;
+            };
+            batch.write(store).await?;
+            if let Some(last) = batch.rows.last() {
+                writer.head = Head {
+                    seq: last.seq,
+                    link: last.link.clone(),
+                };
+            }
+            writer.batch = None;
+            self.unwritten.store(0, Ordering::Relaxed);
+        }
+    }
+}
+
+impl Batch {
+    fn of(vault: &Vault, head: Head, waiting: Waiting) -> Self {
+        Self {
+            rows: head.rows(vault, &waiting),
+            counts: hourly(&waiting.outcomes),
+            activity: waiting.activity,
+        }
+    }
+
+    async fn write(&self, store: &Store) -> Result<(), sqlx::Error> {
+        let written = store.append_audit(&self.rows, &self.counts, &self.activity);
+        match written.await {
+            // Its numbers are taken: by itself, if an earlier attempt was committed but its caller or its connection was gone.
+            Err(error) if is_duplicate(&error) && self.is_stored(store).await? => Ok(()),
+            written => written,
+        }
+    }
+
+    async fn is_stored(&self, store: &Store) -> Result<bool, sqlx::Error> {
+        let head = Head::of(store).await?;
+        Ok(self.rows.last().is_some_and(|last| last.link == head.link))
+    }
+}
+
+fn hourly(outcomes: &[Entry]) -> Vec<HourlyCount> {
+    let mut counts: BTreeMap<(i64, &'static str), i64> = BTreeMap::new();
+    for outcome in outcomes {
+        *counts
+            .entry((outcome.time.div_euclid(3600), outcome.name()))
+            .or_default() += 1;
+    }
+    counts
+        .into_iter()
+        .map(|((hour, outcome), amount)| HourlyCount {
+            hour,
+            outcome: outcome.into(),
+            amount,
+        })
+        .collect()
+}

@@ -1,0 +1,7 @@
+//! What others learn, and who may ask: HTTP, revocation lists, tokens, rate limits.
+
+pub mod api;
+pub mod crl_cache;
+pub mod limits;
+pub mod operators;
+pub mod revocation;

@@ -1,0 +1,122 @@
+//! Pages for people and the description for programs. Everything comes from the binary: nothing is loaded from elsewhere.
+
+use axum::http::header;
+use axum::response::{IntoResponse, Response};
+use utoipa::OpenApi;
+use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
+
+use super::{attest, devices, metrics, overview, public, revocations, validate};
+
+/// Only what this server itself serves may run or be loaded.
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+
+#[derive(OpenApi)]
+#[openapi(
+    info(title = "Birthmark manufacturer authority", description = "Certifies cameras, and says whether one stands behind a photo without learning which photo."),
+    paths(
+        validate::token, validate::certificate, validate::nuc, validate::batch,
+        public::verdict_keys, public::root, public::intermediate, public::intermediate_der, public::health, public::stats,
+        devices::provision, devices::list, devices::one, attest::begin, attest::evidence,
+        revocations::revoke, revocations::lift, revocations::list, revocations::feed, revocations::crl, revocations::crl_of, revocations::ocsp, revocations::ocsp_get,
+        overview::overview, overview::reviewed, metrics::metrics,
+    ),
+    modifiers(&Bearer)
+)]
+struct Description;
+
+struct Bearer;
+
+impl utoipa::Modify for Bearer {
+    fn modify(&self, description: &mut utoipa::openapi::OpenApi) {
+        let scheme = HttpBuilder::new()
+            .scheme(HttpAuthScheme::Bearer)
+            .description(Some("An operator's token"))
+            .build();
+        description
+            .components
+            .get_or_insert_default()
+            .add_security_scheme("operator", SecurityScheme::Http(scheme));
+    }
+}
+
+fn page(kind: &'static str, content: &'static str) -> Response {
+    (
+        [
+            (header::CONTENT_TYPE, kind),
+            (header::CONTENT_SECURITY_POLICY, POLICY),
+        ],
+        content,
+    )
+        .into_response()
+}
+
+/// The description of everything here, OpenAPI 3.1.
+pub async fn openapi() -> Response {
+    axum::Json(Description::openapi()).into_response()
+}
+
+/// The description for people.
+pub async fn docs() -> Response {
+    page("text/html; charset=utf-8", include_str!("pages/docs.html"))
+}
+
+/// What fills the description.
+pub async fn docs_script() -> Response {
+    page(
+        "text/javascript; charset=utf-8",
+        include_str!("pages/docs.js"),
+    )
+}
+
+/// The page of operators.
+pub async fn admin() -> Response {
+    page("text/html; charset=utf-8", include_str!("pages/admin.html"))
+}
+
+/// What fills the page of operators.
+pub async fn admin_script() -> Response {
+    page(
+        "text/javascript; charset=utf-8",
+        include_str!("pages/admin.js"),
+    )
+}
+
+/// How both look.
+pub async fn style() -> Response {
+    page("text/css; charset=utf-8", include_str!("pages/style.css"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_description_names_what_needs_a_token() {
+        let described = serde_json::to_value(Description::openapi()).unwrap();
+        assert!(described["openapi"].as_str().unwrap().starts_with("3.1"));
+        let open = &described["paths"]["/validate"]["post"];
+        let guarded = &described["paths"]["/api/v1/revocations"]["post"];
+        assert!(open["security"].is_null() && guarded["security"][0]["operator"].is_array());
+        assert!(
+            described["components"]["schemas"]["Provisioned"]["properties"]["master_keys"]
+                .is_object()
+        );
+    }
+
+    #[test]
+    fn pages_load_nothing_from_elsewhere() {
+        let pages = [
+            include_str!("pages/admin.html"),
+            include_str!("pages/docs.html"),
+            include_str!("pages/style.css"),
+        ];
+        for page in pages {
+            assert!(
+                !page.contains("http://")
+                    && !page.contains("https://")
+                    && !page.contains("<style")
+                    && !page.contains("@import")
+            );
+        }
+    }
+}

@@ -1,0 +1,183 @@
+//! What anybody may know: keys, health, totals.
+
+use std::time::Duration;
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use birthmark_http::ApiError;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::Api;
+use crate::clock;
+use crate::issue::ca;
+use crate::setup::spki_pem;
+
+/// A key that signs or signed verdicts.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct VerdictKeyAnswer {
+    /// The first eight bytes of SHA-256 over the SubjectPublicKeyInfo, in hexadecimal.
+    pub key_id: String,
+    /// SubjectPublicKeyInfo in PEM.
+    pub public_key: String,
+    /// From when it may have signed, in seconds since 1970.
+    pub not_before: i64,
+    /// Until when it may have signed.
+    pub not_after: i64,
+    /// Its certificate under the intermediate, in PEM.
+    pub certificate: String,
+}
+
+/// All verdict keys, also former ones: what they signed stays checkable.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct VerdictKeys {
+    /// Whose keys these are.
+    pub manufacturer_id: String,
+    /// Oldest first; the last one signs now.
+    pub keys: Vec<VerdictKeyAnswer>,
+}
+
+/// How the authority is.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Health {
+    /// `ok` or `failing`.
+    pub status: &'static str,
+    /// The program.
+    pub service: &'static str,
+    /// Whether the database answers.
+    pub database: &'static str,
+    /// Whether keys and certificates are in force.
+    pub keys: &'static str,
+    /// Whether the disk has room.
+    pub disk: &'static str,
+    /// How many cameras are registered.
+    pub devices_registered: usize,
+}
+
+/// Totals. Names no camera.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Stats {
+    /// Registered cameras.
+    pub total_devices: usize,
+    /// Validations of the last 24 hours.
+    pub recent_validations_24h: i64,
+    /// How many of them passed.
+    pub recent_passes_24h: i64,
+    /// Cameras by model.
+    pub device_families: std::collections::BTreeMap<String, u64>,
+}
+
+/// The keys verdicts are checked with.
+#[utoipa::path(get, path = "/api/v1/verdict-keys", tag = "Keys", responses((status = 200, body = VerdictKeys)))]
+pub async fn verdict_keys(State(api): State<Api>) -> Json<VerdictKeys> {
+    let keyring = api.authority.keyring();
+    let keys = keyring.verdict_keys.iter().map(|key| VerdictKeyAnswer {
+        key_id: key.public.id().to_string(),
+        public_key: spki_pem(&key.public.to_spki_der()),
+        not_before: key.not_before.unix(),
+        not_after: key.not_after.unix(),
+        certificate: ca::pem(&key.certificate),
+    });
+    Json(VerdictKeys {
+        manufacturer_id: api.authority.settings.manufacturer_id.clone(),
+        keys: keys.collect(),
+    })
+}
+
+fn pem_answer(pem: String) -> Response {
+    ([(header::CONTENT_TYPE, "application/x-pem-file")], pem).into_response()
+}
+
+/// The root certificates in PEM, newest last.
+#[utoipa::path(get, path = "/ca/root.pem", tag = "Keys", responses((status = 200, content_type = "application/x-pem-file")))]
+pub async fn root(State(api): State<Api>) -> Response {
+    pem_answer(
+        api.authority
+            .keyring()
+            .roots
+            .iter()
+            .map(|der| ca::pem(der))
+            .collect(),
+    )
+}
+
+/// The intermediate certificates in PEM, newest last.
+#[utoipa::path(get, path = "/ca/intermediate.pem", tag = "Keys", responses((status = 200, content_type = "application/x-pem-file")))]
+pub async fn intermediate(State(api): State<Api>) -> Response {
+    pem_answer(
+        api.authority
+            .keyring()
+            .intermediates
+            .iter()
+            .map(|der| ca::pem(der))
+            .collect(),
+    )
+}
+
+/// The intermediate certificate in use, in DER.
+#[utoipa::path(get, path = "/ca/intermediate.der", tag = "Keys", responses((status = 200, content_type = "application/pkix-cert")))]
+pub async fn intermediate_der(State(api): State<Api>) -> Response {
+    (
+        [(header::CONTENT_TYPE, "application/pkix-cert")],
+        api.authority.keyring().issuer.der.clone(),
+    )
+        .into_response()
+}
+
+/// Whether database, keys and disk are well. 503 when one of them is not.
+#[utoipa::path(get, path = "/health", tag = "Operation", responses((status = 200, body = Health), (status = 503, body = Health)))]
+pub async fn health(State(api): State<Api>) -> Response {
+    let word = |well: bool| if well { "ok" } else { "failing" };
+    let authority = &api.authority;
+    let answered = tokio::time::timeout(Duration::from_secs(3), authority.store.ping()).await;
+    let database = matches!(answered, Ok(Ok(())));
+    let keys = clock::now() < authority.keyring().issuer.not_after();
+    let disk = crate::keep::disk::has_room(&authority.settings);
+    let well = database && keys && disk;
+    let health = Health {
+        status: word(well),
+        service: "birthmark-sma",
+        database: word(database),
+        keys: word(keys),
+        disk: word(disk),
+        devices_registered: authority.with_cameras(|cameras| cameras.len()),
+    };
+    let status = if well {
+        StatusCode::OK
+    } else {
+        StatusCode::SERVICE_UNAVAILABLE
+    };
+    (status, Json(health)).into_response()
+}
+
+/// Totals.
+#[utoipa::path(get, path = "/stats", tag = "Operation", responses((status = 200, body = Stats)))]
+pub async fn stats(State(api): State<Api>) -> Result<Json<Stats>, ApiError> {
+    let authority = &api.authority;
+    // What waits is part of the truth.
+    authority.write_audit().await?;
+    let counts = authority
+        .store
+        .hourly_since(clock::now().unix() / 3600 - 23)
+        .await?;
+    let sum = |wanted: &dyn Fn(&str) -> bool| {
+        counts
+            .iter()
+            .filter(|count| wanted(&count.outcome))
+            .map(|count| count.amount)
+            .sum()
+    };
+    let (total_devices, families) =
+        authority.with_cameras(|cameras| (cameras.len(), cameras.families()));
+    Ok(Json(Stats {
+        total_devices,
+        recent_validations_24h: sum(&|_| true),
+        recent_passes_24h: sum(&|outcome| outcome == "pass"),
+        device_families: families
+            .into_iter()
+            .map(|(name, amount)| (name.to_string(), amount))
+            .collect(),
+    }))
+}
