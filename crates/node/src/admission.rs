@@ -5,7 +5,6 @@
 //! chooses whom this node connects to.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use birthmark_protocol::authority_request::CameraProof;
 use birthmark_protocol::submission::{Camera, SignedClaims, SignedForm, SignedText, Submission};
@@ -13,18 +12,21 @@ use birthmark_protocol::{Digest, Opening, Timestamp};
 use tokio::sync::{Notify, mpsc, oneshot};
 
 use crate::authorities::{Authority, AuthorityBook};
+use crate::disk::{Disk, Space};
 use crate::lookup_key::LookupKey;
 use crate::row_keys::RowKeys;
 use crate::signatures;
-use crate::store::{Store, StoreError};
+use crate::store::{Kind, Store, StoreError};
 
 mod certificates;
 mod intake;
 pub mod request;
+mod room;
 pub mod software;
 
 pub use intake::Taken;
 pub use request::{Asked, Hidden, Request};
+pub use room::QueueRoom;
 
 /// How far a camera's clock may be ahead of ours, in seconds.
 pub const CLOCK_TOLERANCE: i64 = 300;
@@ -37,8 +39,8 @@ pub struct Admission {
     key: LookupKey,
     certificates: certificates::CertificateCache,
     arrivals: mpsc::Sender<intake::Arrival>,
-    queued: Arc<AtomicU64>,
-    most_queued: u64,
+    room: Arc<QueueRoom>,
+    disk: Arc<Disk>,
 }
 
 /// Why a submission is not taken. Every sentence is for its sender.
@@ -47,6 +49,15 @@ pub enum Refused {
     /// Too many wait already.
     #[error("too many submissions are waiting; come back later")]
     Full,
+    /// Too many wait for this authority that only it can check.
+    #[error(
+        "too many submissions without a certificate are waiting for this authority; come back later, or send the camera's \
+         certificate as well"
+    )]
+    UnverifiedFull,
+    /// The disk is nearly full.
+    #[error("the validator's disk is nearly full; come back later")]
+    Disk,
     /// The database does not answer.
     #[error("submissions cannot be stored at the moment; come back later")]
     Store(#[source] Arc<StoreError>),
@@ -101,7 +112,10 @@ pub enum Refused {
 impl Refused {
     /// Whether the same submission may succeed later.
     pub const fn is_temporary(&self) -> bool {
-        matches!(self, Self::Full | Self::Store(_) | Self::Randomness)
+        matches!(
+            self,
+            Self::Full | Self::UnverifiedFull | Self::Disk | Self::Store(_) | Self::Randomness
+        )
     }
 
     /// Whether somebody may have tried to pass for a camera.
@@ -120,16 +134,20 @@ impl Admission {
         rows: Arc<RowKeys>,
         key: LookupKey,
         book: Arc<AuthorityBook>,
-        most_queued: u64,
+        room: QueueRoom,
+        disk: Arc<Disk>,
         wake: Arc<Notify>,
     ) -> Result<Self, StoreError> {
-        let queued = Arc::new(AtomicU64::new(store.waiting_count().await?));
+        for (authority, kind, count) in store.waiting_by_kind().await? {
+            room.add(&authority, kind, count);
+        }
+        let room = Arc::new(room);
         let (sender, arrivals) = mpsc::channel(intake::ROOM);
         let intake = intake::Intake {
             store,
             rows,
             arrivals,
-            queued: Arc::clone(&queued),
+            room: Arc::clone(&room),
             wake,
         };
         tokio::spawn(intake.run());
@@ -138,9 +156,19 @@ impl Admission {
             key,
             certificates: certificates::CertificateCache::default(),
             arrivals: sender,
-            queued,
-            most_queued,
+            room,
+            disk,
         })
+    }
+
+    /// The room of the queue.
+    pub fn room(&self) -> &QueueRoom {
+        &self.room
+    }
+
+    /// The room on the disk.
+    pub fn disk(&self) -> &Disk {
+        &self.disk
     }
 
     /// The key of receipt ids and claims.
@@ -155,24 +183,32 @@ impl Admission {
 
     /// How many submissions wait for an authority.
     pub fn queued(&self) -> u64 {
-        self.queued.load(Ordering::Relaxed)
-    }
-
-    /// Says that this many wait no longer.
-    pub fn decided(&self, count: u64) {
-        let _ = self
-            .queued
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |queued| {
-                Some(queued.saturating_sub(count))
-            });
+        self.room.waiting(None)
     }
 
     /// Whether another submission may come; asked before any work is done.
     pub fn check_room(&self) -> Result<(), Refused> {
-        if self.queued() >= self.most_queued || self.arrivals.capacity() == 0 {
+        if self.disk.space() == Space::None {
+            Err(Refused::Disk)
+        } else if !self.room.has_any() || self.arrivals.capacity() == 0 {
             Err(Refused::Full)
         } else {
             Ok(())
+        }
+    }
+
+    /// Whether one of this kind may come for this authority.
+    fn check_share(&self, authority: &str, kind: Kind) -> Result<(), Refused> {
+        let is_unverified = kind == Kind::Unverified;
+        if is_unverified && self.disk.space() < Space::Enough {
+            return Err(Refused::Disk);
+        }
+        // Half of the way into the database is kept for what was signed.
+        let is_crowded = is_unverified && self.arrivals.capacity() < intake::ROOM / 2;
+        match (self.room.has_room(authority, kind), kind) {
+            (true, _) if !is_crowded => Ok(()),
+            (_, Kind::Unverified) => Err(Refused::UnverifiedFull),
+            (_, Kind::Signed) => Err(Refused::Full),
         }
     }
 
@@ -189,6 +225,7 @@ impl Admission {
         request: Request,
         now: Timestamp,
     ) -> Result<Taken, Refused> {
+        self.check_share(&authority, request.kind())?;
         let (answer, answered) = oneshot::channel();
         let arrival = intake::Arrival::new(authority, request, now, answer);
         self.arrivals.try_send(arrival).map_err(|_| Refused::Full)?;

@@ -10,12 +10,14 @@ use birthmark_ledger::{BlockTime, ValidatorId, VoteSigner as _};
 use tokio::sync::{Notify, Semaphore};
 use tokio::task::JoinSet;
 
-use crate::admission::Admission;
+use crate::admission::{Admission, QueueRoom};
 use crate::authorities::{Authority, AuthorityBook};
 use crate::authority::{AuthorityClient, Lane, Settler, revocations};
 use crate::clock;
+use crate::disk::{Disk, Space};
 use crate::http::{self, App, Buckets};
 use crate::identity;
+use crate::journal;
 use crate::lookup_key::LookupKey;
 use crate::metrics::Metrics;
 use crate::production::{self, Node};
@@ -102,13 +104,23 @@ pub async fn run(settings: Settings, mut context: Context) -> anyhow::Result<()>
         guard.check(registry.tip().height().get())?;
     }
 
+    let folder = settings.data_folder();
+    let folder = folder.context("`signed_heights` must name a file on this machine")?;
+    let reserve = settings.limits.disk_reserve_mb.saturating_mul(1 << 20);
+    let disk = Disk::new(&folder, reserve)
+        .with_context(|| format!("cannot look at the disk of {}", folder.display()))?;
+    let disk = Arc::new(disk);
     let (submitted, pooled) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
     let admission = Admission::start(
         store.clone(),
         Arc::clone(&rows),
         lookup_key,
         Arc::clone(&book),
-        settings.limits.queue,
+        QueueRoom::new(
+            settings.limits.queue,
+            book.all().map(|authority| authority.settings.id.as_str()),
+        ),
+        Arc::clone(&disk),
         Arc::clone(&submitted),
     )
     .await?;
@@ -145,6 +157,8 @@ pub async fn run(settings: Settings, mut context: Context) -> anyhow::Result<()>
     tasks.lookups(Arc::clone(&registry));
     tasks.forgetting(store.clone(), settings.limits.remember_days);
     tasks.row_keys(Arc::clone(&rows), store.clone());
+    tasks.strangers(store.clone());
+    tasks.disk(disk);
     let node = Node::new(Arc::clone(&registry), rows, Arc::clone(&book), guard);
     let pacing = production::pacing(&settings.blocks);
     let stop = context.shutdown.clone();
@@ -204,6 +218,12 @@ struct Tasks {
 
 /// How often a crowded filter is looked for.
 const FILTER_CHECK: Duration = Duration::from_secs(60);
+/// How often disk and refusals are looked at.
+const LOOK_EVERY: Duration = Duration::from_secs(5);
+/// For so many seconds a refused submission that anybody could have made is remembered.
+const STRANGERS_SECONDS: i64 = 3600;
+/// And at most so many of them.
+const MOST_STRANGERS: u32 = 10_000;
 /// How often row keys are looked at: those that no row needs are destroyed.
 const TIDY_EVERY: Duration = Duration::from_secs(60);
 /// How often old submissions are forgotten.
@@ -286,6 +306,51 @@ impl Tasks {
                 }
                 tokio::select! {
                     () = tokio::time::sleep(FORGET_EVERY) => {}
+                    () = shutdown.requested() => {}
+                }
+            }
+            Ok(())
+        });
+    }
+
+    /// Forgets refusals of submissions that anybody could have made.
+    fn strangers(&mut self, store: Store) {
+        let shutdown = self.shutdown.clone();
+        self.set.spawn(async move {
+            while !shutdown.is_requested() {
+                let before = clock::now().plus(-STRANGERS_SECONDS);
+                let forgotten = store.forget_refused_strangers(before, MOST_STRANGERS).await;
+                if let Err(error) = forgotten {
+                    log::debug!("old refusals are not forgotten yet: {error}");
+                }
+                tokio::select! {
+                    () = tokio::time::sleep(LOOK_EVERY) => {}
+                    () = shutdown.requested() => {}
+                }
+            }
+            Ok(())
+        });
+    }
+
+    /// Looks how much room is left on the disk, and says when there is little.
+    fn disk(&mut self, disk: Arc<Disk>) {
+        let shutdown = self.shutdown.clone();
+        self.set.spawn(async move {
+            let mut before = Space::Enough;
+            while !shutdown.is_requested() {
+                if let Err(error) = disk.look() {
+                    log::warn!("the disk cannot be looked at: {error}");
+                }
+                let space = disk.space();
+                match space {
+                    Space::None if space != before => log::error!(MESSAGE_ID = journal::DISK_FULL; "the disk is full: no submission is taken any more"),
+                    Space::Little if space != before => log::warn!(MESSAGE_ID = journal::DISK_FULL; "the disk is nearly full: only signed submissions are taken"),
+                    Space::Enough if space != before => log::info!("the disk has room again"),
+                    Space::None | Space::Little | Space::Enough => {}
+                }
+                before = space;
+                tokio::select! {
+                    () = tokio::time::sleep(LOOK_EVERY) => {}
                     () = shutdown.requested() => {}
                 }
             }

@@ -91,8 +91,12 @@ pub struct BlockSettings {
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct LimitSettings {
-    /// How many submissions may wait for authorities before new ones are told to come back.
+    /// How many submissions may wait for authorities before new ones are told to come back. Each authority has an equal
+    /// share; a fifth of it is for those whose signature cannot be checked here.
     pub queue: u64,
+    /// Megabytes that stay free on the database's disk: below that, submissions whose signature cannot be checked here are
+    /// turned away first.
+    pub disk_reserve_mb: u64,
     /// Submissions per minute and client address. 0 is unlimited.
     pub submissions_per_minute: u32,
     /// Other requests per minute and client address. 0 is unlimited.
@@ -131,6 +135,7 @@ impl Default for LimitSettings {
     fn default() -> Self {
         Self {
             queue: 100_000,
+            disk_reserve_mb: 1024,
             submissions_per_minute: 600,
             requests_per_minute: 6000,
             connections: 16_384,
@@ -163,6 +168,19 @@ impl Settings {
 }
 
 impl Settings {
+    /// The folder whose disk must not fill up: the database's, or with PostgreSQL that of the signed heights.
+    pub fn data_folder(&self) -> Option<PathBuf> {
+        let file = self.database.file();
+        let file = file.or_else(|| Some(self.guard()?.path().to_path_buf()))?;
+        let folder = file.parent()?;
+        let is_here = folder.as_os_str().is_empty();
+        Some(if is_here {
+            ".".into()
+        } else {
+            folder.to_path_buf()
+        })
+    }
+
     /// The folder of the keys under which waiting rows are sealed.
     pub fn row_keys(&self) -> Option<PathBuf> {
         let beside = || Some(self.guard()?.path().with_extension("keys"));

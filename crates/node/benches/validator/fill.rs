@@ -86,7 +86,8 @@ pub async fn fill(
             ..Settlement::default()
         };
         let now = Timestamp::from_unix(START);
-        let settled = store.settle(&Wanted::default(), &[], now, |_| Ok(taken));
+        let wanted = Wanted::default();
+        let settled = store.settle(&wanted, &[], now, |_| Ok(taken));
         settled.await.unwrap();
         let blocks = portion(&registry, genesis, &keys, at..next);
         registry.append_all(&blocks, None).await.unwrap();

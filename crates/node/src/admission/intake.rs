@@ -2,11 +2,11 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use birthmark_protocol::Timestamp;
 use tokio::sync::{Notify, mpsc, oneshot};
 
+use super::QueueRoom;
 use super::request::Request;
 use crate::journal;
 use crate::row_keys::RowKeys;
@@ -85,7 +85,7 @@ pub(super) struct Intake {
     pub(super) store: Store,
     pub(super) rows: Arc<RowKeys>,
     pub(super) arrivals: mpsc::Receiver<Arrival>,
-    pub(super) queued: Arc<AtomicU64>,
+    pub(super) room: Arc<QueueRoom>,
     pub(super) wake: Arc<Notify>,
 }
 
@@ -138,8 +138,9 @@ impl Intake {
         if fresh.is_empty() {
             return Ok(taken);
         }
-        let new = self.store.enqueue(fresh).await?;
-        self.queued.fetch_add(new.len() as u64, Ordering::Relaxed);
+        for (authority, kind) in self.store.enqueue(fresh).await? {
+            self.room.add(&authority, kind, 1);
+        }
         self.wake.notify_waiters();
         Ok(taken)
     }

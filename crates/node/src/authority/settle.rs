@@ -15,7 +15,8 @@ use crate::admission::{Admission, Asked, Request};
 use crate::clock;
 use crate::row_keys::RowKeys;
 use crate::store::{
-    Decision, Owners, Pooled, ReceiptId, Settled, Settlement, Store, StoreError, Waiting, Wanted,
+    Decision, Kind, Owners, Pooled, ReceiptId, Settled, Settlement, Store, StoreError, Waiting,
+    Wanted,
 };
 
 /// One waiting submission and what its authority said.
@@ -101,8 +102,8 @@ impl Settler {
     }
 
     /// Notes that a submission that could not be read waits no longer.
-    pub fn forgotten(&self) {
-        self.admission.decided(1);
+    pub fn forgotten(&self, authority: &str, kind: Kind) {
+        self.admission.room().remove(authority, kind);
     }
 
     /// Settles the answered submissions of one authority, `verdict` covering those that passed.
@@ -116,6 +117,10 @@ impl Settler {
             return Ok(());
         }
         let queue: Vec<_> = answered.iter().map(|answered| answered.seq).collect();
+        let kinds: Vec<_> = answered
+            .iter()
+            .map(|answered| answered.request.kind())
+            .collect();
         let (mut candidates, mut refused) = (Vec::new(), Vec::new());
         for answered in answered {
             match judge(authority, answered)? {
@@ -136,7 +141,9 @@ impl Settler {
             Ok(settlement)
         });
         settled.await?;
-        self.admission.decided(queue.len() as u64);
+        for kind in kinds {
+            self.admission.room().remove(authority.as_str(), kind);
+        }
         if is_pooled {
             self.pooled.notify_one();
         }

@@ -211,7 +211,7 @@ impl Lane {
                 Err(reason) => {
                     log::error!(AUTHORITY = self.name(); "a waiting submission is forgotten, its camera has to send it again: {reason:#}");
                     self.store().forget_waiting(waiting.seq, waiting.id).await?;
-                    self.settler.forgotten();
+                    self.settler.forgotten(self.name(), waiting.kind);
                     continue;
                 }
             };

@@ -167,13 +167,14 @@ impl ReceiptId {
 }
 
 impl Store {
-    /// Takes submissions; those that wait or were vouched for are left as they are. Returns the ids of those that wait now.
+    /// Takes submissions; those that wait or were vouched for are left as they are. Returns for whom each of the
+    /// new ones waits.
     ///
     /// If we stop before the commit, none was taken and no sender was told so; after it, all of them will be asked about.
     pub async fn enqueue(
         &self,
         submissions: Vec<NewSubmission>,
-    ) -> Result<Vec<ReceiptId>, StoreError> {
+    ) -> Result<Vec<(String, Kind)>, StoreError> {
         // The same submission may stand twice in one batch; it waits once.
         let mut taken = first_of_each(submissions);
         on!(&self.write, pool => {
@@ -188,7 +189,6 @@ impl Store {
             let new = tx.insert(SUBMISSIONS, columns).await?;
             let new = new.iter().map(|id| ReceiptId::from_stored(id)).collect::<Result<HashSet<_>, _>>()?;
             taken.retain(|one| new.contains(&one.id));
-            let ids: Vec<_> = taken.iter().map(|new| new.id).collect();
             let columns = vec![
                 Column::Bytes(taken.iter().map(|new| new.id.bytes()).collect()),
                 Column::Text(taken.iter().map(|new| new.authority.clone()).collect()),
@@ -198,11 +198,11 @@ impl Store {
                 Column::Int(taken.iter().map(|new| new.request.epoch).collect()),
                 Column::Bytes(taken.iter_mut().map(|new| std::mem::take(&mut new.request.bytes)).collect()),
             ];
-            if !ids.is_empty() {
+            if !taken.is_empty() {
                 tx.insert_all(WAITING, columns).await?;
             }
             tx.commit().await?;
-            Ok(ids)
+            Ok(taken.into_iter().map(|new| (new.authority, new.kind)).collect())
         })
     }
 
@@ -346,6 +346,18 @@ impl Store {
         })
     }
 
+    /// How many submissions of each kind wait for each authority.
+    pub async fn waiting_by_kind(&self) -> Result<Vec<(String, Kind, u64)>, StoreError> {
+        const SQL: &str = "SELECT authority, kind, COUNT(*) FROM waiting GROUP BY authority, kind";
+        let rows: Vec<(String, i64, i64)> =
+            on!(&self.read, pool => sqlx::query_as(SQL).fetch_all(pool).await?);
+        let row = |(authority, kind, count)| {
+            let count = super::to_u64(count, "a count")?;
+            Ok((authority, Kind::from_stored(kind)?, count))
+        };
+        rows.into_iter().map(row).collect()
+    }
+
     /// How many submissions wait for an authority.
     pub async fn waiting_count(&self) -> Result<u64, StoreError> {
         let count: i64 = on!(&self.read, pool => sqlx::query_scalar("SELECT COUNT(*) FROM waiting").fetch_one(pool).await?);
@@ -437,6 +449,26 @@ impl Store {
             tx.commit().await?;
             Ok(())
         })
+    }
+
+    /// Forgets refusals of submissions that anybody could have made: those decided before `before`, and the oldest beyond
+    /// `most` of them.
+    pub async fn forget_refused_strangers(
+        &self,
+        before: Timestamp,
+        most: u32,
+    ) -> Result<u64, StoreError> {
+        // The first one beyond those that are kept; the index of refused strangers alone is read.
+        const BEYOND: &str = "SELECT decided_at FROM submissions WHERE state = 2 AND kind = 1 \
+            ORDER BY decided_at DESC LIMIT 1 OFFSET $1";
+        const DELETE: &str =
+            "DELETE FROM submissions WHERE state = 2 AND kind = 1 AND decided_at < $1";
+        let beyond: Option<i64> = on!(&self.read, pool => {
+            sqlx::query_scalar(BEYOND).bind(i64::from(most)).fetch_optional(pool).await?
+        });
+        let until = beyond.map_or(before.unix(), |beyond| before.unix().max(beyond + 1));
+        let rows = on!(&self.write, pool => sqlx::query(DELETE).bind(until).execute(pool).await?.rows_affected());
+        Ok(rows)
     }
 
     /// Forgets what became of submissions decided before `before`. Their records stay.

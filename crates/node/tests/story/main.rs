@@ -15,6 +15,7 @@ mod world;
 
 mod attacks;
 mod bad_input;
+mod budgets;
 mod crowd;
 mod edits;
 mod endpoints;
