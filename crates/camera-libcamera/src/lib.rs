@@ -5,5 +5,6 @@
 
 mod camera;
 mod heap;
+mod source;
 
-pub use camera::{Camera, CameraError, Frame, Still};
+pub use source::open;

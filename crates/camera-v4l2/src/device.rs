@@ -71,8 +71,6 @@ pub struct Format {
 pub struct Frame {
     /// The bytes, rows `stride` apart.
     pub bytes: Vec<u8>,
-    /// The driver's count.
-    pub sequence: u32,
     /// How long ago the driver says it was taken, if it says.
     pub age: Option<Duration>,
 }
@@ -140,7 +138,6 @@ impl Device {
                 let age = taken.map(|taken| kernel::monotonic().saturating_sub(taken));
                 return Ok(Frame {
                     bytes,
-                    sequence: buffer.sequence,
                     age,
                 });
             }

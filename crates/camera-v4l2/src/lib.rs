@@ -6,5 +6,6 @@
 
 mod device;
 mod kernel;
+mod source;
 
-pub use device::{Device, DeviceError, Format, Frame};
+pub use source::Video;

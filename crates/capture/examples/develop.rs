@@ -5,11 +5,11 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use anyhow::Context as _;
+use birthmark_camera_simulated::Simulated;
 use birthmark_capture::exif::Caption;
-use birthmark_capture::source::RawSource as _;
-use birthmark_capture::source::simulated::Simulated;
 use birthmark_capture::timeline::Timeline;
 use birthmark_capture::{develop, dng};
+use birthmark_sensor::RawSource as _;
 use time::UtcOffset;
 
 fn main() -> anyhow::Result<()> {

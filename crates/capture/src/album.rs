@@ -8,12 +8,12 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use birthmark_sensor::Moment;
 use serde::Serialize;
 use time::UtcOffset;
 
 use crate::durable;
 use crate::exif::date_of;
-use crate::exposure::Moment;
 use crate::queue::EntryId;
 use crate::sidecar;
 
@@ -192,8 +192,9 @@ fn parse_incoming(file: &str) -> Option<(EntryId, Name)> {
 
 #[cfg(test)]
 mod tests {
+    use birthmark_sensor::ClockQuality;
+
     use super::*;
-    use crate::exposure::ClockQuality;
 
     fn name(id: EntryId) -> Name {
         Name::new(

@@ -5,9 +5,8 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::time::Instant;
 
+use birthmark_sensor::{RawSource, Shot, SourceError};
 use tokio::sync::oneshot;
-
-use crate::source::{RawSource, Shot, SourceError};
 
 /// Opens the camera, now and after it was gone.
 pub type Opener = Box<dyn FnMut() -> Result<Box<dyn RawSource>, SourceError> + Send>;
@@ -171,9 +170,10 @@ fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
 mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
+    use birthmark_camera_simulated::Simulated;
+    use birthmark_sensor::FixedExposure;
+
     use super::*;
-    use crate::source::FixedExposure;
-    use crate::source::simulated::Simulated;
 
     /// A camera whose cable is pulled after the first frame.
     struct Loose(Simulated, bool);

@@ -2,12 +2,12 @@
 
 use birthmark_protocol::image_data::{ImageDataError, image_data};
 use birthmark_protocol::{Bundle, BundleError, Digest, DigestRole, ImageClaim, ModificationLevel};
+use birthmark_sensor::{Picture, Shot};
 use time::UtcOffset;
 
-use crate::develop::{self, JpegError, Picture};
+use crate::develop::{self, JpegError};
 use crate::dng;
 use crate::exif::{Caption, Position};
-use crate::source::Shot;
 use crate::timeline::Timeline;
 
 /// Width and height of the picture inside the files, at most.
@@ -191,11 +191,11 @@ impl Developed {
 mod tests {
     use std::time::Instant;
 
+    use birthmark_camera_simulated::Simulated;
     use birthmark_protocol::Timestamp;
+    use birthmark_sensor::RawSource as _;
 
     use super::*;
-    use crate::source::RawSource as _;
-    use crate::source::simulated::Simulated;
 
     fn developed(dng: bool) -> (Shot, Developed, Timeline) {
         let shot = Simulated::with_size(1, 0, 320, 240).capture().unwrap();

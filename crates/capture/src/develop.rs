@@ -1,8 +1,7 @@
-//! From samples to a picture: demosaic, white balance, colours, sRGB, JPEG.
+//! From samples to a picture (demosaic, white balance, colours, sRGB), and from a picture to a JPEG.
 
-pub mod colour;
 mod demosaic;
 mod jpeg;
 
-pub use demosaic::{Picture, demosaic};
+pub use demosaic::demosaic;
 pub use jpeg::{JpegError, encode_jpeg, thumbnail};

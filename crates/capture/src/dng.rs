@@ -3,12 +3,13 @@
 //! The samples are stored without loss, 16 bits each, as other cameras of this kind do. The first directory is a small
 //! picture for file managers, the second the sensor's frame.
 
-use crate::develop::Picture;
-use crate::develop::colour::{SRGB_FROM_XYZ, camera_from_xyz, inverse, product};
+use birthmark_sensor::colour::{SRGB_FROM_XYZ, camera_from_xyz, inverse, product};
+use birthmark_sensor::{
+    CfaOrder, ClockQuality, Exposure, FrameError, Matrix, Moment, Picture, RawFrame, Shot,
+    WHITE_LEVEL,
+};
+
 use crate::exif::Caption;
-use crate::exposure::{ClockQuality, Exposure, Matrix, Moment};
-use crate::frame::{CfaOrder, FrameError, RawFrame, WHITE_LEVEL};
-use crate::source::Shot;
 use crate::tiff::{self, Directory, Entry, Reader, TiffError, Value};
 
 const COLOUR_FILTER: u16 = 32_803;
@@ -254,12 +255,12 @@ fn text(reader: &Reader<'_>, entries: &[Entry], tag: u16) -> Result<String, Tiff
 
 #[cfg(test)]
 mod tests {
+    use birthmark_camera_simulated::Simulated;
+    use birthmark_sensor::RawSource as _;
     use time::UtcOffset;
 
     use super::*;
     use crate::develop;
-    use crate::source::RawSource as _;
-    use crate::source::simulated::Simulated;
 
     fn taken() -> (Shot, Vec<u8>) {
         let shot = Simulated::with_size(9, 3, 256, 192).capture().unwrap();

@@ -3,10 +3,10 @@
 //! The block is complete before the file is hashed. It holds no serial number and no identity; a position only if the
 //! photographer allows it.
 
+use birthmark_sensor::{Exposure, Moment};
 use serde::{Deserialize, Serialize};
 use time::{OffsetDateTime, UtcOffset};
 
-use crate::exposure::{Exposure, Moment};
 use crate::tiff::{self, Directory, Value};
 
 /// A position for the picture itself, readable by anybody who gets the file.
@@ -200,8 +200,9 @@ fn zone_name(zone: UtcOffset) -> String {
 
 #[cfg(test)]
 mod tests {
+    use birthmark_sensor::ClockQuality;
+
     use super::*;
-    use crate::exposure::ClockQuality;
 
     #[test]
     fn exposure_times_read_as_photographers_say_them() {

@@ -7,9 +7,8 @@ use std::time::Duration;
 use birthmark_daemon::varlink::{self, CallError, Peers};
 use birthmark_protocol::Timestamp;
 use birthmark_protocol::gps::{GpsError, Position};
+use birthmark_sensor::{ClockQuality, Moment};
 use serde::Deserialize;
-
-use crate::exposure::{ClockQuality, Moment};
 
 /// The answer is in the daemon's memory; waiting longer would only delay the photo.
 const DEADLINE: Duration = Duration::from_millis(500);

@@ -10,27 +10,21 @@ use birthmark_daemon::varlink::{self, Peers, User};
 use birthmark_daemon::{ConfigError, Context, Elsewhere, Idle};
 
 use crate::album::Album;
-use crate::camera::{Camera, Opener};
-use crate::clock;
+use crate::camera::Camera;
 use crate::darkroom::Darkroom;
+use crate::opener::{OpenLibcamera, no_libcamera, opener};
 use crate::panel;
 use crate::place::{Locator, Nowhere, RemoteLocator};
 use crate::queue::Queue;
 use crate::registry::Registry;
 use crate::service::Capture;
-use crate::settings::{CaptureSettings, Source};
+use crate::settings::CaptureSettings;
 use crate::signer::{RemoteSigner, Signer};
-use crate::source::replay::Replay;
-use crate::source::simulated::{HEIGHT, Simulated, WIDTH};
-use crate::source::{RawSource, SourceError};
 use crate::studio::{Studio, StudioError};
 use crate::submit::{Node, Submitter};
 
 /// Permission bits of the socket: its group may give commands, if the configuration lists its members.
 const SOCKET_MODE: u32 = 0o660;
-
-/// Opens a camera of libcamera: the one with this id, or the first.
-pub type OpenLibcamera = fn(Option<&str>) -> Result<Box<dyn RawSource>, SourceError>;
 
 /// Runs the daemon until it is asked to stop.
 pub async fn run(settings: CaptureSettings, context: Context) -> anyhow::Result<()> {
@@ -88,7 +82,7 @@ pub async fn assemble(
         registry,
         longest,
     );
-    let camera = Camera::start(opener(settings.source.clone(), libcamera))
+    let camera = Camera::start(opener(settings.source()?.clone(), libcamera))
         .context("the camera's thread cannot be started")?;
     let studio = Studio {
         source: camera
@@ -161,46 +155,6 @@ fn locator(settings: &CaptureSettings) -> anyhow::Result<Arc<dyn Locator>> {
         )),
         None => Arc::new(Nowhere),
     })
-}
-
-/// How to open the configured camera. A source this program was built without is an error at every photo, named in the status.
-fn opener(source: Source, libcamera: OpenLibcamera) -> Opener {
-    Box::new(move || match &source {
-        Source::Simulated {
-            sensor,
-            width,
-            height,
-        } => {
-            let (width, height) = (width.unwrap_or(WIDTH), height.unwrap_or(HEIGHT));
-            let first_shot = clock::now_ns().unsigned_abs();
-            Ok(
-                Box::new(Simulated::with_size(*sensor, first_shot, width, height))
-                    as Box<dyn RawSource>,
-            )
-        }
-        Source::Dng { folder } => Ok(Box::new(Replay::open(folder)?)),
-        Source::V4l2 { device } => open_v4l2(device),
-        Source::Libcamera { camera } => libcamera(camera.as_deref()),
-    })
-}
-
-#[cfg(feature = "v4l2")]
-fn open_v4l2(device: &Path) -> Result<Box<dyn RawSource>, SourceError> {
-    Ok(Box::new(crate::source::v4l2::Video::open(device)?))
-}
-
-#[cfg(not(feature = "v4l2"))]
-fn open_v4l2(_: &Path) -> Result<Box<dyn RawSource>, SourceError> {
-    Err(SourceError::Device(
-        "this program was built without V4L2".to_owned(),
-    ))
-}
-
-/// A program without libcamera says so, at every photo and in the status.
-pub fn no_libcamera(_: Option<&str>) -> Result<Box<dyn RawSource>, SourceError> {
-    Err(SourceError::Device(
-        "this program was built without libcamera".to_owned(),
-    ))
 }
 
 fn start_panel(settings: &CaptureSettings, capture: &Capture) -> anyhow::Result<()> {

@@ -4,14 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use birthmark_protocol::{Digest, DigestRole, ModificationLevel};
+use birthmark_sensor::{ClockQuality, SourceError, clock};
 use futures_util::stream::BoxStream;
 use futures_util::{Stream, StreamExt as _};
 use tokio::time::Instant;
 use zlink::Reply;
 
 use crate::calibrate::SharedBench;
-use crate::clock;
-use crate::exposure::ClockQuality;
 use crate::messages::{
     Calibration, CaptureRefusal, Photo, QueueItem, QueuePage, Registry, Retried, Status,
     TimelineStep,
@@ -19,7 +18,6 @@ use crate::messages::{
 use crate::panel::{Lamp, Shown};
 use crate::queue::{EntryId, QueueError, Stage};
 use crate::settings::Place;
-use crate::source::SourceError;
 use crate::studio::{self, Studio, StudioError};
 use crate::submit::Submitter;
 

@@ -7,6 +7,10 @@ use birthmark_daemon::{ConfigError, Settings};
 use serde::{Deserialize, Serialize};
 use time::UtcOffset;
 
+/// Why a program that ships refuses the sources of a rehearsal.
+pub(crate) const NO_REHEARSAL: &str = "this program takes photos from a sensor only: `simulated` and `dng` \
+    exist in builds for rehearsal (cargo feature rehearsal), which are in no package and no image";
+
 /// The settings of the capture daemon.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -37,8 +41,8 @@ pub struct CaptureSettings {
     pub gps_users: Vec<User>,
     /// What happens to the place of a photo.
     pub place: Place,
-    /// Where frames come from.
-    pub source: Source,
+    /// Where frames come from. There is no default: a camera that was not told photographs nothing.
+    pub source: Option<Source>,
     /// Whether the raw frame is kept as a DNG beside the JPEG.
     pub dng: bool,
     /// Quality of the JPEG, 1 to 100.
@@ -69,7 +73,7 @@ pub enum Place {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "lowercase", deny_unknown_fields)]
 pub enum Source {
-    /// A simulated sensor; equal numbers are the same sensor.
+    /// A painted landscape, in builds for rehearsal only; equal numbers are the same sensor.
     Simulated {
         /// Which sensor.
         sensor: u64,
@@ -80,7 +84,8 @@ pub enum Source {
         #[serde(default)]
         height: Option<u32>,
     },
-    /// The DNG files of a folder, one after another and again from the first.
+    /// The DNG files of a folder, one after another and again from the first, in builds for
+    /// rehearsal only.
     Dng {
         /// The folder.
         folder: PathBuf,
@@ -126,11 +131,7 @@ impl Default for CaptureSettings {
             gps: None,
             gps_users: Vec::new(),
             place: Place::Committed,
-            source: Source::Simulated {
-                sensor: 1,
-                width: None,
-                height: None,
-            },
+            source: None,
             dng: false,
             jpeg_quality: 95,
             zone_minutes: 0,
@@ -141,7 +142,33 @@ impl Default for CaptureSettings {
     }
 }
 
+impl Source {
+    /// What keeps this program from using the source, if anything does.
+    ///
+    /// A signature says that a sensor delivered the frame. Files and paintings would make it a lie,
+    /// so the programs that ship cannot read them at all, whatever their settings say.
+    fn refusal(&self) -> Option<&'static str> {
+        match self {
+            Self::Simulated { .. } | Self::Dng { .. } if !cfg!(feature = "rehearsal") => {
+                Some(NO_REHEARSAL)
+            }
+            _ => None,
+        }
+    }
+}
+
 impl CaptureSettings {
+    /// Where frames come from, or which field is missing.
+    pub fn source(&self) -> Result<&Source, ConfigError> {
+        self.source.as_ref().ok_or_else(|| {
+            ConfigError::field(
+                "source",
+                "is missing, and has no default: `[source]` with `kind = \"libcamera\"`, or with \
+                 `kind = \"v4l2\"` and `device`, says which camera takes the photos",
+            )
+        })
+    }
+
     /// The zone of local dates.
     pub fn zone(&self) -> UtcOffset {
         UtcOffset::from_whole_seconds(i32::from(self.zone_minutes) * 60).unwrap_or(UtcOffset::UTC)
@@ -152,6 +179,9 @@ impl Settings for CaptureSettings {
     const DAEMON: &'static str = "birthmark-capture";
 
     fn check(&self) -> Result<(), ConfigError> {
+        if let Some(reason) = self.source()?.refusal() {
+            return Err(ConfigError::field("source", reason));
+        }
         let node = reqwest::Url::parse(&self.node)
             .map_err(|error| ConfigError::field("node", error.to_string()))?;
         let rules = [
@@ -198,11 +228,44 @@ impl Settings for CaptureSettings {
 mod tests {
     use super::*;
 
+    fn with_source(source: Source) -> CaptureSettings {
+        CaptureSettings {
+            source: Some(source),
+            ..CaptureSettings::default()
+        }
+    }
+
+    fn good() -> CaptureSettings {
+        with_source(Source::Libcamera { camera: None })
+    }
+
+    #[test]
+    fn a_camera_that_was_not_told_its_source_is_refused() {
+        let refused = CaptureSettings::default().check().unwrap_err().to_string();
+        assert!(refused.starts_with("`source`: is missing"), "{refused}");
+    }
+
+    #[test]
+    fn paintings_and_files_are_a_source_in_builds_for_rehearsal_only() {
+        let painted = Source::Simulated {
+            sensor: 1,
+            width: None,
+            height: None,
+        };
+        let files = Source::Dng {
+            folder: "/frames".into(),
+        };
+        for source in [painted, files] {
+            let checked = with_source(source).check();
+            assert_eq!(checked.is_ok(), cfg!(feature = "rehearsal"), "{checked:?}");
+        }
+    }
+
     #[test]
     fn the_defaults_are_allowed_and_each_rule_names_its_field() {
-        assert!(CaptureSettings::default().check().is_ok());
+        assert!(good().check().is_ok());
         let broken = |change: fn(&mut CaptureSettings)| {
-            let mut settings = CaptureSettings::default();
+            let mut settings = good();
             change(&mut settings);
             settings.check().unwrap_err().to_string()
         };
@@ -215,17 +278,17 @@ mod tests {
 
     #[test]
     fn settings_survive_being_written_and_read() {
-        let text = toml::to_string(&CaptureSettings::default()).unwrap();
+        let text = toml::to_string(&good()).unwrap();
         let again: CaptureSettings = toml::from_str(&text).unwrap();
-        assert_eq!(again.source, CaptureSettings::default().source);
+        assert_eq!(again.source, good().source);
         assert!(toml::from_str::<CaptureSettings>("shutter = 1").is_err());
         let source = "[source]\nkind = \"v4l2\"\ndevice = \"/dev/video0\"\n";
         let settings: CaptureSettings = toml::from_str(source).unwrap();
         assert_eq!(
             settings.source,
-            Source::V4l2 {
+            Some(Source::V4l2 {
                 device: "/dev/video0".into()
-            }
+            })
         );
     }
 }

@@ -9,10 +9,10 @@ use std::io;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use birthmark_protocol::{Bundle, Digest, ModificationLevel};
+use birthmark_sensor::Exposure;
 use serde::{Deserialize, Serialize};
 
 use crate::album::Album;
-use crate::exposure::Exposure;
 use crate::signer::Proof;
 use crate::timeline::Step;
 

@@ -16,6 +16,7 @@ use std::time::Instant;
 
 use birthmark_protocol::gps::{GpsOpening, Position};
 use birthmark_protocol::{Bundle, BundleError, Opening};
+use birthmark_sensor::{Shot, SourceError};
 use tokio::sync::Semaphore;
 
 use crate::album::{Album, Name};
@@ -29,7 +30,6 @@ use crate::queue::{Entry, EntryId, Queue, QueueError, Stage};
 use crate::settings::Place;
 use crate::sidecar::{self, Sidecar};
 use crate::signer::{Proof, Signer};
-use crate::source::{Shot, SourceError};
 use crate::timeline::{Step, Timeline};
 
 /// How many photos are worked on at once. Each takes up to a hundred megabytes while it is developed.
@@ -82,7 +82,7 @@ pub struct Photo {
     /// The proof, if the signer could be reached.
     pub proof: Option<Proof>,
     /// How it was exposed.
-    pub exposure: crate::exposure::Exposure,
+    pub exposure: birthmark_sensor::Exposure,
     /// What took how long.
     pub timeline: Vec<Step>,
     /// From the shutter to the durable proof.

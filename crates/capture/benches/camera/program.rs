@@ -29,11 +29,11 @@ impl Drop for Process {
 
 /// The sensor the speeds are promised for.
 pub fn full_sensor(world: &mut World) {
-    world.settings.source = Source::Simulated {
+    world.settings.source = Some(Source::Simulated {
         sensor: 7,
         width: None,
         height: None,
-    };
+    });
 }
 
 impl Program {

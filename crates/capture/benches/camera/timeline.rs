@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::hint::black_box;
 use std::time::Instant;
 
+use birthmark_camera_simulated::Simulated;
 use birthmark_capture::client::CaptureCalls as _;
 use birthmark_capture::messages::Photo;
-use birthmark_capture::source::RawSource as _;
-use birthmark_capture::source::simulated::Simulated;
 use birthmark_protocol::Digest;
+use birthmark_sensor::RawSource as _;
 use sha2::{Digest as _, Sha256};
 
 use crate::program::{Program, full_sensor};

@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 
 use birthmark_protocol::nuc::NucError;
+use birthmark_sensor::SourceError;
 
 use crate::chance::NoRandomness;
-use crate::source::SourceError;
 
 /// Why there is no map.
 #[derive(Debug, thiserror::Error)]

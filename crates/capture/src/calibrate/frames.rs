@@ -1,6 +1,6 @@
 //! Adding up many frames of the same thing, in two halves: what both halves agree on is the sensor, the rest is noise.
 
-use crate::frame::{RawFrame, unpack_row};
+use birthmark_sensor::{RawFrame, unpack_row};
 
 /// Sixteenths of a count: the largest sample still fits 16 bits.
 pub(super) const STEPS: u32 = 16;
@@ -112,13 +112,13 @@ pub(super) fn brightness(frame: &RawFrame, black: u16) -> Brightness {
             let plane = (y % 2) * 2 + x % 2;
             if let (Some(sum), Some(count)) = (sums.get_mut(plane), full.get_mut(plane)) {
                 *sum += u64::from(*sample);
-                *count += u64::from(*sample >= crate::frame::WHITE_LEVEL);
+                *count += u64::from(*sample >= birthmark_sensor::WHITE_LEVEL);
             }
         }
     }
     let pixels = (frame.width() * frame.height() / 4).max(1) as f32;
     let largest = |values: [u64; 4]| values.into_iter().max().unwrap_or(0) as f32 / pixels;
-    let range = f32::from(crate::frame::WHITE_LEVEL.saturating_sub(black).max(1));
+    let range = f32::from(birthmark_sensor::WHITE_LEVEL.saturating_sub(black).max(1));
     Brightness {
         share: (largest(sums) - f32::from(black)).max(0.0) / range,
         clipped: largest(full),

@@ -227,10 +227,11 @@ fn agreement(values: impl Iterator<Item = [f32; 3]>) -> (f64, f64) {
 
 #[cfg(test)]
 mod tests {
+    use birthmark_camera_simulated::Simulated;
+    use birthmark_sensor::{FixedExposure, RawSource as _, Subject};
+
     use super::super::frames::Sums;
     use super::*;
-    use crate::source::simulated::Simulated;
-    use crate::source::{FixedExposure, RawSource as _, Subject};
 
     const SIDE: usize = 160;
 

@@ -18,14 +18,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use birthmark_protocol::Timestamp;
 use birthmark_protocol::nuc::{ColourFilter, NucHeader, NucMap, nuc_hash};
-
-use crate::chance;
-use crate::durable;
-use crate::frame::{BIT_DEPTH, CfaOrder};
-use crate::source::{FixedExposure, RawSource, Subject};
+use birthmark_sensor::{BIT_DEPTH, CfaOrder, FixedExposure, RawSource, Subject};
 use series::{
     Series, borrowed, check_dark, check_flat, check_frames, check_temperature, meter, record,
 };
+
+use crate::chance;
+use crate::durable;
 
 pub use error::CalibrationError;
 pub use series::Listener;

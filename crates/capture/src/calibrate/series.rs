@@ -1,8 +1,6 @@
 //! Many frames of one kind, added up: all at one exposure, and none that does not show what it should.
 
-use crate::exposure::Exposure;
-use crate::frame::CfaOrder;
-use crate::source::{FixedExposure, RawSource, Subject};
+use birthmark_sensor::{CfaOrder, Exposure, FixedExposure, RawSource, Subject};
 
 use super::CalibrationError;
 use super::frames::{Brightness, Means, Sums, brightness};

@@ -1,9 +1,10 @@
 //! A simulated sensor, calibrated by people who do it right and wrong.
 
+use birthmark_camera_simulated::Simulated;
+use birthmark_sensor::SourceError;
+
 use super::frames::brightness;
 use super::*;
-use crate::source::SourceError;
-use crate::source::simulated::Simulated;
 
 fn camera() -> Simulated {
     Simulated::with_size(5, 0, 96, 64)
@@ -88,7 +89,7 @@ impl RawSource for Forgetful {
         "forgetful"
     }
 
-    fn capture(&mut self) -> Result<crate::source::Shot, SourceError> {
+    fn capture(&mut self) -> Result<birthmark_sensor::Shot, SourceError> {
         self.0.capture()
     }
 
@@ -109,7 +110,7 @@ impl RawSource for Watched {
         "watched"
     }
 
-    fn capture(&mut self) -> Result<crate::source::Shot, SourceError> {
+    fn capture(&mut self) -> Result<birthmark_sensor::Shot, SourceError> {
         self.0.capture()
     }
 

@@ -3,20 +3,8 @@
 //! Missing colours are the mean of the nearest samples that have them. The arithmetic is on whole numbers, and white balance
 //! and the colour matrix are one matrix in 1/4096 steps, so that a camera and a laptop develop the same bytes.
 
-use super::colour::encode_srgb;
-use crate::exposure::Exposure;
-use crate::frame::{RawFrame, WHITE_LEVEL, unpack_row};
-
-/// A developed picture: red, green, blue, eight bits each.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Picture {
-    /// Points in a row.
-    pub width: usize,
-    /// Rows.
-    pub height: usize,
-    /// Three bytes per point.
-    pub rgb: Vec<u8>,
-}
+use birthmark_sensor::colour::encode_srgb;
+use birthmark_sensor::{Exposure, Picture, RawFrame, WHITE_LEVEL, unpack_row};
 
 /// Develops `frame`, with its rows shared among `threads`.
 pub fn demosaic(frame: &RawFrame, exposure: &Exposure, threads: usize) -> Picture {
@@ -192,9 +180,9 @@ fn tone(linear: f32) -> u8 {
 
 #[cfg(test)]
 mod tests {
+    use birthmark_sensor::{CfaOrder, ClockQuality, Moment};
+
     use super::*;
-    use crate::exposure::{ClockQuality, Moment};
-    use crate::frame::CfaOrder;
 
     fn exposure() -> Exposure {
         Exposure {

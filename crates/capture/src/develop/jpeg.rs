@@ -1,8 +1,7 @@
 //! The developed picture as a JPEG file.
 
+use birthmark_sensor::Picture;
 use jpeg_encoder::{ColorType, Encoder, EncodingError, SamplingFactor};
-
-use super::Picture;
 
 /// Why there is no JPEG.
 #[derive(Debug, thiserror::Error)]

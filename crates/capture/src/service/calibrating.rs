@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use birthmark_sensor::{SourceError, clock};
 use futures_util::StreamExt as _;
 use futures_util::stream::{BoxStream, unfold};
 use tokio::sync::mpsc;
@@ -9,9 +10,7 @@ use zlink::Reply;
 
 use super::{Capture, refused};
 use crate::calibrate::{CalibrationError, FRAMES, Report, Step, free_map_path};
-use crate::clock;
 use crate::messages::{Calibration, CalibrationResult, CaptureRefusal};
-use crate::source::SourceError;
 
 type Answer = Result<Reply<Calibration>, CaptureRefusal>;
 

@@ -21,11 +21,11 @@ use birthmark_ledger::Receipt;
 use birthmark_protocol::submission::OurSubmission;
 use birthmark_protocol::{Bundle, Opening, Signature};
 
+use birthmark_sensor::clock;
 pub use node::{Fate, Node, NodeError, SetupError};
 use pause::Pause;
 
 use crate::album::Album;
-use crate::clock;
 use crate::queue::{Entry, EntryId, Queue, QueueError, Stage};
 use crate::registry::{GenesisProblem, LearnError, ReceiptFault, Registry};
 use crate::sidecar;

@@ -21,7 +21,7 @@ async fn a_replayed_frame_has_the_digest_of_the_original() {
     let dng = std::path::Path::new(&original.path).with_extension("dng");
     std::fs::copy(dng, frames.join("1.dng")).unwrap();
 
-    world.settings.source = Source::Dng { folder: frames };
+    world.settings.source = Some(Source::Dng { folder: frames });
     let mut camera = world.shoot().await;
     let replayed = camera.capture().await;
     assert_eq!(replayed.raw, original.raw);
@@ -88,6 +88,7 @@ fn a_wrong_setting_is_named_and_ends_with_the_status_for_configuration() {
         ("jpeg_quality = 101\n", "jpeg_quality"),
         ("node = \"gopher://x\"\n", "node"),
     ] {
+        let text = format!("{text}[source]\nkind = \"libcamera\"\n");
         std::fs::write(&config, text).unwrap();
         let program = Command::new(env!("CARGO_BIN_EXE_birthmark-capture"))
             .args([
@@ -133,10 +134,15 @@ fn the_commented_example_is_a_good_configuration() {
     let example = concat!(env!("CARGO_MANIFEST_DIR"), "/capture.example.toml");
     let text = std::fs::read_to_string(example).unwrap();
     let written: birthmark_capture::CaptureSettings = toml::from_str(&text).unwrap();
-    let defaults = birthmark_capture::CaptureSettings::default();
+    let defaults = birthmark_capture::CaptureSettings {
+        source: Some(Source::V4l2 {
+            device: "/dev/video0".into(),
+        }),
+        ..birthmark_capture::CaptureSettings::default()
+    };
     assert_eq!(
         toml::to_string(&written).unwrap(),
         toml::to_string(&defaults).unwrap(),
-        "the example shows the defaults"
+        "the example shows the defaults, and a source"
     );
 }

@@ -208,11 +208,11 @@ async fn a_calibration_tells_how_far_it_is_and_ends_with_the_hash_of_a_map() {
 async fn a_photo_wanted_during_a_calibration_is_refused_at_once_with_what_to_do() {
     let mut world = World::new().await;
     // Five hundred frames of this size take many times longer than the calls below.
-    world.settings.source = Source::Simulated {
+    world.settings.source = Some(Source::Simulated {
         sensor: 7,
         width: Some(2028),
         height: Some(1520),
-    };
+    });
     let mut camera = world.shoot().await;
     let mut calibrating = connect(&world.settings.socket).await;
     {

@@ -128,7 +128,7 @@ async fn a_frame_that_was_registered_with_other_files_is_put_aside_with_the_reas
     let dng = std::path::Path::new(&original.path).with_extension("dng");
     std::fs::copy(dng, frames.join("1.dng")).unwrap();
 
-    world.settings.source = Source::Dng { folder: frames };
+    world.settings.source = Some(Source::Dng { folder: frames });
     world.node.feel(Mood::First);
     let mut camera = world.shoot().await;
     camera.capture().await;

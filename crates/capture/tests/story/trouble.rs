@@ -220,9 +220,9 @@ async fn a_camera_that_is_not_there_is_a_sentence() {
     let _signer = world.sign();
     let folder = world.path("frames");
     std::fs::create_dir(&folder).unwrap();
-    world.settings.source = Source::Dng {
+    world.settings.source = Some(Source::Dng {
         folder: folder.clone(),
-    };
+    });
     let mut camera = world.shoot().await;
     let refusal = camera.calls.capture().await.unwrap().unwrap_err();
     assert!(

@@ -55,11 +55,11 @@ impl World {
             node: node.address.clone(),
             longest_pause_seconds: 1,
             keep_free_mib: 1,
-            source: Source::Simulated {
+            source: Some(Source::Simulated {
                 sensor: 7,
                 width: Some(320),
                 height: Some(240),
-            },
+            }),
             ..CaptureSettings::default()
         };
         Self {

@@ -51,11 +51,11 @@ impl SimulatedCamera {
             signer: signer.socket.clone(),
             place: Place::Ignored,
             // TOML, the format of settings, has signed integers only.
-            source: Source::Simulated {
+            source: Some(Source::Simulated {
                 sensor: sensor >> 1,
                 width: None,
                 height: None,
-            },
+            }),
             keep_free_mib: 64,
             ..CaptureSettings::default()
         };

@@ -15,20 +15,18 @@ mod terrain;
 
 pub use sensor::FixedPattern;
 
+use std::time::Duration;
+
+use birthmark_sensor::{CfaOrder, Exposure, FixedExposure, Matrix, RawFrame, RawSource, Shot, SourceError, Subject, check_size, clock};
+
 use self::noise::{Dice, Texture, mix};
 use self::scene::Scene;
-use self::sensor::{Optics, Sensor};
-use super::{FixedExposure, RawSource, Shot, SourceError, Subject};
-use crate::clock;
-use crate::exposure::{Exposure, Matrix, Moment};
-use crate::frame::{self, CfaOrder, RawFrame};
+use self::sensor::{BLACK_LEVEL, Optics, Sensor};
 
 /// Samples in a row of the sensor we imitate.
 pub const WIDTH: u32 = 4056;
 /// Its rows.
 pub const HEIGHT: u32 = 3040;
-/// The sample that means no light.
-pub const BLACK_LEVEL: u16 = 256;
 /// Rows begin at multiples of this many bytes, as video hardware likes it.
 const ALIGNMENT: usize = 32;
 /// From balanced camera colours to linear sRGB: each row adds up to one, so that grey stays grey.
@@ -77,7 +75,7 @@ impl Simulated {
 
     fn expose(&self, seed: u64) -> Result<(RawFrame, u32, f32), SourceError> {
         let (width, height) = self.size;
-        frame::check_size(width, height)?;
+        check_size(width, height)?;
         let (columns, rows) = (width as usize / 2, height as usize / 2);
         let stride = (columns * 3).next_multiple_of(ALIGNMENT);
         let mut packed = vec![0xA5; stride * height as usize];
@@ -133,16 +131,13 @@ impl RawSource for Simulated {
     }
 
     fn capture(&mut self) -> Result<Shot, SourceError> {
-        let unix_ns = clock::now_ns();
+        let moment = clock::before_now(Duration::ZERO);
         let seed = mix(self.sensor.seed() ^ mix(self.shots));
         self.shots = self.shots.wrapping_add(1);
         let (frame, exposure_us, analogue_gain) = self.expose(seed)?;
         let mut dice = Dice::new(seed ^ 1);
         let exposure = Exposure {
-            moment: Moment {
-                unix_ns,
-                clock: clock::quality(unix_ns),
-            },
+            moment,
             exposure_us,
             analogue_gain,
             colour_gains: COLOUR_GAINS,

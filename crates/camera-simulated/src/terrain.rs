@@ -1,7 +1,7 @@
 //! Mountains, the wooded far shore, and the near shore.
 
-use super::light::{Light, Rgb};
-use super::noise::{Dice, Texture, lerp, mix, ramp};
+use crate::light::{Light, Rgb};
+use crate::noise::{Dice, Texture, lerp, mix, ramp};
 
 /// What covers a range of hills.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -1,11 +1,13 @@
 //! The DNG files of a folder as a camera: one after another, and again from the first.
+//!
+//! Only builds for rehearsal have it: what it delivers did not come from a sensor now.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use super::{FixedExposure, RawSource, Shot, SourceError};
-use crate::clock;
+use birthmark_sensor::{FixedExposure, RawSource, Shot, SourceError, clock};
+
 use crate::dng;
-use crate::exposure::Moment;
 
 /// A folder of DNG files.
 #[derive(Debug)]
@@ -49,21 +51,14 @@ impl RawSource for Replay {
     }
 
     fn capture(&mut self) -> Result<Shot, SourceError> {
-        let path = self
-            .files
-            .get(self.next % self.files.len().max(1))
-            .cloned()
-            .unwrap_or_default();
-        self.next = self.next.wrapping_add(1);
-        let unix_ns = clock::now_ns();
+        let empty = || SourceError::Device("the folder has no DNG file".to_owned());
+        let path = self.files.get(self.next).ok_or_else(empty)?;
+        self.next = (self.next + 1) % self.files.len();
         let problem = |error: String| SourceError::Format(format!("{}: {error}", path.display()));
-        let bytes = std::fs::read(&path).map_err(|error| problem(error.to_string()))?;
+        let bytes = std::fs::read(path).map_err(|error| problem(error.to_string()))?;
         let mut shot = dng::read_dng(&bytes).map_err(|error| problem(error.to_string()))?;
         // The frame is old, the photo is new: it is dated now, like any photo of a screen.
-        shot.exposure.moment = Moment {
-            unix_ns,
-            clock: clock::quality(unix_ns),
-        };
+        shot.exposure.moment = clock::before_now(Duration::ZERO);
         Ok(shot)
     }
 

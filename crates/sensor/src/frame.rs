@@ -153,7 +153,12 @@ impl RawFrame {
             .zip(packed.chunks_exact_mut(columns / 2 * 3))
             .enumerate()
         {
-            let samples = from.chunks_exact(2).take(columns).map(little_endian);
+            let samples = from
+                .as_chunks()
+                .0
+                .iter()
+                .take(columns)
+                .map(|sample| u16::from_le_bytes(*sample));
             if let Some(value) = samples.clone().find(|sample| *sample > WHITE_LEVEL) {
                 return Err(FrameError::Sample { value, row });
             }
@@ -265,13 +270,6 @@ pub fn pack_row(mut samples: impl Iterator<Item = u16>, packed: &mut [u8]) {
             *high_b = (b >> 4) as u8;
             *low = (a & 15) as u8 | ((b & 15) as u8) << 4;
         }
-    }
-}
-
-fn little_endian(bytes: &[u8]) -> u16 {
-    match bytes {
-        [low, high] => u16::from_le_bytes([*low, *high]),
-        _ => 0,
     }
 }
 

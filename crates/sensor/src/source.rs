@@ -1,13 +1,8 @@
-//! Where frames come from: a sensor, a video device, a file, or a simulation.
+//! The trait that every camera implements, and what it delivers.
 
-pub mod replay;
-pub mod simulated;
-#[cfg(feature = "v4l2")]
-pub mod v4l2;
-
-use crate::develop::Picture;
 use crate::exposure::Exposure;
 use crate::frame::{FrameError, RawFrame};
+use crate::picture::Picture;
 
 /// A frame and what is known about it.
 #[derive(Debug, Clone)]

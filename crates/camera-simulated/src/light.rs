@@ -1,6 +1,6 @@
 //! Colours, and what the light is like at four times of the day.
 
-use super::noise::{Dice, lerp};
+use crate::noise::{Dice, lerp};
 
 /// Linear light: 1 is as bright as the sensor takes.
 #[derive(Debug, Clone, Copy, PartialEq)]

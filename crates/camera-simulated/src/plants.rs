@@ -1,8 +1,8 @@
 //! Trees, flowers, grass, and the birds above.
 
-use super::light::{Light, Rgb};
-use super::noise::Dice;
-use super::shapes::{Point, Thing, ellipse, polygon};
+use crate::light::{Light, Rgb};
+use crate::noise::Dice;
+use crate::shapes::{Point, Thing, ellipse, polygon};
 
 /// A fir: tiers of drooping branches, brighter towards the light.
 fn fir(dice: &mut Dice, light: &Light, (x, foot): Point, tall: f32) -> Vec<Thing> {

@@ -1,7 +1,7 @@
 //! Smooth-edged shapes, laid over the scene row by row.
 
-use super::light::Rgb;
-use super::noise::Texture;
+use crate::light::Rgb;
+use crate::noise::Texture;
 
 /// A corner of a polygon: across and down, in picture heights.
 pub type Point = (f32, f32);

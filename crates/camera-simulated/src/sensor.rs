@@ -1,14 +1,14 @@
 //! From light to 12-bit samples: colour filter, unequal pixels, shot and read noise, packing.
 
-use super::BLACK_LEVEL;
-use super::light::Rgb;
-use super::noise::{mix, normal};
-use super::scene::Scene;
-use super::shapes::Brush;
-use crate::develop::colour;
-use crate::exposure::Matrix;
-use crate::frame::{WHITE_LEVEL, pack_row};
+use birthmark_sensor::{Matrix, WHITE_LEVEL, colour, pack_row};
 
+use crate::light::Rgb;
+use crate::noise::{mix, normal};
+use crate::scene::Scene;
+use crate::shapes::Brush;
+
+/// The sample that means no light.
+pub(crate) const BLACK_LEVEL: u16 = 256;
 /// Samples between black and white.
 const RANGE: f32 = (WHITE_LEVEL - BLACK_LEVEL) as f32;
 /// Electrons a pixel holds at gain 1.

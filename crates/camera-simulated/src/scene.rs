@@ -1,9 +1,9 @@
 //! A lake in the mountains, different every time: what the simulated sensor looks at.
 
-use super::light::{Light, Rgb};
-use super::noise::{Dice, Texture, lerp, ramp};
-use super::shapes::{Brush, Thing};
-use super::{house, plants, terrain};
+use crate::light::{Light, Rgb};
+use crate::noise::{Dice, Texture, lerp, ramp};
+use crate::shapes::{Brush, Thing};
+use crate::{house, plants, terrain};
 
 /// Where the lake begins, in picture heights from the top.
 const WATERLINE: f32 = 0.60;

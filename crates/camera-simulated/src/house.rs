@@ -1,9 +1,9 @@
 //! What people left in the view: a house with its path and fence, and a boat.
 
-use super::light::{Light, Rgb};
-use super::noise::Dice;
-use super::plants::shadow;
-use super::shapes::{Point, Thing, polygon};
+use crate::light::{Light, Rgb};
+use crate::noise::Dice;
+use crate::plants::shadow;
+use crate::shapes::{Point, Thing, polygon};
 
 const WINDOW_LIGHT: Rgb = Rgb::new(1.15, 0.72, 0.26);
 

@@ -1,29 +1,17 @@
 //! A camera of libcamera as one of the daemon's sources.
 
-use birthmark_camera_libcamera::{Camera, CameraError, Frame, Still};
-use birthmark_capture::clock;
-use birthmark_capture::develop::Picture;
-use birthmark_capture::exposure::{Exposure, Moment};
-use birthmark_capture::frame::{CfaOrder, RawFrame};
-use birthmark_capture::source::{FixedExposure, RawSource, Shot, SourceError};
+use std::time::Duration;
 
-/// The layouts of 12-bit samples, packed and unpacked, by the letters V4L2 and libcamera share.
-const LAYOUTS: [([u8; 4], CfaOrder, bool); 8] = [
-    (*b"pRCC", CfaOrder::Rggb, true),
-    (*b"pBCC", CfaOrder::Bggr, true),
-    (*b"pgCC", CfaOrder::Grbg, true),
-    (*b"pGCC", CfaOrder::Gbrg, true),
-    (*b"RG12", CfaOrder::Rggb, false),
-    (*b"BG12", CfaOrder::Bggr, false),
-    (*b"BA12", CfaOrder::Grbg, false),
-    (*b"GB12", CfaOrder::Gbrg, false),
-];
+use birthmark_sensor::{Exposure, FixedExposure, Layout, Matrix, Picture, RawFrame, RawSource, Shot, SourceError, clock};
+
+use crate::camera::{Camera, CameraError, Frame, Still};
+
 /// What the IMX477 says of itself, for cameras that do not.
 const BLACK_LEVEL: u16 = 4_096;
-const IDENTITY: [[f32; 3]; 3] = [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]];
+const IDENTITY: Matrix = [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]];
 
 /// Opens the camera with this id, or the first one.
-pub(crate) fn open(id: Option<&str>) -> Result<Box<dyn RawSource>, SourceError> {
+pub fn open(id: Option<&str>) -> Result<Box<dyn RawSource>, SourceError> {
     let camera = Camera::open(id).map_err(told)?;
     let name = format!("libcamera {}", camera.name());
     Ok(Box::new(Sensor { camera, name }))
@@ -57,15 +45,9 @@ impl RawSource for Sensor {
 }
 
 fn raw(frame: Frame) -> Result<RawFrame, SourceError> {
-    let layout = LAYOUTS.iter().find(|(fourcc, ..)| *fourcc == frame.fourcc);
     let unknown = || SourceError::Format(String::from_utf8_lossy(&frame.fourcc).into_owned());
-    let (_, order, packed) = layout.ok_or_else(unknown)?;
-    Ok(match packed {
-        true => RawFrame::from_packed(frame.width, frame.height, frame.stride, *order, frame.raw)?,
-        false => {
-            RawFrame::from_unpacked(frame.width, frame.height, frame.stride, *order, &frame.raw)?
-        }
-    })
+    let layout = Layout::named(frame.fourcc).ok_or_else(unknown)?;
+    Ok(layout.frame((frame.width, frame.height), frame.stride, frame.raw)?)
 }
 
 fn picture(still: Still) -> Picture {
@@ -76,21 +58,17 @@ fn picture(still: Still) -> Picture {
     }
 }
 
-/// The exposure is dated by the sensor's own clock, not by when we heard of it.
+/// The exposure is dated by the sensor's own clock, not by when we heard of it. A frame that carries no
+/// age was just delivered. What the camera does not tell is what leaves the samples as they are.
 fn exposure(frame: &Frame, model: &str) -> Exposure {
-    let age = i64::try_from(frame.age.unwrap_or_default().as_nanos()).unwrap_or(0);
-    let unix_ns = clock::now_ns().saturating_sub(age);
     Exposure {
-        moment: Moment {
-            unix_ns,
-            clock: clock::quality(unix_ns),
-        },
+        moment: clock::before_now(frame.age.unwrap_or(Duration::ZERO)),
         exposure_us: frame.exposure_us.unwrap_or(0),
         analogue_gain: frame.analogue_gain.unwrap_or(1.0),
         colour_gains: frame.colour_gains.unwrap_or([1.0, 1.0]),
         colour_matrix: frame.colour_matrix.unwrap_or(IDENTITY),
         colour_temperature: frame.colour_temperature,
-        // Told for 16 bits; ours are 12.
+        // libcamera scales black levels to 16 bits; our samples have 12.
         black_level: frame.black_level.unwrap_or(BLACK_LEVEL) / 16,
         sensor_temperature: frame.temperature,
         make: "Raspberry Pi".to_owned(),
@@ -159,13 +137,13 @@ mod tests {
 
     #[test]
     fn what_the_sensor_does_not_tell_is_what_the_imx477_says() {
-        let told = exposure(&frame(*b"RG12", Vec::new(), 8), "imx477");
-        assert_eq!((told.black_level, told.model.as_str()), (256, "imx477"));
+        let exposure = exposure(&frame(*b"RG12", Vec::new(), 8), "imx477");
+        assert_eq!((exposure.black_level, exposure.model.as_str()), (256, "imx477"));
     }
 
     #[test]
     fn every_trouble_is_a_sentence_for_the_photographer() {
-        let absent = super::told(CameraError::Missing(String::new()));
+        let absent = told(CameraError::Missing(String::new()));
         assert_eq!(
             absent.to_string(),
             "the camera does not deliver: there is no camera"

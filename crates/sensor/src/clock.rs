@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use crate::exposure::ClockQuality;
+use crate::exposure::{ClockQuality, Moment};
 
 /// No photo was taken by this software before it was written (2026-01-01): a clock that says so was never set.
 const EARLIEST_NS: i64 = 1_767_225_600_000_000_000;
@@ -14,10 +14,25 @@ pub fn quality(unix_ns: i64) -> ClockQuality {
 
 /// The system's clock, in nanoseconds since 1970.
 pub fn now_ns() -> i64 {
-    let since = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or(Duration::ZERO);
-    i64::try_from(since.as_nanos()).unwrap_or(i64::MAX)
+    match SystemTime::now().duration_since(UNIX_EPOCH) {
+        Ok(since) => nanoseconds(since),
+        // The clock stands before 1970. `quality` calls 0 unset, which is what it is.
+        Err(_) => 0,
+    }
+}
+
+/// When a frame was exposed that has this age: its driver counts on a clock of its own.
+pub fn before_now(age: Duration) -> Moment {
+    let unix_ns = now_ns().saturating_sub(nanoseconds(age));
+    Moment {
+        unix_ns,
+        clock: quality(unix_ns),
+    }
+}
+
+/// The end of the range is in the year 2262; a clock that runs beyond it stays there.
+fn nanoseconds(duration: Duration) -> i64 {
+    i64::try_from(duration.as_nanos()).unwrap_or(i64::MAX)
 }
 
 fn judge(unix_ns: i64, synchronised: bool) -> ClockQuality {
@@ -47,5 +62,14 @@ mod tests {
         assert_eq!(judge(0, true), ClockQuality::Unset);
         assert_eq!(judge(EARLIEST_NS, false), ClockQuality::Free);
         assert_eq!(judge(EARLIEST_NS, true), ClockQuality::Synchronised);
+    }
+
+    #[test]
+    fn a_frame_is_dated_by_its_age_and_an_endless_age_is_no_panic() {
+        let earlier = before_now(Duration::from_secs(60)).unix_ns;
+        let now = now_ns();
+        assert!((59_000_000_000..70_000_000_000).contains(&(now - earlier)));
+        assert!(before_now(Duration::MAX).unix_ns < EARLIEST_NS);
+        assert_eq!(before_now(Duration::MAX).clock, ClockQuality::Unset);
     }
 }
