@@ -6,7 +6,7 @@ use birthmark_protocol::numbers::TABLES_PER_CAMERA;
 use birthmark_protocol::{CameraCertificate, TableId};
 use serde::{Deserialize, Serialize};
 
-use crate::key_store::Blob;
+use crate::blob::Blob;
 use crate::state::{self, StateError};
 
 /// The version of the files below.

@@ -2,56 +2,27 @@
 
 use birthmark_protocol::attestation::{Credential, Evidence};
 use birthmark_protocol::{Digest, PublicKey, Signature};
-use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
+use crate::blob::Blob;
 use crate::messages::{Chip, KeyStoreKind, Lockout};
-
-/// An object that only its key store can load: a sealed secret or a private key.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Blob {
-    /// The public area (TPMT_PUBLIC), in hexadecimal.
-    #[serde(with = "crate::text::hex_bytes")]
-    pub public: Vec<u8>,
-    /// The private area, encrypted by the chip.
-    #[serde(with = "crate::text::hex_bytes")]
-    pub private: Vec<u8>,
-    /// The measurements it is bound to; none means the chip alone.
-    #[serde(default)]
-    pub pcrs: Vec<u8>,
-}
 
 /// Why a key store did not do what was asked.
 #[derive(Debug, thiserror::Error)]
 pub enum KeyStoreError {
-    /// The TPM's reason.
-    #[cfg(feature = "tpm")]
+    /// The store works, and holds no signing key.
     #[error(transparent)]
-    Tpm(#[from] crate::tpm::TpmError),
-    /// The software store's reason.
-    #[cfg(feature = "software-keys")]
-    #[error(transparent)]
-    Software(#[from] crate::software::SoftwareError),
+    NoKey(Reason),
     /// Only a TPM can do this.
-    #[cfg(feature = "software-keys")]
     #[error("software keys cannot {0}: that needs a TPM")]
     NeedsTpm(&'static str),
+    /// Anything else that the store says.
+    #[error(transparent)]
+    Other(Reason),
 }
 
-impl KeyStoreError {
-    /// Whether the store works but holds no signing key.
-    pub fn is_no_key(&self) -> bool {
-        match self {
-            #[cfg(feature = "tpm")]
-            Self::Tpm(error) => matches!(error, crate::tpm::TpmError::NoSigningKey { .. }),
-            #[cfg(feature = "software-keys")]
-            Self::Software(error) => matches!(error, crate::software::SoftwareError::NoKey { .. }),
-            #[cfg(feature = "software-keys")]
-            Self::NeedsTpm(_) => false,
-        }
-    }
-}
+/// What the store itself said. Which stores there are is not this module's business.
+pub type Reason = Box<dyn std::error::Error + Send + Sync>;
 
 /// How the store is.
 #[derive(Debug)]
@@ -113,84 +84,4 @@ pub trait KeyStore {
 
     /// Describes the store without straining it.
     fn health(&mut self) -> Result<Health, KeyStoreError>;
-}
-
-/// A TPM with its policy for sealing.
-#[cfg(feature = "tpm")]
-pub struct TpmStore {
-    /// The chip.
-    pub tpm: crate::tpm::Tpm,
-    /// The measurements that sealed secrets are bound to.
-    pub pcrs: Vec<u8>,
-}
-
-#[cfg(feature = "tpm")]
-impl KeyStore for TpmStore {
-    fn kind(&self) -> KeyStoreKind {
-        KeyStoreKind::Tpm
-    }
-
-    fn identity(&mut self) -> Result<Vec<u8>, KeyStoreError> {
-        Ok(self.tpm.storage_root()?)
-    }
-
-    fn pin(&mut self, identity: Option<Vec<u8>>) {
-        self.tpm.pin(identity);
-    }
-
-    fn public_key(&mut self) -> Result<PublicKey, KeyStoreError> {
-        Ok(self.tpm.public_key()?)
-    }
-
-    fn enrol(&mut self) -> Result<PublicKey, KeyStoreError> {
-        Ok(self.tpm.enrol()?)
-    }
-
-    fn forget(&mut self) -> Result<(), KeyStoreError> {
-        Ok(self.tpm.forget()?)
-    }
-
-    fn sign(&mut self, digest: &Digest) -> Result<Signature, KeyStoreError> {
-        Ok(self.tpm.sign(digest)?)
-    }
-
-    fn seal(&mut self, secret: &[u8]) -> Result<Blob, KeyStoreError> {
-        Ok(self.tpm.seal(secret, &self.pcrs)?)
-    }
-
-    fn unseal(&mut self, blob: &Blob) -> Result<Zeroizing<Vec<u8>>, KeyStoreError> {
-        Ok(self.tpm.unseal(blob)?)
-    }
-
-    fn create_attestation_key(&mut self) -> Result<Blob, KeyStoreError> {
-        Ok(self.tpm.create_attestation_key()?)
-    }
-
-    fn attest(
-        &mut self,
-        attestation_key: &Blob,
-        nonce: &[u8; 32],
-    ) -> Result<Evidence, KeyStoreError> {
-        Ok(self.tpm.attest(attestation_key, nonce)?)
-    }
-
-    fn activate(
-        &mut self,
-        attestation_key: &Blob,
-        credential: &Credential,
-    ) -> Result<Zeroizing<Vec<u8>>, KeyStoreError> {
-        Ok(self.tpm.activate(attestation_key, credential)?)
-    }
-
-    fn self_test(&mut self) -> Result<(), KeyStoreError> {
-        Ok(self.tpm.self_test()?)
-    }
-
-    fn health(&mut self) -> Result<Health, KeyStoreError> {
-        self.tpm.test_result()?;
-        Ok(Health {
-            chip: Some(self.tpm.describe()?),
-            lockout: Some(self.tpm.lockout()?),
-        })
-    }
 }

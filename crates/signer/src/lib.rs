@@ -11,6 +11,7 @@ pub mod settings;
 #[cfg(feature = "tpm")]
 pub mod tpm;
 
+mod blob;
 mod camera;
 mod error;
 mod keeper;
@@ -25,8 +26,8 @@ mod state;
 mod text;
 mod vault;
 
+pub use blob::Blob;
 pub use client::{SignedBundle, SignerCallError, SignerClient};
-pub use key_store::Blob;
 pub use messages::{KeyStoreKind, SignerRefusal, StatusReply};
 pub use run::run;
 pub use settings::{SignerSettings, TpmSettings};

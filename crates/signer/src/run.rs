@@ -128,7 +128,7 @@ fn key_store(settings: &SignerSettings) -> Result<Box<dyn KeyStore>, SignerError
                 .parse()
                 .map_err(|reason| SignerError::input("tpm.tcti", reason))?;
             let tpm = crate::tpm::Tpm::new(tcti, settings.tpm.signing_key_handle, None);
-            Ok(Box::new(crate::key_store::TpmStore {
+            Ok(Box::new(crate::tpm::TpmStore {
                 tpm,
                 pcrs: settings.tpm.sealed_to_pcrs.clone(),
             }))

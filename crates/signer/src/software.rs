@@ -11,7 +11,8 @@ use p256::pkcs8::DecodePrivateKey;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use crate::key_store::{Blob, Health, KeyStore, KeyStoreError};
+use crate::blob::Blob;
+use crate::key_store::{Health, KeyStore, KeyStoreError};
 use crate::messages::KeyStoreKind;
 use crate::state::{self, StateError};
 
@@ -42,6 +43,15 @@ pub enum SoftwareError {
     /// Reading or writing failed.
     #[error(transparent)]
     State(#[from] StateError),
+}
+
+impl From<SoftwareError> for KeyStoreError {
+    fn from(error: SoftwareError) -> Self {
+        match error {
+            error @ SoftwareError::NoKey { .. } => Self::NoKey(error.into()),
+            error => Self::Other(error.into()),
+        }
+    }
 }
 
 #[derive(Serialize, Deserialize)]

@@ -12,6 +12,8 @@ mod public;
 mod seal;
 mod sign;
 mod signing_key;
+mod store;
+mod template;
 
 use std::rc::Rc;
 
@@ -21,8 +23,9 @@ use zeroize::Zeroizing;
 
 pub use chip::Tcti;
 pub use error::TpmError;
+pub use store::TpmStore;
 
-use crate::key_store::Blob;
+use crate::blob::Blob;
 use crate::messages::{Chip as ChipDescription, Lockout};
 use chip::{Chip, Loaded, Session};
 use signing_key::SigningKey;

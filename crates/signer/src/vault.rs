@@ -12,7 +12,7 @@ use zeroize::Zeroizing;
 
 use crate::camera::{Camera, Enrolment};
 use crate::error::SignerError;
-use crate::key_store::{Health, KeyStore};
+use crate::key_store::{Health, KeyStore, KeyStoreError};
 use crate::messages::KeyStoreKind;
 use crate::provisioning::Provisioning;
 use crate::secrets::Secrets;
@@ -161,7 +161,7 @@ impl Vault {
         self.store.pin(None);
         // If we stop here, the key is without a camera and the next enrolment takes it over.
         match self.store.forget() {
-            Err(error) if error.is_no_key() => Ok(()),
+            Err(KeyStoreError::NoKey(_)) => Ok(()),
             other => Ok(other?),
         }
     }
@@ -208,8 +208,6 @@ impl Vault {
     /// Only a development key store takes a private key that somebody else made.
     #[cfg(feature = "software-keys")]
     fn take_private_key(&mut self, provisioning: &Provisioning) -> Result<(), SignerError> {
-        use crate::key_store::KeyStoreError;
-
         let (KeyStoreKind::Software, Some(pem)) = (self.kind(), &provisioning.private_key) else {
             return Ok(());
         };

@@ -13,7 +13,7 @@ use zeroize::Zeroizing;
 use super::chip::{Chip, Loaded, Session};
 use super::error::TpmError;
 use super::public::{marshalled, unmarshalled};
-use crate::key_store::Blob;
+use crate::blob::Blob;
 
 /// What one sealed object holds.
 pub(super) const MAX_SEALED: usize = 128;

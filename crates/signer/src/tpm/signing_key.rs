@@ -3,19 +3,16 @@
 use std::rc::Rc;
 
 use birthmark_protocol::PublicKey;
-use tss_esapi::attributes::ObjectAttributesBuilder;
 use tss_esapi::handles::{KeyHandle, PersistentTpmHandle, TpmHandle};
-use tss_esapi::interface_types::algorithm::{HashingAlgorithm, PublicAlgorithm};
 use tss_esapi::interface_types::dynamic_handles::Persistent;
 use tss_esapi::interface_types::ecc::EccCurve;
 use tss_esapi::interface_types::resource_handles::Provision;
-use tss_esapi::structures::{
-    EccPoint, EccScheme, HashScheme, Public, PublicBuilder, PublicEccParametersBuilder,
-};
+use tss_esapi::structures::Public;
 
 use super::chip::{Chip, Loaded, Resident, Session};
 use super::error::TpmError;
 use super::public::{marshalled, public_key};
+use super::template::{Purpose, ecc_template};
 
 /// The signing key, found at its handle and checked to be one.
 pub(super) struct SigningKey {
@@ -59,8 +56,8 @@ pub(super) fn create(
     session: &Session,
     handle: u32,
 ) -> Result<SigningKey, TpmError> {
-    let template =
-        template().map_err(|source| TpmError::from_tss("describe the signing key", source))?;
+    let template = ecc_template(Purpose::Signing)
+        .map_err(|source| TpmError::from_tss("describe the signing key", source))?;
     let created = chip.run("create the signing key", session.alone(), |context| {
         context.create(primary.handle(), template, None, None, None, None)
     })?;
@@ -125,26 +122,4 @@ fn check(public: &Public) -> Result<(), &'static str> {
         return Err("it is made for another purpose");
     }
     Ok(())
-}
-
-fn template() -> tss_esapi::Result<Public> {
-    let attributes = ObjectAttributesBuilder::new()
-        .with_fixed_tpm(true)
-        .with_fixed_parent(true)
-        .with_sensitive_data_origin(true)
-        .with_user_with_auth(true)
-        .with_no_da(true)
-        .with_sign_encrypt(true)
-        .build()?;
-    let scheme = EccScheme::EcDsa(HashScheme::new(HashingAlgorithm::Sha256));
-    PublicBuilder::new()
-        .with_public_algorithm(PublicAlgorithm::Ecc)
-        .with_name_hashing_algorithm(HashingAlgorithm::Sha256)
-        .with_object_attributes(attributes)
-        .with_ecc_parameters(
-            PublicEccParametersBuilder::new_unrestricted_signing_key(scheme, EccCurve::NistP256)
-                .build()?,
-        )
-        .with_ecc_unique_identifier(EccPoint::default())
-        .build()
 }
