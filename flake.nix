@@ -1,5 +1,5 @@
 {
-  description = "Birthmark: proof at the moment of capture that a photo came from a camera's sensor";
+  description = "Birthmark: photos registered at the moment of capture, signed by the camera that took them";
 
   inputs = {
     nixpkgs.url = "github:NixOS/nixpkgs/nixos-26.05";

@@ -1,5 +1,6 @@
 # Everything on one machine, to look at: authority, validator, and a camera with a drawn sensor. It keeps SQLite and reaches
 # only itself. Not for production: whoever runs the authority must not run the validator.
+{ pkgs, ... }:
 {
   imports = [ ./server.nix ];
   networking.hostName = "trial";
@@ -11,6 +12,13 @@
     camera = {
       enable = true;
       gps.enable = false;
+    };
+    capture = {
+      package = pkgs.birthmark-capture-rehearsal;
+      settings.source = {
+        kind = "simulated";
+        sensor = 1;
+      };
     };
   };
 }

@@ -6,6 +6,12 @@ final: _prev:
     crates = [ "cli" ];
     pname = "birthmark-command";
   };
+  # The camera of a rehearsal, which has no sensor.
+  birthmark-rehearsal = final.callPackage ./package.nix {
+    crates = [ "capture" ];
+    pname = "birthmark-rehearsal";
+    rehearsal = true;
+  };
   # Everything at once, for people who try it.
   birthmark = final.symlinkJoin {
     name = "birthmark";
@@ -24,6 +30,7 @@ final: _prev:
     lib
     runCommand
     birthmark-daemons
+    birthmark-rehearsal
     birthmark-camera-libcamera
     ;
 }

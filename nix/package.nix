@@ -11,6 +11,8 @@
     "node"
   ],
   pname ? "birthmark-daemons",
+  # Photos of a painted scene or of files, for rehearsals. Never in an image for a camera.
+  rehearsal ? false,
   lib,
   rustPlatform,
   pkg-config,
@@ -44,7 +46,9 @@ rustPlatform.buildRustPackage {
   buildInputs = [ tpm2-tss ];
 
   # The camera's sensor through the kernel's own interface; off in tests, which have no such device.
-  buildFeatures = lib.optional (lib.elem "capture" crates) "birthmark-capture/v4l2";
+  buildFeatures =
+    lib.optional (lib.elem "capture" crates) "birthmark-capture/v4l2"
+    ++ lib.optional rehearsal "birthmark-capture/rehearsal";
   cargoBuildFlags = map (crate: "--package=birthmark-${crate}") crates;
 
   # The tests need a TPM emulator, PostgreSQL and a browser: they are a check of their own (checks.nix), not part of every build.
@@ -67,7 +71,7 @@ rustPlatform.buildRustPackage {
   '';
 
   meta = {
-    description = "Proof at the moment of capture that a photo came from a camera's sensor";
+    description = "Registers photos at the moment of capture, signed by the camera that took them";
     homepage = "https://github.com/Birthmark-Standard/Birthmark";
     license = lib.licenses.asl20;
     mainProgram = "birthmark";

@@ -11,6 +11,7 @@
     birthmark-gps
     birthmark-capture
     birthmark-capture-libcamera
+    birthmark-capture-rehearsal
     birthmark-sma
     birthmark-node
     birthmark-common

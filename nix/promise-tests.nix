@@ -186,6 +186,16 @@ let
       )
       && lib.elem "%h/.ssh/authorized_keys" config.services.openssh.authorizedKeysFiles
       && lib.elem "dmi_sysfs" config.boot.initrd.availableKernelModules;
+    "only the trial machine photographs paintings" =
+      lib.attrNames (
+        lib.filterAttrs (
+          _: host:
+          let
+            inherit (host.config.services.birthmark) capture;
+          in
+          capture.enable && capture.package == pkgs.birthmark-capture-rehearsal
+        ) self.nixosConfigurations
+      ) == lib.optional pkgs.stdenv.hostPlatform.isx86_64 "trial";
     "only the trial machine lets in whoever sees its screen" =
       lib.attrNames (
         lib.filterAttrs (_: host: host.config.services.getty.autologinUser != null) self.nixosConfigurations

@@ -4,6 +4,7 @@
   runCommand,
   birthmark-daemons,
   birthmark-camera-libcamera,
+  birthmark-rehearsal,
 }:
 
 let
@@ -63,6 +64,13 @@ in
     about = "Takes photos with libcamera, hashes, develops, queues and submits them";
     units = unitsOf "capture";
     built = birthmark-camera-libcamera;
+  };
+  # The same with painted scenes and files as its sources: for the trial machine and the scenarios.
+  birthmark-capture-rehearsal = slice {
+    program = "birthmark-capture";
+    about = "Rehearses a camera with painted scenes instead of a sensor";
+    units = unitsOf "capture";
+    built = birthmark-rehearsal;
   };
   birthmark-sma = daemon "sma" "Manufacturer authority: certificates, tokens, revocation";
   birthmark-node = slice {

@@ -14,6 +14,10 @@ let
     listen = listen.${daemon};
     openFirewall = true;
   };
+  # A painted scene is in no package that ships.
+  rehearsed = lib.optionalAttrs (described.rehearsal or false) {
+    capture.package = pkgs.birthmark-capture-rehearsal;
+  };
   enabled =
     daemon: settings:
     if
@@ -34,7 +38,7 @@ in
     memorySize = described.memory or 1024;
     tpm.enable = described.tpm or false;
   };
-  services.birthmark = lib.mapAttrs enabled described.daemons;
+  services.birthmark = lib.recursiveUpdate (lib.mapAttrs enabled described.daemons) rehearsed;
   # What the upgrade scenario switches to: the same machine with a unit that differs, so that it is restarted.
   specialisation = lib.optionalAttrs (name == "trial") {
     next.configuration.systemd.services.birthmark-node.environment.BIRTHMARK_LOG = "debug";

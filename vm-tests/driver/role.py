@@ -18,7 +18,10 @@ def role(machine: str) -> dict:
     """Packages, settings files and hardware, from machines/NAME.json."""
     described = json.loads((MACHINES / f"{machine}.json").read_text())
     daemons = described["daemons"]
-    packages = ["birthmark", "birthmark-common", *sorted({PACKAGE[name] for name in daemons})]
+    # A painted scene is in no package that ships.
+    folder = "rehearsal" if described.get("rehearsal") else "shipped"
+    names = ["birthmark", "birthmark-common", *sorted({PACKAGE[name] for name in daemons})]
+    packages = [f"{folder}/{name}" for name in names]
     # What nobody has set has no file, as after the installation.
     files = {f"/etc/birthmark/{name}.toml": toml(settings) for name, settings in daemons.items() if settings}
     for name, addresses in described.get("listen", {}).items():

@@ -17,6 +17,13 @@ with subtest("the camera finds its sensor and its chip"):
     sensor.succeed("v4l2-ctl --device /dev/video0 --list-formats | grep RG12", "test -c /dev/tpmrm0")
     begin(sensor, sensor, sensor)
 
+with subtest("the camera that ships photographs neither paintings nor files"):
+    for source in ('kind = \"simulated\"\\nsensor = 7', 'kind = \"dng\"\\nfolder = \"/tmp\"'):
+        sensor.succeed(f"printf '[source]\\n{source}\\n' > /tmp/capture.toml")
+        status, said = sensor.execute("birthmark-capture --config /tmp/capture.toml check-config 2>&1")
+        t.assertEqual(status, 78, said)
+        t.assertIn("from a sensor only", said)
+
 with subtest("a photo of it gets its receipt"):
     photo = take_photo(sensor)
     t.assertEqual(photo["key_store"], "tpm")

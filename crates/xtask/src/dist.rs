@@ -25,6 +25,9 @@ pub(crate) struct DistOptions {
     /// The programs that the tests have built anyway: quick to make, unoptimised, and without V4L2. Not for shipping
     #[arg(long, conflicts_with_all = ["profile", "target"])]
     pub(crate) as_tested: bool,
+    /// A camera that photographs painted scenes and the files of a folder, for rehearsals. Not for shipping
+    #[arg(long)]
+    pub(crate) rehearsal: bool,
     /// The target to build for, for example aarch64-unknown-linux-gnu; otherwise this machine's own
     #[arg(long)]
     pub(crate) target: Option<String>,
@@ -41,7 +44,7 @@ pub(crate) fn run(house: &House, options: &DistOptions) -> anyhow::Result<()> {
     // Unit files, examples and scripts are named from the top of the workspace.
     std::env::set_current_dir(house.path("."))?;
     match options.as_tested {
-        true => build_as_tested(house)?,
+        true => build_as_tested(house, options)?,
         false => build(house, options)?,
     }
     let release = Release {
@@ -49,6 +52,7 @@ pub(crate) fn run(house: &House, options: &DistOptions) -> anyhow::Result<()> {
             .version
             .clone()
             .unwrap_or_else(|| env!("CARGO_PKG_VERSION").to_owned()),
+        rehearsal: options.rehearsal,
         architecture: architecture(options.target.as_deref())?,
         glibc: glibc()?,
         strip: strip(options.target.as_deref()),
@@ -62,11 +66,23 @@ pub(crate) fn run(house: &House, options: &DistOptions) -> anyhow::Result<()> {
 /// What is the same for all packages of one run.
 pub(crate) struct Release {
     pub(crate) version: String,
+    /// Whether the camera's programs can photograph what is no scene before a sensor.
+    pub(crate) rehearsal: bool,
     pub(crate) architecture: &'static str,
     /// The C library the programs were built against; an older one cannot run them.
     pub(crate) glibc: String,
     /// The program that takes debugging symbols out of those of this architecture.
     pub(crate) strip: String,
+}
+
+impl Release {
+    /// A rehearsal's camera has a lower version than the one that ships, which replaces it like an older one.
+    pub(crate) fn version_of(&self, package: &Package) -> String {
+        match self.rehearsal && package.programs.contains(&"birthmark-capture") {
+            true => format!("{}~rehearsal", self.version),
+            false => self.version.clone(),
+        }
+    }
 }
 
 /// Daemons and command are never built in one go: the command's demonstration has a signer with keys in a file, and cargo
@@ -75,9 +91,12 @@ fn build(house: &House, options: &DistOptions) -> anyhow::Result<()> {
     let daemons =
         ["signer", "gps", "capture", "sma", "node"].map(|daemon| format!("birthmark-{daemon}"));
     // The sensor through the kernel's own interface; tests go without, as they have no such device.
-    let sensor = ["--features", "birthmark-capture/v4l2"];
+    let mut sources = vec!["--features", "birthmark-capture/v4l2"];
+    if options.rehearsal {
+        sources.extend(REHEARSAL);
+    }
     for (crates, features) in [
-        (daemons.as_slice(), sensor.as_slice()),
+        (daemons.as_slice(), sources.as_slice()),
         (&["birthmark-cli".to_owned()], &[]),
     ] {
         let mut cargo = house.cargo();
@@ -95,13 +114,18 @@ fn build(house: &House, options: &DistOptions) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Nothing is compiled that the tests have not compiled: everything at once, then the signer anew, which must not have the
-/// demonstration's keys in a file.
-fn build_as_tested(house: &House) -> anyhow::Result<()> {
-    for chosen in [
-        ["--workspace"].as_slice(),
-        &["--package", "birthmark-signer"],
-    ] {
+/// What turns the camera's programs into those of a rehearsal.
+const REHEARSAL: [&str; 2] = ["--features", "birthmark-capture/rehearsal"];
+
+/// Hardly anything is compiled that the tests have not compiled: everything at once, then the camera's programs anew. The signer
+/// must not have the demonstration's keys in a file, nor the camera its painted scene, unless that was asked for.
+fn build_as_tested(house: &House, options: &DistOptions) -> anyhow::Result<()> {
+    let mut camera = vec!["--package", "birthmark-signer"];
+    camera.extend(["--package", "birthmark-capture"]);
+    if options.rehearsal {
+        camera.extend(REHEARSAL);
+    }
+    for chosen in [&["--workspace"], camera.as_slice()] {
         house::run(
             house
                 .cargo()
@@ -165,9 +189,10 @@ fn pack(package: &Package, release: &Release, programs: &Path, out: &Path) -> an
     }
     stage::lay_out(package, release, programs, &folder)
         .with_context(|| format!("laying out {}", package.name))?;
+    let version = release.version_of(package);
     let file = out.join(format!(
-        "{}_{}_{}.deb",
-        package.name, release.version, release.architecture
+        "{}_{version}_{}.deb",
+        package.name, release.architecture
     ));
     let mut pack = Command::new("dpkg-deb");
     // Everything belongs to root, whoever packs it; quick compression, as guests and people unpack more often than we pack.
@@ -195,6 +220,25 @@ mod tests {
             super::strip(Some("riscv64-unknown-linux-gnu")),
             "riscv64-linux-gnu-strip"
         );
+    }
+
+    #[test]
+    fn a_rehearsal_s_camera_is_told_from_one_that_ships_by_its_version() {
+        let mut release = super::Release {
+            version: "0.1.0".to_owned(),
+            rehearsal: false,
+            architecture: "amd64",
+            glibc: "2.41".to_owned(),
+            strip: "strip".to_owned(),
+        };
+        let versions = |release: &super::Release| {
+            let named = super::ALL.iter().map(|package| release.version_of(package));
+            named.collect::<BTreeSet<_>>()
+        };
+        assert_eq!(versions(&release), BTreeSet::from(["0.1.0".to_owned()]));
+        release.rehearsal = true;
+        let both = BTreeSet::from(["0.1.0".to_owned(), "0.1.0~rehearsal".to_owned()]);
+        assert_eq!(versions(&release), both);
     }
 
     const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");

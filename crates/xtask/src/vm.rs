@@ -162,29 +162,72 @@ fn packages(
     if folder.exists() {
         std::fs::remove_dir_all(&folder)?;
     }
-    let build = |version: Option<String>, place: &str| {
+    let build = |version: Option<String>, place: &str, rehearsal: bool| {
         dist::run(
             house,
             &DistOptions {
                 profile: options.profile.clone(),
                 as_tested: options.as_tested,
+                rehearsal,
                 target: None,
                 out: folder.join(place),
                 version,
             },
         )
     };
+    // The driver looks for a machine's packages in the same folders.
+    let needed = variants(scenarios)?;
     match &options.from {
-        Some(earlier) => copy_packages(earlier, &folder)?,
-        None => build(None, "")?,
+        Some(earlier) => copy_packages(earlier, &folder.join("rehearsal"))?,
+        None if needed.rehearsal => build(None, "rehearsal", true)?,
+        None => {}
     }
     // What is upgraded to; without an earlier version these are the same programs under a higher number.
     if scenarios.iter().any(|name| name == "upgrade") {
-        build(Some(format!("{}+next", env!("CARGO_PKG_VERSION"))), "next")?;
+        build(
+            Some(format!("{}+next", env!("CARGO_PKG_VERSION"))),
+            "next",
+            true,
+        )?;
+    }
+    // Last, so that the programs left in the build's folder are those that ship.
+    if needed.shipped {
+        build(None, "shipped", false)?;
     }
     let disk = work.join("packages.ext4");
-    file_system(&folder, &disk, "512M")?;
+    file_system(&folder, &disk, "1G")?;
     Ok(disk)
+}
+
+/// Which packages the machines of some scenarios install.
+#[derive(Debug, Default, PartialEq)]
+struct Variants {
+    shipped: bool,
+    rehearsal: bool,
+}
+
+fn variants(scenarios: &[String]) -> anyhow::Result<Variants> {
+    let read = |path: String| -> anyhow::Result<serde_json::Value> {
+        let text = std::fs::read_to_string(&path).with_context(|| format!("reading {path}"))?;
+        Ok(serde_json::from_str(&text)?)
+    };
+    let known = read("vm-tests/scenarios.json".to_owned())?;
+    let mut needed = Variants::default();
+    for scenario in scenarios {
+        let machines = known.get(scenario).and_then(|machines| machines.as_array());
+        for machine in machines
+            .into_iter()
+            .flatten()
+            .filter_map(|name| name.as_str())
+        {
+            let described = read(format!("vm-tests/machines/{machine}.json"))?;
+            match described.get("rehearsal") == Some(&serde_json::Value::Bool(true)) {
+                true => needed.rehearsal = true,
+                false => needed.shipped = true,
+            }
+        }
+    }
+    Ok(needed)
 }
 
 fn copy_packages(from: &Path, to: &Path) -> anyhow::Result<()> {
@@ -213,4 +256,38 @@ pub(crate) fn file_system(folder: &Path, disk: &Path, size: &str) -> anyhow::Res
         .arg(disk)
         .arg(size);
     house::run(&mut make)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// One test, because it changes the process's folder.
+    #[test]
+    fn only_cameras_with_a_painted_scene_get_a_rehearsal_s_packages() {
+        std::env::set_current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/../..")).unwrap();
+        let needed = |name: &str| variants(&[name.to_owned()]).unwrap();
+        let (shipped, rehearsal) = (true, true);
+        assert_eq!(
+            needed("sensor"),
+            Variants {
+                shipped,
+                rehearsal: false
+            }
+        );
+        assert_eq!(
+            needed("trial"),
+            Variants {
+                shipped: false,
+                rehearsal
+            }
+        );
+        assert_eq!(needed("camera-to-receipt"), Variants { shipped, rehearsal });
+        for file in std::fs::read_dir("vm-tests/machines").unwrap() {
+            let text = std::fs::read_to_string(file.unwrap().path()).unwrap();
+            let described: serde_json::Value = serde_json::from_str(&text).unwrap();
+            let painted = described["daemons"]["capture"]["source"]["kind"] == "simulated";
+            assert_eq!(described["rehearsal"] == true, painted, "{text}");
+        }
+    }
 }

@@ -99,7 +99,7 @@ fn copyright(package: &Package, folder: &Path) -> anyhow::Result<()> {
 fn control(package: &Package, release: &Release, folder: &Path) -> anyhow::Result<()> {
     let mut text = String::new();
     writeln!(text, "Package: {}", package.name)?;
-    writeln!(text, "Version: {}", release.version)?;
+    writeln!(text, "Version: {}", release.version_of(package))?;
     writeln!(text, "Architecture: {}", release.architecture)?;
     writeln!(
         text,

@@ -53,6 +53,7 @@ const STEPS: [Step; 18] = [
     Step::new("fuzz", fuzzing),
     Step::new("doc-tests", rust::doc_tests),
     Step::new("shipped-signer", rust::shipped_signer),
+    Step::new("shipped-camera", rust::shipped_camera),
     Step::new("tests", rust::tests),
     Step::new("machines", machines),
 ];

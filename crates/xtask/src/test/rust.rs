@@ -148,6 +148,21 @@ pub(super) fn shipped_signer(house: &House, _: &Options) -> Result<Outcome> {
     Ok(Outcome::passed())
 }
 
+/// The camera as it ships, without the painted scene that the demonstration brings into a build of everything.
+pub(super) fn shipped_camera(house: &House, _: &Options) -> Result<Outcome> {
+    let mut nextest = house.program(tools::find_or_install(house, "cargo-nextest")?);
+    let selected = [
+        "nextest",
+        "run",
+        "--package",
+        "birthmark-capture",
+        "--test",
+        "shipped",
+    ];
+    house::run(nextest.args(selected))?;
+    Ok(Outcome::passed())
+}
+
 pub(super) fn tests(house: &House, _: &Options) -> Result<Outcome> {
     tools::find_or_install(house, "cargo-nextest", "cargo-nextest")?;
     // The runner keeps them in the workspace, wherever cargo builds: `store` in .config/nextest.toml.
