@@ -54,7 +54,10 @@ in
   birthmark-signer = slice {
     program = "birthmark-signer";
     about = "Sole owner of a camera's TPM: enrols, seals, signs, issues tokens";
-    units = unitsOf "signer" ++ [ "dev-tpmrm0.device.d/50-birthmark.conf" ];
+    units = unitsOf "signer" ++ [
+      "birthmark-signer-credential.service"
+      "dev-tpmrm0.device.d/50-birthmark.conf"
+    ];
   };
   birthmark-gps = daemon "gps" "Reads a camera's GPS receiver and answers with fixes";
   birthmark-capture = daemon "capture" "Takes photos, hashes, develops, queues and submits them";

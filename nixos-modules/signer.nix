@@ -33,6 +33,7 @@ in
       inherit file;
       starts = false;
     };
+    systemd.services.birthmark-signer-credential.path = [ pkgs.coreutils ];
     systemd.sockets.birthmark-signer.wantedBy = [ "sockets.target" ];
     environment.etc."birthmark/signer.toml".source = file;
     users.users.birthmark-signer = ours.account [ ] // {

@@ -156,9 +156,8 @@ pub fn read(path: &Path) -> Result<Zeroizing<String>, ProvisioningError> {
             mode,
         });
     }
-    let mut text = Zeroizing::new(String::with_capacity(
-        usize::try_from(metadata.len()).unwrap_or(0) + 1,
-    ));
+    // Room for the largest at once: a text that grows would leave copies behind.
+    let mut text = Zeroizing::new(String::with_capacity(LARGEST as usize + 1));
     std::io::Read::read_to_string(&mut file, &mut text).map_err(unreadable)?;
     Ok(text)
 }

@@ -4,10 +4,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use birthmark_daemon::Context;
 use birthmark_daemon::varlink::{PeerError, Peers, User, serve};
+use birthmark_daemon::{ConfigError, Context, CredentialError, Credentials};
 
-use crate::error::SignerError;
 use crate::keeper::{Keeper, Started};
 use crate::key_store::KeyStore;
 use crate::messages::KeyStoreKind;
@@ -15,6 +14,10 @@ use crate::provisioning;
 use crate::service::{Roles, Signer};
 use crate::settings::SignerSettings;
 use crate::vault::Vault;
+
+/// The credential that the chip asks for, by its name in the unit file.
+#[cfg(feature = "tpm")]
+const CREDENTIAL: &str = "chip-auth";
 
 /// Runs the signer until it is asked to stop, or is idle where systemd would start it again.
 pub async fn run(settings: SignerSettings, mut context: Context) -> anyhow::Result<()> {
@@ -34,10 +37,11 @@ pub async fn run(settings: SignerSettings, mut context: Context) -> anyhow::Resu
         ended,
         thread,
     } = {
-        let settings = settings.clone();
+        let store = key_store(&settings, &context.credentials)?;
+        let folder = settings.state_directory.clone();
         let deadline = Duration::from_secs(settings.deadline_seconds);
         let length = settings.queue;
-        Keeper::start(move || open(&settings), length, deadline)
+        Keeper::start(move || Vault::open(store(), &folder), length, deadline)
             .context("starting the key store's thread")?
     };
     opened.await.context("the key store's thread died")??;
@@ -114,36 +118,53 @@ async fn import(keeper: &Keeper, path: Option<&Path>) -> Option<String> {
     }
 }
 
-fn open(settings: &SignerSettings) -> Result<Vault, SignerError> {
-    Vault::open(key_store(settings)?, &settings.state_directory)
-}
+/// Makes the key store on the thread that will own it.
+type OpenStore = Box<dyn FnOnce() -> Box<dyn KeyStore> + Send>;
 
-fn key_store(settings: &SignerSettings) -> Result<Box<dyn KeyStore>, SignerError> {
+/// Prepares the configured store. What cannot work is refused here, before anything starts.
+fn key_store(
+    settings: &SignerSettings,
+    #[cfg_attr(not(feature = "tpm"), expect(unused_variables))] credentials: &Credentials,
+) -> anyhow::Result<OpenStore> {
     match settings.key_store {
         #[cfg(feature = "tpm")]
         KeyStoreKind::Tpm => {
-            let tcti = settings
-                .tpm
-                .tcti
-                .parse()
-                .map_err(|reason| SignerError::input("tpm.tcti", reason))?;
-            let tpm = crate::tpm::Tpm::new(tcti, settings.tpm.signing_key_handle, None);
-            Ok(Box::new(crate::tpm::TpmStore {
-                tpm,
-                pcrs: settings.tpm.sealed_to_pcrs.clone(),
+            let tcti = settings.tpm.tcti.parse();
+            let tcti = tcti.map_err(|reason: String| ConfigError::field("tpm.tcti", reason))?;
+            let auth = chip_auth(credentials)?;
+            let handle = settings.tpm.signing_key_handle;
+            let pcrs = settings.tpm.sealed_to_pcrs.clone();
+            Ok(Box::new(move || {
+                let tpm = crate::tpm::Tpm::new(tcti, handle, auth, None);
+                Box::new(crate::tpm::TpmStore { tpm, pcrs })
             }))
         }
         #[cfg(feature = "software-keys")]
-        KeyStoreKind::Software => Ok(Box::new(crate::software::SoftwareStore::new(
-            &settings.state_directory,
-        ))),
+        KeyStoreKind::Software => {
+            let folder = settings.state_directory.clone();
+            Ok(Box::new(move || {
+                Box::new(crate::software::SoftwareStore::new(&folder))
+            }))
+        }
         #[allow(
             unreachable_patterns,
             reason = "which kinds remain depends on the features of this build"
         )]
-        _ => Err(SignerError::input(
-            "key_store",
-            "names a kind that this build does not have",
-        )),
+        _ => Err(
+            ConfigError::field("key_store", "names a kind that this build does not have").into(),
+        ),
     }
+}
+
+/// What the chip asks for. Without it there is no signer: it would make a key that anybody on this
+/// machine could use.
+#[cfg(feature = "tpm")]
+fn chip_auth(credentials: &Credentials) -> Result<crate::tpm::ChipAuth, CredentialError> {
+    let credential = credentials.secret(CREDENTIAL)?;
+    crate::tpm::ChipAuth::from_credential(credential.bytes()).map_err(|error| {
+        CredentialError::Unusable {
+            name: CREDENTIAL.to_owned(),
+            reason: error.to_string(),
+        }
+    })
 }

@@ -2,6 +2,7 @@
 
 mod activate;
 mod attestation_key;
+mod auth;
 mod certify;
 mod chip;
 mod endorsement;
@@ -21,6 +22,7 @@ use birthmark_protocol::attestation::{Credential, Evidence};
 use birthmark_protocol::{Digest, PublicKey, Signature};
 use zeroize::Zeroizing;
 
+pub use auth::{ChipAuth, TooShort};
 pub use chip::Tcti;
 pub use error::TpmError;
 pub use store::TpmStore;
@@ -34,6 +36,7 @@ use signing_key::SigningKey;
 pub struct Tpm {
     tcti: Tcti,
     handle: u32,
+    auth: Rc<ChipAuth>,
     storage_root: Option<Vec<u8>>,
     connection: Option<Connection>,
 }
@@ -45,13 +48,14 @@ struct Connection {
     session: Session,
     primary: Loaded,
     storage_root: Vec<u8>,
+    auth: Rc<ChipAuth>,
     chip: Rc<Chip>,
 }
 
 impl Connection {
     /// Connects. With a pinned storage root nothing is said to a chip that cannot show it: somebody between us and
     /// the chip could otherwise offer a root of their own and read along.
-    fn open(tcti: &Tcti, pinned: Option<&[u8]>) -> Result<Self, TpmError> {
+    fn open(tcti: &Tcti, auth: &Rc<ChipAuth>, pinned: Option<&[u8]>) -> Result<Self, TpmError> {
         let chip = Chip::open(tcti)?;
         let (primary, public) = primary::create(&chip)?;
         let storage_root = public::marshalled(&public)?;
@@ -64,6 +68,7 @@ impl Connection {
             session,
             primary,
             storage_root,
+            auth: Rc::clone(auth),
             chip,
         })
     }
@@ -71,19 +76,21 @@ impl Connection {
     fn signing_key(&mut self, handle: u32) -> Result<&SigningKey, TpmError> {
         let found = match self.signing_key.take() {
             Some(key) => key,
-            None => signing_key::find(&self.chip, handle)?,
+            None => signing_key::find(&self.chip, handle, &self.auth)?,
         };
         Ok(self.signing_key.insert(found))
     }
 }
 
 impl Tpm {
-    /// A TPM reached by `tcti` whose signing key lives at the persistent `handle`. With `storage_root`, as
-    /// [`Tpm::storage_root`] returned it when the camera was enrolled, no other chip is accepted.
-    pub fn new(tcti: Tcti, handle: u32, storage_root: Option<Vec<u8>>) -> Self {
+    /// A TPM reached by `tcti` whose signing key lives at the persistent `handle`. Key and secrets are
+    /// made with `auth`, and open to nobody without it. With `storage_root`, as [`Tpm::storage_root`]
+    /// returned it when the camera was enrolled, no other chip is accepted.
+    pub fn new(tcti: Tcti, handle: u32, auth: ChipAuth, storage_root: Option<Vec<u8>>) -> Self {
         Self {
             tcti,
             handle,
+            auth: Rc::new(auth),
             storage_root,
             connection: None,
         }
@@ -124,7 +131,7 @@ impl Tpm {
     ) -> Result<T, TpmError> {
         let mut connection = match self.connection.take() {
             Some(connection) => connection,
-            None => Connection::open(&self.tcti, self.storage_root.as_deref())?,
+            None => Connection::open(&self.tcti, &self.auth, self.storage_root.as_deref())?,
         };
         let outcome = work(&mut connection, self.handle);
         self.connection = Some(connection);
@@ -148,6 +155,7 @@ impl Tpm {
                 &connection.primary,
                 &connection.session,
                 handle,
+                &connection.auth,
             )?;
             Ok(connection.signing_key.insert(key).public_key.clone())
         })
@@ -185,9 +193,10 @@ impl Tpm {
                  chip,
                  primary,
                  session,
+                 auth,
                  ..
              },
-             _| seal::seal(chip, primary, session, secret, pcrs),
+             _| seal::seal(chip, primary, session, auth, secret, pcrs),
         )
     }
 
@@ -198,9 +207,10 @@ impl Tpm {
                  chip,
                  primary,
                  session,
+                 auth,
                  ..
              },
-             _| seal::unseal(chip, primary, session, blob),
+             _| seal::unseal(chip, primary, session, auth, blob),
         )
     }
 

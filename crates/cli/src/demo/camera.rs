@@ -27,6 +27,8 @@ pub struct SimulatedCamera {
     signer: SignerSettings,
     capture: CaptureSettings,
     emulator: Option<Swtpm>,
+    /// The folder of the credential that the chip asks for.
+    credentials: PathBuf,
 }
 
 impl SimulatedCamera {
@@ -43,6 +45,8 @@ impl SimulatedCamera {
             Some(emulator) => signer.tpm.tcti = emulator.tcti(),
             None => signer.key_store = KeyStoreKind::Software,
         }
+        let credentials = folder.part("camera/credentials")?;
+        folder.file("camera/credentials/chip-auth", &random::<32>()?)?;
         let sensor = u64::from_be_bytes(random()?);
         let capture = CaptureSettings {
             socket: folder.socket("capture"),
@@ -64,6 +68,7 @@ impl SimulatedCamera {
             signer,
             capture,
             emulator,
+            credentials,
         })
     }
 
@@ -81,7 +86,7 @@ impl SimulatedCamera {
     pub async fn start_signer(&self, shutdown: &Shutdown) -> anyhow::Result<Embedded> {
         Ok(Embedded::start(
             self.signer.clone(),
-            Credentials::none(),
+            Credentials::at(&self.credentials),
             shutdown,
             birthmark_signer::run,
         )

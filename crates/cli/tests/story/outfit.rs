@@ -1,5 +1,6 @@
 //! A camera of which only the sensor and the sky are simulated: signer over an emulated TPM, GPS over a serial line, capture.
 
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -43,6 +44,12 @@ impl Outfit {
         for (name, settings) in settings(folder, &tpm, institutions) {
             std::fs::write(folder.join(format!("{name}.toml")), settings).unwrap();
         }
+        // What the chip asks for before it signs.
+        let credentials = folder.join("signer-keys");
+        std::fs::create_dir(&credentials).unwrap();
+        std::fs::write(credentials.join("chip-auth"), [0x5a; 32]).unwrap();
+        let mode = std::fs::Permissions::from_mode(0o400);
+        std::fs::set_permissions(credentials.join("chip-auth"), mode).unwrap();
         let daemons = ["signer", "gps", "capture"].map(|name| Daemon::start(name, folder));
         Self {
             folder: folder.to_owned(),

@@ -9,6 +9,9 @@ use super::template::{Purpose, ecc_template};
 use crate::blob::Blob;
 
 /// Makes an attestation key under the storage root. It is kept as a blob: needed once, at provisioning.
+///
+/// It has no authorisation of its own: it says nothing about the camera's key unless that key, which
+/// has one, takes part.
 pub(super) fn create(
     chip: &Rc<Chip>,
     primary: &Loaded,

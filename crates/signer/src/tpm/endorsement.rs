@@ -79,7 +79,8 @@ fn read(chip: &Rc<Chip>, session: &Session, place: NvIndexTpmHandle) -> Result<V
     let (public, _) = chip.ask("describe the endorsement certificate", |context| {
         context.nv_read_public(handle)
     })?;
-    let size = u16::try_from(public.data_size()).unwrap_or(u16::MAX);
+    let size = u16::try_from(public.data_size())
+        .map_err(|_| TpmError::Malformed("size of the endorsement certificate"))?;
     let mut stored = Vec::with_capacity(size.into());
     for offset in (0..size).step_by(CHUNK.into()) {
         let length = CHUNK.min(size - offset);

@@ -57,6 +57,11 @@ pub enum TpmError {
         "the TPM keeps the secrets back because the system's measurements (PCRs) have changed since they were sealed: start the system they were sealed on and reseal, or provision again"
     )]
     Measurements,
+    /// The chip asks for another credential than this daemon has.
+    #[error(
+        "the TPM does not accept the signer's credential `chip-auth`: it is not the one this camera was enrolled with; put that one back, or enrol and provision this camera again"
+    )]
+    WrongCredential,
     /// A signature did not verify under the chip's own key.
     #[error(
         "the TPM returned a signature that its own key does not confirm: the chip or its bus is faulty or tampered with"
@@ -92,6 +97,7 @@ impl TpmError {
         match kind(&source) {
             Some(Kind::Lockout) => Self::Lockout,
             Some(Kind::PolicyFail | Kind::PcrChanged) => Self::Measurements,
+            Some(Kind::BadAuth | Kind::AuthFail) => Self::WrongCredential,
             _ => Self::Refused { operation, source },
         }
     }

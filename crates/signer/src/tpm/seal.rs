@@ -10,6 +10,7 @@ use tss_esapi::structures::{
 };
 use zeroize::Zeroizing;
 
+use super::auth::ChipAuth;
 use super::chip::{Chip, Loaded, Session};
 use super::error::TpmError;
 use super::public::{marshalled, unmarshalled};
@@ -20,11 +21,12 @@ pub(super) const MAX_SEALED: usize = 128;
 /// How many measurement registers a chip has.
 const PCRS: u8 = 24;
 
-/// Seals `secret` to this chip and to the present values of `pcrs`.
+/// Seals `secret` to this chip, to the signer's credential, and to the present values of `pcrs`.
 pub(super) fn seal(
     chip: &Rc<Chip>,
     primary: &Loaded,
     session: &Session,
+    auth: &ChipAuth,
     secret: &[u8],
     pcrs: &[u8],
 ) -> Result<Blob, TpmError> {
@@ -43,8 +45,16 @@ pub(super) fn seal(
         .map_err(|source| TpmError::from_tss("describe a sealed object", source))?;
     let data =
         SensitiveData::try_from(secret).map_err(|source| TpmError::from_tss("seal", source))?;
+    let value = auth.value()?;
     let created = chip.run("seal", session.alone(), |context| {
-        context.create(primary.handle(), template, None, Some(data), None, None)
+        context.create(
+            primary.handle(),
+            template,
+            Some(value),
+            Some(data),
+            None,
+            None,
+        )
     })?;
     Ok(Blob {
         public: marshalled(&created.out_public)?,
@@ -58,10 +68,15 @@ pub(super) fn unseal(
     chip: &Rc<Chip>,
     primary: &Loaded,
     session: &Session,
+    auth: &ChipAuth,
     blob: &Blob,
 ) -> Result<Zeroizing<Vec<u8>>, TpmError> {
     let object = load(chip, primary, session, blob, "sealed secret")?;
     let item = object.handle().into();
+    let value = auth.value()?;
+    chip.ask("authorise a sealed secret", |context| {
+        context.tr_set_auth(item, value)
+    })?;
     let secret = if blob.pcrs.is_empty() {
         chip.run("unseal", session.alone(), |context| context.unseal(item))?
     } else {
@@ -111,6 +126,10 @@ fn apply(chip: &Rc<Chip>, session: &Session, pcrs: &[u8]) -> Result<(), TpmError
     let selection = selection(pcrs)?;
     chip.ask("bind to measurements", |context| {
         context.policy_pcr(policy, Digest::default(), selection)
+    })?;
+    // The right system is not enough: everything on it could ask.
+    chip.ask("bind to the signer's credential", |context| {
+        context.policy_auth_value(policy)
     })
 }
 

@@ -9,6 +9,7 @@ use tss_esapi::interface_types::ecc::EccCurve;
 use tss_esapi::interface_types::resource_handles::Provision;
 use tss_esapi::structures::Public;
 
+use super::auth::ChipAuth;
 use super::chip::{Chip, Loaded, Resident, Session};
 use super::error::TpmError;
 use super::public::{marshalled, public_key};
@@ -36,12 +37,17 @@ impl SigningKey {
 }
 
 /// Finds the key at `handle` and refuses anything that could be used outside this chip.
-pub(super) fn find(chip: &Rc<Chip>, handle: u32) -> Result<SigningKey, TpmError> {
+pub(super) fn find(chip: &Rc<Chip>, handle: u32, auth: &ChipAuth) -> Result<SigningKey, TpmError> {
     let resident = look_up(chip, handle)?;
     let key = KeyHandle::from(resident.handle());
     let (public, _, _) = chip.ask("read the signing key", |context| context.read_public(key))?;
     check(&public).map_err(|reason| TpmError::ForeignKey { handle, reason })?;
     let public_key = public_key(&public)?;
+    // Nothing is said to the chip here: whether the value is right shows at the first signature.
+    let value = auth.value()?;
+    chip.ask("authorise the signing key", |context| {
+        context.tr_set_auth(key.into(), value)
+    })?;
     Ok(SigningKey {
         resident,
         public,
@@ -55,11 +61,13 @@ pub(super) fn create(
     primary: &Loaded,
     session: &Session,
     handle: u32,
+    auth: &ChipAuth,
 ) -> Result<SigningKey, TpmError> {
+    let value = auth.value()?;
     let template = ecc_template(Purpose::Signing)
         .map_err(|source| TpmError::from_tss("describe the signing key", source))?;
     let created = chip.run("create the signing key", session.alone(), |context| {
-        context.create(primary.handle(), template, None, None, None, None)
+        context.create(primary.handle(), template, Some(value), None, None, None)
     })?;
     let loaded = chip.run("load the signing key", session.alone(), |context| {
         context.load(primary.handle(), created.out_private, created.out_public)
@@ -73,7 +81,7 @@ pub(super) fn create(
         |context| context.evict_control(Provision::Owner, loaded.handle().into(), place),
     )?;
     drop(Resident::new(chip, resident));
-    find(chip, handle)
+    find(chip, handle, auth)
 }
 
 /// Destroys the key at `handle` for ever.

@@ -14,10 +14,14 @@ fn tcti(emulator: &Swtpm) -> Tcti {
     emulator.tcti().parse().unwrap()
 }
 
+fn auth() -> Rc<ChipAuth> {
+    Rc::new(ChipAuth::from_credential(&[0x5a; 32]).unwrap())
+}
+
 #[test]
 fn a_credential_for_a_p256_endorsement_key_opens_in_its_chip_only_with_its_attestation_key() {
     let emulator = Swtpm::start().unwrap();
-    let connection = Connection::open(&tcti(&emulator), None).unwrap();
+    let connection = Connection::open(&tcti(&emulator), &auth(), None).unwrap();
     let Connection {
         chip,
         primary,
@@ -66,7 +70,7 @@ fn a_credential_for_a_p256_endorsement_key_opens_in_its_chip_only_with_its_attes
 #[test]
 fn handles_of_a_dead_owner_are_flushed_at_start() {
     let emulator = Swtpm::start().unwrap();
-    let connection = Connection::open(&tcti(&emulator), None).unwrap();
+    let connection = Connection::open(&tcti(&emulator), &auth(), None).unwrap();
     let session = SessionHandle::from(connection.session.auth());
     connection
         .chip
@@ -84,7 +88,7 @@ fn handles_of_a_dead_owner_are_flushed_at_start() {
         "what the dead owner left"
     );
     drop(onlooker);
-    let next = Connection::open(&tcti(&emulator), None).unwrap();
+    let next = Connection::open(&tcti(&emulator), &auth(), None).unwrap();
     assert_eq!(
         next.chip.volatile_handles().unwrap().len(),
         2,

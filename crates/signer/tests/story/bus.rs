@@ -86,7 +86,12 @@ fn carry(mut from: TcpStream, mut to: TcpStream, heard: &Heard) {
 fn no_secret_travels_in_the_clear_between_the_signer_and_the_chip() {
     let emulator = Swtpm::start().unwrap();
     let probes = Probes::on(&emulator);
-    let mut chip = Tpm::new(probes.tcti().parse().unwrap(), HANDLE, None);
+    let mut chip = Tpm::new(
+        probes.tcti().parse().unwrap(),
+        HANDLE,
+        crate::chip::auth(),
+        None,
+    );
     chip.enrol().unwrap();
     let secret: [u8; 128] = std::array::from_fn(|place| (place as u8).wrapping_mul(37) ^ 0x5A);
     let bound: [u8; 32] = std::array::from_fn(|place| (place as u8).wrapping_mul(91) ^ 0xC3);

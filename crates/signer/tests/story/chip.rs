@@ -1,13 +1,20 @@
 //! Everything the signer does with its TPM.
 
 use birthmark_protocol::Digest;
-use birthmark_signer::tpm::{Tcti, Tpm, TpmError};
+use birthmark_signer::tpm::{ChipAuth, Tcti, Tpm, TpmError};
 use birthmark_testkit::tpm::Swtpm;
 
 pub const HANDLE: u32 = 0x8102_0001;
 
 pub fn tpm(emulator: &Swtpm) -> Tpm {
-    Tpm::new(tcti(emulator), HANDLE, None)
+    Tpm::new(tcti(emulator), HANDLE, auth(), None)
+}
+
+/// The credential of the signer in these tests.
+pub const CREDENTIAL: [u8; 32] = [0x5a; 32];
+
+pub fn auth() -> ChipAuth {
+    ChipAuth::from_credential(&CREDENTIAL).unwrap()
 }
 
 fn tcti(emulator: &Swtpm) -> Tcti {
@@ -109,7 +116,7 @@ fn what_is_sealed_opens_in_this_chip_only() {
             what: "sealed secret"
         })
     ));
-    let mut pinned = Tpm::new(tcti(&emulator), HANDLE, Some(root));
+    let mut pinned = Tpm::new(tcti(&emulator), HANDLE, auth(), Some(root));
     assert!(matches!(pinned.unseal(&blob), Err(TpmError::OtherChip)));
     assert!(matches!(
         pinned.sign(&Digest::of(b"")),
@@ -139,11 +146,112 @@ fn a_secret_bound_to_measurements_stays_closed_when_they_change() {
     );
 }
 
+/// What a person can do who is root on the camera, or in the group `tss`, with the signer's files and
+/// the usual tools, but without its credential.
+#[test]
+fn the_chip_gives_the_secrets_to_nobody_without_the_daemon_s_credential() {
+    let emulator = Swtpm::start().unwrap();
+    let mut chip = tpm(&emulator);
+    let key = chip.enrol().unwrap();
+    let digest = Digest::of(b"a picture that no camera took");
+    key.verify_digest(&digest, &chip.sign(&digest).unwrap())
+        .unwrap();
+    let blobs = [
+        chip.seal(b"master keys", &[]).unwrap(),
+        chip.seal(b"master keys", &[7]).unwrap(),
+    ];
+    drop(chip);
+
+    // Another program of ours, with another credential.
+    let other = ChipAuth::from_credential(&[0xa5; 32]).unwrap();
+    let mut stranger = Tpm::new(tcti(&emulator), HANDLE, other, None);
+    for blob in &blobs {
+        let refused = stranger.unseal(blob).unwrap_err();
+        assert!(matches!(refused, TpmError::WrongCredential), "{refused}");
+    }
+    let refused = stranger.sign(&digest).unwrap_err();
+    assert!(matches!(refused, TpmError::WrongCredential), "{refused}");
+    drop(stranger);
+
+    // Tools that know nothing of our code.
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    std::fs::write(path("digest"), digest.as_bytes()).unwrap();
+    let handle = format!("{HANDLE:#x}");
+    let signed = path("signature");
+    let sign = ["-c", &handle, "-g", "sha256", "-d", "-o", &signed];
+    let said = refused_tool(
+        &emulator,
+        "tpm2_sign",
+        &[&sign[..], &[&path("digest")]].concat(),
+    );
+    assert!(said.contains("authorization"), "{said}");
+    let root = path("root");
+    tool(
+        &emulator,
+        "tpm2_createprimary",
+        &[
+            "-C",
+            "o",
+            "-g",
+            "sha256",
+            "-G",
+            "ecc256:aes128cfb",
+            "-a",
+            "fixedtpm|fixedparent|sensitivedataorigin|userwithauth|noda|restricted|decrypt",
+            "-c",
+            &root,
+        ],
+    );
+    let [blob, bound] = &blobs;
+    for (name, bytes) in [("public", &blob.public), ("private", &blob.private)] {
+        // The tools want each area with its length before it.
+        let length = u16::try_from(bytes.len()).unwrap().to_be_bytes();
+        std::fs::write(path(name), [&length[..], bytes].concat()).unwrap();
+    }
+    let loaded = path("loaded");
+    tool(
+        &emulator,
+        "tpm2_load",
+        &[
+            "-C",
+            &root,
+            "-u",
+            &path("public"),
+            "-r",
+            &path("private"),
+            "-c",
+            &loaded,
+        ],
+    );
+    let said = refused_tool(&emulator, "tpm2_unseal", &["-c", &loaded]);
+    assert!(said.contains("authorization"), "{said}");
+
+    // The daemon itself still can.
+    let mut chip = tpm(&emulator);
+    for blob in [blob, bound] {
+        assert_eq!(chip.unseal(blob).unwrap().as_slice(), b"master keys");
+    }
+    chip.sign(&digest).unwrap();
+}
+
+#[test]
+fn a_camera_whose_credential_is_lost_can_start_over() {
+    let emulator = Swtpm::start().unwrap();
+    let key = tpm(&emulator).enrol().unwrap();
+    let auth = ChipAuth::from_credential(&[0xa5; 32]).unwrap();
+    let mut chip = Tpm::new(tcti(&emulator), HANDLE, auth, None);
+    assert!(chip.sign(&Digest::of(b"")).is_err());
+    chip.forget().unwrap();
+    assert_ne!(chip.enrol().unwrap(), key);
+    chip.sign(&Digest::of(b"")).unwrap();
+}
+
 #[test]
 fn a_key_of_somebody_else_at_our_handle_is_refused() {
     let emulator = Swtpm::start().unwrap();
     // The emulator's manufacturer puts the RSA endorsement key there, as a real chip's does.
-    let mut chip = Tpm::new(tcti(&emulator), 0x8101_0001, None);
+    let mut chip = Tpm::new(tcti(&emulator), 0x8101_0001, auth(), None);
     let error = chip.enrol().unwrap_err();
     assert!(
         matches!(
@@ -245,6 +353,17 @@ pub fn tool(emulator: &Swtpm, name: &str, arguments: &[&str]) -> String {
         String::from_utf8_lossy(&output.stderr)
     );
     String::from_utf8(output.stdout).unwrap()
+}
+
+/// The same for what must not succeed; answers with what the tool said.
+fn refused_tool(emulator: &Swtpm, name: &str, arguments: &[&str]) -> String {
+    let output = std::process::Command::new(name)
+        .args(arguments)
+        .env("TPM2TOOLS_TCTI", emulator.tcti())
+        .output()
+        .expect("tpm2-tools are installed");
+    assert!(!output.status.success(), "{name} succeeded");
+    String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
 pub fn extend_pcr(emulator: &Swtpm, number: u8) {

@@ -283,6 +283,62 @@ async fn a_full_queue_and_a_silent_chip_are_named_at_once_and_in_time() {
 }
 
 #[tokio::test]
+async fn a_missing_short_or_exchanged_credential_is_one_clear_sentence() {
+    let emulator = Swtpm::start().unwrap();
+    let place = Place::with_tpm(&emulator, "", "");
+    let running = place.start();
+    let mut client = place.client().await;
+    provision(&mut client).await;
+    client.sign_bundle(&bundle("one")).await.unwrap();
+    drop(client);
+    running.stop();
+
+    // Not what this camera was enrolled with: nothing is signed, and the journal says which file it is about.
+    place.credential(&[0xa5; 32]);
+    let running = place.start();
+    let mut client = place.client().await;
+    for refused in [
+        refusal(client.sign_bundle(&bundle("two")).await),
+        refusal(client.issue_token(&commitment("two")).await),
+    ] {
+        assert!(
+            refused.to_string().contains("credential `chip-auth`"),
+            "{refused}"
+        );
+    }
+    drop(client);
+    running.stop();
+
+    // Unusable, or not there at all: the signer does not start, and trying again would not help.
+    place.credential(b"hunter2");
+    assert_eq!(place.spawn().end().code(), Some(78));
+    assert!(
+        place
+            .log()
+            .contains("credential `chip-auth` is unusable: has 7 bytes"),
+        "{}",
+        place.log()
+    );
+    std::fs::remove_file(place.path("credentials/chip-auth")).unwrap();
+    assert_eq!(place.spawn().end().code(), Some(78));
+    assert!(
+        place.log().contains("credential `chip-auth` is missing"),
+        "{}",
+        place.log()
+    );
+
+    // Back in its place, everything is as it was.
+    place.credential(&crate::chip::CREDENTIAL);
+    let _running = place.start();
+    place
+        .client()
+        .await
+        .sign_bundle(&bundle("three"))
+        .await
+        .unwrap();
+}
+
+#[tokio::test]
 async fn a_cleared_replaced_or_missing_chip_is_one_clear_sentence() {
     let mut emulator = Swtpm::start().unwrap();
     let place = Place::with_tpm(&emulator, "", "");

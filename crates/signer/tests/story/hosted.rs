@@ -1,5 +1,6 @@
 //! The signer inside another program, under systemd's eyes, and through power cuts.
 
+use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::UnixListener;
 use std::process::{Command, Stdio};
 
@@ -27,8 +28,14 @@ async fn inside_another_program_it_leaves_the_chip_as_it_found_it() {
         },
         ..SignerSettings::default()
     };
+    let credentials = folder.path().join("credentials");
+    std::fs::create_dir(&credentials).unwrap();
+    std::fs::write(credentials.join("chip-auth"), crate::chip::CREDENTIAL).unwrap();
+    let mode = std::fs::Permissions::from_mode(0o400);
+    std::fs::set_permissions(credentials.join("chip-auth"), mode).unwrap();
+    let credentials = Credentials::at(credentials);
     let shutdown = Shutdown::default();
-    let (context, addresses) = Context::embedded(Credentials::none(), shutdown.clone());
+    let (context, addresses) = Context::embedded(credentials, shutdown.clone());
     let daemon = tokio::spawn(birthmark_signer::run(settings, context));
     let addresses = addresses.await.unwrap();
     let mut client = SignerClient::connect(addresses.unix("varlink").unwrap())
@@ -137,6 +144,7 @@ fn activated(place: &Place, socket: &UnixListener) -> Running {
         ])
         .arg(place.path("signer.toml"))
         .env_clear()
+        .env("CREDENTIALS_DIRECTORY", place.path("credentials"))
         .env("LISTEN_FDS", "1")
         .env("LISTEN_FDNAMES", "varlink")
         .env("WATCHDOG_USEC", "60000000")

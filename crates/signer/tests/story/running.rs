@@ -36,7 +36,19 @@ impl Place {
         let folder = tempfile::tempdir().unwrap();
         let notices = UnixDatagram::bind(folder.path().join("notify")).unwrap();
         notices.set_read_timeout(Some(PATIENCE)).unwrap();
-        Self { folder, notices }
+        let place = Self { folder, notices };
+        std::fs::create_dir(place.path("credentials")).unwrap();
+        place.credential(&crate::chip::CREDENTIAL);
+        place
+    }
+
+    /// Gives the signer another credential from its next start on.
+    pub fn credential(&self, bytes: &[u8]) {
+        let path = self.path("credentials/chip-auth");
+        // One that is there may not be written to.
+        let _ = std::fs::remove_file(&path);
+        std::fs::write(&path, bytes).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o400)).unwrap();
     }
 
     /// Writes the configuration: the places of this folder, then `lines`.
@@ -89,6 +101,7 @@ impl Place {
             .arg(self.path("signer.toml"))
             .env_clear()
             .env("NOTIFY_SOCKET", self.path("notify"))
+            .env("CREDENTIALS_DIRECTORY", self.path("credentials"))
             .env("TSS2_LOG", "all+NONE")
             .stdin(Stdio::null())
             .stdout(Stdio::null())

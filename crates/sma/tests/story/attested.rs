@@ -5,7 +5,7 @@ use std::path::Path;
 use birthmark_protocol::attestation::{Credential, Evidence};
 use birthmark_protocol::{Assurance, Digest, SignedVerdict};
 use birthmark_signer::Blob;
-use birthmark_signer::tpm::Tpm;
+use birthmark_signer::tpm::{ChipAuth, Tpm};
 use birthmark_sma::ca;
 use birthmark_testkit::tpm::Swtpm;
 use der::Encode;
@@ -25,7 +25,12 @@ struct ChipOf {
 
 impl ChipOf {
     fn new(emulator: Swtpm) -> Self {
-        let mut tpm = Tpm::new(emulator.tcti().parse().unwrap(), 0x8102_0001, None);
+        let mut tpm = Tpm::new(
+            emulator.tcti().parse().unwrap(),
+            0x8102_0001,
+            ChipAuth::from_credential(&[0x5a; 32]).unwrap(),
+            None,
+        );
         tpm.enrol().unwrap();
         let attestation_key = tpm.create_attestation_key().unwrap();
         Self {

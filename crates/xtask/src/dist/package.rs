@@ -71,6 +71,7 @@ pub(crate) const ALL: &[Package] = &[
         files: &[
             ("birthmark-signer.service", UNITS),
             ("birthmark-signer.socket", UNITS),
+            ("birthmark-signer-credential.service", UNITS),
             ("birthmark-gps.service", UNITS),
             ("birthmark-gps.socket", UNITS),
             ("birthmark-capture.service", UNITS),
