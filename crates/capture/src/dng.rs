@@ -10,6 +10,7 @@ use birthmark_sensor::{
 };
 
 use crate::exif::Caption;
+use crate::tag;
 use crate::tiff::{self, Directory, Entry, Reader, TiffError, Value};
 
 const COLOUR_FILTER: u16 = 32_803;
@@ -20,26 +21,38 @@ pub fn write_dng(frame: &RawFrame, caption: &Caption<'_>, thumbnail: &Picture) -
     let exposure = caption.exposure;
     let first = caption
         .directory()
-        .with(0x00FE, Value::Longs(vec![1]))
-        .with(0x0100, Value::Longs(vec![thumbnail.width as u32]))
-        .with(0x0101, Value::Longs(vec![thumbnail.height as u32]))
-        .with(0x0102, Value::Shorts(vec![8, 8, 8]))
-        .with(0x0103, Value::Shorts(vec![1]))
-        .with(0x0106, Value::Shorts(vec![2]))
-        .with(0x0111, Value::Block(thumbnail.rgb.clone()))
-        .with(0x0115, Value::Shorts(vec![3]))
-        .with(0x0116, Value::Longs(vec![thumbnail.height as u32]))
-        .with(0x0117, Value::Longs(vec![thumbnail.rgb.len() as u32]))
-        .with(0x014A, Value::Directory(raw_directory(frame, exposure)))
-        .with(50_706, Value::Bytes(vec![1, 4, 0, 0]))
-        .with(50_707, Value::Bytes(vec![1, 1, 0, 0]))
+        .with(tag::NEW_SUBFILE_TYPE, Value::Longs(vec![1]))
+        .with(tag::IMAGE_WIDTH, Value::Longs(vec![thumbnail.width as u32]))
         .with(
-            50_708,
+            tag::IMAGE_LENGTH,
+            Value::Longs(vec![thumbnail.height as u32]),
+        )
+        .with(tag::BITS_PER_SAMPLE, Value::Shorts(vec![8, 8, 8]))
+        .with(tag::COMPRESSION, Value::Shorts(vec![1]))
+        .with(tag::PHOTOMETRIC_INTERPRETATION, Value::Shorts(vec![2]))
+        .with(tag::STRIP_OFFSETS, Value::Block(thumbnail.rgb.clone()))
+        .with(tag::SAMPLES_PER_PIXEL, Value::Shorts(vec![3]))
+        .with(
+            tag::ROWS_PER_STRIP,
+            Value::Longs(vec![thumbnail.height as u32]),
+        )
+        .with(
+            tag::STRIP_BYTE_COUNTS,
+            Value::Longs(vec![thumbnail.rgb.len() as u32]),
+        )
+        .with(
+            tag::SUB_IFDS,
+            Value::Directory(raw_directory(frame, exposure)),
+        )
+        .with(tag::DNG_VERSION, Value::Bytes(vec![1, 4, 0, 0]))
+        .with(tag::DNG_BACKWARD_VERSION, Value::Bytes(vec![1, 1, 0, 0]))
+        .with(
+            tag::UNIQUE_CAMERA_MODEL,
             Value::Text(format!("{} {}", exposure.make, exposure.model)),
         )
-        .with(50_721, colour_matrix(exposure))
-        .with(50_728, as_shot_neutral(exposure))
-        .with(50_778, Value::Shorts(vec![21]));
+        .with(tag::COLOR_MATRIX_1, colour_matrix(exposure))
+        .with(tag::AS_SHOT_NEUTRAL, as_shot_neutral(exposure))
+        .with(tag::CALIBRATION_ILLUMINANT_1, Value::Shorts(vec![21]));
     tiff::write(first, None)
 }
 
@@ -50,20 +63,32 @@ fn raw_directory(frame: &RawFrame, exposure: &Exposure) -> Directory {
         .flat_map(|sample| sample.to_le_bytes())
         .collect();
     Directory::default()
-        .with(0x00FE, Value::Longs(vec![0]))
-        .with(0x0100, Value::Longs(vec![frame.width() as u32]))
-        .with(0x0101, Value::Longs(vec![frame.height() as u32]))
-        .with(0x0102, Value::Shorts(vec![16]))
-        .with(0x0103, Value::Shorts(vec![1]))
-        .with(0x0106, Value::Shorts(vec![COLOUR_FILTER]))
-        .with(0x0115, Value::Shorts(vec![1]))
-        .with(0x0116, Value::Longs(vec![frame.height() as u32]))
-        .with(0x0117, Value::Longs(vec![samples.len() as u32]))
-        .with(0x0111, Value::Block(samples))
-        .with(33_421, Value::Shorts(vec![2, 2]))
-        .with(33_422, Value::Bytes(frame.order().pattern().to_vec()))
-        .with(50_714, Value::Shorts(vec![exposure.black_level]))
-        .with(50_717, Value::Shorts(vec![WHITE_LEVEL]))
+        .with(tag::NEW_SUBFILE_TYPE, Value::Longs(vec![0]))
+        .with(tag::IMAGE_WIDTH, Value::Longs(vec![frame.width() as u32]))
+        .with(tag::IMAGE_LENGTH, Value::Longs(vec![frame.height() as u32]))
+        .with(tag::BITS_PER_SAMPLE, Value::Shorts(vec![16]))
+        .with(tag::COMPRESSION, Value::Shorts(vec![1]))
+        .with(
+            tag::PHOTOMETRIC_INTERPRETATION,
+            Value::Shorts(vec![COLOUR_FILTER]),
+        )
+        .with(tag::SAMPLES_PER_PIXEL, Value::Shorts(vec![1]))
+        .with(
+            tag::ROWS_PER_STRIP,
+            Value::Longs(vec![frame.height() as u32]),
+        )
+        .with(
+            tag::STRIP_BYTE_COUNTS,
+            Value::Longs(vec![samples.len() as u32]),
+        )
+        .with(tag::STRIP_OFFSETS, Value::Block(samples))
+        .with(tag::CFA_REPEAT_PATTERN_DIM, Value::Shorts(vec![2, 2]))
+        .with(
+            tag::CFA_PATTERN,
+            Value::Bytes(frame.order().pattern().to_vec()),
+        )
+        .with(tag::BLACK_LEVEL, Value::Shorts(vec![exposure.black_level]))
+        .with(tag::WHITE_LEVEL, Value::Shorts(vec![WHITE_LEVEL]))
 }
 
 fn colour_matrix(exposure: &Exposure) -> Value {
@@ -126,11 +151,12 @@ pub fn read_dng(bytes: &[u8]) -> Result<Shot, DngError> {
 /// The directory with the sensor's frame: the first one or one below it.
 fn raw_entries(reader: &Reader<'_>) -> Result<Vec<Entry>, DngError> {
     let first = reader.first()?;
-    let below = numbers(reader, &reader.directory(first)?, 0x014A)?;
+    let below = numbers(reader, &reader.directory(first)?, tag::SUB_IFDS)?;
     for at in std::iter::once(first).chain(below.into_iter().map(|at| at as usize)) {
         let entries = reader.directory(at)?;
-        let is_frame = number(reader, &entries, 0x0106)? == Some(u32::from(COLOUR_FILTER));
-        if is_frame && number(reader, &entries, 0x00FE)?.unwrap_or(0) == 0 {
+        let is_frame = number(reader, &entries, tag::PHOTOMETRIC_INTERPRETATION)?
+            == Some(u32::from(COLOUR_FILTER));
+        if is_frame && number(reader, &entries, tag::NEW_SUBFILE_TYPE)?.unwrap_or(0) == 0 {
             return Ok(entries);
         }
     }
@@ -138,15 +164,15 @@ fn raw_entries(reader: &Reader<'_>) -> Result<Vec<Entry>, DngError> {
 }
 
 fn read_samples(reader: &Reader<'_>, raw: &[Entry]) -> Result<RawFrame, DngError> {
-    let side = |tag| number(reader, raw, tag).map(|side| side.unwrap_or(0));
-    let (width, height) = (side(0x0100)?, side(0x0101)?);
-    if number(reader, raw, 0x0103)?.unwrap_or(1) != 1 {
+    let side = |tag| number(reader, raw, tag)?.ok_or(DngError::Layout("the size is missing"));
+    let (width, height) = (side(tag::IMAGE_WIDTH)?, side(tag::IMAGE_LENGTH)?);
+    if number(reader, raw, tag::COMPRESSION)?.unwrap_or(1) != 1 {
         return Err(DngError::Layout("the samples are compressed"));
     }
-    if numbers(reader, raw, 0x0102)? != [16] {
+    if numbers(reader, raw, tag::BITS_PER_SAMPLE)? != [16] {
         return Err(DngError::Layout("the samples are not 16 bits wide"));
     }
-    let pattern: Vec<u8> = numbers(reader, raw, 33_422)?
+    let pattern: Vec<u8> = numbers(reader, raw, tag::CFA_PATTERN)?
         .into_iter()
         .map(|colour| colour as u8)
         .collect();
@@ -155,9 +181,9 @@ fn read_samples(reader: &Reader<'_>, raw: &[Entry]) -> Result<RawFrame, DngError
         .and_then(CfaOrder::from_pattern);
     let order = order.ok_or(DngError::Layout("the colour filter is another"))?;
     let mut samples = Vec::new();
-    let strips = numbers(reader, raw, 0x0111)?
+    let strips = numbers(reader, raw, tag::STRIP_OFFSETS)?
         .into_iter()
-        .zip(numbers(reader, raw, 0x0117)?);
+        .zip(numbers(reader, raw, tag::STRIP_BYTE_COUNTS)?);
     for (at, length) in strips {
         samples.extend_from_slice(reader.slice(at as usize, length as usize)?);
         if samples.len() > MOST_BYTES {
@@ -183,36 +209,43 @@ fn read_samples(reader: &Reader<'_>, raw: &[Entry]) -> Result<RawFrame, DngError
 /// Overlapping strips could make a small file look endless.
 const MOST_BYTES: usize = 512 << 20;
 
+/// What the file does not say is left neutral: no light, gain 1, no correction of colours.
 fn read_exposure(reader: &Reader<'_>, main: &[Entry], raw: &[Entry]) -> Result<Exposure, DngError> {
-    let photo = match number(reader, main, 0x8769)? {
+    let photo = match number(reader, main, tag::EXIF_IFD)? {
         Some(at) => reader.directory(at as usize)?,
         None => Vec::new(),
     };
-    let neutral = fractions(reader, main, 50_728)?;
+    let neutral = fractions(reader, main, tag::AS_SHOT_NEUTRAL)?;
     let gain = |index: usize| {
         neutral
             .get(index)
             .map_or(1.0, |value| (1.0 / value.max(0.01)) as f32)
     };
-    let seconds = fractions(reader, &photo, 0x829A)?
+    let seconds = fractions(reader, &photo, tag::EXPOSURE_TIME)?
         .first()
         .copied()
         .unwrap_or(0.0);
-    let black = numbers(reader, raw, 50_714)?.first().copied().unwrap_or(0);
+    let black = number(reader, raw, tag::BLACK_LEVEL)?;
+    let black = black.map_or(Ok(0), u16::try_from);
+    let black = black.map_err(|_| DngError::Layout("the black level is above white"))?;
     Ok(Exposure {
         moment: Moment {
             unix_ns: 0,
             clock: ClockQuality::Unset,
         },
         exposure_us: (seconds * 1e6).clamp(0.0, f64::from(u32::MAX)) as u32,
-        analogue_gain: number(reader, &photo, 0x8827)?.unwrap_or(100) as f32 / 100.0,
+        analogue_gain: number(reader, &photo, tag::PHOTOGRAPHIC_SENSITIVITY)?.unwrap_or(100) as f32
+            / 100.0,
         colour_gains: [gain(0), gain(2)],
-        colour_matrix: matrix_of(&fractions(reader, main, 50_721)?, [gain(0), gain(2)]),
+        colour_matrix: matrix_of(
+            &fractions(reader, main, tag::COLOR_MATRIX_1)?,
+            [gain(0), gain(2)],
+        ),
         colour_temperature: None,
-        black_level: u16::try_from(black).unwrap_or(0).min(WHITE_LEVEL - 1),
+        black_level: black.min(WHITE_LEVEL - 1),
         sensor_temperature: None,
-        make: text(reader, main, 0x010F)?,
-        model: text(reader, main, 0x0110)?,
+        make: text(reader, main, tag::MAKE)?,
+        model: text(reader, main, tag::MODEL)?,
     })
 }
 
@@ -319,13 +352,16 @@ mod tests {
             assert!(read_dng(&bytes[..length]).is_err(), "{length} bytes");
         }
         let picture = tiff::write(
-            Directory::default().with(0x0106, Value::Shorts(vec![2])),
+            Directory::default().with(tag::PHOTOMETRIC_INTERPRETATION, Value::Shorts(vec![2])),
             None,
         );
         assert!(matches!(read_frame(&picture), Err(DngError::NoFrame)));
         let eight = Directory::default()
-            .with(0x0106, Value::Shorts(vec![COLOUR_FILTER]))
-            .with(0x0102, Value::Shorts(vec![8]));
+            .with(
+                tag::PHOTOMETRIC_INTERPRETATION,
+                Value::Shorts(vec![COLOUR_FILTER]),
+            )
+            .with(tag::BITS_PER_SAMPLE, Value::Shorts(vec![8]));
         let error = read_frame(&tiff::write(eight, None)).unwrap_err();
         assert!(
             error

@@ -7,6 +7,7 @@ use birthmark_sensor::{Exposure, Moment};
 use serde::{Deserialize, Serialize};
 use time::{OffsetDateTime, UtcOffset};
 
+use crate::tag;
 use crate::tiff::{self, Directory, Value};
 
 /// A position for the picture itself, readable by anybody who gets the file.
@@ -52,18 +53,21 @@ impl Caption<'_> {
     pub fn directory(&self) -> Directory {
         let exposure = self.exposure;
         Directory::default()
-            .with(0x010F, Value::Text(exposure.make.clone()))
-            .with(0x0110, Value::Text(exposure.model.clone()))
-            .with(0x0112, Value::Shorts(vec![1]))
-            .with(0x011A, Value::Rationals(vec![(72, 1)]))
-            .with(0x011B, Value::Rationals(vec![(72, 1)]))
-            .with(0x0128, Value::Shorts(vec![2]))
-            .with(0x0131, Value::Text(SOFTWARE.to_owned()))
-            .with(0x0132, Value::Text(local_date(exposure.moment, self.zone)))
-            .with(0x0213, Value::Shorts(vec![1]))
-            .with(0x8769, Value::Directory(self.photo()))
+            .with(tag::MAKE, Value::Text(exposure.make.clone()))
+            .with(tag::MODEL, Value::Text(exposure.model.clone()))
+            .with(tag::ORIENTATION, Value::Shorts(vec![1]))
+            .with(tag::X_RESOLUTION, Value::Rationals(vec![(72, 1)]))
+            .with(tag::Y_RESOLUTION, Value::Rationals(vec![(72, 1)]))
+            .with(tag::RESOLUTION_UNIT, Value::Shorts(vec![2]))
+            .with(tag::SOFTWARE, Value::Text(SOFTWARE.to_owned()))
+            .with(
+                tag::DATE_TIME,
+                Value::Text(local_date(exposure.moment, self.zone)),
+            )
+            .with(tag::YCBCR_POSITIONING, Value::Shorts(vec![1]))
+            .with(tag::EXIF_IFD, Value::Directory(self.photo()))
             .with_some(
-                0x8825,
+                tag::GPS_IFD,
                 self.position
                     .map(|position| Value::Directory(gps(position, exposure.moment))),
             )
@@ -75,28 +79,40 @@ impl Caption<'_> {
         let milliseconds = exposure.moment.unix_ns.rem_euclid(1_000_000_000) / 1_000_000;
         Directory::default()
             .with(
-                0x829A,
+                tag::EXPOSURE_TIME,
                 Value::Rationals(vec![exposure_time(exposure.exposure_us)]),
             )
-            .with(0x8827, Value::Shorts(vec![exposure.iso()]))
-            .with(0x8830, Value::Shorts(vec![2]))
-            .with(0x9000, Value::Undefined(b"0232".to_vec()))
-            .with(0x9003, Value::Text(date.clone()))
-            .with(0x9004, Value::Text(date))
-            .with(0x9010, Value::Text(zone_name(self.zone)))
-            .with(0x9011, Value::Text(zone_name(self.zone)))
-            .with(0x9012, Value::Text(zone_name(self.zone)))
-            .with(0x9101, Value::Undefined(vec![1, 2, 3, 0]))
-            .with(0x9291, Value::Text(format!("{milliseconds:03}")))
-            .with(0xA000, Value::Undefined(b"0100".to_vec()))
-            .with(0xA001, Value::Shorts(vec![1]))
-            .with(0xA002, Value::Longs(vec![self.size.0]))
-            .with(0xA003, Value::Longs(vec![self.size.1]))
-            .with(0xA217, Value::Shorts(vec![2]))
-            .with(0xA301, Value::Undefined(vec![1]))
-            .with(0xA402, Value::Shorts(vec![0]))
-            .with(0xA403, Value::Shorts(vec![0]))
-            .with(0xA406, Value::Shorts(vec![0]))
+            .with(
+                tag::PHOTOGRAPHIC_SENSITIVITY,
+                Value::Shorts(vec![exposure.iso()]),
+            )
+            .with(tag::SENSITIVITY_TYPE, Value::Shorts(vec![2]))
+            .with(tag::EXIF_VERSION, Value::Undefined(b"0232".to_vec()))
+            .with(tag::DATE_TIME_ORIGINAL, Value::Text(date.clone()))
+            .with(tag::DATE_TIME_DIGITIZED, Value::Text(date))
+            .with(tag::OFFSET_TIME, Value::Text(zone_name(self.zone)))
+            .with(tag::OFFSET_TIME_ORIGINAL, Value::Text(zone_name(self.zone)))
+            .with(
+                tag::OFFSET_TIME_DIGITIZED,
+                Value::Text(zone_name(self.zone)),
+            )
+            .with(
+                tag::COMPONENTS_CONFIGURATION,
+                Value::Undefined(vec![1, 2, 3, 0]),
+            )
+            .with(
+                tag::SUB_SEC_TIME_ORIGINAL,
+                Value::Text(format!("{milliseconds:03}")),
+            )
+            .with(tag::FLASHPIX_VERSION, Value::Undefined(b"0100".to_vec()))
+            .with(tag::COLOR_SPACE, Value::Shorts(vec![1]))
+            .with(tag::PIXEL_X_DIMENSION, Value::Longs(vec![self.size.0]))
+            .with(tag::PIXEL_Y_DIMENSION, Value::Longs(vec![self.size.1]))
+            .with(tag::SENSING_METHOD, Value::Shorts(vec![2]))
+            .with(tag::SCENE_TYPE, Value::Undefined(vec![1]))
+            .with(tag::EXPOSURE_MODE, Value::Shorts(vec![0]))
+            .with(tag::WHITE_BALANCE, Value::Shorts(vec![0]))
+            .with(tag::SCENE_CAPTURE_TYPE, Value::Shorts(vec![0]))
     }
 }
 
@@ -115,12 +131,12 @@ fn exposure_time(micros: u32) -> (u32, u32) {
 fn thumbnail_directory(jpeg: Vec<u8>) -> Directory {
     let length = jpeg.len() as u32;
     Directory::default()
-        .with(0x0103, Value::Shorts(vec![6]))
-        .with(0x011A, Value::Rationals(vec![(72, 1)]))
-        .with(0x011B, Value::Rationals(vec![(72, 1)]))
-        .with(0x0128, Value::Shorts(vec![2]))
-        .with(0x0201, Value::Block(jpeg))
-        .with(0x0202, Value::Longs(vec![length]))
+        .with(tag::COMPRESSION, Value::Shorts(vec![6]))
+        .with(tag::X_RESOLUTION, Value::Rationals(vec![(72, 1)]))
+        .with(tag::Y_RESOLUTION, Value::Rationals(vec![(72, 1)]))
+        .with(tag::RESOLUTION_UNIT, Value::Shorts(vec![2]))
+        .with(tag::THUMBNAIL_OFFSET, Value::Block(jpeg))
+        .with(tag::THUMBNAIL_LENGTH, Value::Longs(vec![length]))
 }
 
 fn gps(position: Position, moment: Moment) -> Directory {
@@ -130,27 +146,33 @@ fn gps(position: Position, moment: Moment) -> Directory {
     let utc = date_of(moment, UtcOffset::UTC);
     let clock = [utc.hour(), utc.minute(), utc.second()].map(|part| (u32::from(part), 1));
     Directory::default()
-        .with(0, Value::Bytes(vec![2, 3, 0, 0]))
-        .with(1, reference(position.latitude, "N", "S"))
-        .with(2, degrees(position.latitude))
-        .with(3, reference(position.longitude, "E", "W"))
-        .with(4, degrees(position.longitude))
+        .with(tag::GPS_VERSION_ID, Value::Bytes(vec![2, 3, 0, 0]))
+        .with(
+            tag::GPS_LATITUDE_REF,
+            reference(position.latitude, "N", "S"),
+        )
+        .with(tag::GPS_LATITUDE, degrees(position.latitude))
+        .with(
+            tag::GPS_LONGITUDE_REF,
+            reference(position.longitude, "E", "W"),
+        )
+        .with(tag::GPS_LONGITUDE, degrees(position.longitude))
         .with_some(
-            5,
+            tag::GPS_ALTITUDE_REF,
             position
                 .altitude
                 .map(|metres| Value::Bytes(vec![u8::from(metres < 0.0)])),
         )
         .with_some(
-            6,
+            tag::GPS_ALTITUDE,
             position
                 .altitude
                 .map(|metres| Value::Rationals(vec![((metres.abs() * 10.0).round() as u32, 10)])),
         )
-        .with(7, Value::Rationals(clock.to_vec()))
-        .with(0x12, Value::Text("WGS-84".to_owned()))
+        .with(tag::GPS_TIME_STAMP, Value::Rationals(clock.to_vec()))
+        .with(tag::GPS_MAP_DATUM, Value::Text("WGS-84".to_owned()))
         .with(
-            0x1D,
+            tag::GPS_DATE_STAMP,
             Value::Text(format!(
                 "{:04}:{:02}:{:02}",
                 utc.year(),
@@ -171,11 +193,15 @@ fn degrees(value: f64) -> Value {
 }
 
 /// The moment on the wall clock of `zone`.
+#[expect(
+    clippy::expect_used,
+    reason = "64 bits of nanoseconds reach from 1677 to 2262, and dates from -9999 to 9999"
+)]
 pub fn date_of(moment: Moment, zone: UtcOffset) -> OffsetDateTime {
     OffsetDateTime::from_unix_timestamp_nanos(moment.unix_ns.into())
-        .unwrap_or(OffsetDateTime::UNIX_EPOCH)
-        .checked_to_offset(zone)
-        .unwrap_or(OffsetDateTime::UNIX_EPOCH)
+        .ok()
+        .and_then(|date| date.checked_to_offset(zone))
+        .expect("a moment in nanoseconds is a date")
 }
 
 fn local_date(moment: Moment, zone: UtcOffset) -> String {
@@ -210,6 +236,20 @@ mod tests {
         assert_eq!(exposure_time(16_667), (1, 60));
         assert_eq!(exposure_time(1_500_000), (1_500, 1_000));
         assert_eq!(exposure_time(0), (0, 1));
+    }
+
+    #[test]
+    fn the_first_and_the_last_moment_there_is_are_dates_in_every_zone() {
+        for (unix_ns, year) in [(i64::MIN, 1677), (0, 1970), (i64::MAX, 2262)] {
+            let moment = Moment {
+                unix_ns,
+                clock: ClockQuality::Unset,
+            };
+            for hours in [-14, 0, 14] {
+                let zone = UtcOffset::from_hms(hours, 0, 0).unwrap();
+                assert!((date_of(moment, zone).year() - year).abs() <= 1);
+            }
+        }
     }
 
     #[test]

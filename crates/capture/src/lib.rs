@@ -32,6 +32,7 @@ pub mod sidecar;
 pub mod signer;
 pub mod studio;
 pub mod submit;
+mod tag;
 pub mod tiff;
 pub mod timeline;
 

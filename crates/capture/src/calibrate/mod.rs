@@ -125,7 +125,7 @@ impl Bench {
     /// Computes the map and writes it into `folder`.
     pub fn finish(&self, folder: &Path, now: Timestamp) -> Result<Report, CalibrationError> {
         let map_path = free_map_path(folder)?;
-        let plot = folder.join("sensor.png");
+        let plot = folder.join("sensor.svg");
         let done = self.done();
         let (Some(flat), Some(dark)) = (&done.0, &done.1) else {
             return Err(CalibrationError::Input(
@@ -144,7 +144,7 @@ impl Bench {
         );
         let bytes = NucMap::new(header, measured.dark, measured.gain)?.encode();
         durable::make_folder(folder)?;
-        durable::replace(&plot, &picture, durable::SHARED)?;
+        durable::replace(&plot, picture.as_bytes(), durable::SHARED)?;
         // If we stop here, there is a report without a map; the next attempt writes both.
         durable::replace(&map_path, &bytes, durable::PRIVATE)?;
         let quality = measured.quality;

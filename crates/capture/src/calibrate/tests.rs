@@ -37,7 +37,8 @@ fn a_calibration_ends_with_a_map_that_is_never_overwritten() {
         (96, 8, 9)
     );
     assert_eq!(hex::encode(nuc_hash(&bytes).expose()), report.nuc_hash);
-    assert!(report.plot.exists());
+    let plot = std::fs::read_to_string(&report.plot).unwrap();
+    assert!(plot.starts_with("<svg ") && plot.ends_with("</svg>\n"));
     assert!(matches!(
         bench.finish(folder.path(), Timestamp::from_unix(9)),
         Err(CalibrationError::Exists { .. })
