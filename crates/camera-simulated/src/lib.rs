@@ -17,7 +17,10 @@ pub use sensor::FixedPattern;
 
 use std::time::Duration;
 
-use birthmark_sensor::{CfaOrder, Exposure, FixedExposure, Matrix, RawFrame, RawSource, Shot, SourceError, Subject, check_size, clock};
+use birthmark_sensor::{
+    CfaOrder, Exposure, FixedExposure, Matrix, RawFrame, RawSource, Shot, SourceError, Subject,
+    check_size, clock,
+};
 
 use self::noise::{Dice, Texture, mix};
 use self::scene::Scene;

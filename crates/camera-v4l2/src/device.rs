@@ -132,14 +132,11 @@ impl Device {
             let fresh = taken.map_or(undated >= self.buffers.len(), |taken| taken >= asked);
             undated += usize::from(taken.is_none());
             let sound = fresh && buffer.flags & FLAG_ERROR == 0;
-            let bytes = sound.then(|| self.copy(&buffer));
+            let bytes = sound.then(|| self.copy(&buffer)).transpose()?;
             self.queue(buffer.index)?;
             if let Some(bytes) = bytes {
                 let age = taken.map(|taken| kernel::monotonic().saturating_sub(taken));
-                return Ok(Frame {
-                    bytes,
-                    age,
-                });
+                return Ok(Frame { bytes, age });
             }
         }
         Err(DeviceError::Late(Which {
@@ -185,11 +182,12 @@ impl Device {
         )
     }
 
-    fn copy(&self, buffer: &Buffer) -> Vec<u8> {
+    /// The bytes of a filled buffer. A driver that names a buffer we never mapped has gone mad.
+    fn copy(&self, buffer: &Buffer) -> Result<Vec<u8>, DeviceError> {
         let mapping = self.buffers.get(buffer.index as usize);
-        mapping
-            .map(|mapping| mapping.copy(buffer.bytesused as usize))
-            .unwrap_or_default()
+        let unknown = || system(&self.path, "taking a frame")(io::ErrorKind::InvalidData.into());
+        let mapping = mapping.ok_or_else(unknown)?;
+        Ok(mapping.copy(buffer.bytesused as usize))
     }
 
     fn call<R: kernel::Request>(

@@ -15,10 +15,13 @@ use time::UtcOffset;
 use crate::durable;
 use crate::exif::date_of;
 use crate::queue::EntryId;
-use crate::sidecar;
 
+/// The ending of a sidecar's name.
+pub const SIDECAR: &str = "json";
+/// The ending of the file that opens the place.
+pub const PLACE: &str = "place.txt";
 /// The endings of a photo's files. The picture comes last: whoever sees it finds everything else.
-const ENDINGS: [&str; 4] = [sidecar::PLACE_ENDING, sidecar::ENDING, "dng", "jpg"];
+const ENDINGS: [&str; 4] = [PLACE, SIDECAR, "dng", "jpg"];
 
 /// The folder of photos.
 #[derive(Debug, Clone)]
@@ -86,7 +89,7 @@ impl Album {
     pub fn bring_in(&self, id: EntryId, name: &Name, ending: &str, bytes: &[u8]) -> io::Result<()> {
         let path = self.incoming(id, name, ending);
         // Whoever can read the opening of a place knows the place.
-        let mode = if ending == sidecar::PLACE_ENDING {
+        let mode = if ending == PLACE {
             durable::PRIVATE
         } else {
             durable::SHARED

@@ -42,6 +42,19 @@ pub struct Developed {
     pub dng_file: Option<Digest>,
 }
 
+/// The digests of a photo, each by its name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Digests {
+    /// Digest of the sensor's bytes.
+    pub raw: Digest,
+    /// Digest of the JPEG.
+    pub file: Digest,
+    /// Digest of the JPEG without what services strip.
+    pub image_data: Digest,
+    /// Digest of the DNG, if there is one.
+    pub dng_file: Option<Digest>,
+}
+
 /// Why there is no picture.
 #[derive(Debug, thiserror::Error)]
 pub enum DarkroomError {
@@ -150,6 +163,16 @@ struct Files {
 }
 
 impl Developed {
+    /// The digests without the files.
+    pub const fn digests(&self) -> Digests {
+        Digests {
+            raw: self.raw,
+            file: self.file,
+            image_data: self.image_data,
+            dng_file: self.dng_file,
+        }
+    }
+
     /// What the camera claims about this photo: every digest comes from the sensor's bytes.
     pub fn bundle(
         &self,

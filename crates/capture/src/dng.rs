@@ -356,7 +356,15 @@ mod tests {
             None,
         );
         assert!(matches!(read_frame(&picture), Err(DngError::NoFrame)));
+        let no_size = Directory::default().with(
+            tag::PHOTOMETRIC_INTERPRETATION,
+            Value::Shorts(vec![COLOUR_FILTER]),
+        );
+        let error = read_frame(&tiff::write(no_size, None)).unwrap_err();
+        assert!(error.to_string().starts_with("the size is missing"));
         let eight = Directory::default()
+            .with(tag::IMAGE_WIDTH, Value::Shorts(vec![4]))
+            .with(tag::IMAGE_LENGTH, Value::Shorts(vec![4]))
             .with(
                 tag::PHOTOMETRIC_INTERPRETATION,
                 Value::Shorts(vec![COLOUR_FILTER]),

@@ -17,6 +17,7 @@ pub mod develop;
 pub mod dng;
 pub mod durable;
 pub mod exif;
+pub mod lamp;
 pub mod messages;
 mod opener;
 pub mod panel;

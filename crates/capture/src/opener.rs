@@ -37,6 +37,7 @@ pub(crate) fn opener(source: Source, libcamera: OpenLibcamera) -> Opener {
 fn simulated(sensor: u64, width: Option<u32>, height: Option<u32>) -> Box<dyn RawSource> {
     use birthmark_camera_simulated::{HEIGHT, Simulated, WIDTH};
 
+    // Without a size, that of the sensor that is imitated.
     let (width, height) = (width.unwrap_or(WIDTH), height.unwrap_or(HEIGHT));
     // Each start paints other pictures than the one before.
     let first_shot = birthmark_sensor::clock::now_ns().unsigned_abs();

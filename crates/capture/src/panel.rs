@@ -1,16 +1,4 @@
-//! The shutter button and the light.
-//!
-//! What the light says:
-//!
-//! | the light | means |
-//! |---|---|
-//! | one flash every five seconds | ready |
-//! | on | exposing and developing |
-//! | one short blink | taken; photo and proof are safe |
-//! | two short blinks | taken; the signer is away, the proof is signed later |
-//! | three short blinks | taken; an unusual number of proofs is waiting |
-//! | four long blinks | not taken: the disk is full |
-//! | fast blinking for three seconds | not taken: see the journal |
+//! The shutter button and the light, on the pins of a GPIO chip.
 
 use std::time::Duration;
 
@@ -18,83 +6,27 @@ use gpiocdev::Request;
 use gpiocdev::line::{Bias, EdgeDetection, Value};
 use tokio::sync::watch;
 
-use crate::service::Capture;
+use crate::lamp::{Lamp, Shown};
 use crate::settings::Panel;
 
 /// Contacts bounce for a few milliseconds; nobody presses twice within this.
 const BOUNCE: Duration = Duration::from_millis(25);
 
-/// What the light shows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Shown {
-    /// Waiting for the shutter.
-    Ready,
-    /// Exposing and developing.
-    Busy,
-    /// The photo and its proof are safe.
-    Taken,
-    /// The photo is safe, its proof is signed later.
-    Unsigned,
-    /// The photo is safe; the queue is unusually long.
-    QueueFull,
-    /// No photo: no room.
-    DiskFull,
-    /// No photo.
-    Problem,
-}
-
-impl Shown {
-    /// Milliseconds on and off, in turn, beginning with on. An empty pattern stays on.
-    pub const fn pattern(self) -> &'static [u64] {
-        match self {
-            Self::Ready => &[40, 4_960],
-            Self::Busy => &[],
-            Self::Taken => &[120, 400],
-            Self::Unsigned => &[120, 200, 120, 400],
-            Self::QueueFull => &[120, 200, 120, 200, 120, 400],
-            Self::DiskFull => &[700, 300, 700, 300, 700, 300, 700, 300],
-            Self::Problem => &[60; 50],
-        }
-    }
-
-    /// Whether the light goes back to ready when the pattern is over.
-    const fn passes(self) -> bool {
-        !matches!(self, Self::Ready | Self::Busy)
-    }
-}
-
-/// Where everybody says what the light should show. Without a light nobody looks.
-#[derive(Debug, Clone)]
-pub struct Lamp(watch::Sender<Shown>);
-
-impl Default for Lamp {
-    fn default() -> Self {
-        Self(watch::Sender::new(Shown::Ready))
-    }
-}
-
-impl Lamp {
-    /// Shows something from now on.
-    pub fn show(&self, shown: Shown) {
-        self.0.send_replace(shown);
-    }
-
-    /// What is shown.
-    pub fn shown(&self) -> watch::Receiver<Shown> {
-        self.0.subscribe()
-    }
-}
+/// Why a pin cannot be used, in the kernel's words.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct PinError(String);
 
 /// A light that can be on or off.
 pub trait Light: Send {
     /// Turns it on or off.
-    fn set(&mut self, on: bool) -> Result<(), String>;
+    fn set(&mut self, on: bool) -> Result<(), PinError>;
 }
 
 /// A button that can be waited for.
 pub trait Button: Send {
     /// Blocks until it is pressed.
-    fn pressed(&mut self) -> Result<(), String>;
+    fn pressed(&mut self) -> Result<(), PinError>;
 }
 
 /// One line of a GPIO chip, driven.
@@ -104,21 +36,21 @@ struct Pin {
 }
 
 impl Light for Pin {
-    fn set(&mut self, on: bool) -> Result<(), String> {
+    fn set(&mut self, on: bool) -> Result<(), PinError> {
         let value = if on { Value::Active } else { Value::Inactive };
         self.request
             .set_value(self.line, value)
             .map(|_| ())
-            .map_err(|error| error.to_string())
+            .map_err(|error| PinError(error.to_string()))
     }
 }
 
 impl Button for Pin {
-    fn pressed(&mut self) -> Result<(), String> {
+    fn pressed(&mut self) -> Result<(), PinError> {
         self.request
             .read_edge_event()
             .map(|_| ())
-            .map_err(|error| error.to_string())
+            .map_err(|error| PinError(error.to_string()))
     }
 }
 
@@ -126,9 +58,9 @@ impl Button for Pin {
 pub type Pins = (Box<dyn Button>, Option<Box<dyn Light>>);
 
 /// Takes the pins of `panel`. What is configured must exist.
-pub fn open(panel: &Panel) -> Result<Pins, String> {
+pub fn open(panel: &Panel) -> Result<Pins, PinError> {
     let problem = |line: u32, error: gpiocdev::Error| {
-        format!("line {line} of {}: {error}", panel.chip.display())
+        PinError(format!("line {line} of {}: {error}", panel.chip.display()))
     };
     let button = Request::builder()
         .on_chip(&panel.chip)
@@ -163,10 +95,13 @@ pub fn open(panel: &Panel) -> Result<Pins, String> {
     ))
 }
 
-/// Takes a photo at every press until the button is gone. The button is watched on a thread of its own, which the process
-/// does not wait for.
-pub fn watch_button(mut button: Box<dyn Button>, capture: Capture) -> std::io::Result<()> {
-    let runtime = tokio::runtime::Handle::current();
+/// Calls `shoot` at every press until the button is gone. The button is watched on a thread of its
+/// own, which the process does not wait for, so `shoot` must not block: the next press has to be
+/// heard while a photo is developed.
+pub fn watch_button(
+    mut button: Box<dyn Button>,
+    shoot: impl Fn() + Send + 'static,
+) -> std::io::Result<()> {
     std::thread::Builder::new()
         .name("shutter".to_owned())
         .spawn(move || {
@@ -175,9 +110,7 @@ pub fn watch_button(mut button: Box<dyn Button>, capture: Capture) -> std::io::R
                     log::error!("the shutter button does not answer any more: {error}");
                     return;
                 }
-                let capture = capture.clone();
-                // The next press is heard while this photo is developed.
-                runtime.spawn(async move { capture.take().await.map(|_| ()) });
+                shoot();
             }
         })?;
     Ok(())
@@ -204,7 +137,7 @@ async fn play(
     light: &mut dyn Light,
     now: Shown,
     shown: &mut watch::Receiver<Shown>,
-) -> Result<(), String> {
+) -> Result<(), PinError> {
     let mut on = true;
     if now.pattern().is_empty() {
         light.set(true)?;
@@ -236,10 +169,32 @@ mod tests {
     struct Noted(Arc<Mutex<Vec<bool>>>);
 
     impl Light for Noted {
-        fn set(&mut self, on: bool) -> Result<(), String> {
+        fn set(&mut self, on: bool) -> Result<(), PinError> {
             self.0.lock().unwrap().push(on);
             Ok(())
         }
+    }
+
+    /// A button that is pressed so many times and then torn off.
+    struct Presses(usize);
+
+    impl Button for Presses {
+        fn pressed(&mut self) -> Result<(), PinError> {
+            self.0 = self.0.checked_sub(1).ok_or_else(|| gone("button"))?;
+            Ok(())
+        }
+    }
+
+    fn gone(what: &str) -> PinError {
+        PinError(format!("the {what} was torn off"))
+    }
+
+    #[test]
+    fn every_press_is_a_photo_and_a_torn_off_button_ends_the_thread() {
+        let (press, pressed) = std::sync::mpsc::channel();
+        watch_button(Box::new(Presses(3)), move || press.send(()).unwrap()).unwrap();
+        // The thread owns the only sender: this ends when it ends.
+        assert_eq!(pressed.iter().count(), 3);
     }
 
     #[tokio::test]
@@ -261,33 +216,5 @@ mod tests {
                 .starts_with(&[true, false, true, false])
         );
         driver.abort();
-    }
-
-    #[test]
-    fn patterns_take_as_long_as_the_manual_says() {
-        let length = |shown: Shown| shown.pattern().iter().sum::<u64>();
-        assert_eq!(length(Shown::Ready), 5_000);
-        assert_eq!(length(Shown::Problem), 3_000);
-    }
-
-    #[test]
-    fn patterns_end_dark_and_no_two_are_alike() {
-        let all = [
-            Shown::Ready,
-            Shown::Busy,
-            Shown::Taken,
-            Shown::Unsigned,
-            Shown::QueueFull,
-            Shown::DiskFull,
-            Shown::Problem,
-        ];
-        for (index, shown) in all.iter().enumerate() {
-            assert!(shown.pattern().len().is_multiple_of(2));
-            assert!(
-                all.iter()
-                    .skip(index + 1)
-                    .all(|other| other.pattern() != shown.pattern())
-            );
-        }
     }
 }

@@ -12,6 +12,7 @@ use birthmark_daemon::{ConfigError, Context, Elsewhere, Idle};
 use crate::album::Album;
 use crate::camera::Camera;
 use crate::darkroom::Darkroom;
+use crate::lamp::Lamp;
 use crate::opener::{OpenLibcamera, no_libcamera, opener};
 use crate::panel;
 use crate::place::{Locator, Nowhere, RemoteLocator};
@@ -85,14 +86,10 @@ pub async fn assemble(
     let camera = Camera::start(opener(settings.source()?.clone(), libcamera))
         .context("the camera's thread cannot be started")?;
     let studio = Studio {
-        source: camera
-            .name()
-            .await
-            .unwrap_or_else(|error| error.to_string()),
         camera,
         darkroom: Darkroom {
             quality: settings.jpeg_quality,
-            zone: settings.zone(),
+            zone: settings.zone()?,
             dng: settings.dng,
         },
         album,
@@ -107,7 +104,7 @@ pub async fn assemble(
     Ok(Capture {
         studio: Arc::new(studio),
         submitter: Arc::new(submitter),
-        lamp: panel::Lamp::default(),
+        lamp: Lamp::default(),
         node: settings.node.clone(),
         full_queue: settings.full_queue,
         bench: Arc::default(),
@@ -161,10 +158,13 @@ fn start_panel(settings: &CaptureSettings, capture: &Capture) -> anyhow::Result<
     let Some(panel) = &settings.panel else {
         return Ok(());
     };
-    let (button, light) = panel::open(panel)
-        .map_err(|reason| anyhow::anyhow!("the panel cannot be used: {reason}"))?;
-    panel::watch_button(button, capture.clone())
-        .context("the button's thread cannot be started")?;
+    let (button, light) = panel::open(panel).context("the panel cannot be used")?;
+    let (runtime, pressed) = (tokio::runtime::Handle::current(), capture.clone());
+    let shoot = move || {
+        let capture = pressed.clone();
+        runtime.spawn(async move { capture.take().await.map(|_| ()) });
+    };
+    panel::watch_button(button, shoot).context("the button's thread cannot be started")?;
     if let Some(light) = light {
         tokio::spawn(panel::drive_light(light, capture.lamp.clone()));
     }

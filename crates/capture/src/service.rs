@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use birthmark_protocol::{Digest, DigestRole, ModificationLevel};
 use birthmark_sensor::{ClockQuality, SourceError, clock};
 use futures_util::stream::BoxStream;
 use futures_util::{Stream, StreamExt as _};
@@ -11,11 +10,11 @@ use tokio::time::Instant;
 use zlink::Reply;
 
 use crate::calibrate::SharedBench;
+use crate::lamp::{Lamp, Shown};
 use crate::messages::{
     Calibration, CaptureRefusal, Photo, QueueItem, QueuePage, Registry, Retried, Status,
     TimelineStep,
 };
-use crate::panel::{Lamp, Shown};
 use crate::queue::{EntryId, QueueError, Stage};
 use crate::settings::Place;
 use crate::studio::{self, Studio, StudioError};
@@ -105,11 +104,11 @@ impl Capture {
     }
 
     /// How the camera is.
-    pub async fn condition_now(&self) -> Status {
+    pub async fn condition_now(&self) -> Result<Status, StudioError> {
         let camera = self.studio.camera.name().await;
         let (counts, progress) = (self.studio.queue.counts(), self.submitter.progress());
-        let free_mib = self.studio.free_mib().unwrap_or(0);
-        Status {
+        let free_mib = self.studio.free_mib()?;
+        Ok(Status {
             camera_problem: camera.as_ref().err().map(ToString::to_string),
             source: camera.ok(),
             photos: whole(self.studio.taken.load(std::sync::atomic::Ordering::Relaxed)),
@@ -129,7 +128,7 @@ impl Capture {
             disk_full: free_mib < self.studio.keep_free_mib,
             clock: clock_word(clock::quality(clock::now_ns())).to_owned(),
             place: place_word(self.studio.place).to_owned(),
-        }
+        })
     }
 
     /// A part of the queue, oldest first.
@@ -227,7 +226,7 @@ impl Capture {
 
     /// Tells how the camera is.
     async fn status(&self) -> Result<Status, CaptureRefusal> {
-        Ok(self.condition_now().await)
+        self.condition_now().await.map_err(|error| refusal(&error))
     }
 
     /// Lists proofs that have not arrived, oldest first: at most `limit`, after the one named `after` if given.
@@ -240,7 +239,7 @@ impl Capture {
             .as_deref()
             .map(|text| named("after", text))
             .transpose()?;
-        let limit = usize::try_from(limit.clamp(1, LARGEST_PAGE)).unwrap_or(1);
+        let limit = limit.clamp(1, LARGEST_PAGE) as usize;
         let capture = self.clone();
         let list = move || capture.queue_page(after, limit);
         tokio::task::spawn_blocking(list)
@@ -318,27 +317,19 @@ fn refusal(error: &StudioError) -> CaptureRefusal {
 
 /// A photo as it is told over Varlink.
 pub fn told(photo: &studio::Photo) -> Photo {
-    let images = photo.bundle.images();
-    let digest = |role, level| {
-        images
-            .iter()
-            .find(|image| image.role == role && image.level == level)
-            .map(|image| image.digest)
-    };
-    let text = |digest: Option<Digest>| digest.map(|digest| digest.to_hex());
-    let required = |digest: Option<Digest>| text(digest).unwrap_or_default();
+    let digests = &photo.digests;
     Photo {
         id: photo.id.to_string(),
         path: photo.path.display().to_string(),
-        raw: required(digest(DigestRole::Raw, ModificationLevel::RAW)),
-        file: required(digest(DigestRole::File, ModificationLevel::PROCESSED)),
-        image_data: required(digest(DigestRole::ImageData, ModificationLevel::PROCESSED)),
-        dng_file: text(digest(DigestRole::File, ModificationLevel::RAW)),
+        raw: digests.raw.to_hex(),
+        file: digests.file.to_hex(),
+        image_data: digests.image_data.to_hex(),
+        dng_file: digests.dng_file.map(|digest| digest.to_hex()),
         timestamp: photo.bundle.time().unix(),
         clock: clock_word(photo.exposure.moment.clock).to_owned(),
-        gps_hash: text(photo.bundle.gps()),
+        gps_hash: photo.bundle.gps().map(|digest| digest.to_hex()),
         key_store: photo.proof.as_ref().map(|proof| proof.key_store.clone()),
-        milliseconds: i64::try_from(photo.took.as_millis()).unwrap_or(i64::MAX),
+        milliseconds: whole(photo.took.as_millis() as u64),
         timeline: photo
             .timeline
             .iter()
@@ -351,6 +342,7 @@ pub fn told(photo: &studio::Photo) -> Photo {
     }
 }
 
+/// Varlink's numbers are signed; more than fits is told as the most that fits.
 fn whole(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }

@@ -170,8 +170,9 @@ impl CaptureSettings {
     }
 
     /// The zone of local dates.
-    pub fn zone(&self) -> UtcOffset {
-        UtcOffset::from_whole_seconds(i32::from(self.zone_minutes) * 60).unwrap_or(UtcOffset::UTC)
+    pub fn zone(&self) -> Result<UtcOffset, ConfigError> {
+        UtcOffset::from_whole_seconds(i32::from(self.zone_minutes) * 60)
+            .map_err(|error| ConfigError::field("zone_minutes", error.to_string()))
     }
 }
 

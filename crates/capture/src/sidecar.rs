@@ -12,14 +12,9 @@ use birthmark_protocol::{Bundle, Digest, ModificationLevel};
 use birthmark_sensor::Exposure;
 use serde::{Deserialize, Serialize};
 
-use crate::album::Album;
+use crate::album::{Album, SIDECAR};
 use crate::signer::Proof;
 use crate::timeline::Step;
-
-/// The ending of a sidecar's name.
-pub const ENDING: &str = "json";
-/// The ending of the file that opens the place.
-pub const PLACE_ENDING: &str = "place.txt";
 
 /// One digest of the photo.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -86,11 +81,10 @@ impl Sidecar {
     }
 
     /// The bytes of its file.
-    pub fn encode(&self) -> Vec<u8> {
-        // Strings and numbers always have a JSON form.
-        let mut bytes = serde_json::to_vec_pretty(self).unwrap_or_default();
+    pub fn encode(&self) -> io::Result<Vec<u8>> {
+        let mut bytes = serde_json::to_vec_pretty(self)?;
         bytes.push(b'\n');
-        bytes
+        Ok(bytes)
     }
 
     /// Puts the proof in.
@@ -106,13 +100,13 @@ impl Sidecar {
 
 /// Puts a late proof into the sidecar of a photo. A sidecar that is gone or damaged is left alone: it is only a copy.
 pub fn add_proof(album: &Album, picture: &str, proof: &Proof) -> io::Result<()> {
-    let path = album.root().join(picture).with_extension(ENDING);
+    let path = album.root().join(picture).with_extension(SIDECAR);
     let Ok(bytes) = std::fs::read(&path) else {
         return Ok(());
     };
     match serde_json::from_slice::<Sidecar>(&bytes) {
         Ok(sidecar) => album
-            .write_json(picture, ENDING, &sidecar.with(Some(proof)))
+            .write_json(picture, SIDECAR, &sidecar.with(Some(proof)))
             .map(|_| ()),
         Err(error) => {
             log::warn!("{} is damaged and stays as it is: {error}", path.display());

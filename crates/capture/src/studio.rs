@@ -19,16 +19,16 @@ use birthmark_protocol::{Bundle, BundleError, Opening};
 use birthmark_sensor::{Shot, SourceError};
 use tokio::sync::Semaphore;
 
-use crate::album::{Album, Name};
+use crate::album::{self, Album, Name};
 use crate::camera::Camera;
 use crate::chance::{self, NoRandomness};
-use crate::darkroom::{Darkroom, DarkroomError, Developed};
+use crate::darkroom::{Darkroom, DarkroomError, Developed, Digests};
 use crate::durable;
 use crate::exif;
 use crate::place::{Locator, Whereabouts};
 use crate::queue::{Entry, EntryId, Queue, QueueError, Stage};
 use crate::settings::Place;
-use crate::sidecar::{self, Sidecar};
+use crate::sidecar::Sidecar;
 use crate::signer::{Proof, Signer};
 use crate::timeline::{Step, Timeline};
 
@@ -79,6 +79,8 @@ pub struct Photo {
     pub picture: String,
     /// What was claimed.
     pub bundle: Bundle,
+    /// The same digests by name.
+    pub digests: Digests,
     /// The proof, if the signer could be reached.
     pub proof: Option<Proof>,
     /// How it was exposed.
@@ -107,8 +109,6 @@ pub struct Studio {
     pub place: Place,
     /// Mebibytes that must be free.
     pub keep_free_mib: u64,
-    /// What the camera is called in sidecars.
-    pub source: String,
     /// Photos taken so far.
     pub taken: AtomicU64,
     /// Seats in the darkroom.
@@ -267,6 +267,7 @@ impl Studio {
         timeline.record("sign", begin, Instant::now());
         Ok(Claims {
             bundle,
+            digests: developed.digests(),
             opening,
             proof,
             place,
@@ -300,7 +301,9 @@ impl Studio {
                 .clone()
                 .map_or(Stage::Unsigned, |proof| Stage::Signed { proof }),
         };
-        let sidecar = self.sidecar(id, name, &shot, &claims, &timeline);
+        // The camera has just delivered, so its name is known.
+        let source = self.camera.name().await?;
+        let sidecar = sidecar(id, name, source, &shot, &claims, &timeline)?;
         let work = {
             let (queue, album, name, timeline) = (
                 Arc::clone(&self.queue),
@@ -312,10 +315,10 @@ impl Studio {
             move || {
                 // Before the proof: a commitment nobody can open would be worthless.
                 let beside = place.map_or(Ok(()), |text| {
-                    album.bring_in(id, &name, sidecar::PLACE_ENDING, text.as_bytes())
+                    album.bring_in(id, &name, album::PLACE, text.as_bytes())
                 });
                 let beside =
-                    beside.and_then(|()| album.bring_in(id, &name, sidecar::ENDING, &sidecar));
+                    beside.and_then(|()| album.bring_in(id, &name, album::SIDECAR, &sidecar));
                 beside.map_err(StudioError::Files)?;
                 timeline.measure("queue", || queue.add(id, &entry))?;
                 // If we stop here, the proof arrives, and the next start moves the files to their place.
@@ -332,43 +335,47 @@ impl Studio {
             path: self.album.root().join(name.picture()),
             picture: name.picture(),
             bundle: claims.bundle,
+            digests: claims.digests,
             proof: claims.proof,
             exposure: shot.exposure,
             timeline: timeline.steps(),
             took: timeline.elapsed(),
         })
     }
+}
 
-    fn sidecar(
-        &self,
-        id: EntryId,
-        name: &Name,
-        shot: &Shot,
-        claims: &Claims,
-        timeline: &Timeline,
-    ) -> Vec<u8> {
-        let sidecar = Sidecar {
-            photo: name.picture(),
-            id: id.to_string(),
-            images: Sidecar::images(&claims.bundle),
-            timestamp: claims.bundle.time().unix(),
-            gps_hash: claims.bundle.gps(),
-            bundle: Sidecar::encoded(&claims.bundle),
-            bundle_digest: claims.bundle.digest(),
-            bundle_signature: None,
-            camera_cert: None,
-            key_store: None,
-            exposure: shot.exposure.clone(),
-            source: self.source.clone(),
-            timeline: timeline.steps(),
-        };
-        sidecar.with(claims.proof.as_ref()).encode()
-    }
+/// The bytes of what lies beside the photo.
+fn sidecar(
+    id: EntryId,
+    name: &Name,
+    source: String,
+    shot: &Shot,
+    claims: &Claims,
+    timeline: &Timeline,
+) -> Result<Vec<u8>, StudioError> {
+    let sidecar = Sidecar {
+        photo: name.picture(),
+        id: id.to_string(),
+        images: Sidecar::images(&claims.bundle),
+        timestamp: claims.bundle.time().unix(),
+        gps_hash: claims.bundle.gps(),
+        bundle: Sidecar::encoded(&claims.bundle),
+        bundle_digest: claims.bundle.digest(),
+        bundle_signature: None,
+        camera_cert: None,
+        key_store: None,
+        exposure: shot.exposure.clone(),
+        source,
+        timeline: timeline.steps(),
+    };
+    let sidecar = sidecar.with(claims.proof.as_ref());
+    sidecar.encode().map_err(StudioError::Files)
 }
 
 /// What is claimed about a photo, and what stands behind it.
 struct Claims {
     bundle: Bundle,
+    digests: Digests,
     opening: [u8; 32],
     proof: Option<Proof>,
     place: Option<GpsOpening>,

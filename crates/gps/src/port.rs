@@ -75,6 +75,7 @@ fn open(port: &Port) -> serialport::Result<serialport::TTYPort> {
 }
 
 /// The device behind a name such as `/dev/serial0`, which leads to another after a change of the system.
+/// A name that leads nowhere is kept: opening it says why.
 fn device(path: &Path) -> PathBuf {
     path.canonicalize().unwrap_or_else(|_| path.to_owned())
 }
@@ -91,11 +92,11 @@ fn read(
         beat.send_replace(Instant::now());
         match line.read(&mut buffer) {
             Ok(0) => return io::Error::from(io::ErrorKind::UnexpectedEof),
-            Ok(count) => take(
-                buffer.get(..count).unwrap_or_default(),
-                &mut lines,
-                receiver,
-            ),
+            Ok(count) => match buffer.get(..count) {
+                Some(bytes) => take(bytes, &mut lines, receiver),
+                // A reader that claims more than there is room for cannot be believed.
+                None => return io::Error::from(io::ErrorKind::InvalidData),
+            },
             Err(error)
                 if matches!(
                     error.kind(),

@@ -59,6 +59,7 @@ impl Sentence {
         // Without a checksum a flipped digit would move the camera.
         line.split_once('*')?;
         let parsed = nmea::parse_str(line);
+        // A field that is not there is as empty as one without a value.
         let field = |number| {
             line.split([',', '*'])
                 .nth(number)
@@ -77,6 +78,7 @@ impl Sentence {
             Ok(ParseResult::GGA(gga)) => Some(Self::Position(Gga {
                 clock: field(1),
                 quality: gga.fix_type.and_then(quality),
+                // Not told is not known to be enough.
                 satellites: gga.fix_satellites.unwrap_or(0),
                 hdop: gga.hdop,
                 fields: [2, 3, 4, 5, 9].map(field),

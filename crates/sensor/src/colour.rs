@@ -42,11 +42,12 @@ pub fn product(left: &Matrix, right: &Matrix) -> Matrix {
 /// From CIE XYZ to the unbalanced colours of the sensor: what DNG calls ColorMatrix1.
 pub fn camera_from_xyz(colour_matrix: &Matrix, [red, blue]: [f32; 2]) -> Option<Matrix> {
     let balanced = product(&inverse(colour_matrix)?, &SRGB_FROM_XYZ);
-    let mut gains = [red, 1.0, blue].into_iter();
-    Some(balanced.map(|row| {
-        let gain = gains.next().unwrap_or(1.0).max(0.01);
-        row.map(|value| value / gain)
-    }))
+    let [r, g, b] = balanced;
+    Some([
+        r.map(|value| value / red.max(0.01)),
+        g,
+        b.map(|value| value / blue.max(0.01)),
+    ])
 }
 
 /// How the eye and sRGB encode linear light between 0 and 1.

@@ -60,7 +60,7 @@ fn fill(world: &World, entries: u64) {
         let id = EntryId::new((START + number as i64) * 1_000_000_000, number);
         let folder = world.settings.state.join("queue").join(id.shard());
         std::fs::create_dir_all(&folder).unwrap();
-        std::fs::write(folder.join(id.to_string()), entry.encode()).unwrap();
+        std::fs::write(folder.join(id.to_string()), entry.encode().unwrap()).unwrap();
     }
 }
 

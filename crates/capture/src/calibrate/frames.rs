@@ -49,15 +49,15 @@ impl Sums {
             let frames = u64::from(frames.max(1));
             let rounded = |sum: u32| (u64::from(sum) * u64::from(STEPS) + frames / 2) / frames;
             sums.into_iter()
-                .map(|sum| u16::try_from(rounded(sum)).unwrap_or(u16::MAX))
+                // A mean of 12-bit samples, in sixteenths of a count, has 16 bits.
+                .map(|sum| rounded(sum) as u16)
                 .collect()
         };
-        let frames = u16::try_from(even_frames + odd_frames).unwrap_or(u16::MAX);
         Means {
             width: self.width,
             even: mean(even, even_frames),
             odd: mean(odd, odd_frames),
-            frames,
+            frames: even_frames + odd_frames,
         }
     }
 }
@@ -67,7 +67,7 @@ pub(super) struct Means {
     pub(super) width: usize,
     pub(super) even: Vec<u16>,
     pub(super) odd: Vec<u16>,
-    pub(super) frames: u16,
+    pub(super) frames: u32,
 }
 
 impl Means {
@@ -117,7 +117,7 @@ pub(super) fn brightness(frame: &RawFrame, black: u16) -> Brightness {
         }
     }
     let pixels = (frame.width() * frame.height() / 4).max(1) as f32;
-    let largest = |values: [u64; 4]| values.into_iter().max().unwrap_or(0) as f32 / pixels;
+    let largest = |values: [u64; 4]| values.into_iter().fold(0, u64::max) as f32 / pixels;
     let range = f32::from(birthmark_sensor::WHITE_LEVEL.saturating_sub(black).max(1));
     Brightness {
         share: (largest(sums) - f32::from(black)).max(0.0) / range,

@@ -102,13 +102,19 @@ impl Plane {
     }
 
     fn values(&self, of: &[f32]) -> Vec<f32> {
-        let index = |n: usize| self.index(n % self.width, n / self.width);
-        (0..self.width * self.height)
-            .map(|n| of.get(index(n)).copied().unwrap_or(0.0))
-            .collect()
+        let rows = of.chunks(self.stride).skip(self.y).step_by(2);
+        let column = |row: &[f32]| -> Vec<f32> {
+            let values = row.iter().skip(self.x).step_by(2);
+            values.take(self.width).copied().collect()
+        };
+        rows.take(self.height).flat_map(column).collect()
     }
 }
 
+#[expect(
+    clippy::indexing_slicing,
+    reason = "every list has one value for each pixel of the plane"
+)]
 fn measure_plane(grid: &Plane, darks: &[Vec<f32>; 3], flats: &[Vec<f32>; 3], pixels: &mut [Pixel]) {
     let darks = darks.each_ref().map(|all| grid.values(all));
     let flats = flats.each_ref().map(|all| grid.values(all));
@@ -122,7 +128,7 @@ fn measure_plane(grid: &Plane, darks: &[Vec<f32>; 3], flats: &[Vec<f32>; 3], pix
         .collect();
     let around = box_means(&light, grid.width, grid.height);
     for (n, around) in around.into_iter().enumerate() {
-        let at = |values: &Vec<f32>| values.get(n).copied().unwrap_or(0.0);
+        let at = |values: &Vec<f32>| values[n];
         let (dark, flat) = (darks.each_ref().map(at), flats.each_ref().map(at));
         if let Some(pixel) = pixels.get_mut(grid.index(n % grid.width, n / grid.width)) {
             *pixel = judge(dark, flat, medians, around);
@@ -134,11 +140,8 @@ fn judge(dark: [f32; 3], flat: [f32; 3], medians: [f32; 3], around: f32) -> Pixe
     let [mean_dark, ..] = dark;
     let [mean_flat, ..] = flat;
     let light = mean_flat - mean_dark;
-    let mut above = dark
-        .into_iter()
-        .zip(medians)
-        .map(|(dark, median)| dark - median);
-    let dark: [f32; 3] = std::array::from_fn(|_| above.next().unwrap_or(0.0));
+    let ([d0, d1, d2], [m0, m1, m2]) = (dark, medians);
+    let dark = [d0 - m0, d1 - m1, d2 - m2];
     // The dark mean of all frames serves both halves: its noise must not pass for agreement, so gains use light alone.
     let gain = flat.map(|flat| around / (flat - mean_dark).max(1.0) - 1.0);
     let ([offset, ..], [share, ..]) = (dark, gain);
@@ -160,20 +163,22 @@ fn median(values: &[f32]) -> f32 {
 }
 
 /// The mean over the neighbourhood of each pixel, as far as it reaches inside the picture.
+#[expect(
+    clippy::indexing_slicing,
+    reason = "there is a value for each pixel, and one line and column more of sums"
+)]
 fn box_means(values: &[f32], width: usize, height: usize) -> Vec<f32> {
     let line = width + 1;
     let mut integral = vec![0f64; line * (height + 1)];
     for y in 0..height {
         let mut row = 0.0;
         for x in 0..width {
-            row += f64::from(values.get(y * width + x).copied().unwrap_or(0.0));
-            let above = integral.get(y * line + x + 1).copied().unwrap_or(0.0);
-            if let Some(cell) = integral.get_mut((y + 1) * line + x + 1) {
-                *cell = above + row;
-            }
+            row += f64::from(values[y * width + x]);
+            let above = integral[y * line + x + 1];
+            integral[(y + 1) * line + x + 1] = above + row;
         }
     }
-    let sum = |x: usize, y: usize| integral.get(y * line + x).copied().unwrap_or(0.0);
+    let sum = |x: usize, y: usize| integral[y * line + x];
     let mean = |n: usize| {
         let (x, y) = (n % width, n / width);
         let (left, right) = (x.saturating_sub(REACH), (x + REACH + 1).min(width));

@@ -178,7 +178,10 @@ pub fn free_map_path(folder: &Path) -> Result<PathBuf, CalibrationError> {
 pub type SharedBench = Arc<Bench>;
 
 fn header(flat: &Series, dark: &Series, now: Timestamp) -> Result<NucHeader, CalibrationError> {
-    let side = |side: usize| u16::try_from(side).unwrap_or(u16::MAX);
+    let narrow = |number: usize, what| {
+        u16::try_from(number)
+            .map_err(|_| CalibrationError::Input(format!("{number} {what} do not fit a map")))
+    };
     let sensor: String = flat
         .exposure
         .model
@@ -187,8 +190,8 @@ fn header(flat: &Series, dark: &Series, now: Timestamp) -> Result<NucHeader, Cal
         .take(32)
         .collect();
     Ok(NucHeader {
-        width: side(flat.means.width),
-        height: side(flat.means.height()),
+        width: narrow(flat.means.width, "columns")?,
+        height: narrow(flat.means.height(), "rows")?,
         filter: match flat.order {
             CfaOrder::Rggb => ColourFilter::Rggb,
             CfaOrder::Grbg => ColourFilter::Grbg,
@@ -197,8 +200,8 @@ fn header(flat: &Series, dark: &Series, now: Timestamp) -> Result<NucHeader, Cal
         },
         bit_depth: BIT_DEPTH,
         black_levels: [flat.exposure.black_level; 4],
-        dark_frames: dark.means.frames,
-        flat_frames: flat.means.frames,
+        dark_frames: narrow(dark.means.frames as usize, "frames")?,
+        flat_frames: narrow(flat.means.frames as usize, "frames")?,
         exposure_us: flat.exposure.exposure_us,
         gain_milli: (flat.exposure.analogue_gain * 1_000.0).round() as u32,
         // A sensor that does not say is given a temperature that cannot be.

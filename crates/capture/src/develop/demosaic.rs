@@ -158,6 +158,10 @@ impl Recipe {
     }
 
     #[inline]
+    #[expect(
+        clippy::indexing_slicing,
+        reason = "the curve has a byte for every level up to the one that levels are cut at"
+    )]
     fn finish(&self, red: i32, green: i32, blue: i32) -> [u8; 3] {
         let [red_gain, blue_gain] = self.gains;
         // A sample that is full says nothing beyond white: cut balanced colours there, or bright clouds turn pink.
@@ -166,7 +170,7 @@ impl Recipe {
         let blue = (((blue - self.black) * blue_gain) >> 12).min(self.range);
         self.matrix.map(|[r, g, b]| {
             let level = ((r * red + g * green + b * blue) >> 12).clamp(0, i32::from(WHITE_LEVEL));
-            self.curve.get(level as usize).copied().unwrap_or(u8::MAX)
+            self.curve[level as usize]
         })
     }
 }

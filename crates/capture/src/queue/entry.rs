@@ -1,6 +1,7 @@
 //! One proof on its way.
 
 use std::fmt;
+use std::io;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
@@ -122,9 +123,8 @@ impl Stage {
 
 impl Entry {
     /// The bytes of the entry's file.
-    pub fn encode(&self) -> Vec<u8> {
-        // Strings and numbers always have a JSON form.
-        serde_json::to_vec(self).unwrap_or_default()
+    pub fn encode(&self) -> io::Result<Vec<u8>> {
+        Ok(serde_json::to_vec(self)?)
     }
 
     /// Reads the bytes of an entry's file.

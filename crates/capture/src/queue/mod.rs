@@ -265,7 +265,8 @@ impl Queue {
     }
 
     fn write(&self, path: &Path, entry: &Entry) -> Result<(), QueueError> {
-        durable::replace(path, &entry.encode(), durable::PRIVATE).map_err(disk(path))
+        let bytes = entry.encode().map_err(disk(path))?;
+        durable::replace(path, &bytes, durable::PRIVATE).map_err(disk(path))
     }
 
     fn path(&self, folder: &Path, id: EntryId) -> PathBuf {

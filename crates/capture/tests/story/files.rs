@@ -57,7 +57,7 @@ async fn a_long_queue_is_opened_listed_and_shot_on() {
         let id = EntryId::new(i64::from(number), u64::from(number as u32));
         let folder = refused.join(id.shard());
         std::fs::create_dir_all(&folder).unwrap();
-        std::fs::write(folder.join(id.to_string()), entry.encode()).unwrap();
+        std::fs::write(folder.join(id.to_string()), entry.encode().unwrap()).unwrap();
     }
     let mut camera = world.shoot().await;
     assert_eq!(camera.status().await.refused, i64::from(many));
