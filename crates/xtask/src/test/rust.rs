@@ -132,34 +132,25 @@ fn number_before(text: &str, word: &str) -> u64 {
 
 /// The signer as it ships, without the development keys that the demonstration brings into a build of everything.
 pub(super) fn shipped_signer(house: &House, _: &Options) -> Result<Outcome> {
+    shipped(house, &["--package", "birthmark-signer", "key_stores"])
+}
+
+/// The camera as it ships, without the painted scene that the demonstration brings into a build of everything.
+pub(super) fn shipped_camera(house: &House, _: &Options) -> Result<Outcome> {
+    shipped(
+        house,
+        &["--package", "birthmark-capture", "--test", "shipped"],
+    )
+}
+
+/// One crate by itself: what others of the workspace turn on in it stays off.
+fn shipped(house: &House, selected: &[&str]) -> Result<Outcome> {
     let mut nextest = house.program(tools::find_or_install(
         house,
         "cargo-nextest",
         "cargo-nextest",
     )?);
-    let selected = [
-        "nextest",
-        "run",
-        "--package",
-        "birthmark-signer",
-        "key_stores",
-    ];
-    house::run(nextest.args(selected))?;
-    Ok(Outcome::passed())
-}
-
-/// The camera as it ships, without the painted scene that the demonstration brings into a build of everything.
-pub(super) fn shipped_camera(house: &House, _: &Options) -> Result<Outcome> {
-    let mut nextest = house.program(tools::find_or_install(house, "cargo-nextest")?);
-    let selected = [
-        "nextest",
-        "run",
-        "--package",
-        "birthmark-capture",
-        "--test",
-        "shipped",
-    ];
-    house::run(nextest.args(selected))?;
+    house::run(nextest.args(["nextest", "run"]).args(selected))?;
     Ok(Outcome::passed())
 }
 
