@@ -70,6 +70,40 @@ let
       };
       says = "needs both services.birthmark.node.backup.repository";
     };
+    "a certificate for an example's name" = {
+      machine = 3;
+      module.services.birthmark.node = {
+        enable = true;
+        front.enable = true;
+        front.hostName = "validator.library.example";
+      };
+      says = "services.birthmark.node.front.hostName = \"validator.library.example\" is an example's name";
+    };
+    "a backup to an example" = {
+      machine = 2;
+      module.services.birthmark.sma.backup = {
+        enable = true;
+        repository = "sftp:backup@archive.library.example:/birthmark";
+        passwordFile = "/run/secrets/x";
+      };
+      says = "\"sftp:backup@archive.library.example:/birthmark\" is an example";
+    };
+    "the template's upgrades" = {
+      machine = 2;
+      module.services.birthmark.autoUpgrade = {
+        enable = true;
+        flake = "github:our-library/our-validator#validator";
+      };
+      says = "is the template's own: every night's upgrade would fail";
+    };
+    "an example's address for the issuer of certificates" = {
+      machine = 3;
+      module.security.acme = {
+        acceptTerms = true;
+        defaults.email = "it@library.example";
+      };
+      says = "security.acme.defaults.email = \"it@library.example\" is an example's address";
+    };
     "upgrades from nowhere" = {
       module.services.birthmark.node.enable = true;
       module.services.birthmark.autoUpgrade.enable = true;

@@ -38,6 +38,7 @@ import ./rust-checks.nix { inherit pkgs; }
     inherit
       self
       pkgs
+      lib
       nixpkgs
       sops-nix
       ;

@@ -41,6 +41,7 @@ let
       sma.enable = true;
     };
   };
+  server = self.nixosConfigurations.validator.config;
   unitOf = config: name: config.systemd.units.${name}.text;
   unit = unitOf full;
   both = holds: holds "node" && holds "sma";
@@ -278,6 +279,152 @@ let
       patch.structuredExtraConfig.V4L_TEST_DRIVERS or null == lib.kernel.yes
       && patch.structuredExtraConfig.VIDEO_VIVID or null == lib.kernel.module
     ) (import ../vm-tests/machine.nix { inherit pkgs lib; } "sensor").boot.kernelPatches;
+
+    "keys and what waits are in no dump and in no swap" =
+      let
+        sandbox = builtins.readFile ../systemd/birthmark-.service.d/50-sandbox.conf;
+      in
+      lib.all (line: has sandbox "\n${line}\n") [
+        "LimitCORE=0"
+        "MemorySwapMax=0"
+        "MemoryZSwapMax=0"
+      ];
+    "how far a validator has signed lies where nothing takes it back with the database" =
+      lib.all
+        (
+          node:
+          lib.hasPrefix "/var/lib/birthmark-guard/" node.settings.signed_heights
+          # Beside it, and in no backup either.
+          && !(node.settings ? row_keys)
+        )
+        [
+          full.services.birthmark.node
+          everything.services.birthmark.node
+        ]
+      && has (builtins.readFile ../systemd/birthmark-node.service) "StateDirectory=birthmark-node birthmark-guard\n"
+      && server.fileSystems."/var/lib/birthmark-guard".device == "/dev/disk/by-partlabel/birthmark-guard"
+      && !lib.any (
+        path: lib.hasPrefix path "/var/lib/birthmark-guard"
+      ) restic.backups.birthmark-node.paths;
+    "a key that nobody has to think of is drawn before the first start, and one that was given is not" =
+      let
+        given = evaluate {
+          services.birthmark.sma = {
+            enable = true;
+            credentials.authority-vault = "/run/secrets/vault";
+          };
+        };
+      in
+      has (unit "draw-birthmark-node-keys.service") "Before=birthmark-node.service"
+      && full.systemd.services.draw-birthmark-node-keys.requiredBy == [ "birthmark-node.service" ]
+      && has full.systemd.services.draw-birthmark-node-keys.script "\ndraw_key /etc birthmark-node.lookup-key"
+      && !has full.systemd.services.draw-birthmark-node-keys.script "\ndraw_key /etc birthmark-node.vote-key"
+      && has full.systemd.services.draw-birthmark-sma-keys.script "\ndraw_key /etc birthmark-sma.authority-vault"
+      && !(given.systemd.services ? draw-birthmark-sma-keys);
+    "a backup is restored each week into a scratch place, and never into the real one" =
+      let
+        drill = full.systemd.services.drill-birthmark-node-restore;
+      in
+      full.systemd.timers.drill-birthmark-node-restore.wantedBy == [ "timers.target" ]
+      && has drill.script " restore /var/lib/birthmark-node-drill/fetched/var/lib/birthmark-node/backup"
+      && has drill.script " fsck"
+      && drill.serviceConfig.User == "birthmark-node"
+      && drill.serviceConfig.ReadWritePaths == [ "/var/lib/birthmark-node-drill" ]
+      && has full.systemd.services.drill-birthmark-sma-restore.script " audit verify";
+    "what runs beside the daemons is as confined as they are" =
+      lib.all
+        (
+          name:
+          lib.all (has (unitOf everything "${name}.service")) [
+            "ProtectSystem=strict"
+            "NoNewPrivileges=yes"
+            "SystemCallFilter=~@privileged @resources"
+            "LimitCORE=0"
+          ]
+          # Those lines are of a daemon that shows that it lives.
+          && !has (unitOf everything "${name}.service") "WatchdogSec="
+        )
+        [
+          "clock-mark"
+          "draw-birthmark-node-keys"
+          "draw-birthmark-sma-keys"
+          "journal-explanations"
+          "listen-birthmark-node"
+          "listen-birthmark-sma"
+          "note-what-works"
+          "boot-check"
+        ];
+    "what fails for good is told, whatever it is" =
+      let
+        told = evaluate {
+          services.birthmark = {
+            alarm.url = "https://ntfy.library.example/birthmark";
+            autoUpgrade = {
+              enable = true;
+              flake = "github:our-library/our-validator#validator";
+            };
+            node = {
+              enable = true;
+              backup = {
+                enable = true;
+                repository = "/backup";
+                passwordFile = "/run/secrets/restic-password";
+              };
+            };
+          };
+        };
+      in
+      lib.all (name: has (unitOf told "${name}.service") "OnFailure=alarm@%n.service") [
+        "birthmark-node"
+        "nixos-upgrade"
+        "nix-gc"
+        "restic-backups-birthmark-node"
+        "fetch-birthmark-node-backup"
+        "drill-birthmark-node-restore"
+      ]
+      # And an upgrade has a copy before it, a look after it, and room for the next one.
+      && has (unitOf told "nixos-upgrade.service") "Requires=restic-backups-birthmark-node.service"
+      && lib.hasSuffix "/bin/birthmark-upgrade-check" told.systemd.services.nixos-upgrade.serviceConfig.ExecStartPost
+      && told.nix.gc.automatic;
+    "a server that does not work with a new system goes back to the one before" =
+      server.systemd.services.boot-check.requiredBy == [ "boot-complete.target" ]
+      && has server.systemd.units."boot-check.service".text "FailureAction=reboot"
+      && (server.boot.loader.systemd-boot.bootCounting.enable or true);
+    "a server finds the disks of other machines, and survives a hung kernel" =
+      lib.all (name: lib.elem name server.boot.initrd.availableKernelModules) [
+        "vmw_pvscsi"
+        "hv_storvsc"
+        "xen_blkfront"
+        "megaraid_sas"
+        "mpt3sas"
+        "usb_storage"
+      ]
+      && server.zramSwap.enable
+      && server.swapDevices == [ ]
+      && server.systemd.settings.Manager.RuntimeWatchdogSec == "60s";
+    "the alert rules and the board are those files" =
+      let
+        watched = evaluate {
+          services.grafana = {
+            enable = true;
+            settings.security.secret_key = "$__file{/run/secrets/grafana}";
+          };
+          services.birthmark = {
+            node.enable = true;
+            monitoring = {
+              enable = true;
+              alerts.enable = true;
+              board.enable = true;
+            };
+          };
+        };
+      in
+      watched.services.prometheus.ruleFiles == [ ../nixos-modules/monitoring/alerts.yml ]
+      && watched.services.prometheus.listenAddress == "127.0.0.1"
+      && lib.any (job: job.job_name == "birthmark-node") watched.services.prometheus.scrapeConfigs
+      && lib.any (
+        provider: provider.options.path == ../nixos-modules/monitoring
+      ) watched.services.grafana.provision.dashboards.settings.providers;
 
     "a validator survives its PostgreSQL" =
       has (unit "birthmark-node.service") "Wants=postgresql.target"

@@ -20,6 +20,7 @@ pkgs.runCommand "birthmark-server-state"
       pkgs.systemd
       pkgs.util-linux
       pkgs.e2fsprogs
+      pkgs.jq
     ];
   }
   ''
@@ -33,12 +34,20 @@ pkgs.runCommand "birthmark-server-state"
 
     systemd-repart --offline=yes --definitions=${definitions} --dry-run=no disk
     sfdisk --list disk
-    test "$(sfdisk --part-label disk 3)" = birthmark-state
-    test "$(sfdisk --json disk | grep -c '"node"')" = 3
+    test "$(sfdisk --part-label disk 3)" = birthmark-guard
+    test "$(sfdisk --part-label disk 4)" = birthmark-state
+    test "$(sfdisk --json disk | grep -c '"node"')" = 4
     test "$before" = "$(system)"
 
     table=$(sfdisk --dump disk)
     systemd-repart --offline=yes --definitions=${definitions} --dry-run=no disk
     test "$table" = "$(sfdisk --dump disk)"
+
+    # On a disk that has grown, so does the state, and nothing is in its way.
+    truncate -s 7G disk
+    systemd-repart --offline=yes --definitions=${definitions} --dry-run=no disk
+    size() { sfdisk --json disk | jq ".partitiontable.partitions[$1].size"; }
+    test "$(size 3)" -gt $((6 * 1024 * 1024 * 2))
+    test "$(size 2)" = $((64 * 1024 * 2))
     touch "$out"
   ''

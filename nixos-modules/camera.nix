@@ -8,6 +8,7 @@
 
 let
   cfg = config.services.birthmark.camera;
+  ours = import ./lib.nix { inherit lib pkgs; };
   photos = config.services.birthmark.capture.settings.photos;
 in
 {
@@ -62,11 +63,20 @@ in
       bindsTo = [ "chronyd.service" ];
       # Not a oneshot: starting the machine does not wait for the time.
       script = ''
-        ${lib.getExe' config.services.chrony.package "chronyc"} waitsync 0 0.5
+        ${lib.getExe' config.services.chrony.package "chronyc"} -h 127.0.0.1 waitsync 0 0.5
         ${lib.getExe' pkgs.coreutils "install"} -D -m 0644 /dev/null /run/systemd/timesync/synchronized
       '';
       postStop = "${lib.getExe' pkgs.coreutils "rm"} -f /run/systemd/timesync/synchronized";
-      serviceConfig.RemainAfterExit = true;
+      serviceConfig = ours.confined // {
+        RemainAfterExit = true;
+        UMask = "0022";
+        ReadWritePaths = [ "/run/systemd" ];
+        PrivateDevices = true;
+        RestrictAddressFamilies = "AF_UNIX AF_INET";
+        SocketBindDeny = "any";
+        IPAddressDeny = "any";
+        IPAddressAllow = "localhost";
+      };
     };
 
     services.samba = lib.mkIf cfg.share.enable {

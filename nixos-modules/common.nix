@@ -22,11 +22,24 @@ let
       address: ours.hasPort address && lib.elem (ours.portOf address) (map ours.portOf cfg.node.listen)
     ) cfg.sma.listen
   );
+  # The backups that are made of this machine's databases.
+  copies = map (daemon: "restic-backups-birthmark-${daemon}.service") (
+    lib.filter (daemon: cfg.${daemon}.enable && cfg.${daemon}.backup.enable) [
+      "node"
+      "sma"
+    ]
+  );
   # What journald.conf(5) takes for MaxRetentionSec: it ignores anything else, and keeps everything.
   unit = "(us|ms|s|sec|seconds?|m|min|minutes?|h|hr|hours?|d|days?|w|weeks?|M|months?|y|years?)?";
   isTimeSpan = text: builtins.match "([0-9]+ ?${unit} ?)+" text != null;
 in
 {
+  imports = [
+    ./alarm.nix
+    ./health.nix
+    ./monitoring.nix
+  ];
+
   options.services.birthmark = {
     commonPackage = lib.mkPackageOption pkgs "birthmark-common" { };
 
@@ -58,8 +71,6 @@ in
         };
       };
     };
-
-    monitoring.enable = lib.mkEnableOption "Prometheus exporters for the machine, on 127.0.0.1 only. The daemons' own figures are at /metrics of their HTTP address";
   };
 
   config = lib.mkIf (lib.any (daemon: cfg.${daemon}.enable) daemons) {
@@ -75,9 +86,17 @@ in
         ln -sfn ${cfg.commonPackage}/lib/systemd/catalog/birthmark.catalog /usr/local/lib/systemd/catalog/birthmark.catalog
         journalctl --update-catalog
       '';
-      serviceConfig = {
+      serviceConfig = ours.confined // {
         Type = "oneshot";
         RemainAfterExit = true;
+        PrivateNetwork = true;
+        PrivateDevices = true;
+        RestrictAddressFamilies = "AF_UNIX";
+        ReadWritePaths = [
+          "/usr"
+          "/var/lib/systemd"
+        ];
+        UMask = "0022";
       };
     };
 
@@ -99,24 +118,47 @@ in
       persistent = false;
       rebootWindow = { inherit (cfg.autoUpgrade.window) lower upper; };
     };
-
-    services.prometheus.exporters = lib.mkIf cfg.monitoring.enable {
-      node = {
-        enable = true;
-        listenAddress = "127.0.0.1";
-        enabledCollectors = [ "systemd" ];
-      };
-      postgres = lib.mkIf config.services.postgresql.enable {
-        enable = true;
-        listenAddress = "127.0.0.1";
-        runAsLocalSuperUser = true;
-      };
+    # Every upgrade leaves the system before on the disk: without this the last one is the one for which there is no room.
+    nix.gc = lib.mkIf cfg.autoUpgrade.enable {
+      automatic = lib.mkDefault true;
+      dates = lib.mkDefault "Sun *-*-* 05:00";
+      # What is older than this nobody goes back to; the system that runs and those since are kept.
+      options = lib.mkDefault "--delete-older-than 30d";
     };
+    nix.settings = lib.mkIf cfg.autoUpgrade.enable {
+      # And meanwhile, as soon as it becomes tight.
+      min-free = lib.mkDefault (1024 * 1024 * 1024);
+      max-free = lib.mkDefault (3 * 1024 * 1024 * 1024);
+    };
+    # No upgrade without a copy of what a newer version may rewrite.
+    systemd.services.nixos-upgrade = lib.mkIf (cfg.autoUpgrade.enable && copies != [ ]) {
+      requires = copies;
+      after = copies;
+    };
+    services.birthmark.alarm.units =
+      map (daemon: "birthmark-${daemon}") (lib.filter (daemon: cfg.${daemon}.enable) daemons)
+      ++ lib.optionals cfg.autoUpgrade.enable [
+        "nixos-upgrade"
+        "nix-gc"
+      ];
 
     assertions = [
       {
         assertion = cfg.autoUpgrade.enable -> cfg.autoUpgrade.flake != null;
         message = "services.birthmark.autoUpgrade.enable needs services.birthmark.autoUpgrade.flake: which flake describes this machine?";
+      }
+      {
+        assertion =
+          cfg.autoUpgrade.enable -> !lib.hasPrefix "github:our-library/" (toString cfg.autoUpgrade.flake);
+        message = "services.birthmark.autoUpgrade.flake = \"${toString cfg.autoUpgrade.flake}\" is the template's own: every night's upgrade would fail. Put your flake there, or switch autoUpgrade off.";
+      }
+      {
+        assertion =
+          let
+            email = config.security.acme.defaults.email;
+          in
+          config.security.acme.certs != { } -> !ours.isPlaceholder email;
+        message = "security.acme.defaults.email = \"${toString config.security.acme.defaults.email}\" is an example's address: put one there that somebody reads. With security.acme.acceptTerms the issuer's terms are accepted in your name.";
       }
       {
         assertion = shared == [ ];

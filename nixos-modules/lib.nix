@@ -30,6 +30,60 @@ in
 
   hasPort = address: portOf address != null;
 
+  # Whether a name or an address is one of those that stand in examples (RFC 2606): nobody has it, and nobody will.
+  isPlaceholder =
+    text:
+    text != null
+    &&
+      builtins.match ".*[.@/](example|invalid|test|localhost|example\\.(com|net|org))([:/].*)?" ".${text}"
+      != null;
+
+  # The sandbox that the daemons share, for the units of our own beside them. Not what follows it in that file: how a daemon
+  # shows that it lives, and when it is started again.
+  confined =
+    let
+      lines = lib.filter (line: builtins.match "[A-Z][A-Za-z]*=.*" line != null) (
+        lib.splitString "\n" (builtins.readFile ../systemd/birthmark-.service.d/50-sandbox.conf)
+      );
+      settings = map (line: {
+        name = lib.head (lib.splitString "=" line);
+        value = lib.concatStringsSep "=" (lib.tail (lib.splitString "=" line));
+      }) lines;
+      ofDaemons = [
+        "NotifyAccess"
+        "WatchdogSec"
+        "TimeoutStartSec"
+        "TimeoutStopSec"
+        "Restart"
+        "RestartPreventExitStatus"
+        "RestartSec"
+        "RestartSteps"
+        "RestartMaxDelaySec"
+        "OOMPolicy"
+      ];
+    in
+    # The same setting twice adds to it.
+    removeAttrs (lib.mapAttrs (_: map (setting: setting.value)) (
+      lib.groupBy (setting: setting.name) settings
+    )) ofDaemons;
+
+  # Where a daemon is asked on this machine that listens on this address.
+  urlOf =
+    address:
+    let
+      port = toString (portOf address);
+    in
+    if lib.hasPrefix "/" address then
+      "unix:${address}"
+    else if lib.hasPrefix "[" address && !lib.hasPrefix "[::]" address then
+      "http://${address}"
+    else if lib.hasPrefix "[::]" address then
+      "http://[::1]:${port}"
+    else if lib.hasPrefix "0.0.0.0" address || !lib.hasInfix ":" address then
+      "http://127.0.0.1:${port}"
+    else
+      "http://${address}";
+
   # An address as nginx's proxy_pass takes it.
   proxyTo =
     address: if lib.hasPrefix "/" address then "http://unix:${address}:" else "http://${address}";

@@ -8,17 +8,31 @@ import ./server.nix {
     checkpoint-key = "the key this validator signs checkpoints with";
     lookup-key = "the key that hides in the database which photos share a camera";
   };
-  # Both on the state partition: neither is replaced by an upgrade or a rollback.
+  # Nobody outside this machine has to know it.
+  generated = [ "lookup-key" ];
+  # All on the state partition: none is replaced by an upgrade or a rollback.
   defaults = {
     database = "sqlite:///var/lib/birthmark-node/node.db";
     genesis = "/var/lib/birthmark-node/genesis.toml";
+    # How far this validator has signed. Not beside the database: whoever sets that folder back, from a copy or a snapshot,
+    # must not set this back with it.
+    signed_heights = "/var/lib/birthmark-guard/node.signed";
   };
-  databaseSettings = name: {
-    database = "postgres:///${name}?host=/run/postgresql";
-    # How far this validator has signed stays on this machine, whatever database it is given.
-    signed_heights = "/var/lib/birthmark-node/node.signed";
-  };
+  databaseSettings = name: { database = "postgres:///${name}?host=/run/postgresql"; };
   behind = networks: { http.trusted_proxies = networks; };
   backupCommand = "backup";
+  drillSettings = name: folder: onPostgresql: {
+    database =
+      if onPostgresql then
+        "postgres:///${name}-drill?host=/run/postgresql"
+      else
+        "sqlite://${folder}/db/node.db";
+    signed_heights = "${folder}/db/node.signed";
+    row_keys = "${folder}/db/row-keys";
+  };
+  drillCommands = file: [
+    "restore ${file}"
+    "fsck"
+  ];
   bodySize = "1m";
 }

@@ -5,6 +5,8 @@
   about,
   # name = sentence, for every credential the daemon reads
   credentials,
+  # those of them that are any 32 bytes, and are drawn on the first start if nobody gives them
+  generated ? [ ],
   # what the daemon's settings say when its database is the local PostgreSQL
   databaseSettings,
   # what the settings say when nobody says otherwise
@@ -13,6 +15,10 @@
   behind,
   # the daemon's own command that copies its database; a file follows
   backupCommand,
+  # name: folder: onPostgresql: what the settings say instead when a backup is restored for a drill
+  drillSettings,
+  # file: the daemon's own commands that restore a backup and look through it
+  drillCommands,
   # the largest request the daemon takes, as nginx writes sizes
   bodySize,
 }:
@@ -34,6 +40,16 @@ let
   };
   stateDir = "/var/lib/${service}";
   copy = "${stateDir}/backup";
+  drills = cfg.backup.enable && cfg.backup.drill.enable;
+  scratch = "/var/lib/${service}-drill";
+  runuser = lib.getExe' pkgs.util-linux "runuser";
+  drillFile = ours.checkedFile {
+    inherit daemon;
+    inherit (cfg) package;
+    settings = lib.recursiveUpdate cfg.settings (drillSettings service scratch onPostgresql);
+  };
+  # Given by whoever set this machine up, or drawn here.
+  drawn = lib.filter (name: !cfg.credentials ? ${name}) generated;
   onPostgresql = lib.hasPrefix "postgres" (cfg.settings.database or "");
   reachable = lib.any (
     address:
@@ -109,6 +125,21 @@ in
         example = "/run/secrets/restic-password";
         description = "A path outside the Nix store with the password of the repository. Keep a copy elsewhere: without it a backup is noise.";
       };
+      drill = {
+        enable = lib.mkOption {
+          type = lib.types.bool;
+          default = true;
+          description = ''
+            Whether the newest backup is restored each week into a scratch place and looked through there. It needs as much
+            room for a while as the database has; the alarm of `services.birthmark.alarm` goes off if it fails.
+          '';
+        };
+        dates = lib.mkOption {
+          type = lib.types.str;
+          default = "Sat *-*-* 03:00";
+          description = "When, as systemd writes moments ({manpage}`systemd.time(7)`).";
+        };
+      };
     };
   };
 
@@ -134,15 +165,45 @@ in
       after = [ "${service}.socket" ];
       script = ''
         addresses=${lib.escapeShellArg (toString cfg.listen)}
-        taken=/run/listen-${service}
+        taken=/run/listen-${service}/addresses
         if [ -e "$taken" ] && [ "$(cat "$taken")" != "$addresses" ]; then
           systemctl try-restart ${service}.socket
         fi
         printf '%s' "$addresses" > "$taken"
       '';
-      serviceConfig = {
+      serviceConfig = ours.confined // {
         Type = "oneshot";
         RemainAfterExit = true;
+        RuntimeDirectory = "listen-${service}";
+        RuntimeDirectoryPreserve = true;
+        # systemd restarts a unit for nobody else.
+        CapabilityBoundingSet = "CAP_SYS_ADMIN";
+        PrivateNetwork = true;
+        PrivateDevices = true;
+        RestrictAddressFamilies = "AF_UNIX";
+      };
+    };
+    # Keys that nobody has to think of are drawn before the first start: never over one that is there, wherever systemd
+    # would take it from.
+    systemd.services."draw-${service}-keys" = lib.mkIf (drawn != [ ]) {
+      description = "Draw the keys of ${service} that nobody gave it";
+      requiredBy = [ "${service}.service" ];
+      before = [ "${service}.service" ];
+      unitConfig.RequiresMountsFor = [ "/var/lib" ];
+      script = ''
+        ${builtins.readFile ../systemd/draw-keys.sh}
+        ${lib.concatMapStringsSep "\n" (name: "draw_key /etc ${service}.${name}") drawn}
+      '';
+      serviceConfig = ours.confined // {
+        Type = "oneshot";
+        RemainAfterExit = true;
+        PrivateNetwork = true;
+        PrivateDevices = true;
+        RestrictAddressFamilies = "none";
+        ReadWritePaths = [
+          "/etc"
+          "-/var/lib/credstore"
+        ];
       };
     };
     systemd.sockets.${service} = {
@@ -248,6 +309,65 @@ in
       ];
     };
 
+    # A backup that was never restored is a hope. First it is fetched, by root, who knows the repository's password; then it is
+    # restored as the daemon's own user, into a database beside the real one.
+    systemd.services."fetch-${service}-backup" = lib.mkIf drills {
+      description = "Fetch the newest backup of ${service} for its restore drill";
+      path = [ pkgs.coreutils ] ++ lib.optional onPostgresql config.services.postgresql.package;
+      after = [ "restic-backups-${service}.service" ];
+      script = ''
+        rm -rf ${scratch}
+        install -d -m 0700 -o ${service} -g ${service} ${scratch} ${scratch}/db
+        /run/current-system/sw/bin/restic-${service} restore latest --target ${scratch}/fetched
+        ${lib.optionalString onPostgresql ''
+          ${runuser} -u postgres -- dropdb --if-exists ${service}-drill
+          ${runuser} -u postgres -- createdb --owner ${service} ${service}-drill
+        ''}
+        chown -R ${service}:${service} ${scratch}
+      '';
+      serviceConfig.Type = "oneshot";
+    };
+    systemd.services."drill-${service}-restore" = lib.mkIf drills {
+      description = "Restore the newest backup of ${service} into a scratch place, and look through it";
+      requires = [ "fetch-${service}-backup.service" ];
+      after = [ "fetch-${service}-backup.service" ];
+      path = lib.optional onPostgresql config.services.postgresql.package;
+      script = ''
+        ${lib.concatMapStringsSep "\n" (
+          command: "${lib.getExe cfg.package} --config ${drillFile} ${command}"
+        ) (drillCommands "${scratch}/fetched${copy}")}
+        echo "the newest backup of ${service} can be restored"
+      '';
+      serviceConfig = ours.confined // {
+        Type = "oneshot";
+        User = service;
+        Group = service;
+        ReadWritePaths = [ scratch ];
+        LoadCredential = lib.mapAttrsToList (name: path: "${name}:${path}") cfg.credentials;
+        ImportCredential = map (name: "${service}.${name}:${name}") (
+          lib.attrNames (removeAttrs credentials (lib.attrNames cfg.credentials))
+        );
+        PrivateDevices = true;
+        DeviceAllow = "char-tpm rw";
+        RestrictAddressFamilies = "AF_UNIX";
+      };
+      postStop = "${lib.getExe' pkgs.coreutils "rm"} -rf ${scratch}/fetched ${scratch}/db";
+    };
+    systemd.timers."drill-${service}-restore" = lib.mkIf drills {
+      wantedBy = [ "timers.target" ];
+      timerConfig = {
+        OnCalendar = cfg.backup.drill.dates;
+        RandomizedDelaySec = "30min";
+        Persistent = true;
+      };
+    };
+    services.birthmark.alarm.units =
+      lib.optional cfg.backup.enable "restic-backups-${service}"
+      ++ lib.optionals drills [
+        "fetch-${service}-backup"
+        "drill-${service}-restore"
+      ];
+
     assertions = ours.credentialAssertions daemon credentials cfg.credentials ++ [
       {
         assertion = cfg.front.enable -> cfg.front.hostName != null;
@@ -256,6 +376,14 @@ in
       {
         assertion = cfg.front.enable && cfg.front.acme -> config.security.acme.acceptTerms;
         message = "services.birthmark.${daemon}.front gets its certificate by ACME: read the issuer's terms, then set security.acme.acceptTerms = true and security.acme.defaults.email.";
+      }
+      {
+        assertion = cfg.front.enable && cfg.front.acme -> !ours.isPlaceholder cfg.front.hostName;
+        message = "services.birthmark.${daemon}.front.hostName = \"${toString cfg.front.hostName}\" is an example's name, for which nobody gives a certificate: put your own there.";
+      }
+      {
+        assertion = cfg.backup.enable -> !ours.isPlaceholder cfg.backup.repository;
+        message = "services.birthmark.${daemon}.backup.repository = \"${toString cfg.backup.repository}\" is an example: no backup would ever arrive there.";
       }
       {
         assertion = cfg.backup.enable -> cfg.backup.repository != null && cfg.backup.passwordFile != null;

@@ -1,4 +1,5 @@
-# What makes this validator ours. `nix build .#nixosConfigurations.validator.config.system.build.disk` makes its
+# What makes this validator ours. Whatever is still the example's (names under library.example, the flake to upgrade from, no
+# SSH key) is refused in words when it is built. `nix build .#nixosConfigurations.validator.config.system.build.disk` makes its
 # first disk; afterwards `nixos-rebuild switch --flake .#validator --target-host root@validator.library.example`.
 { config, lib, ... }:
 
@@ -12,6 +13,12 @@ in
   networking.hostName = "validator";
   users.users.root.openssh.authorizedKeys.keys = [
     # "ssh-ed25519 AAAA… librarian@desk"
+  ];
+  assertions = [
+    {
+      assertion = config.users.users.root.openssh.authorizedKeys.keys != [ ];
+      message = "validator.nix names no SSH key: after its first start nobody could enter this machine.";
+    }
   ];
 
   sops = lib.mkIf hasSecrets {

@@ -17,6 +17,8 @@ pub(crate) struct Package {
     pub(crate) daemons: &'static [Daemon],
     /// Folders that purging removes.
     pub(crate) state: &'static [&'static str],
+    /// Credentials that are any 32 bytes: drawn at the installation, unless they are there.
+    pub(crate) drawn: &'static [&'static str],
 }
 
 /// How a daemon is started.
@@ -43,6 +45,7 @@ pub(crate) const ALL: &[Package] = &[
         files: &[],
         daemons: &[],
         state: &[],
+        drawn: &[],
     },
     Package {
         name: "birthmark-common",
@@ -62,6 +65,7 @@ pub(crate) const ALL: &[Package] = &[
         ],
         daemons: &[],
         state: &[],
+        drawn: &[],
     },
     Package {
         name: "birthmark-camera",
@@ -108,6 +112,7 @@ pub(crate) const ALL: &[Package] = &[
         ],
         // Photos are in birthmark-capture: they are their owner's, not the package's.
         state: &["birthmark-signer"],
+        drawn: &[],
     },
     Package {
         name: "birthmark-authority",
@@ -128,6 +133,7 @@ pub(crate) const ALL: &[Package] = &[
             works_unconfigured: false,
         }],
         state: &["birthmark-sma"],
+        drawn: &["birthmark-sma.authority-vault"],
     },
     Package {
         name: "birthmark-validator",
@@ -148,7 +154,8 @@ pub(crate) const ALL: &[Package] = &[
             always: true,
             works_unconfigured: false,
         }],
-        state: &["birthmark-node"],
+        state: &["birthmark-node", "birthmark-guard"],
+        drawn: &["birthmark-node.lookup-key"],
     },
 ];
 

@@ -10,6 +10,11 @@ if [ "$1" = configure ] || [ "$1" = abort-upgrade ] || [ "$1" = abort-deconfigur
     systemd-sysusers @PACKAGE@.conf
     systemd-tmpfiles --create birthmark.conf || true
 
+    @DRAW_KEY@
+    for key in @DRAWN@; do
+        draw_key /etc "$key"
+    done
+
     for unit in @UNITS@; do
         deb-systemd-helper unmask "$unit" >/dev/null || true
         if deb-systemd-helper --quiet was-enabled "$unit"; then

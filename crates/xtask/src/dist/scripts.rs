@@ -6,6 +6,8 @@ const POST_INSTALL: &str = include_str!("postinst.sh");
 const BEFORE_REMOVAL: &str = include_str!("prerm.sh");
 const AFTER_REMOVAL: &str = include_str!("postrm.sh");
 const COMMON_POST_INSTALL: &str = include_str!("postinst-common.sh");
+/// As on NixOS, where a unit does it.
+const DRAW_KEY: &str = include_str!("../../../../systemd/draw-keys.sh");
 
 /// The maintainer scripts of a package, by name.
 pub(super) fn of(package: &Package) -> Vec<(&'static str, String)> {
@@ -46,6 +48,8 @@ fn fill(script: &str, package: &Package) -> String {
             &daemons(|daemon| daemon.always || !daemon.works_unconfigured),
         )
         .replace("@STATE@", &package.state.join(" "))
+        .replace("@DRAWN@", &package.drawn.join(" "))
+        .replace("@DRAW_KEY@", DRAW_KEY)
 }
 
 /// Patterns for the running instances of template units, in quotes: the shell must not look for files of that name.
@@ -107,5 +111,22 @@ mod tests {
             ALL.iter()
                 .all(|package| !package.state.contains(&"birthmark-capture"))
         );
+    }
+
+    #[test]
+    fn what_nobody_has_to_think_of_is_drawn_and_what_was_drawn_is_kept() {
+        let script = |package: &str, wanted: &str| {
+            let package = ALL.iter().find(|one| one.name == package).unwrap();
+            let scripts = of(package);
+            let (_, text) = scripts.iter().find(|(name, _)| *name == wanted).unwrap();
+            text.clone()
+        };
+        let drawn = "for key in birthmark-node.lookup-key; do";
+        assert!(script("birthmark-validator", "postinst").contains(drawn));
+        assert!(
+            script("birthmark-authority", "postinst").contains("birthmark-sma.authority-vault")
+        );
+        // Without its key a backup is worth nothing: purging ends the database, not the key.
+        assert!(!script("birthmark-validator", "postrm").contains("credstore"));
     }
 }

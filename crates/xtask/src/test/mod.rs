@@ -45,6 +45,7 @@ const STEPS: [Step; 19] = [
     Step::new("nix-evaluation", nix::evaluation),
     Step::new("card", card::state_partition),
     Step::new("scenario-words", scenario_words),
+    Step::new("machine-scripts", machine_scripts),
     Step::new("front", front),
     Step::new("lints", rust::lints),
     Step::new("licences", rust::licences),
@@ -101,7 +102,12 @@ fn scripts(house: &House, _: &Options) -> Result<Outcome> {
         "images/tests/state-partition.sh",
         "nix/look-at-units.sh",
         "nix/look-for-secrets.sh",
+        "nix/tests/draw-keys.sh",
+        "nix/tests/healthy.sh",
         "nix/tests/look-at-units.sh",
+        "nixos-modules/healthy.sh",
+        "nixos-modules/tell.sh",
+        "systemd/draw-keys.sh",
     ];
     for (shell, scripts) in [("sh", &entries[..]), ("bash", &machines[..])] {
         let mut check = house.program(&shellcheck);
@@ -125,6 +131,18 @@ fn browser(house: &House, _: &Options) -> Result<Outcome> {
 
 fn fuzzing(house: &House, options: &Options) -> Result<Outcome> {
     fuzz::run(house, &fuzz::Options::all_for(options.fuzz_seconds))?;
+    Ok(Outcome::passed())
+}
+
+/// What machines run beside the daemons: keys that are drawn, the look after an upgrade, rules for alarms.
+fn machine_scripts(house: &House, _: &Options) -> Result<Outcome> {
+    let Some(python) = tools::find("python3") else {
+        return Ok(Outcome::skipped("python3 is not installed"));
+    };
+    for script in ["nix/tests/draw-keys.sh", "nix/tests/healthy.sh"] {
+        house::run(house.program("bash").args([script, "."]))?;
+    }
+    house::run(house.program(&python).arg("nix/tests/monitoring.py"))?;
     Ok(Outcome::passed())
 }
 
