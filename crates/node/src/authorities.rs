@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use birthmark_consensus::Authorities;
+use birthmark_daemon::ConfigError;
 use birthmark_ledger::{Label, Origin, Record, ValidatorId};
 use birthmark_protocol::certificate::IssuerCertificate;
 use birthmark_protocol::{CameraCertificate, PublicKey, Signature, Timestamp};
@@ -237,19 +238,24 @@ fn read_key(path: &Path) -> anyhow::Result<PublicKey> {
         .with_context(|| format!("{} is no P-256 public key in PEM", path.display()))
 }
 
+/// A file of an entry that is missing or wrong ends the program as a wrong setting does: starting again will not help.
+fn unusable_files(field: &str, name: &str, error: &anyhow::Error) -> ConfigError {
+    ConfigError::field(field, format!("{name:?}: {error:#}"))
+}
+
 impl AuthorityBook {
     /// Reads every file the configuration names.
     pub fn read(settings: &Settings, own: ValidatorId) -> anyhow::Result<Self> {
         let mut by_name = BTreeMap::new();
         for entry in &settings.authorities {
-            let authority =
-                Authority::read(entry).with_context(|| format!("authority {:?}", entry.id))?;
+            let authority = Authority::read(entry)
+                .map_err(|error| unusable_files("authorities", &entry.id, &error))?;
             by_name.insert(entry.id.clone(), Arc::new(authority));
         }
         let mut software = BTreeMap::new();
         for entry in &settings.software_authorities {
             let authority = SoftwareAuthority::read(entry)
-                .with_context(|| format!("software authority {:?}", entry.id))?;
+                .map_err(|error| unusable_files("software_authorities", &entry.id, &error))?;
             software.insert(entry.id.clone(), authority);
         }
         let default = settings

@@ -15,6 +15,7 @@ use birthmark_daemon::Program;
 use clap::{Arg, ArgMatches, Command, value_parser};
 
 use crate::identity;
+use crate::node_lock::NodeLock;
 use crate::registry::Registry;
 use crate::settings::Settings;
 use crate::store::Store;
@@ -30,6 +31,12 @@ pub fn add(program: Program<Settings>) -> Program<Settings> {
     let program = backup::add(program);
     let program = plan_chain::add(program);
     doctor::add(program)
+}
+
+/// The registry of the configured database, for a command that changes it: refused while the node runs.
+async fn open_stopped(settings: &Settings) -> anyhow::Result<(Registry, Option<NodeLock>)> {
+    let lock = NodeLock::for_command(settings.row_keys().as_deref())?;
+    Ok((open(settings).await?, lock))
 }
 
 /// The registry of the configured database.

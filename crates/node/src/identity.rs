@@ -1,8 +1,7 @@
 //! The validator's keys, from the unit's credentials and nowhere else.
 
-use anyhow::Context as _;
 use birthmark_consensus::ValidatorKeys;
-use birthmark_daemon::{Credentials, Secret};
+use birthmark_daemon::{ConfigError, CredentialError, Credentials, Secret};
 use birthmark_ledger::{CheckpointKey, Genesis, Validator, ValidatorId, VoteKey, VoteSigner as _};
 
 use crate::lookup_key::LookupKey;
@@ -27,31 +26,39 @@ pub fn keys(credentials: &Credentials) -> anyhow::Result<ValidatorKeys<VoteKey>>
 /// Reads the vote key.
 pub fn vote_key(credentials: &Credentials) -> anyhow::Result<VoteKey> {
     let secret = credentials.secret(VOTE_KEY)?;
-    VoteKey::from_pem(secret.text()?).with_context(|| format!("credential `{VOTE_KEY}`"))
+    Ok(VoteKey::from_pem(secret.text()?).map_err(|error| unusable(VOTE_KEY, error))?)
 }
 
 /// Reads the checkpoint key.
 pub fn checkpoint_key(credentials: &Credentials) -> anyhow::Result<CheckpointKey> {
     let secret = credentials.secret(CHECKPOINT_KEY)?;
-    let seed = seed_of(&secret).with_context(|| format!("credential `{CHECKPOINT_KEY}`"))?;
+    let seed = seed_of(&secret, CHECKPOINT_KEY)?;
     Ok(CheckpointKey::from_seed(&seed))
 }
 
 /// Reads the lookup key.
 pub fn lookup_key(credentials: &Credentials) -> anyhow::Result<LookupKey> {
     let secret = credentials.secret(LOOKUP_KEY)?;
-    let bytes = seed_of(&secret).with_context(|| format!("credential `{LOOKUP_KEY}`"))?;
+    let bytes = seed_of(&secret, LOOKUP_KEY)?;
     Ok(LookupKey::new(&bytes))
 }
 
-fn seed_of(secret: &Secret) -> anyhow::Result<zeroize::Zeroizing<[u8; 32]>> {
+fn seed_of(secret: &Secret, name: &str) -> anyhow::Result<zeroize::Zeroizing<[u8; 32]>> {
     if let Ok(seed) = secret.array::<32>() {
         return Ok(seed);
     }
     let mut seed = zeroize::Zeroizing::new([0; 32]);
-    hex::decode_to_slice(secret.text()?, seed.as_mut_slice())
-        .context("expected 32 bytes, or 64 hexadecimal characters")?;
+    let decoded = hex::decode_to_slice(secret.text()?, seed.as_mut_slice());
+    decoded.map_err(|_| unusable(name, "expected 32 bytes, or 64 hexadecimal characters"))?;
     Ok(seed)
+}
+
+/// A credential that is there and is not what it should be: starting again will not help.
+pub fn unusable(name: &str, reason: impl ToString) -> CredentialError {
+    CredentialError::Unusable {
+        name: name.to_owned(),
+        reason: reason.to_string(),
+    }
 }
 
 /// This validator's entry in the genesis.
@@ -60,14 +67,16 @@ pub fn entry<'a>(genesis: &'a Genesis, keys: &ValidatorKeys<VoteKey>) -> Option<
     genesis.validators.get(&ValidatorId::of(&key))
 }
 
-/// Reads a genesis file, TOML or JSON.
+/// Reads a genesis file, TOML or JSON. One that is missing or wrong ends the program as a wrong setting does: starting again
+/// will not help.
 pub fn read_genesis(path: &std::path::Path) -> anyhow::Result<Genesis> {
-    let text = std::fs::read_to_string(path)
-        .with_context(|| format!("cannot read the genesis {}", path.display()))?;
-    let genesis = if text.trim_start().starts_with('{') {
-        Genesis::from_json(&text)?
+    let wrong =
+        |reason: String| ConfigError::field("genesis", format!("{}: {reason}", path.display()));
+    let text = std::fs::read_to_string(path).map_err(|error| wrong(error.to_string()))?;
+    let read = if text.trim_start().starts_with('{') {
+        Genesis::from_json(&text).map_err(|error| error.to_string())
     } else {
-        toml::from_str(&text)?
+        toml::from_str(&text).map_err(|error| error.to_string())
     };
-    Ok(genesis)
+    Ok(read.map_err(wrong)?)
 }

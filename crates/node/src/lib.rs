@@ -14,6 +14,7 @@ pub mod index;
 pub mod journal;
 pub mod lookup_key;
 pub mod metrics;
+mod node_lock;
 pub mod production;
 pub mod registry;
 pub mod row_keys;

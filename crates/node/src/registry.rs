@@ -26,7 +26,7 @@ mod shelf;
 
 pub use decided::Decided;
 pub use index::index_of;
-pub use lookup::Found;
+pub use lookup::{Found, Page};
 
 use cache::BlockCache;
 use decided::cosignature_line;

@@ -27,6 +27,7 @@ use zeroize::Zeroizing;
 
 use crate::clock;
 use crate::lookup_key::LookupKey;
+use crate::node_lock::NodeLock;
 use crate::store::{Store, StoreError};
 
 /// After this long a key that was used gives way to a new one.
@@ -38,6 +39,8 @@ pub struct RowKeys {
     folder: PathBuf,
     secret: LookupKey,
     epochs: Mutex<Epochs>,
+    /// Held as long as this process may change waiting rows.
+    _lock: NodeLock,
 }
 
 #[derive(Debug)]
@@ -92,13 +95,14 @@ impl Sealed {
 
 impl RowKeys {
     /// Reads the epochs that are left and begins a new one.
-    pub fn open(folder: &Path, secret: LookupKey) -> anyhow::Result<Self> {
+    pub async fn open(folder: &Path, secret: LookupKey) -> anyhow::Result<Self> {
         let named = || format!("the folder of row keys {}", folder.display());
         std::fs::DirBuilder::new()
             .recursive(true)
             .mode(0o700)
             .create(folder)
             .with_context(named)?;
+        let lock = NodeLock::wait(folder).await?;
         let mut older = BTreeMap::new();
         for entry in std::fs::read_dir(folder).with_context(named)? {
             let entry = entry.with_context(named)?;
@@ -123,6 +127,7 @@ impl RowKeys {
                 current: Arc::new(current),
                 older,
             }),
+            _lock: lock,
         })
     }
 
@@ -289,33 +294,36 @@ impl From<RowKeyError> for StoreError {
 mod tests {
     use super::*;
 
-    fn keys(folder: &Path) -> RowKeys {
-        RowKeys::open(folder, LookupKey::new(&[1; 32])).unwrap()
+    async fn keys(folder: &Path) -> RowKeys {
+        let secret = LookupKey::new(&[1; 32]);
+        RowKeys::open(folder, secret).await.unwrap()
     }
 
-    #[test]
-    fn a_row_is_read_by_the_next_start_and_by_nobody_with_another_secret() {
+    #[tokio::test]
+    async fn a_row_is_read_by_the_next_start_and_by_nobody_with_another_secret() {
         let folder = tempfile::tempdir().unwrap();
-        let sealed = keys(folder.path()).seal(b"id", b"opening").unwrap();
+        let sealed = keys(folder.path()).await.seal(b"id", b"opening").unwrap();
         assert!(!sealed.bytes.windows(7).any(|part| part == b"opening"));
-        let again = keys(folder.path());
+        let again = keys(folder.path()).await;
         assert_eq!(again.read(b"id", &sealed).unwrap().as_slice(), b"opening");
         assert_eq!(again.read(b"other", &sealed), Err(RowKeyError::Changed));
-        let other = RowKeys::open(folder.path(), LookupKey::new(&[2; 32])).unwrap();
+        drop(again);
+        let other = RowKeys::open(folder.path(), LookupKey::new(&[2; 32]));
+        let other = other.await.unwrap();
         assert_eq!(other.read(b"id", &sealed), Err(RowKeyError::Changed));
         let elsewhere = tempfile::tempdir().unwrap();
-        let elsewhere = keys(elsewhere.path()).read(b"id", &sealed);
+        let elsewhere = keys(elsewhere.path()).await.read(b"id", &sealed);
         assert_eq!(elsewhere, Err(RowKeyError::Gone));
     }
 
-    #[test]
-    fn a_key_cut_off_by_a_crash_is_passed_over() {
+    #[tokio::test]
+    async fn a_key_cut_off_by_a_crash_is_passed_over() {
         let folder = tempfile::tempdir().unwrap();
-        drop(keys(folder.path()));
+        drop(keys(folder.path()).await);
         std::fs::write(folder.path().join("5.salt"), b"").unwrap();
         std::fs::write(folder.path().join("6.salt"), [0; 32]).unwrap();
         std::fs::write(folder.path().join("notes.txt"), b"not ours").unwrap();
-        let known = keys(folder.path()).known();
+        let known = keys(folder.path()).await.known();
         assert_eq!(known.len(), 2, "{known:?}");
         assert!(!known.contains(&5) && !known.contains(&6));
         assert!(folder.path().join("notes.txt").exists());
@@ -328,7 +336,7 @@ mod tests {
         let store = Store::open(&crate::store::StoreUrl::new(url))
             .await
             .unwrap();
-        let keys = keys(&folder.path().join("keys"));
+        let keys = keys(&folder.path().join("keys")).await;
         let sealed = keys.seal(b"id", b"opening").unwrap();
         let (first, later) = (sealed.epoch, Instant::now() + EPOCH);
         keys.tidy(&store, later).await.unwrap();

@@ -47,11 +47,11 @@ async fn check_lookup_key(store: &Store, key: &LookupKey) -> anyhow::Result<()> 
     const NAME: &str = "lookup-key";
     let expected = key.check_value();
     match store.state(NAME).await? {
-        Some(stored) => anyhow::ensure!(
-            stored == expected,
-            "credential `{}` is not the one this database was begun with; load that one",
-            identity::LOOKUP_KEY
-        ),
+        Some(stored) if stored != expected => {
+            let reason = "it is not the one this database was begun with; load that one";
+            return Err(identity::unusable(identity::LOOKUP_KEY, reason).into());
+        }
+        Some(_) => {}
         None => store.put_state(NAME, &expected).await?,
     }
     Ok(())
@@ -68,7 +68,7 @@ pub(crate) async fn secrets(
     check_lookup_key(store, &key).await?;
     let folder = settings.row_keys();
     let folder = folder.context("`row_keys` must name a folder on this machine")?;
-    let rows = RowKeys::open(&folder, key.clone())?;
+    let rows = RowKeys::open(&folder, key.clone()).await?;
     let forgotten = store.forget_unreadable(&rows.known()).await?;
     if forgotten > 0 {
         log::warn!(
@@ -82,8 +82,14 @@ pub(crate) async fn secrets(
 pub async fn run(settings: Settings, mut context: Context) -> anyhow::Result<()> {
     let keys = identity::keys(&context.credentials)?;
     let genesis = identity::read_genesis(&settings.genesis)?;
-    let entry = identity::entry(&genesis, &keys)
-        .context("the vote key belongs to no validator of the genesis")?;
+    let entry = identity::entry(&genesis, &keys).ok_or_else(|| {
+        let reason = "it belongs to no validator of the genesis";
+        identity::unusable(identity::VOTE_KEY, reason)
+    })?;
+    if entry.checkpoint_key != keys.checkpoint.public_key() {
+        let reason = "it is not this validator's in the genesis; load the one that was made with the vote key";
+        return Err(identity::unusable(identity::CHECKPOINT_KEY, reason).into());
+    }
     let name = entry.name.to_string();
     let book = Arc::new(AuthorityBook::read(
         &settings,

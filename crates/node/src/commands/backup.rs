@@ -1,14 +1,19 @@
 //! `backup` and `restore`: everything the database holds, waiting submissions included.
 
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 use std::process::Command as External;
 
 use anyhow::Context as _;
 use birthmark_daemon::Program;
+use birthmark_ledger::Genesis;
+use birthmark_protocol::Digest;
 
 use super::{command, path, path_argument, say};
+use crate::identity;
+use crate::node_lock::NodeLock;
 use crate::settings::Settings;
-use crate::store::Store;
+use crate::store::{Store, StoreUrl};
 
 pub(super) fn add(program: Program<Settings>) -> Program<Settings> {
     let backup = command(
@@ -21,7 +26,7 @@ pub(super) fn add(program: Program<Settings>) -> Program<Settings> {
     ));
     let restore = command(
         "restore",
-        "Puts a backup in the place of an empty or missing database; stop the node before",
+        "Puts a backup of `backup` in the place of an empty or missing database; stop the node before",
     )
     .arg(path_argument("file", "The backup"));
     program
@@ -31,7 +36,8 @@ pub(super) fn add(program: Program<Settings>) -> Program<Settings> {
             say(&format!("{} holds the database", file.display()))
         })
         .command(restore, |settings, matches, _| async move {
-            read(&settings, &path(&matches, "file")?)?;
+            let _lock = NodeLock::for_command(settings.row_keys().as_deref())?;
+            read(&settings, &path(&matches, "file")?).await?;
             say("restored; run `birthmark-node fsck` before the node starts")
         })
 }
@@ -42,6 +48,13 @@ async fn write(settings: &Settings, file: &Path) -> anyhow::Result<()> {
         "{} exists and is not overwritten",
         file.display()
     );
+    // Made before anything is written into it: a backup is for its operator's eyes.
+    std::fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(file)
+        .with_context(|| format!("cannot create {}", file.display()))?;
     if settings.database.is_postgres() {
         return tool(
             "pg_dump",
@@ -57,8 +70,9 @@ async fn write(settings: &Settings, file: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn read(settings: &Settings, file: &Path) -> anyhow::Result<()> {
+async fn read(settings: &Settings, file: &Path) -> anyhow::Result<()> {
     anyhow::ensure!(file.exists(), "{} does not exist", file.display());
+    let genesis = identity::read_genesis(&settings.genesis)?;
     if settings.database.is_postgres() {
         let arguments = [
             "--no-owner",
@@ -77,17 +91,93 @@ fn read(settings: &Settings, file: &Path) -> anyhow::Result<()> {
         .database
         .file()
         .context("the database is no file")?;
-    anyhow::ensure!(
-        !target.exists(),
-        "{} exists; move it away first",
-        target.display()
-    );
+    check_backup(file, &genesis).await?;
+    check_empty(&target).await?;
     let partial = target.with_extension("restoring");
-    std::fs::copy(file, &partial).with_context(|| format!("cannot write {}", partial.display()))?;
-    std::fs::File::open(&partial)?.sync_all()?;
+    copy_private(file, &partial).with_context(|| format!("cannot write {}", partial.display()))?;
+    // An empty database's log would be read into the restored one.
+    for log in ["-wal", "-shm"] {
+        let mut name = target.as_os_str().to_owned();
+        name.push(log);
+        match std::fs::remove_file(&name) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(error).with_context(|| format!("cannot remove {}", name.display()));
+            }
+            _ => {}
+        }
+    }
     // If we stop here, no database is in place and the command can be run again.
     std::fs::rename(&partial, &target)?;
+    if let Some(folder) = target
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty())
+    {
+        std::fs::File::open(folder)?.sync_all()?;
+    }
     Ok(())
+}
+
+/// Refuses whatever `backup` did not write, and what belongs to another registry.
+async fn check_backup(file: &Path, genesis: &Genesis) -> anyhow::Result<()> {
+    let no_backup = || format!("{} is not a backup of a validator", file.display());
+    let stored = stored_genesis(file).await.with_context(no_backup)?;
+    let stored = stored.with_context(no_backup)?;
+    anyhow::ensure!(
+        stored == genesis.hash(),
+        "{} is a backup of the registry with the genesis hash {stored}, and the genesis file has {}",
+        file.display(),
+        genesis.hash()
+    );
+    Ok(())
+}
+
+/// A database that holds blocks is not replaced.
+async fn check_empty(target: &Path) -> anyhow::Result<()> {
+    if !target.exists() {
+        return Ok(());
+    }
+    let url = StoreUrl::new(format!("sqlite://{}", target.display()));
+    let existing = Store::look(&url).await;
+    let height = match existing {
+        Ok(Some(store)) => {
+            let height = store.height().await;
+            store.close().await;
+            height
+        }
+        Ok(None) => return Ok(()),
+        Err(error) => Err(error),
+    };
+    let is_empty = matches!(height, Ok(0));
+    anyhow::ensure!(
+        is_empty,
+        "{} holds blocks or cannot be read; move it away first",
+        target.display()
+    );
+    Ok(())
+}
+
+async fn stored_genesis(file: &Path) -> anyhow::Result<Option<Digest>> {
+    let url = StoreUrl::new(format!("sqlite://{}", file.display()));
+    let Some(store) = Store::look(&url).await? else {
+        return Ok(None);
+    };
+    let stored = store.state("genesis").await;
+    let height = store.height().await;
+    store.close().await;
+    height?;
+    let stored = stored?.map(|hash| Digest::try_from(hash.as_slice()));
+    Ok(stored.transpose()?)
+}
+
+fn copy_private(from: &Path, to: &Path) -> std::io::Result<()> {
+    let mut target = std::fs::OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(to)?;
+    std::io::copy(&mut std::fs::File::open(from)?, &mut target)?;
+    target.sync_all()
 }
 
 fn tool(name: &str, arguments: &[&str], file: &Path, settings: &Settings) -> anyhow::Result<()> {

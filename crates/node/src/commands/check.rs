@@ -1,11 +1,9 @@
 //! `fsck`, `reindex` and `stats`: does everything agree, make it agree, how large is it.
 
-use std::collections::BTreeMap;
-
 use birthmark_daemon::Program;
 use birthmark_ledger::{Checkpoint, Known, Lookups, SignedCheckpoint, Tip};
 
-use super::{command, open, say};
+use super::{command, open, open_stopped, say};
 use crate::registry::{Decided, Registry, index_of};
 use crate::settings::Settings;
 use crate::store::NewBlock;
@@ -32,7 +30,8 @@ pub(super) fn add(program: Program<Settings>) -> Program<Settings> {
             |settings, _, _| async move { run_fsck(&settings).await },
         )
         .command(again, |settings, _, _| async move {
-            let blocks = reindex(&open(&settings).await?).await?;
+            let (registry, _lock) = open_stopped(&settings).await?;
+            let blocks = reindex(&registry).await?;
             say(&format!("{blocks} blocks indexed"))
         })
         .command(
@@ -220,22 +219,18 @@ async fn check_index(
             ));
         }
     }
-    let mut leaves = BTreeMap::new();
     for (digest, leaf) in &block.images {
-        if !leaves.contains_key(digest) {
-            leaves.insert(*digest, store.leaves_of(digest).await?);
-        }
-        if !leaves
-            .get(digest)
-            .is_some_and(|leaves| leaves.contains(leaf))
-        {
+        // The first record after the one before is this one, however many others hold the digest.
+        let found = store.leaves_of(digest, leaf.checked_sub(1), 1).await?;
+        if !found.contains(leaf) {
             findings.add(format!(
                 "block {height}: record {leaf} is not in the index of digests"
             ));
         }
     }
     for (original, leaf) in &block.edits {
-        if !store.edits_of(original).await?.contains(leaf) {
+        let found = store.edits_of(original, leaf.checked_sub(1), 1).await?;
+        if !found.contains(leaf) {
             findings.add(format!(
                 "block {height}: record {leaf} is not in the index of edits"
             ));

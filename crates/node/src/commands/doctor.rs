@@ -1,15 +1,18 @@
 //! `doctor`: looks at everything the node depends on and says what to do about what is not well.
 
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::Context as _;
 use birthmark_daemon::{Context, CredentialError, Program};
+use birthmark_http::database::cannot_open;
 use birthmark_ledger::{Genesis, ValidatorId, VoteSigner as _};
 use x509_cert::Certificate;
 
 use super::{command, say};
 use crate::authorities::{Authority, AuthorityBook, Issuer, SoftwareAuthority};
 use crate::authority::{AuthorityClient, revocations};
+use crate::disk::free_bytes;
 use crate::registry::Registry;
 use crate::settings::Settings;
 use crate::store::Store;
@@ -20,9 +23,8 @@ const MONTH: i64 = 30 * 86_400;
 const KEYS_NOT_SEEN: &str = "skipped  keys: systemd hands them to the node alone. To look at them too:
          systemd-run --quiet --wait --pipe --collect -p User=birthmark-node \\
              -p LoadCredential=vote-key:/etc/credstore/birthmark-node.vote-key \\
-             -p LoadCredential=checkpoint-key:/etc/credstore/birthmark-node.checkpoint-key birthmark-node doctor";
-/// Less room than this on the database's disk is worth a word.
-const LITTLE_ROOM: u64 = 1 << 30;
+             -p LoadCredential=checkpoint-key:/etc/credstore/birthmark-node.checkpoint-key \\
+             -p LoadCredential=lookup-key:/etc/credstore/birthmark-node.lookup-key birthmark-node doctor";
 
 pub(super) fn add(program: Program<Settings>) -> Program<Settings> {
     let doctor = command(
@@ -32,8 +34,11 @@ pub(super) fn add(program: Program<Settings>) -> Program<Settings> {
     program.command(doctor, |settings, _, context| async move {
         let mut report = Report::default();
         report.examine(&settings, &context).await?;
-        anyhow::ensure!(report.problems == 0, "{} problems found", report.problems);
-        Ok(())
+        match report.problems {
+            0 => Ok(()),
+            1 => anyhow::bail!("1 problem found"),
+            several => anyhow::bail!("{several} problems found"),
+        }
     })
 }
 
@@ -95,6 +100,11 @@ impl Report {
     ) -> anyhow::Result<Option<ValidatorId>> {
         let genesis = identity::read_genesis(&settings.genesis);
         let keys = identity::keys(&context.credentials);
+        if let Err(error) = identity::lookup_key(&context.credentials)
+            && !are_not_ours_to_see(&error)
+        {
+            self.ill(&format!("{error:#}"), "See docs/VALIDATOR.md, first start.")?;
+        }
         if genesis.is_ok() && keys.as_ref().err().is_some_and(are_not_ours_to_see) {
             say(KEYS_NOT_SEEN)?;
             return Ok(None);
@@ -159,26 +169,60 @@ impl Report {
         }
     }
 
+    /// Looks at the database without making or changing anything: whoever runs this may be another user than the daemon.
     async fn database(&mut self, settings: &Settings) -> anyhow::Result<()> {
-        let store = match Store::open(&settings.database).await {
-            Ok(store) => store,
+        self.ownership(settings)?;
+        let store = match Store::look(&settings.database).await {
+            Ok(Some(store)) => store,
+            Ok(None) => {
+                return self.well("there is no database yet: the node makes it at its first start");
+            }
             Err(error) => {
+                let explained = cannot_open(settings.database.as_str(), &error);
                 return self.ill(
-                    &format!("database: {error}"),
+                    &format!("{explained} ({error})"),
                     "Start it, or correct `database` in the configuration.",
                 );
             }
         };
-        let waiting = store.waiting_authorities().await?;
-        for (name, count, since) in waiting {
-            let seconds = clock::now().since(since);
-            self.well(&format!(
-                "{count} submissions wait for the authority {name:?}, the oldest for {seconds} s"
-            ))?;
+        let looked = self.contents(settings, &store).await;
+        store.close().await;
+        looked
+    }
+
+    async fn contents(&mut self, settings: &Settings, store: &Store) -> anyhow::Result<()> {
+        let unreadable = "Run `birthmark-node fsck`, then restore a backup.";
+        let stored = match store.state("genesis").await {
+            Ok(stored) => stored,
+            Err(error) => return self.ill(&format!("database: {error}"), unreadable),
+        };
+        match store.waiting_authorities().await {
+            Ok(waiting) => {
+                for (name, count, since) in waiting {
+                    let seconds = clock::now().since(since);
+                    self.well(&format!(
+                        "{count} submissions wait for the authority {name:?}, the oldest for {seconds} s"
+                    ))?;
+                }
+            }
+            Err(error) => self.ill(&format!("database: {error}"), unreadable)?,
         }
-        let genesis = identity::read_genesis(&settings.genesis).context("genesis");
-        let Ok(genesis) = genesis else { return Ok(()) };
-        match Registry::open(store, genesis).await {
+        // What is wrong with the genesis file was said with the keys.
+        let Ok(genesis) = identity::read_genesis(&settings.genesis) else {
+            return Ok(());
+        };
+        let Some(stored) = stored else {
+            return self.well("the database is empty");
+        };
+        let given = genesis.hash();
+        if stored != given.as_bytes() {
+            let held = hex::encode(&stored);
+            return self.ill(
+                &format!("the database holds the registry with the genesis hash {held}, the genesis file has {given}"),
+                "Name the genesis file of this database in `genesis`, or another `database`. Nothing is damaged.",
+            );
+        }
+        match Registry::open(store.clone(), genesis).await {
             Ok(registry) => {
                 let tip = registry.tip();
                 self.well(&format!(
@@ -187,32 +231,79 @@ impl Report {
                     tip.height()
                 ))
             }
-            Err(error) => self.ill(
-                &format!("database: {error}"),
-                "Run `birthmark-node fsck`, then restore a backup.",
-            ),
+            Err(error) => self.ill(&format!("database: {error}"), unreadable),
         }
     }
 
-    fn disk(&mut self, settings: &Settings) -> anyhow::Result<()> {
+    /// A file of the database that belongs to another user than its folder: the daemon reads it and cannot write.
+    fn ownership(&mut self, settings: &Settings) -> anyhow::Result<()> {
         let Some(file) = settings.database.file() else {
             return Ok(());
         };
-        let folder = file
-            .parent()
-            .filter(|folder| !folder.as_os_str().is_empty())
-            .unwrap_or(std::path::Path::new("."));
-        let space = rustix::fs::statvfs(folder).context("disk")?;
-        let free = space.f_bavail.saturating_mul(space.f_frsize);
-        match free {
-            free if free < LITTLE_ROOM => self.ill(
+        let owner = |path: &Path| std::fs::metadata(path).map(|about| about.uid()).ok();
+        let Some(folder) = settings.data_folder() else {
+            return Ok(());
+        };
+        let Some(of_folder) = owner(&folder) else {
+            return Ok(());
+        };
+        for ending in ["", "-wal", "-shm"] {
+            let mut name = file.as_os_str().to_owned();
+            name.push(ending);
+            let path = PathBuf::from(name);
+            if owner(&path).is_some_and(|of_file| of_file != of_folder) {
+                self.ill(
+                    &format!(
+                        "{} does not belong to the user its folder belongs to",
+                        path.display()
+                    ),
+                    &format!(
+                        "The daemon cannot write it: chown --reference={} {}",
+                        folder.display(),
+                        path.display()
+                    ),
+                )?;
+            }
+        }
+        Ok(())
+    }
+
+    fn disk(&mut self, settings: &Settings) -> anyhow::Result<()> {
+        let Some(folder) = settings.data_folder() else {
+            return Ok(());
+        };
+        // Before the first start systemd has not made the folder; its disk is that of the folder above.
+        let mut existing = folder.as_path();
+        while !existing.exists() {
+            let Some(above) = existing.parent() else {
+                return Ok(());
+            };
+            existing = if above.as_os_str().is_empty() {
+                Path::new(".")
+            } else {
+                above
+            };
+        }
+        if existing != folder {
+            self.well(&format!(
+                "{} is not there yet: systemd makes it at the first start",
+                folder.display()
+            ))?;
+        }
+        let reserve = settings.limits.disk_reserve_mb.saturating_mul(1 << 20);
+        match free_bytes(existing) {
+            Ok(free) if free < reserve => self.ill(
                 &format!("{} MiB are free on the database's disk", free >> 20),
-                "Make room: a full disk stops the node.",
+                "Make room: below `limits.disk_reserve_mb` submissions are turned away, and a full disk stops the node.",
             ),
-            free => self.well(&format!(
+            Ok(free) => self.well(&format!(
                 "{} GiB are free on the database's disk",
                 free >> 30
             )),
+            Err(error) => self.ill(
+                &format!("the disk of {}: {error}", existing.display()),
+                "Correct `database` in the configuration.",
+            ),
         }
     }
 

@@ -13,7 +13,7 @@ use birthmark_ledger::{
     VoteKey, VoteSigner as _,
 };
 
-use super::{command, open, path, path_argument, say};
+use super::{command, open, open_stopped, path, path_argument, say};
 use crate::identity;
 use crate::registry::Registry;
 use crate::settings::Settings;
@@ -43,7 +43,7 @@ pub(super) fn add(program: Program<Settings>) -> Program<Settings> {
             say(&format!("{blocks} blocks exported"))
         })
         .command(back, |settings, matches, context| async move {
-            let registry = open(&settings).await?;
+            let (registry, _lock) = open_stopped(&settings).await?;
             let cosigner = Cosigner::read(&context)?;
             let blocks = import(&registry, &path(&matches, "folder")?, cosigner.as_ref()).await?;
             say(&format!("{blocks} blocks imported"))?;

@@ -5,6 +5,7 @@ use birthmark_protocol::{Digest, DigestRole, ModificationLevel, Timestamp};
 use serde::Serialize;
 
 use super::App;
+use super::verify::Sightings;
 use crate::registry::Found;
 use crate::words;
 
@@ -51,8 +52,11 @@ pub struct Evidence<'a> {
     pub finding: &'a str,
     /// What is not proven. Quote it too.
     pub not_proven: Vec<&'static str>,
-    /// Every record of this data, oldest first. Others may have registered it as well.
+    /// Records of this data, the strongest first: at most 64 of the oldest. Others may have registered it as well.
     pub records: &'a [Sighting],
+    /// Where to ask for the next of them, if there are more.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub more: Option<&'a str>,
 }
 
 /// One record of an image.
@@ -150,17 +154,11 @@ fn finding_of(record: &Record, registered: birthmark_ledger::BlockTime) -> Strin
 }
 
 impl<'a> Evidence<'a> {
-    /// The answer from every record of the image.
-    pub fn of(image_hash: Digest, records: &'a [Sighting]) -> Self {
+    /// The answer from records of the image.
+    pub fn of(image_hash: Digest, sightings: &'a Sightings) -> Self {
+        let Sightings { records, more } = sightings;
         // The strongest speaks for all, of equals the oldest: being first proves nothing by itself.
-        let strongest = records.iter().min_by_key(|record| {
-            (
-                record.revocation.is_some(),
-                strength(record.source),
-                record.index,
-            )
-        });
-        let Some(strongest) = strongest else {
+        let Some(strongest) = records.first() else {
             return Self::none(image_hash);
         };
         Self {
@@ -182,6 +180,7 @@ impl<'a> Evidence<'a> {
             finding: &strongest.finding,
             not_proven: words::limits(strongest.source),
             records,
+            more: more.as_deref(),
         }
     }
 
@@ -206,7 +205,15 @@ impl<'a> Evidence<'a> {
             finding: words::NOT_FOUND,
             not_proven: Vec::new(),
             records: &[],
+            more: None,
         }
+    }
+}
+
+impl Sighting {
+    /// The lower, the more its record is worth in an answer.
+    pub(super) const fn rank(&self) -> (bool, u8, u64) {
+        (self.revocation.is_some(), strength(self.source), self.index)
     }
 }
 

@@ -86,8 +86,9 @@ pub async fn tlog_proof(
     Path(image_hash): Path<String>,
 ) -> Result<Response, ApiError> {
     let digest = digest_of(&image_hash)?;
-    let found = app.registry.find(&digest).await?;
-    let found = found
+    let page = app.registry.page(&digest, None, 1).await?;
+    let found = page
+        .found
         .first()
         .ok_or_else(|| ApiError::not_found("this image is not registered"))?;
     let receipt = app.registry.receipt(found).await?;

@@ -41,7 +41,7 @@ impl Answer for Front {
             return Answered::now(response);
         }
         let app = Arc::clone(&self.app);
-        Answered::later(async move { guarded(public(verify::answer(&app, digest).await)) })
+        Answered::later(async move { guarded(public(verify::answer(&app, digest, None).await)) })
     }
 }
 
@@ -51,7 +51,7 @@ fn routed(answered: Result<Response, Infallible>) -> Response {
 
 /// The digest of a plain question. Whatever else it may be, the router knows.
 fn asked<B>(request: &Request<B>) -> Option<Digest> {
-    if request.method() != Method::GET {
+    if request.method() != Method::GET || request.uri().query().is_some() {
         return None;
     }
     let digest = request.uri().path().strip_prefix("/api/v1/verify/")?;

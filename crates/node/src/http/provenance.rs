@@ -16,6 +16,11 @@ use crate::words;
 const DEPTH: usize = 16;
 /// How many images one answer names.
 const MOST: usize = 500;
+/// How many records one answer may cost to read. A stranger's camera can hang as many siblings and edits on an image as it
+/// likes: what they cost to look at must not grow with them.
+const READ: usize = 2000;
+/// How many records of one image are looked at.
+const OF_ONE: usize = 64;
 
 /// The family of an image.
 #[derive(Serialize, utoipa::ToSchema)]
@@ -51,93 +56,128 @@ pub async fn provenance(
     Path(image_hash): Path<String>,
 ) -> Result<Response, ApiError> {
     let digest = digest_of(&image_hash)?;
-    if app.registry.find(&digest).await?.is_empty() {
+    let mut walk = Walk {
+        app: &app,
+        left: READ,
+        is_cut: false,
+    };
+    let own = walk.records(digest).await?;
+    if own.is_empty() {
         return Err(ApiError::not_found("this image is not registered"));
     }
-    let (ancestors, upwards) = ancestors(&app, digest).await?;
-    let (descendants, downwards) = descendants(&app, digest).await?;
+    let ancestors = walk.ancestors(digest, own).await?;
+    let descendants = walk.descendants(digest).await?;
     let answer = Provenance {
         image_hash: digest,
         ancestors,
         descendants,
-        is_cut: upwards || downwards,
+        is_cut: walk.is_cut,
         not_proven: words::FAMILY_LIMITS.to_vec(),
     };
     Ok(([FRESH], axum::Json(answer)).into_response())
 }
 
-/// Every sighting of an image as a relative, in the order of the registry.
-async fn sightings(app: &App, digest: Digest, distance: usize) -> Result<Vec<Relative>, ApiError> {
-    let found = app.registry.find(&digest).await?;
-    let relative = |found: &Found| {
+/// A walk through a family, within what one answer may read.
+struct Walk<'a> {
+    app: &'a App,
+    /// How many more records may be read.
+    left: usize,
+    is_cut: bool,
+}
+
+impl Walk<'_> {
+    /// The oldest records of an image.
+    async fn records(&mut self, digest: Digest) -> Result<Vec<Found>, ApiError> {
+        let most = self.left.min(OF_ONE);
+        let page = self.app.registry.page(&digest, None, most).await?;
+        self.left -= page.found.len();
+        self.is_cut |= page.more.is_some();
+        Ok(page.found)
+    }
+
+    /// The oldest records edited from an image.
+    async fn edits(&mut self, original: Digest) -> Result<Vec<Found>, ApiError> {
+        let most = self.left.min(MOST);
+        let found = self.app.registry.edits(&original, most).await?;
+        self.left -= found.len();
+        self.is_cut |= found.len() == most;
+        Ok(found)
+    }
+
+    fn relative(&self, found: &Found, image_hash: Digest, distance: usize) -> Option<Relative> {
         Some(Relative {
-            image_hash: digest,
+            image_hash,
             distance,
-            record: app.sighting(found, &digest)?,
+            record: self.app.sighting(found, &image_hash)?,
         })
-    };
-    Ok(found.iter().filter_map(relative).collect())
-}
-
-async fn ancestors(app: &App, digest: Digest) -> Result<(Vec<Relative>, bool), ApiError> {
-    let (mut chain, mut seen, mut next) = (Vec::new(), BTreeSet::from([digest]), digest);
-    for distance in 1..=DEPTH {
-        let parents = sightings(app, next, distance).await?;
-        let Some(parent) = parents
-            .iter()
-            .find_map(|relative| relative.record.parent_image_hash)
-        else {
-            return Ok((chain, false));
-        };
-        // Two records may disagree on which image came first; nobody is asked twice.
-        if !seen.insert(parent) {
-            return Ok((chain, false));
-        }
-        chain.extend(sightings(app, parent, distance).await?.into_iter().next());
-        next = parent;
     }
-    Ok((chain, true))
-}
 
-async fn descendants(app: &App, digest: Digest) -> Result<(Vec<Relative>, bool), ApiError> {
-    let (mut all, mut seen, mut level) = (Vec::new(), BTreeSet::from([digest]), vec![digest]);
-    for distance in 1..=DEPTH {
-        let mut below = Vec::new();
-        for parent in level {
-            for child in children(app, parent).await? {
-                if !seen.insert(child) {
-                    continue;
-                }
-                if all.len() >= MOST {
-                    return Ok((all, true));
-                }
-                let made_from_parent = sightings(app, child, distance).await?;
-                all.extend(
-                    made_from_parent
-                        .into_iter()
-                        .find(|relative| relative.record.parent_image_hash == Some(parent)),
-                );
-                below.push(child);
+    async fn ancestors(
+        &mut self,
+        digest: Digest,
+        own: Vec<Found>,
+    ) -> Result<Vec<Relative>, ApiError> {
+        let (mut chain, mut seen) = (Vec::new(), BTreeSet::from([digest]));
+        let (mut next, mut records) = (digest, own);
+        for distance in 1..=DEPTH {
+            let parent = records
+                .iter()
+                .find_map(|found| found.record().parent(&next));
+            let Some(parent) = parent else {
+                return Ok(chain);
+            };
+            // Two records may disagree on which image came first; nobody is asked twice.
+            if !seen.insert(parent) {
+                return Ok(chain);
             }
+            records = self.records(parent).await?;
+            let first = records.first();
+            chain.extend(first.and_then(|found| self.relative(found, parent, distance)));
+            next = parent;
         }
-        if below.is_empty() {
-            return Ok((all, false));
-        }
-        level = below;
+        self.is_cut = true;
+        Ok(chain)
     }
-    Ok((all, true))
-}
 
-/// Images made from this one: siblings of its own records, and edits registered later.
-async fn children(app: &App, parent: Digest) -> Result<BTreeSet<Digest>, ApiError> {
-    let mut found = app.registry.find(&parent).await?;
-    found.extend(app.registry.edits(&parent).await?);
-    let images = found.iter().map(Found::record).flat_map(|record| {
-        let made = record
-            .images()
-            .iter()
-            .filter(|image| record.parent(&image.digest) == Some(parent));
-        made.map(|image| image.digest)
-    });
-    Ok(images.collect())
+    async fn descendants(&mut self, digest: Digest) -> Result<Vec<Relative>, ApiError> {
+        let (mut all, mut seen, mut level) = (Vec::new(), BTreeSet::from([digest]), vec![digest]);
+        for distance in 1..=DEPTH {
+            let mut below = Vec::new();
+            for parent in level {
+                for (child, found) in self.children(parent).await? {
+                    if !seen.insert(child) {
+                        continue;
+                    }
+                    if all.len() >= MOST {
+                        self.is_cut = true;
+                        return Ok(all);
+                    }
+                    all.extend(self.relative(&found, child, distance));
+                    below.push(child);
+                }
+            }
+            if below.is_empty() {
+                return Ok(all);
+            }
+            level = below;
+        }
+        self.is_cut = true;
+        Ok(all)
+    }
+
+    /// Images made from this one, each with the record that says so: siblings of its own records, and edits registered later.
+    async fn children(&mut self, parent: Digest) -> Result<Vec<(Digest, Found)>, ApiError> {
+        let mut found = self.records(parent).await?;
+        found.extend(self.edits(parent).await?);
+        let made = found.into_iter().flat_map(|found| {
+            let record = found.record();
+            let images = record.images().iter().map(|image| image.digest);
+            let made = images.filter(|digest| record.parent(digest) == Some(parent));
+            let made: Vec<_> = made.collect();
+            made.into_iter().map(move |digest| (digest, found.clone()))
+        });
+        let mut made: Vec<_> = made.collect();
+        made.sort_by_key(|(digest, found)| (*digest, found.leaf));
+        Ok(made)
+    }
 }

@@ -1,20 +1,25 @@
 //! Is this image registered?
 
+use std::collections::HashSet;
 use std::sync::LazyLock;
 
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use birthmark_http::{ApiError, Path, body};
+use birthmark_http::{ApiError, Path, Query, body};
 use birthmark_protocol::Digest;
 use serde::{Deserialize, Serialize};
 
 use super::headers::{guarded, public};
 use super::{App, Evidence, FRESH, IMMUTABLE, Shared, Sighting, absence, digest_of};
-use crate::registry::Found;
+use crate::registry::Page;
 
 /// How many digests one question may hold.
 const MOST: usize = 1000;
+/// How many records the answer about one digest shows. Anybody with a camera can register a digest as often as he likes.
+const SHOWN: usize = 64;
+/// How many records of each digest an answer about many shows.
+const SHOWN_OF_MANY: usize = 4;
 /// A thousand digests take 67,000 bytes.
 const LARGEST: usize = 80_000;
 
@@ -26,7 +31,7 @@ pub struct Many {
     image_hashes: Vec<Digest>,
 }
 
-/// An answer for each digest, in the order of the question.
+/// An answer for each digest, in the order of the question; one that stands in it twice is answered once.
 #[derive(Serialize, utoipa::ToSchema)]
 pub struct Answers<'a> {
     results: Vec<Evidence<'a>>,
@@ -34,14 +39,27 @@ pub struct Answers<'a> {
 
 /// One digest: 200 if it is registered, 404 with the same fields if not.
 #[utoipa::path(get, path = "/api/v1/verify/{image_hash}", tag = "Verification", responses((status = 200, body = Evidence), (status = 404, body = Evidence, description = "not registered; the same fields"), (status = 422, description = "not 64 hexadecimal characters")))]
-pub async fn one(State(app): Shared, Path(image_hash): Path<String>) -> Result<Response, ApiError> {
-    Ok(answer(&app, digest_of(&image_hash)?).await)
+pub async fn one(
+    State(app): Shared,
+    Path(image_hash): Path<String>,
+    Query(from): Query<From>,
+) -> Result<Response, ApiError> {
+    Ok(answer(&app, digest_of(&image_hash)?, from.after).await)
 }
 
-pub(super) async fn answer(app: &App, digest: Digest) -> Response {
-    match sightings(app, digest).await {
-        Ok(sightings) => spoken(digest, &sightings),
-        Err(error) => error.into_response(),
+/// Where to go on in a list of records.
+#[derive(Deserialize)]
+pub struct From {
+    after: Option<u64>,
+}
+
+pub(super) async fn answer(app: &App, digest: Digest, after: Option<u64>) -> Response {
+    match app.registry.page(&digest, after, SHOWN).await {
+        Ok(page) if page.found.is_empty() && after.is_some() => {
+            ApiError::not_found("there are no further records of this image").into_response()
+        }
+        Ok(page) => spoken(digest, &app.sightings_of(&page, &digest)),
+        Err(error) => ApiError::from(error).into_response(),
     }
 }
 
@@ -49,22 +67,23 @@ pub(super) async fn answer(app: &App, digest: Digest) -> Response {
 pub(super) fn answer_at_once(app: &App, digest: &Digest) -> Option<Response> {
     static HEADERS: LazyLock<HeaderMap> = LazyLock::new(|| {
         let nothing = Digest::from_bytes([0; 32]);
-        let mut complete = guarded(public(spoken(nothing, &[])));
+        let mut complete = guarded(public(spoken(nothing, &Sightings::default())));
         std::mem::take(complete.headers_mut())
     });
-    let found = app.registry.find_at_once(digest)?;
-    let mut response = match found {
-        Ok(found) => spoken(*digest, &app.sightings_of(&found, digest)),
+    let page = app.registry.page_at_once(digest, None, SHOWN)?;
+    let mut response = match page {
+        Ok(page) => spoken(*digest, &app.sightings_of(&page, digest)),
         Err(error) => return Some(guarded(public(ApiError::from(error).into_response()))),
     };
     *response.headers_mut() = HEADERS.clone();
     Some(response)
 }
 
-fn spoken(digest: Digest, sightings: &[Sighting]) -> Response {
-    let (status, body) = match sightings {
-        [] => (StatusCode::NOT_FOUND, Ok(absence::text(&digest))),
-        _ => (StatusCode::OK, json(&Evidence::of(digest, sightings))),
+fn spoken(digest: Digest, sightings: &Sightings) -> Response {
+    let (status, body) = if sightings.records.is_empty() {
+        (StatusCode::NOT_FOUND, Ok(absence::text(&digest)))
+    } else {
+        (StatusCode::OK, json(&Evidence::of(digest, sightings)))
     };
     match body {
         Ok(body) => {
@@ -92,9 +111,13 @@ pub async fn many(State(app): Shared, request: Request) -> Result<Response, ApiE
             format!("at most {MOST} digests at once"),
         ));
     }
-    let mut found = Vec::with_capacity(many.image_hashes.len());
+    let (mut found, mut seen) = (Vec::new(), HashSet::new());
     for digest in many.image_hashes {
-        found.push((digest, sightings(&app, digest).await?));
+        if !seen.insert(digest) {
+            continue;
+        }
+        let page = app.registry.page(&digest, None, SHOWN_OF_MANY).await?;
+        found.push((digest, app.sightings_of(&page, &digest)));
     }
     let results = found
         .iter()
@@ -103,23 +126,38 @@ pub async fn many(State(app): Shared, request: Request) -> Result<Response, ApiE
     Ok(([FRESH], axum::Json(Answers { results })).into_response())
 }
 
-pub(super) async fn sightings(app: &App, digest: Digest) -> Result<Vec<Sighting>, ApiError> {
-    let found = app.registry.find(&digest).await?;
-    Ok(app.sightings_of(&found, &digest))
+/// Some of the records of an image.
+#[derive(Default)]
+pub struct Sightings {
+    /// What each says, the strongest first.
+    pub records: Vec<Sighting>,
+    /// Where to ask for those that are left out.
+    pub more: Option<String>,
+}
+
+pub(super) async fn sightings(app: &App, digest: Digest) -> Result<Sightings, ApiError> {
+    let page = app.registry.page(&digest, None, SHOWN).await?;
+    Ok(app.sightings_of(&page, &digest))
 }
 
 impl App {
     /// What the records of an image say about it, counted as a lookup.
-    fn sightings_of(&self, found: &[Found], digest: &Digest) -> Vec<Sighting> {
-        let counter = match found {
+    fn sightings_of(&self, page: &Page, digest: &Digest) -> Sightings {
+        let counter = match page.found.as_slice() {
             [] => &self.metrics.misses,
             _ => &self.metrics.hits,
         };
         counter.inc();
-        found
-            .iter()
+        let found = page.found.iter();
+        let mut records: Vec<_> = found
             .filter_map(|found| self.sighting(found, digest))
-            .collect()
+            .collect();
+        records.sort_by_key(Sighting::rank);
+        let next = |after| format!("/api/v1/verify/{digest}?after={after}");
+        Sightings {
+            records,
+            more: page.more.map(next),
+        }
     }
 }
 
@@ -130,8 +168,9 @@ pub async fn receipt(
     Path(image_hash): Path<String>,
 ) -> Result<Response, ApiError> {
     let digest = digest_of(&image_hash)?;
-    let found = app.registry.find(&digest).await?;
-    let found = found
+    let page = app.registry.page(&digest, None, 1).await?;
+    let found = page
+        .found
         .first()
         .ok_or_else(|| ApiError::not_found("this image is not registered"))?;
     let receipt = app.registry.receipt(found).await?;

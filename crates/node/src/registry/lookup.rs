@@ -14,6 +14,33 @@ use crate::store::StoredBlock;
 /// How many blocks are read at once to fill index or filter: no request waits long behind them.
 const PORTION: u32 = 8;
 
+/// How many records with one digest are looked at where no answer shows them.
+const MOST_RECORDS: usize = 1000;
+
+/// Some of the records that hold a digest.
+#[derive(Clone, Debug, Default)]
+pub struct Page {
+    /// The records, oldest first.
+    pub found: Vec<Found>,
+    /// After which record to go on, if there are more.
+    pub more: Option<u64>,
+}
+
+fn following(mut leaves: Vec<u64>, after: Option<u64>) -> Vec<u64> {
+    leaves.retain(|leaf| after.is_none_or(|after| *leaf > after));
+    leaves
+}
+
+/// The first `most`, and after which to go on if that is not all.
+fn cut(mut leaves: Vec<u64>, most: usize) -> (Vec<u64>, Option<u64>) {
+    if leaves.len() <= most {
+        return (leaves, None);
+    }
+    leaves.truncate(most);
+    let more = leaves.last().copied();
+    (leaves, more)
+}
+
 /// A record and where it stands.
 #[derive(Clone, Debug)]
 pub struct Found {
@@ -66,29 +93,49 @@ impl Registry {
         Ok(block)
     }
 
-    /// Every record that holds this digest, oldest first.
+    /// The oldest records that hold this digest, as many as anything but an answer needs.
     pub async fn find(&self, digest: &Digest) -> Result<Vec<Found>, RegistryError> {
-        if let Some(found) = self.find_at_once(digest) {
-            return found;
+        Ok(self.page(digest, None, MOST_RECORDS).await?.found)
+    }
+
+    /// At most `most` of the records that hold this digest, oldest first, from the one after `after` on.
+    pub async fn page(
+        &self,
+        digest: &Digest,
+        after: Option<u64>,
+        most: usize,
+    ) -> Result<Page, RegistryError> {
+        if let Some(page) = self.page_at_once(digest, after, most) {
+            return page;
         }
         let leaves = match self.index.find(digest) {
-            Place::Nowhere => return Ok(Vec::new()),
-            Place::At(leaves) => leaves,
-            Place::Unknown => self.store.leaves_of(digest).await?,
+            Place::Nowhere => Vec::new(),
+            Place::At(leaves) => following(leaves, after),
+            // One more than is shown tells whether there are more.
+            Place::Unknown => self.store.leaves_of(digest, after, most + 1).await?,
         };
-        self.records(leaves, |record| record.image(digest).is_some())
-            .await
+        let (leaves, more) = cut(leaves, most);
+        let found = self
+            .records(leaves, |record| record.image(digest).is_some())
+            .await?;
+        Ok(Page { found, more })
     }
 
     /// The same without waiting, if it is all in memory.
-    pub fn find_at_once(&self, digest: &Digest) -> Option<Result<Vec<Found>, RegistryError>> {
+    pub fn page_at_once(
+        &self,
+        digest: &Digest,
+        after: Option<u64>,
+        most: usize,
+    ) -> Option<Result<Page, RegistryError>> {
         let leaves = match self.index.find(digest) {
-            Place::Nowhere => return Some(Ok(Vec::new())),
-            Place::At(leaves) => leaves,
+            Place::Nowhere => return Some(Ok(Page::default())),
+            Place::At(leaves) => following(leaves, after),
             Place::Unknown if self.filter.may_contain(digest) => return None,
-            Place::Unknown => return Some(Ok(Vec::new())),
+            Place::Unknown => return Some(Ok(Page::default())),
         };
         let size = self.tip().frontier().size();
+        let (leaves, more) = cut(leaves, most);
         let mut found = Vec::with_capacity(leaves.len());
         for leaf in leaves.into_iter().filter(|leaf| *leaf < size) {
             match excerpt(self.shelf.with_leaf(leaf)?, leaf) {
@@ -97,12 +144,12 @@ impl Registry {
             }
         }
         found.retain(|found| found.record().image(digest).is_some());
-        Some(Ok(found))
+        Some(Ok(Page { found, more }))
     }
 
-    /// Every record edited from this image.
-    pub async fn edits(&self, original: &Digest) -> Result<Vec<Found>, RegistryError> {
-        let leaves = self.store.edits_of(original).await?;
+    /// The oldest records edited from this image, at most `most`.
+    pub async fn edits(&self, original: &Digest, most: usize) -> Result<Vec<Found>, RegistryError> {
+        let leaves = self.store.edits_of(original, None, most).await?;
         self.records(leaves, |record| record.edited_from() == Some(*original))
             .await
     }

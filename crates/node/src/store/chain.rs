@@ -74,8 +74,6 @@ const IMAGES: Table = Table::new("images", &["prefix", "leaf"]);
 const EDITS: Table = Table::new("edits", &["original", "leaf"]);
 const NODES: Table = Table::new("nodes", &["level", "place", "hash"]);
 const SET_CHANGES: Table = Table::new("set_changes", &["height"]);
-/// How many records with one eight-byte prefix are looked at.
-const MOST_RECORDS: i64 = 1000;
 
 /// The new rows of some blocks, table by table.
 fn rows(blocks: &[NewBlock]) -> [(Table, Vec<Column>); 5] {
@@ -233,27 +231,41 @@ impl Store {
         rows.into_iter().map(summary).collect()
     }
 
-    /// Records whose digests begin like this one, oldest first. The records themselves decide which hold it.
-    pub async fn leaves_of(&self, digest: &Digest) -> Result<Vec<u64>, StoreError> {
-        self.leaves(
-            "SELECT leaf FROM images WHERE prefix = $1 ORDER BY leaf LIMIT $2",
-            digest,
-        )
-        .await
+    /// Records after `after` whose digests begin like this one, oldest first, at most `limit`. The records themselves decide
+    /// which hold it.
+    pub async fn leaves_of(
+        &self,
+        digest: &Digest,
+        after: Option<u64>,
+        limit: usize,
+    ) -> Result<Vec<u64>, StoreError> {
+        const SQL: &str =
+            "SELECT leaf FROM images WHERE prefix = $1 AND leaf > $2 ORDER BY leaf LIMIT $3";
+        self.leaves(SQL, digest, after, limit).await
     }
 
-    /// Records edited from an image whose digest begins like this one.
-    pub async fn edits_of(&self, original: &Digest) -> Result<Vec<u64>, StoreError> {
-        self.leaves(
-            "SELECT leaf FROM edits WHERE original = $1 ORDER BY leaf LIMIT $2",
-            original,
-        )
-        .await
+    /// Records after `after` edited from an image whose digest begins like this one, oldest first, at most `limit`.
+    pub async fn edits_of(
+        &self,
+        original: &Digest,
+        after: Option<u64>,
+        limit: usize,
+    ) -> Result<Vec<u64>, StoreError> {
+        const SQL: &str =
+            "SELECT leaf FROM edits WHERE original = $1 AND leaf > $2 ORDER BY leaf LIMIT $3";
+        self.leaves(SQL, original, after, limit).await
     }
 
-    async fn leaves(&self, sql: &'static str, digest: &Digest) -> Result<Vec<u64>, StoreError> {
+    async fn leaves(
+        &self,
+        sql: &'static str,
+        digest: &Digest,
+        after: Option<u64>,
+        limit: usize,
+    ) -> Result<Vec<u64>, StoreError> {
+        let (after, limit) = (after.map_or(-1, to_i64), to_i64(limit as u64));
         let leaves: Vec<i64> = on!(&self.read, pool => {
-            sqlx::query_scalar(sql).bind(prefix_of(digest)).bind(MOST_RECORDS).fetch_all(pool).await?
+            sqlx::query_scalar(sql).bind(prefix_of(digest)).bind(after).bind(limit).fetch_all(pool).await?
         });
         leaves
             .into_iter()

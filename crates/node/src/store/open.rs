@@ -72,6 +72,13 @@ impl StoreUrl {
     }
 }
 
+/// The log that SQLite keeps beside a file while it is written.
+fn wal_of(file: &std::path::Path) -> std::path::PathBuf {
+    let mut name = file.as_os_str().to_owned();
+    name.push("-wal");
+    name.into()
+}
+
 impl Store {
     /// Opens the database and brings its schema up to date.
     pub async fn open(url: &StoreUrl) -> Result<Self, StoreError> {
@@ -87,6 +94,45 @@ impl Store {
         } else {
             Self::open_sqlite(&url.0, megabytes).await
         }
+    }
+
+    /// Opens a database that exists, to look at it and nothing else: no file is made, no row is written, the schema stays as
+    /// it is. `None` if there is none yet.
+    pub async fn look(url: &StoreUrl) -> Result<Option<Self>, StoreError> {
+        url.check()?;
+        let database = if url.is_postgres() {
+            let options = birthmark_http::database::postgres(&url.0)?;
+            let options = options.options([("default_transaction_read_only", "on")]);
+            let pool = PgPoolOptions::new()
+                .max_connections(2)
+                .acquire_timeout(PATIENCE);
+            let pool = pool.connect_with(options).await?;
+            let begun = sqlx::query("SELECT 1 FROM pg_tables WHERE tablename = 'blocks'");
+            if begun.fetch_optional(&pool).await?.is_none() {
+                return Ok(None);
+            }
+            Database::Postgres(pool)
+        } else {
+            let options = SqliteConnectOptions::from_str(&url.0)?;
+            let file = options.get_filename().to_path_buf();
+            if !file.exists() {
+                return Ok(None);
+            }
+            // Beside a file that nobody writes, opening it the usual way would leave files of whoever looks.
+            let is_in_use = wal_of(&file).exists();
+            let options = options
+                .create_if_missing(false)
+                .read_only(true)
+                .immutable(!is_in_use);
+            let pool = SqlitePoolOptions::new()
+                .max_connections(1)
+                .acquire_timeout(PATIENCE);
+            Database::Sqlite(pool.connect_with(options).await?)
+        };
+        Ok(Some(Self {
+            read: database.clone(),
+            write: database,
+        }))
     }
 
     /// The same for a daemon that ends if it cannot: the error says what to do.

@@ -12,7 +12,12 @@ use birthmark_protocol::{Bundle, Digest, DigestRole, ImageClaim, ModificationLev
 
 use crate::world::World;
 
-fn record(digest: Digest, level: ModificationLevel, original: Option<Digest>) -> Record {
+fn record(
+    digest: Digest,
+    level: ModificationLevel,
+    original: Option<Digest>,
+    taken: i64,
+) -> Record {
     let image = ImageClaim {
         digest,
         role: DigestRole::File,
@@ -28,18 +33,23 @@ fn record(digest: Digest, level: ModificationLevel, original: Option<Digest>) ->
         authority: label.clone(),
         family: label,
     };
-    let bundle = Bundle::new(vec![image], Timestamp::from_unix(0), None).unwrap();
+    let bundle = Bundle::new(vec![image], Timestamp::from_unix(taken), None).unwrap();
     Record::with_original(bundle, original, origin).unwrap()
 }
 
 /// A photo of a camera.
 pub fn photo(digest: Digest) -> Record {
-    record(digest, ModificationLevel::RAW, None)
+    record(digest, ModificationLevel::RAW, None, 0)
+}
+
+/// The same photo once more: who says another second says something else.
+pub fn photo_again(digest: Digest, taken: i64) -> Record {
+    record(digest, ModificationLevel::RAW, None, taken)
 }
 
 /// A picture made from another.
 pub fn edit(digest: Digest, original: Digest) -> Record {
-    record(digest, ModificationLevel::PROCESSED, Some(original))
+    record(digest, ModificationLevel::PROCESSED, Some(original), 0)
 }
 
 /// The registry's next block.
@@ -51,7 +61,7 @@ pub async fn decided(world: &World, registry: &Registry, records: Vec<Record>) -
         .known(&Lookups::of(std::slice::from_ref(&transaction)))
         .await
         .unwrap();
-    let time = BlockTime::from_millis(1_800_000_000_000 + tip.height().get() as i64);
+    let time = BlockTime::from_millis(1_790_000_000_000 + tip.height().get() as i64);
     let mut builder = tip.builder(time, &known);
     builder.add(transaction).unwrap();
     let block = builder.finish(ValidatorId::of(&keys.vote.public_key()), None);

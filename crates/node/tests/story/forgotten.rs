@@ -341,6 +341,9 @@ async fn another_lookup_key_is_refused_at_the_start() {
     std::fs::write(world.credentials().join("lookup-key"), [9; 32]).unwrap();
     let refused = world.try_start().await.unwrap_err();
     let said = format!("{refused:#}");
-    assert!(said.contains("`lookup-key` is not the one"), "{said}");
+    assert!(
+        said.contains("it is not the one this database was begun with"),
+        "{said}"
+    );
     drop(authority);
 }

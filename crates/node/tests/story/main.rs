@@ -15,8 +15,10 @@ mod world;
 
 mod attacks;
 mod bad_input;
+mod bounds;
 mod budgets;
 mod crowd;
+mod custody;
 mod edits;
 mod endpoints;
 mod families;

@@ -44,7 +44,7 @@ async fn registry(world: &World) -> Registry {
     Registry::open(store, world.genesis.clone()).await.unwrap()
 }
 
-fn node(world: &World, arguments: &[&str]) -> Output {
+pub fn node(world: &World, arguments: &[&str]) -> Output {
     command(world, arguments).output().unwrap()
 }
 
@@ -57,7 +57,7 @@ fn command(world: &World, arguments: &[&str]) -> Command {
     command
 }
 
-fn text(output: &Output) -> String {
+pub fn text(output: &Output) -> String {
     format!(
         "{}{}",
         String::from_utf8_lossy(&output.stdout),

@@ -1,0 +1,216 @@
+//! Commands in an operator's hand: those that look change nothing, those that change refuse while the node runs, and a
+//! mistake that starting again cannot mend ends with status 78.
+
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+
+use birthmark_ledger::KeyName;
+use birthmark_node::setup;
+
+use crate::authority::Authority;
+use crate::camera::Camera;
+use crate::operator::{node, text};
+use crate::world::{Base, World};
+
+async fn prepared() -> (World, Authority) {
+    let folder = tempfile::tempdir().unwrap();
+    let authority = Authority::found(folder.path()).await;
+    let world = World::prepare(Base::Sqlite, folder, vec![authority.entry()]);
+    (world, authority)
+}
+
+/// Everything in the folder but what the test itself writes.
+fn listing(folder: &Path) -> Vec<String> {
+    let mut names: Vec<_> = std::fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .filter(|name| name.starts_with("node.db") || name.starts_with("signed"))
+        .collect();
+    names.sort();
+    names
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn doctor_only_looks() {
+    let (mut world, authority) = prepared().await;
+    let report = text(&node(&world, &["doctor"]));
+    assert!(report.contains("there is no database yet"), "{report}");
+    assert_eq!(listing(world.folder.path()), Vec::<String>::new());
+    // After the node has run and stopped, no log of SQLite's appears beside its file either.
+    world.start().await;
+    world.stop().await;
+    let before = listing(world.folder.path());
+    let report = text(&node(&world, &["doctor"]));
+    assert!(report.contains("database holds 0 records"), "{report}");
+    assert_eq!(listing(world.folder.path()), before);
+    // While it runs, too.
+    world.start().await;
+    let report = text(&node(&world, &["doctor"]));
+    assert!(report.contains("database holds 0 records"), "{report}");
+    world.stop().await;
+    drop(authority);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn doctor_goes_on_where_nothing_has_run_yet() {
+    let (mut world, authority) = prepared().await;
+    let at = world.folder.path().join("not/made/yet");
+    world.settings.database =
+        birthmark_node::store::StoreUrl::new(format!("sqlite://{}", at.join("node.db").display()));
+    world.settings.signed_heights = Some(at.join("signed"));
+    let report = text(&node(&world, &["doctor"]));
+    assert!(
+        report.contains("is not there yet: systemd makes it"),
+        "{report}"
+    );
+    assert!(report.contains("authority test-maker answers"), "{report}");
+    assert!(!at.exists());
+    drop(authority);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn doctor_tells_another_genesis_from_damage() {
+    let (mut world, authority) = prepared().await;
+    world.start().await;
+    world.stop().await;
+    let keys = tempfile::tempdir().unwrap();
+    let name = KeyName::new("library.example").unwrap();
+    let stranger = setup::create_keys(&keys.path().join("keys"), name).unwrap();
+    let chain = birthmark_ledger::ChainId::new("test.example/registry").unwrap();
+    let start = birthmark_protocol::Timestamp::from_unix(1_700_000_000);
+    let other = setup::genesis(chain, start, vec![stranger]).unwrap();
+    let file = world.folder.path().join("other.toml");
+    setup::write_genesis(&file, &other).unwrap();
+    world.settings.genesis = file;
+    let report = text(&node(&world, &["doctor"]));
+    for words in [
+        world.genesis.hash().to_hex(),
+        other.hash().to_hex(),
+        "Nothing is damaged".into(),
+    ] {
+        assert!(report.contains(&words), "{words}: {report}");
+    }
+    drop(authority);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn commands_that_need_the_node_stopped_refuse_while_it_runs() {
+    let (mut world, authority) = prepared().await;
+    let camera = Camera::new(&authority, "CAM-0001").await;
+    world.start().await;
+    let photo = world.registered(&camera).await;
+    let export = world.folder.path().join("export");
+    let export = export.to_str().unwrap();
+    let backup = world.folder.path().join("backup.db");
+    let backup = backup.to_str().unwrap();
+    // These only read.
+    for command in [["export", export], ["backup", backup]] {
+        let output = node(&world, &command);
+        assert!(output.status.success(), "{}", text(&output));
+    }
+    let changing: [&[&str]; 4] = [
+        &["reindex"],
+        &["import", export],
+        &["restore", backup],
+        &["import-plan-chain", "postgres:///nowhere"],
+    ];
+    for command in changing {
+        let output = node(&world, command);
+        let said = text(&output);
+        assert!(!output.status.success(), "{command:?}: {said}");
+        assert!(
+            said.contains("stop it first") || said.contains("is locked"),
+            "{command:?}: {said}"
+        );
+    }
+    // And a second node on the same database.
+    let output = node(&world, &[]);
+    assert!(text(&output).contains("is locked"), "{}", text(&output));
+    assert_eq!(world.verify(&photo).await.0, 200);
+    world.stop().await;
+    let output = node(&world, &["reindex"]);
+    assert!(output.status.success(), "{}", text(&output));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn restore_knows_its_own_files_and_backups_are_private() {
+    let (mut world, authority) = prepared().await;
+    let camera = Camera::new(&authority, "CAM-0001").await;
+    world.start().await;
+    world.registered(&camera).await;
+    let backup = world.folder.path().join("backup.db");
+    let output = node(&world, &["backup", backup.to_str().unwrap()]);
+    assert!(output.status.success(), "{}", text(&output));
+    let mode = std::fs::metadata(&backup).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    world.stop().await;
+    // What holds blocks is never replaced.
+    let output = node(&world, &["restore", backup.to_str().unwrap()]);
+    assert!(
+        text(&output).contains("move it away first"),
+        "{}",
+        text(&output)
+    );
+    for ending in ["", "-wal", "-shm"] {
+        let _ = std::fs::remove_file(world.folder.path().join(format!("node.db{ending}")));
+    }
+    for file in ["genesis.toml", "node.toml", "test-maker/authority.db"] {
+        let file = world.folder.path().join(file);
+        let output = node(&world, &["restore", file.to_str().unwrap()]);
+        let said = text(&output);
+        assert!(!output.status.success(), "{said}");
+        assert!(said.contains("is not a backup of a validator"), "{said}");
+        assert!(!world.folder.path().join("node.db").exists());
+    }
+    // A database that a failed start left behind is empty, and is replaced as the help promises.
+    let store = birthmark_node::store::Store::open(&world.settings.database)
+        .await
+        .unwrap();
+    store.close().await;
+    let output = node(&world, &["restore", backup.to_str().unwrap()]);
+    assert!(output.status.success(), "{}", text(&output));
+    let output = node(&world, &["fsck"]);
+    assert!(
+        text(&output).contains("1 records checked, 0 problems"),
+        "{}",
+        text(&output)
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn keys_and_files_that_cannot_be_used_end_with_status_78() {
+    let (mut world, authority) = prepared().await;
+    let whole = world.settings.clone();
+    let ends = |world: &World, words: &str| {
+        let output = node(world, &[]);
+        let said = text(&output);
+        assert_eq!(output.status.code(), Some(78), "{words}: {said}");
+        assert!(said.contains(words), "{words}: {said}");
+    };
+    world.settings.genesis = world.folder.path().join("nowhere.toml");
+    ends(&world, "nowhere.toml");
+    world.settings = whole.clone();
+    world.settings.authorities[0].ca = vec![world.folder.path().join("nowhere.pem")];
+    ends(&world, "nowhere.pem");
+    world.settings = whole;
+    let (key, other) = (world.credentials(), tempfile::tempdir().unwrap());
+    let name = KeyName::new("other.example").unwrap();
+    setup::create_keys(&other.path().join("keys"), name).unwrap();
+    for (credential, words) in [
+        ("lookup-key", "lookup-key"),
+        ("checkpoint-key", "checkpoint-key"),
+        ("vote-key", "vote-key"),
+    ] {
+        let path = key.join(credential);
+        let good = std::fs::read(&path).unwrap();
+        std::fs::write(&path, "junk").unwrap();
+        ends(&world, words);
+        if credential != "lookup-key" {
+            let of_another = other.path().join("keys").join(credential);
+            std::fs::write(&path, std::fs::read(of_another).unwrap()).unwrap();
+            ends(&world, "genesis");
+        }
+        std::fs::write(&path, good).unwrap();
+    }
+    drop(authority);
+}
