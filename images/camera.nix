@@ -8,6 +8,14 @@
   ...
 }:
 
+let
+  ours = import ../nixos-modules/lib.nix { inherit lib pkgs; };
+  gadget = pkgs.writeShellApplication {
+    name = "birthmark-usb-gadget";
+    runtimeInputs = [ pkgs.coreutils ];
+    text = builtins.readFile ./usb-gadget.sh;
+  };
+in
 {
   imports = [
     nixos-hardware.nixosModules.raspberry-pi-4
@@ -73,13 +81,35 @@
   boot.kernelModules = [
     "tpm_tis_spi"
     "spi-bcm2835"
-    "g_ether"
+    "libcomposite"
   ];
+  # The cable: described to computers as soon as the board has a USB controller that can be a device.
+  systemd.services.usb-gadget = {
+    description = "Make the power cable a network cable";
+    after = [ "sys-kernel-config.mount" ];
+    requires = [ "sys-kernel-config.mount" ];
+    serviceConfig = ours.confined // {
+      Type = "oneshot";
+      RemainAfterExit = true;
+      ExecStart = "${lib.getExe gadget} /sys/kernel/config /sys/class/udc /proc/device-tree/serial-number";
+      # The kernel's own folder is what it is about.
+      ProtectKernelTunables = false;
+      ProcSubset = "all";
+      ReadWritePaths = [ "/sys/kernel/config" ];
+      PrivateDevices = true;
+      PrivateNetwork = true;
+      RestrictAddressFamilies = "none";
+    };
+  };
+  services.udev.extraRules = ''
+    SUBSYSTEM=="udc", ACTION=="add", TAG+="systemd", ENV{SYSTEMD_WANTS}+="usb-gadget.service"
+  '';
   # No login and no boot messages on the line the GPS receiver talks on.
   boot.kernelParams = lib.mkForce [
     "console=tty1"
     "cma=512M"
     "loglevel=4"
+    "panic=30"
   ];
   systemd.services."serial-getty@ttyAMA0".enable = false;
   systemd.services."serial-getty@ttyS0".enable = false;
@@ -112,10 +142,24 @@
     SyncIntervalSec=2m
   '';
 
+  # A camera that hangs is started again by its own watchdog (this one waits 15 s at most), one whose kernel gave up by that.
+  systemd.settings.Manager.RuntimeWatchdogSec = "14s";
+  # Developing a picture beside an upgrade needs more than the board has; no swap reaches the card.
+  zramSwap.enable = true;
+  # The system's partition has room for a few generations.
+  nix.gc = {
+    automatic = true;
+    options = "--delete-older-than 60d";
+  };
+  nix.settings.min-free = 512 * 1024 * 1024;
+  documentation.nixos.enable = false;
+
   services.birthmark = {
     camera = {
       enable = true;
       share.enable = true;
+      # Whoever holds the cable holds the camera, and a full card is mended by deleting what was fetched.
+      share.writable = true;
     };
     gps.settings.device = "/dev/ttyAMA0";
     capture.package = pkgs.birthmark-capture-libcamera;

@@ -8,12 +8,13 @@
 }:
 
 let
+  ours = import ../nixos-modules/lib.nix { inherit lib pkgs; };
   setup = pkgs.writeShellApplication {
     name = "birthmark-card-setup";
     runtimeInputs = [
       pkgs.coreutils
       pkgs.gawk
-      pkgs.iw
+      pkgs.gnugrep
       config.services.birthmark.capture.package
     ];
     text = builtins.readFile ./card-setup.sh;
@@ -54,11 +55,54 @@ in
       "sshd.service"
     ];
     unitConfig.RequiresMountsFor = [ "/var/lib" ];
-    serviceConfig = {
+    # It reads what everybody who holds the card may write.
+    serviceConfig = ours.confined // {
       Type = "oneshot";
       RemainAfterExit = true;
       ExecStart = "${lib.getExe setup} /boot/firmware /etc/birthmark/capture.toml /var/lib/birthmark-card /var/lib/iwd";
       UMask = "0077";
+      StateDirectory = [
+        "birthmark-card"
+        "iwd"
+      ];
+      StateDirectoryMode = "0700";
+      ReadWritePaths = [
+        "-/boot/firmware"
+        # The board's light.
+        "-/sys/class/leds"
+        "-/sys/devices/platform/leds"
+      ];
+      PrivateDevices = true;
+      PrivateNetwork = true;
+      RestrictAddressFamilies = "none";
+      IPAddressDeny = "any";
+    };
+  };
+  # Which radio channels are allowed has to be said again at every start, and the radio is there when it is there.
+  systemd.services.card-radio = {
+    description = "Say in which country the radio is";
+    wantedBy = [ "sys-subsystem-net-devices-wlan0.device" ];
+    after = [
+      "sys-subsystem-net-devices-wlan0.device"
+      "card-setup.service"
+    ];
+    unitConfig.ConditionPathExists = "/var/lib/birthmark-card/wifi-country";
+    script = ''
+      iw reg set "$(cat /var/lib/birthmark-card/wifi-country)"
+    '';
+    path = [
+      pkgs.coreutils
+      pkgs.iw
+    ];
+    serviceConfig = ours.confined // {
+      Type = "oneshot";
+      RemainAfterExit = true;
+      CapabilityBoundingSet = "CAP_NET_ADMIN";
+      PrivateDevices = true;
+      RestrictAddressFamilies = "AF_NETLINK";
+      IPAddressDeny = "any";
+      Restart = "on-failure";
+      RestartSec = "5s";
     };
   };
 
@@ -74,24 +118,18 @@ in
     ];
     wants = [ "birthmark-signer.socket" ];
     unitConfig.ConditionPathExists = "/var/lib/birthmark-card/enrol";
-    serviceConfig = {
+    # It talks to the network as root, since only root may ask the signer to enrol.
+    serviceConfig = ours.confined // {
       Type = "exec";
       ExecStart = "${lib.getExe enrol} /boot/firmware /var/lib/birthmark-card/enrol";
       UMask = "0077";
-      # It talks to the network as root, since only root may ask the signer to enrol.
-      NoNewPrivileges = true;
-      CapabilityBoundingSet = "";
-      ProtectSystem = "strict";
       ReadWritePaths = [
-        "/boot/firmware"
+        "-/boot/firmware"
         "/var/lib/birthmark-card"
       ];
-      ProtectHome = true;
-      PrivateTmp = true;
       PrivateDevices = true;
-      ProtectKernelTunables = true;
-      ProtectKernelModules = true;
-      ProtectControlGroups = true;
+      RestrictAddressFamilies = "AF_UNIX AF_INET AF_INET6";
+      SocketBindDeny = "any";
       Restart = "on-failure";
       RestartSec = "15s";
       RestartSteps = 5;

@@ -9,6 +9,7 @@ state=$3
 wifi=$4
 
 led=${5:-/sys/class/leds/ACT}
+zones=${TZDIR:-/usr/share/zoneinfo}
 
 asked=$fat/birthmark-setup.txt
 result=$fat/birthmark-setup.result.txt
@@ -29,22 +30,35 @@ refuse() {
     refused=1
 }
 
-# The settings as they were built, with another `node`, which stands before the first table.
-settings_with() {
-    awk -v value="$1" '
-        BEGIN { printf "node = \"%s\"\n", value }
+# The settings as they were built, with another validator and time zone where these are not empty: before the first table.
+settings_with() { # NODE ZONE_MINUTES
+    awk -v node="$1" -v zone="$2" '
+        BEGIN {
+            if (node != "") printf "node = \"%s\"\n", node
+            if (zone != "") printf "zone_minutes = %d\n", zone
+        }
         /^\[/ { inside = 1 }
-        !inside && $1 == "node" && $2 == "=" { next }
+        !inside && node != "" && $1 == "node" && $2 == "=" { next }
+        !inside && zone != "" && $1 == "zone_minutes" && $2 == "=" { next }
         { print }' "$built"
+}
+
+known() {
+    if [ -e "$state/$1" ]; then
+        cat "$state/$1"
+    fi
+}
+
+# How far clocks in a time zone are from UTC today, in minutes: summer time is taken over at the next start.
+minutes_of() {
+    if [ -n "$1" ]; then
+        TZ=$1 date +%z | awk '{ print (substr($0, 1, 1) == "-" ? -1 : 1) * (substr($0, 2, 2) * 60 + substr($0, 4, 2)) }'
+    fi
 }
 
 # What was built may have changed with an upgrade; what the card was told stays.
 write_settings() {
-    if [ -e "$state/validator" ]; then
-        settings_with "$(cat "$state/validator")"
-    else
-        cat "$built"
-    fi > "$state/capture.next.toml"
+    settings_with "$(known validator)" "$(minutes_of "$(known time-zone)")" > "$state/capture.next.toml"
     chmod 0644 "$state/capture.next.toml"
     # If we stop here, the daemon has the settings of last time: it never finds half of a file.
     sync "$state/capture.next.toml"
@@ -59,13 +73,25 @@ know_network() {
     if [[ ! $name =~ ^[A-Za-z0-9_\ -]+$ ]]; then
         file="$wifi/=$(printf '%s' "$name" | od -An -v -tx1 | tr -d ' \n')"
     fi
-    rm -f "$file.psk" "$file.open"
-    if [ -n "$password" ]; then
-        # In such a file a backslash begins something special.
-        printf '[Security]\nPassphrase=%s\n' "${password//\\/\\\\}" > "$file.psk"
+    rm -f "$file.psk" "$file.open" "$file.8021x"
+    # In such a file a backslash begins something special.
+    if [ -n "$user" ]; then
+        # The server is asked for its certificate before it hears the password: anybody can call a network "eduroam".
+        kind=8021x
+        printf '[Security]\nEAP-Method=PEAP\nEAP-Identity=anonymous@%s\nEAP-PEAP-CACert=%s\nEAP-PEAP-ServerDomainMask=%s\n' \
+            "${user#*@}" "$state/wifi-ca.pem" "$server"
+        printf 'EAP-PEAP-Phase2-Method=MSCHAPV2\nEAP-PEAP-Phase2-Identity=%s\nEAP-PEAP-Phase2-Password=%s\n' \
+            "${user//\\/\\\\}" "${password//\\/\\\\}"
+    elif [ -n "$password" ]; then
+        kind=psk
+        printf '[Security]\nPassphrase=%s\n' "${password//\\/\\\\}"
     else
-        : > "$file.open"
+        kind=open
+    fi > "$file.next"
+    if [ "$hidden" = yes ]; then
+        printf '[Settings]\nHidden=true\n' >> "$file.next"
     fi
+    mv "$file.next" "$file.$kind"
 }
 
 # What birthmark-card-enrol does later, when there is a network. The folder appears whole or not at all.
@@ -86,21 +112,12 @@ mkdir -p "$state/keys"
 # sshd reads the folder as the person who logs in.
 chmod 0755 "$state" "$state/keys"
 
-# Which radio channels are allowed has to be said again at every start.
-allow_channels() {
-    if [ -e "$state/wifi-country" ]; then
-        # Without a radio there is nothing to allow, and photos are taken all the same.
-        iw reg set "$(cat "$state/wifi-country")" || echo "the radio takes no country"
-    fi
-}
-
 # Where endings of names are hidden, "birthmark-setup.txt" is easily given a second one.
 if [ ! -e "$asked" ] && [ -e "$asked.txt" ]; then
     asked=$asked.txt
 fi
 if [ ! -e "$asked" ]; then
     write_settings
-    allow_channels
     exit 0
 fi
 
@@ -110,7 +127,7 @@ LC_ALL=C
 lines=()
 refused=0
 number=0
-name='' password='' country='' validator='' key=''
+name='' password='' country='' validator='' key='' hidden='' user='' server='' zone=''
 authority='' serial='' family='' operator_token=''
 while IFS= read -r line || [ -n "$line" ]; do
     number=$((number + 1))
@@ -139,6 +156,15 @@ while IFS= read -r line || [ -n "$line" ]; do
             if [ "${#value}" -ge 1 ] && [ "${#value}" -le 32 ]; then name=$value; else refuse "wifi_name has 1 to 32 bytes"; fi ;;
         wifi_password)
             if [[ $value =~ ^[\ -~]{8,63}$ ]]; then password=$value; else refuse "wifi_password has 8 to 63 characters, none of them accented"; fi ;;
+        wifi_hidden)
+            if [[ $value =~ ^(yes|no)$ ]]; then hidden=$value; else refuse "wifi_hidden is yes or no"; fi ;;
+        wifi_user)
+            if [[ $value =~ ^[\ -~]{1,128}@[A-Za-z0-9.-]+$ ]]; then user=$value; else refuse "wifi_user is a name with the institution's domain, as in anna@library.example"; fi ;;
+        wifi_server)
+            if [[ $value =~ ^[*]?[A-Za-z0-9.-]+$ ]]; then server=$value; else refuse "wifi_server is the name in the certificate of the network's server"; fi ;;
+        time_zone)
+            # As the zones' files are called; what is in none of them would silently be UTC.
+            if [[ $value =~ ^[A-Za-z0-9_+-]+(/[A-Za-z0-9_+-]+)*$ && -f $zones/$value ]]; then zone=$value; else refuse "time_zone is a name such as Europe/Berlin"; fi ;;
         ssh_key)
             if [[ $value =~ ^(ssh-ed25519|ecdsa-sha2-nistp256|ssh-rsa)\ [A-Za-z0-9+/=]+(\ .*)?$ ]]; then key=$value; else refuse "ssh_key is not a public key"; fi ;;
         authority)
@@ -157,6 +183,26 @@ if [ -n "$password" ] && [ -z "$name" ]; then
     say "wifi_password is for which network? wifi_name is needed too"
     refused=1
 fi
+if [ -n "$hidden" ] && [ -z "$name" ]; then
+    say "wifi_hidden is about which network? wifi_name is needed too"
+    refused=1
+fi
+# Whoever would give the password to any server that calls itself so, gives it to a stranger.
+if [ -n "$user$server" ]; then
+    for needed in name password user server; do
+        if [ -z "${!needed}" ]; then
+            say "for a network with names of users, wifi_$needed is needed too"
+            refused=1
+        fi
+    done
+    if [ ! -e "$fat/birthmark-wifi-ca.pem" ] && [ ! -e "$state/wifi-ca.pem" ]; then
+        say "for a network with names of users, its certificate is needed beside this file, as birthmark-wifi-ca.pem"
+        refused=1
+    elif [ -e "$fat/birthmark-wifi-ca.pem" ] && ! grep -q 'BEGIN CERTIFICATE' "$fat/birthmark-wifi-ca.pem"; then
+        say "birthmark-wifi-ca.pem is no certificate in PEM"
+        refused=1
+    fi
+fi
 # Half of an enrolment is none.
 if [ -n "$authority$serial$family$operator_token" ]; then
     for needed in authority serial family operator_token; do
@@ -169,7 +215,7 @@ fi
 
 # All or nothing: a card that is half set up is harder to understand than one that is not.
 if [ "$refused" = 0 ] && [ -n "$validator" ]; then
-    settings_with "$validator" > "$state/capture.next.toml"
+    settings_with "$validator" "" > "$state/capture.next.toml"
     if ! complaint=$(birthmark-capture --config "$state/capture.next.toml" check-config 2>&1); then
         say "the camera refuses these settings: $complaint"
         refused=1
@@ -180,6 +226,14 @@ if [ "$refused" = 0 ]; then
         printf '%s\n' "$validator" > "$state/validator.next"
         mv "$state/validator.next" "$state/validator"
         say "validator: $validator"
+    fi
+    if [ -n "$zone" ]; then
+        printf '%s\n' "$zone" > "$state/time-zone"
+        say "time zone: $zone"
+    fi
+    if [ -n "$user" ] && [ -e "$fat/birthmark-wifi-ca.pem" ]; then
+        tr -d '\r' < "$fat/birthmark-wifi-ca.pem" > "$state/wifi-ca.pem.next"
+        mv "$state/wifi-ca.pem.next" "$state/wifi-ca.pem"
     fi
     if [ -n "$name" ]; then
         know_network
@@ -207,7 +261,6 @@ else
     say "nothing was changed; correct birthmark-setup.txt and start again"
 fi
 write_settings
-allow_channels
 # A partition that cannot be written to is no reason not to take photos. It will be read again at the next start.
 if ! printf '%s\r\n' "${lines[@]}" > "$result" || ! sync -f "$fat"; then
     echo "$result cannot be written"

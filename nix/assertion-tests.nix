@@ -119,6 +119,18 @@ let
       module.security.tpm2.abrmd.enable = true;
       says = "two resource managers";
     };
+    "a camera without a sensor" = {
+      module.services.birthmark.capture.enable = true;
+      says = "which sensor does this camera have?";
+    };
+    "a camera that signs paintings" = {
+      machine = 2;
+      module.services.birthmark.capture = {
+        enable = true;
+        settings.source.kind = "simulated";
+      };
+      says = "services.birthmark.capture.settings.source.kind = \"simulated\" photographs no scene";
+    };
     "photos for every network" = {
       module.services.birthmark.camera = {
         enable = true;
@@ -194,6 +206,7 @@ let
       config = evaluate {
         services.birthmark = {
           camera.enable = true;
+          capture.settings.source.kind = "v4l2";
           node.enable = true;
           sma.enable = true;
           # As journald.conf(5) writes lengths of time.

@@ -42,6 +42,7 @@ let
     };
   };
   server = self.nixosConfigurations.validator.config;
+  card = self.nixosConfigurations.camera.config;
   unitOf = config: name: config.systemd.units.${name}.text;
   unit = unitOf full;
   both = holds: holds "node" && holds "sma";
@@ -353,7 +354,35 @@ let
           "listen-birthmark-sma"
           "note-what-works"
           "boot-check"
-        ];
+        ]
+      &&
+        lib.all
+          (
+            name:
+            lib.all (has (unitOf card "${name}.service")) [
+              "ProtectSystem=strict"
+              "NoNewPrivileges=yes"
+              "SystemCallFilter=~@privileged @resources"
+            ]
+          )
+          [
+            "card-setup"
+            "card-enrol"
+            "card-radio"
+            "usb-gadget"
+          ];
+    "the cable is a network that every computer takes without a driver" =
+      lib.elem "libcomposite" card.boot.kernelModules
+      && !lib.elem "g_ether" card.boot.kernelModules
+      && has card.services.udev.extraRules "ENV{SYSTEMD_WANTS}+=\"usb-gadget.service\""
+      && card.systemd.network.networks."20-usb".matchConfig.Name == "usb0";
+    "a camera that hangs is started again, and one that is full can be emptied over the cable" =
+      card.systemd.settings.Manager.RuntimeWatchdogSec == "14s"
+      && lib.elem "panic=30" card.boot.kernelParams
+      && card.services.samba.settings.photos."read only" == "no"
+      && card.zramSwap.enable
+      && card.swapDevices == [ ]
+      && card.nix.gc.automatic;
     "what fails for good is told, whatever it is" =
       let
         told = evaluate {

@@ -33,6 +33,7 @@ in
 
     share = {
       enable = lib.mkEnableOption "the photos as a read-only network folder, and as web pages for computers that enter no folder as a guest";
+      writable = lib.mkEnableOption "deleting photos over the network folder, which otherwise is read-only. Photos leave the card this way only: what waits to be sent is kept elsewhere";
       interface = lib.mkOption {
         type = lib.types.str;
         default = "usb0";
@@ -93,7 +94,7 @@ in
         };
         photos = {
           path = photos;
-          "read only" = "yes";
+          "read only" = if cfg.share.writable then "no" else "yes";
           "guest ok" = "yes";
           "force user" = "birthmark-capture";
           # A photo appears under its own name when it is whole; half-written ones begin with a dot.
@@ -124,12 +125,14 @@ in
       };
     };
     # It may read the photos, and reaches nothing else of the camera's.
-    systemd.services.nginx.serviceConfig = lib.mkIf cfg.share.enable {
-      SupplementaryGroups = [ "birthmark-capture" ];
-      InaccessiblePaths = [
-        "-/var/lib/birthmark-capture"
-        "-/run/birthmark"
-      ];
+    systemd.services.nginx = lib.mkIf cfg.share.enable {
+      serviceConfig = {
+        SupplementaryGroups = [ "birthmark-capture" ];
+        InaccessiblePaths = [
+          "-/var/lib/birthmark-capture"
+          "-/run/birthmark"
+        ];
+      };
     };
     networking.firewall.interfaces.${cfg.share.interface}.allowedTCPPorts = lib.mkIf cfg.share.enable [
       80

@@ -76,6 +76,21 @@ in
     # NixOS gives the header's pins to root alone.
     services.udev.extraRules = builtins.readFile ../systemd/60-birthmark-camera.rules;
 
+    assertions = [
+      {
+        assertion = cfg.settings ? source.kind;
+        message = "services.birthmark.capture.settings.source.kind: which sensor does this camera have? \"libcamera\" (with package = pkgs.birthmark-capture-libcamera) for those of a Raspberry Pi, \"v4l2\" for what the kernel shows as /dev/video0.";
+      }
+      {
+        assertion =
+          lib.elem (cfg.settings.source.kind or null) [
+            "simulated"
+            "dng"
+          ]
+          -> cfg.package == pkgs.birthmark-capture-rehearsal;
+        message = "services.birthmark.capture.settings.source.kind = \"${cfg.settings.source.kind or ""}\" photographs no scene: a camera that ships refuses it. For a rehearsal, say so with services.birthmark.capture.package = pkgs.birthmark-capture-rehearsal.";
+      }
+    ];
     warnings =
       lib.optional (!config.services.birthmark.signer.enable)
         "services.birthmark.capture is on without services.birthmark.signer on the same machine: nothing will sign its photos.";

@@ -99,7 +99,10 @@ fn scripts(house: &House, _: &Options) -> Result<Outcome> {
         "images/card-enrol.sh",
         "images/card-setup.sh",
         "images/make-state-partition.sh",
+        "images/tests/card-setup.sh",
         "images/tests/state-partition.sh",
+        "images/tests/usb-gadget.sh",
+        "images/usb-gadget.sh",
         "nix/look-at-units.sh",
         "nix/look-for-secrets.sh",
         "nix/tests/draw-keys.sh",
@@ -139,8 +142,13 @@ fn machine_scripts(house: &House, _: &Options) -> Result<Outcome> {
     let Some(python) = tools::find("python3") else {
         return Ok(Outcome::skipped("python3 is not installed"));
     };
-    for script in ["nix/tests/draw-keys.sh", "nix/tests/healthy.sh"] {
-        house::run(house.program("bash").args([script, "."]))?;
+    for (script, about) in [
+        ("nix/tests/draw-keys.sh", "."),
+        ("nix/tests/healthy.sh", "."),
+        ("images/tests/card-setup.sh", "images/card-setup.sh"),
+        ("images/tests/usb-gadget.sh", "images/usb-gadget.sh"),
+    ] {
+        house::run(house.program("bash").args([script, about]))?;
     }
     house::run(house.program(&python).arg("nix/tests/monitoring.py"))?;
     Ok(Outcome::passed())
