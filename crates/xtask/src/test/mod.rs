@@ -36,7 +36,7 @@ pub(crate) struct Options {
 
 /// Cheap ones first: a person waiting at the screen learns of a missing semicolon before the long ones start. The machines
 /// come last: they install what the tests have built.
-const STEPS: [Step; 19] = [
+const STEPS: &[Step] = &[
     Step::new("format", rust::format),
     Step::new("scripts", scripts),
     Step::new("units", units::units),
