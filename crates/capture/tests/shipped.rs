@@ -4,6 +4,7 @@
 //! `cargo xtask test --only shipped-camera` builds and runs this without them.
 
 #![cfg(not(feature = "rehearsal"))]
+#![allow(clippy::unwrap_used, missing_docs)]
 
 use std::process::{Command, Output};
 
