@@ -22,7 +22,7 @@ use crate::service::Capture;
 use crate::settings::CaptureSettings;
 use crate::signer::{RemoteSigner, Signer};
 use crate::studio::{Studio, StudioError};
-use crate::submit::{Node, Submitter};
+use crate::submit::{Nodes, Submitter};
 
 /// Permission bits of the socket: its group may give commands, if the configuration lists its members.
 const SOCKET_MODE: u32 = 0o660;
@@ -72,14 +72,15 @@ pub async fn assemble(
         settings.signer.clone(),
         peers(&settings.signer_users)?,
     ));
-    let node = Node::new(&settings.node, settings.node_authority.as_deref())?;
+    let addresses = settings.node.addresses();
+    let nodes = Nodes::new(addresses, settings.node_authority.as_deref())?;
     let registry = open_registry(settings)?;
     let longest = Duration::from_secs(settings.longest_pause_seconds.into());
     let submitter = Submitter::new(
         Arc::clone(&queue),
         album.clone(),
         Arc::clone(&signer),
-        node,
+        nodes,
         registry,
         longest,
     );
@@ -105,7 +106,7 @@ pub async fn assemble(
         studio: Arc::new(studio),
         submitter: Arc::new(submitter),
         lamp: Lamp::default(),
-        node: settings.node.clone(),
+        node: addresses.join(", "),
         full_queue: settings.full_queue,
         bench: Arc::default(),
     })

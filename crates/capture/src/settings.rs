@@ -23,8 +23,8 @@ pub struct CaptureSettings {
     pub photos: PathBuf,
     /// Where the queue of proofs lives. Whoever can change it can at most lose or delay proofs, not make one.
     pub state: PathBuf,
-    /// The validator node proofs are sent to.
-    pub node: String,
+    /// The validators proofs are sent to, the first one first; see [`Nodes`].
+    pub node: Nodes,
     /// A certificate authority to trust for the node, besides those of the system: a PEM file.
     pub node_authority: Option<PathBuf>,
     /// The genesis of the registry receipts must come from: a TOML or JSON file. Without it the first one the node shows is kept.
@@ -55,6 +55,61 @@ pub struct CaptureSettings {
     pub full_queue: u64,
     /// Shutter button and light.
     pub panel: Option<Panel>,
+}
+
+/// One validator's address, or several of one registry.
+///
+/// The next one is asked when one is silent, and when one refuses a proof: a single validator that
+/// errs, or means harm, must not be able to keep a photo out of the registry.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Nodes {
+    /// One.
+    One(String),
+    /// Several, in the order in which they are asked.
+    Several(Vec<String>),
+}
+
+impl Nodes {
+    /// The addresses in their order.
+    pub fn addresses(&self) -> &[String] {
+        match self {
+            Self::One(address) => std::slice::from_ref(address),
+            Self::Several(addresses) => addresses,
+        }
+    }
+
+    fn check(&self) -> Result<(), ConfigError> {
+        let refused = |address: &str, reason: &str| {
+            Err(ConfigError::field("node", format!("`{address}` {reason}")))
+        };
+        for (index, address) in self.addresses().iter().enumerate() {
+            let url = reqwest::Url::parse(address);
+            let url = match url {
+                Ok(url) => url,
+                Err(error) => return refused(address, &format!("is no address: {error}")),
+            };
+            let earlier = self.addresses().iter().take(index);
+            match url.scheme() {
+                _ if url.host().is_none() => return refused(address, "names no host"),
+                _ if earlier.into_iter().any(|other| other == address) => {
+                    return refused(address, "stands there twice");
+                }
+                "http" | "https" => {}
+                _ => return refused(address, "must begin with http:// or https://"),
+            }
+        }
+        match self.addresses().is_empty() {
+            true => Err(ConfigError::field("node", "names no validator")),
+            false => Ok(()),
+        }
+    }
+}
+
+impl From<String> for Nodes {
+    fn from(address: String) -> Self {
+        Self::One(address)
+    }
 }
 
 /// What happens to the place of a photo.
@@ -122,7 +177,7 @@ impl Default for CaptureSettings {
             callers: Vec::new(),
             photos: "/var/lib/birthmark-photos".into(),
             state: "/var/lib/birthmark-capture".into(),
-            node: "http://127.0.0.1:8545".to_owned(),
+            node: "http://127.0.0.1:8545".to_owned().into(),
             node_authority: None,
             genesis: None,
             longest_pause_seconds: 3_600,
@@ -183,15 +238,8 @@ impl Settings for CaptureSettings {
         if let Some(reason) = self.source()?.refusal() {
             return Err(ConfigError::field("source", reason));
         }
-        let node = reqwest::Url::parse(&self.node)
-            .map_err(|error| ConfigError::field("node", error.to_string()))?;
+        self.node.check()?;
         let rules = [
-            (
-                "node",
-                matches!(node.scheme(), "http" | "https"),
-                "must begin with http:// or https://",
-            ),
-            ("node", node.host().is_some(), "names no host"),
             (
                 "jpeg_quality",
                 (1..=100).contains(&self.jpeg_quality),
@@ -270,11 +318,29 @@ mod tests {
             change(&mut settings);
             settings.check().unwrap_err().to_string()
         };
-        assert!(broken(|s| s.node = "localhost".to_owned()).contains("node"));
-        assert!(broken(|s| s.node = "ftp://node".to_owned()).contains("http://"));
+        assert!(broken(|s| s.node = Nodes::One("localhost".to_owned())).contains("node"));
+        assert!(broken(|s| s.node = Nodes::One("ftp://node".to_owned())).contains("http://"));
         assert!(broken(|s| s.jpeg_quality = 0).contains("jpeg_quality"));
         assert!(broken(|s| s.zone_minutes = 10_000).contains("zone_minutes"));
         assert!(broken(|s| s.photos = "photos".into()).contains("photos"));
+    }
+
+    #[test]
+    fn one_validator_or_several_are_read_and_none_or_the_same_twice_are_refused() {
+        let read = |node: &str| -> Result<Nodes, String> {
+            let text = format!("node = {node}\n[source]\nkind = \"libcamera\"\n");
+            let settings: CaptureSettings =
+                toml::from_str(&text).map_err(|error| error.to_string())?;
+            let checked = settings.check().map_err(|error| error.to_string());
+            checked.map(|()| settings.node)
+        };
+        let (one, other) = ("https://one.example", "https://other.example/registry");
+        assert_eq!(read(&format!("{one:?}")).unwrap().addresses(), [one]);
+        let both = read(&format!("[{one:?}, {other:?}]")).unwrap();
+        assert_eq!(both.addresses(), [one, other]);
+        assert!(read("[]").unwrap_err().contains("names no validator"));
+        let twice = read(&format!("[{one:?}, {one:?}]")).unwrap_err();
+        assert!(twice.contains("stands there twice"), "{twice}");
     }
 
     #[test]

@@ -296,6 +296,7 @@ impl Studio {
             photo: name.picture(),
             bundle: Sidecar::encoded(&claims.bundle),
             opening: hex::encode(claims.opening),
+            refusals: Vec::new(),
             stage: claims
                 .proof
                 .clone()

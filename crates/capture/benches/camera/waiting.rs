@@ -55,6 +55,7 @@ fn fill(world: &World, entries: u64) {
             photo: format!("2026-09-21/{number}.jpg"),
             bundle: STANDARD.encode(bundle.encode()),
             opening: "05".repeat(32),
+            refusals: Vec::new(),
             stage: Stage::Unsigned,
         };
         let id = EntryId::new((START + number as i64) * 1_000_000_000, number);

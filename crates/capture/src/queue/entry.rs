@@ -75,9 +75,21 @@ pub struct Entry {
     pub bundle: String,
     /// The opening of the commitment, in hexadecimal.
     pub opening: String,
+    /// The validators that refused it, and why; the next one is asked instead.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub refusals: Vec<Refusal>,
     /// How far it has come.
     #[serde(flatten)]
     pub stage: Stage,
+}
+
+/// One validator's no.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refusal {
+    /// Which validator.
+    pub node: String,
+    /// In its words.
+    pub reason: String,
 }
 
 /// How far a proof has come.
@@ -97,6 +109,8 @@ pub enum Stage {
         proof: Proof,
         /// The node's number.
         receipt_id: String,
+        /// Which validator gave it.
+        node: String,
     },
     /// The node will never take it as it is.
     Refused {
@@ -141,7 +155,11 @@ impl Entry {
             Stage::Refused { proof: None, .. } => Stage::Unsigned,
             stage => stage,
         };
-        Self { stage, ..self }
+        Self {
+            stage,
+            refusals: Vec::new(),
+            ..self
+        }
     }
 }
 

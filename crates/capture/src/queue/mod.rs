@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 
-pub use entry::{Entry, EntryId, IdError, Stage};
+pub use entry::{Entry, EntryId, IdError, Refusal, Stage};
 use schedule::Schedule;
 
 use crate::durable;
@@ -79,6 +79,15 @@ pub struct Counts {
     pub refused: u64,
     /// Stored since this process began.
     pub stored: u64,
+}
+
+/// What came of a look at refused entries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Looked {
+    /// How many are tried again.
+    pub tried: usize,
+    /// Where the next look goes on, unless this was the end.
+    pub last: Option<EntryId>,
 }
 
 impl Queue {
@@ -198,6 +207,39 @@ impl Queue {
         self.bell.notify_one();
         self.hurry.notify_one();
         Ok(())
+    }
+
+    /// Looks at `limit` refused entries after `after`, and tries again those that were refused before `moment`
+    /// (Unix seconds): a validator may have erred, or have been taught better since. Entries that cannot be
+    /// read stay for a person to look at.
+    pub fn retry_refused(
+        &self,
+        moment: i64,
+        after: Option<EntryId>,
+        limit: usize,
+    ) -> Result<Looked, QueueError> {
+        use std::ops::Bound::{Excluded, Unbounded};
+        let beyond = (after.map_or(Unbounded, Excluded), Unbounded);
+        let refused: Vec<EntryId> = {
+            let state = self.state();
+            let ids = state.refused.range(beyond);
+            ids.take(limit).copied().collect()
+        };
+        // A part that is not full was the last one: the next look begins with the oldest again.
+        let last = refused.last().copied().filter(|_| refused.len() == limit);
+        let mut tried = 0;
+        for id in refused {
+            let old = match self.read(id) {
+                Ok(entry) => matches!(entry.stage, Stage::Refused { at, .. } if at <= moment),
+                Err(QueueError::Damaged { .. } | QueueError::Unknown(_)) => false,
+                Err(error) => return Err(error),
+            };
+            if old {
+                self.retry(id)?;
+                tried += 1;
+            }
+        }
+        Ok(Looked { tried, last })
     }
 
     /// Makes everything that waits due now.
@@ -325,8 +367,46 @@ mod tests {
             photo: name.to_owned(),
             bundle: "AAAA".to_owned(),
             opening: "00".repeat(32),
+            refusals: Vec::new(),
             stage: Stage::Unsigned,
         }
+    }
+
+    #[test]
+    fn refusals_of_yesterday_are_tried_again_a_part_at_a_time_and_those_of_today_are_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let queue = Queue::open(folder.path()).unwrap();
+        let ids: Vec<EntryId> = (0..5).map(|n| EntryId::new(n, 7)).collect();
+        for (id, at) in ids.iter().zip([100, 900, 100, 100, 900]) {
+            let stage = Stage::Refused {
+                proof: None,
+                reason: "no".to_owned(),
+                at,
+            };
+            let refused = Entry {
+                stage,
+                ..entry("a")
+            };
+            queue.add(*id, &refused).unwrap();
+            queue.refuse(*id, &refused).unwrap();
+        }
+        let looked = queue.retry_refused(500, None, 3).unwrap();
+        let expected = Looked {
+            tried: 2,
+            last: Some(ids[2]),
+        };
+        assert_eq!(looked, expected);
+        let looked = queue.retry_refused(500, looked.last, 3).unwrap();
+        assert_eq!(
+            looked,
+            Looked {
+                tried: 1,
+                last: None
+            }
+        );
+        let counts = queue.counts();
+        assert_eq!((counts.waiting, counts.refused), (3, 2));
+        assert_eq!(queue.read(ids[0]).unwrap().stage, Stage::Unsigned);
     }
 
     #[test]
@@ -366,6 +446,7 @@ mod tests {
         let id = EntryId::new(5, 6);
         queue.add(id, &entry("a")).unwrap();
         let refused = Entry {
+            refusals: Vec::new(),
             stage: Stage::Refused {
                 proof: None,
                 reason: "no".to_owned(),

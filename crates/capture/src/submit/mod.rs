@@ -8,6 +8,7 @@
 //! the node will never take is put aside with the reason, and kept.
 
 mod node;
+mod nodes;
 mod pause;
 
 use std::io;
@@ -23,10 +24,11 @@ use birthmark_protocol::{Bundle, Opening, Signature};
 
 use birthmark_sensor::clock;
 pub use node::{Fate, Node, NodeError, SetupError};
+pub use nodes::Nodes;
 use pause::Pause;
 
 use crate::album::Album;
-use crate::queue::{Entry, EntryId, Queue, QueueError, Stage};
+use crate::queue::{Entry, EntryId, Queue, QueueError, Refusal, Stage};
 use crate::registry::{GenesisProblem, LearnError, ReceiptFault, Registry};
 use crate::sidecar;
 use crate::signer::{Proof, Signer, SignerError};
@@ -35,6 +37,14 @@ use crate::signer::{Proof, Signer, SignerError};
 const FIRST_QUESTION: Duration = Duration::from_millis(700);
 /// Later questions are no further apart than this: an authority may be down for days.
 const LONGEST_WAIT: Duration = Duration::from_secs(600);
+
+/// How long a refusal counts, in seconds. Validators err, and are taught better.
+const ASK_REFUSED_AGAIN: i64 = 86_400;
+/// How often refusals are looked at for that, and how many: each is a small file.
+const LOOK_AT_REFUSED: Duration = Duration::from_secs(3_600);
+const REFUSED_AT_ONCE: usize = 500;
+/// After so many questions without an answer another validator is given the proof.
+const QUESTIONS_TO_A_SILENT_ONE: u32 = 6;
 
 /// A signer that was away, or a disk that was full, is tried again at least this often.
 const LONGEST_OWN_WAIT: Duration = Duration::from_secs(60);
@@ -50,6 +60,13 @@ enum Trouble {
     Node(#[from] NodeError),
     #[error("the receipt cannot be written: {0}")]
     Disk(io::Error),
+    /// The one validator that was given the proof is silent; others may be well.
+    #[error(transparent)]
+    Silent(NodeError),
+    #[error(
+        "no registry is known, and {0} cannot introduce one over plain http, where anybody on the way could show his own: set `genesis`, or use https"
+    )]
+    NoIntroduction(String),
     #[error(transparent)]
     Genesis(#[from] GenesisProblem),
     #[error(transparent)]
@@ -72,7 +89,7 @@ pub struct Submitter {
     queue: Arc<Queue>,
     album: Album,
     signer: Arc<dyn Signer>,
-    node: Node,
+    nodes: Nodes,
     registry: Registry,
     longest_pause: Duration,
     progress: Mutex<Progress>,
@@ -84,7 +101,7 @@ impl Submitter {
         queue: Arc<Queue>,
         album: Album,
         signer: Arc<dyn Signer>,
-        node: Node,
+        nodes: Nodes,
         registry: Registry,
         longest_pause: Duration,
     ) -> Self {
@@ -92,7 +109,7 @@ impl Submitter {
             queue,
             album,
             signer,
-            node,
+            nodes,
             registry,
             longest_pause,
             progress: Mutex::default(),
@@ -115,7 +132,12 @@ impl Submitter {
     /// Works until asked to stop.
     pub async fn run(&self, shutdown: Shutdown) {
         let mut pause = Pause::new(self.longest_pause);
+        let (mut next_look, mut looked_at) = (Instant::now(), None);
         while !shutdown.is_requested() {
+            if next_look <= Instant::now() {
+                looked_at = self.look_at_refused(looked_at).await;
+                next_look = Instant::now() + LOOK_AT_REFUSED;
+            }
             tokio::select! {
                 () = shutdown.requested() => return,
                 () = self.wait() => {}
@@ -130,6 +152,29 @@ impl Submitter {
                     self.note(|progress| progress.trouble = None);
                 }
                 Err(trouble) => self.suffer(id, &trouble, &mut pause, &shutdown).await,
+            }
+        }
+    }
+
+    /// Offers again what was refused a day ago or earlier, a part at a time; answers where the next look begins.
+    async fn look_at_refused(&self, after: Option<EntryId>) -> Option<EntryId> {
+        let queue = Arc::clone(&self.queue);
+        let yesterday = clock::now_ns() / 1_000_000_000 - ASK_REFUSED_AGAIN;
+        let look = move || queue.retry_refused(yesterday, after, REFUSED_AT_ONCE);
+        match tokio::task::spawn_blocking(look).await {
+            Ok(Ok(looked)) => {
+                if looked.tried > 0 {
+                    log::info!("{} refused proofs are offered again", looked.tried);
+                }
+                looked.last
+            }
+            Ok(Err(error)) => {
+                log::error!("refused proofs cannot be offered again: {error}");
+                after
+            }
+            Err(error) => {
+                log::error!("refused proofs cannot be looked at: {error}");
+                after
             }
         }
     }
@@ -203,7 +248,11 @@ impl Submitter {
         match entry.stage.clone() {
             Stage::Unsigned => self.sign(id, entry).await,
             Stage::Signed { proof } => self.send(id, entry, proof).await,
-            Stage::Submitted { proof, receipt_id } => self.ask(id, entry, proof, &receipt_id).await,
+            Stage::Submitted {
+                proof,
+                receipt_id,
+                node,
+            } => self.ask(id, entry, proof, (&node, &receipt_id)).await,
             Stage::Refused { .. } => Ok(self.queue.set_aside(id)?),
         }
     }
@@ -223,34 +272,71 @@ impl Submitter {
         Ok(())
     }
 
+    /// Offers the proof to one validator after another until one takes it, or says no.
     async fn send(&self, id: EntryId, entry: Entry, proof: Proof) -> Result<(), Trouble> {
         let request = request(&entry, &proof)?;
-        match self.node.submit(&request).await {
-            Ok(receipt_id) => {
-                // If we stop here, the same request is sent again and answered with the same number.
-                self.queue.update(
-                    id,
-                    &Entry {
-                        stage: Stage::Submitted { proof, receipt_id },
-                        ..entry
-                    },
-                )?;
-                self.queue.ask_later(id, Instant::now() + FIRST_QUESTION);
-                Ok(())
+        let mut away = None;
+        for node in self.nodes.willing(&entry.refusals) {
+            match node.submit(&request).await {
+                Ok(receipt_id) => {
+                    self.nodes.prefer(node);
+                    let stage = Stage::Submitted {
+                        proof,
+                        receipt_id,
+                        node: node.address().to_owned(),
+                    };
+                    // If we stop here, the same request is sent again and answered with the same number.
+                    let refusals = entry.refusals.clone();
+                    self.queue.update(
+                        id,
+                        &Entry {
+                            stage,
+                            refusals,
+                            ..entry
+                        },
+                    )?;
+                    self.queue.ask_later(id, Instant::now() + FIRST_QUESTION);
+                    return Ok(());
+                }
+                Err(NodeError::Refused(reason)) => {
+                    let no = refusal(node, reason);
+                    return self.refused(id, entry.clone(), proof, no);
+                }
+                Err(error) => away = Some(error),
             }
-            Err(NodeError::Refused(reason)) => self.put_aside(id, entry, proof, reason),
-            Err(error) => Err(error.into()),
+        }
+        match away {
+            Some(error) => Err(error.into()),
+            // The settings have none but those that refused.
+            None => self.put_aside(id, entry, proof),
         }
     }
 
+    /// What the validator that has the proof says about it.
     async fn ask(
         &self,
         id: EntryId,
         entry: Entry,
         proof: Proof,
-        receipt_id: &str,
+        (address, receipt_id): (&str, &str),
     ) -> Result<(), Trouble> {
-        match self.node.fate(receipt_id).await? {
+        let Some(node) = self.nodes.at(address) else {
+            log::warn!(PHOTO = entry.photo.as_str(); "the settings have forgotten the node that has the proof, another gets it");
+            return self.send_anew(id, entry, proof);
+        };
+        let fate = match node.fate(receipt_id).await {
+            Ok(fate) => fate,
+            Err(error) if !self.nodes.are_several() => return Err(error.into()),
+            Err(error) if self.queue.attempts(id) < QUESTIONS_TO_A_SILENT_ONE => {
+                return Err(Trouble::Silent(error));
+            }
+            Err(error) => {
+                log::warn!(PHOTO = entry.photo.as_str(); "another node gets the proof: {error}");
+                self.nodes.avoid(node);
+                return self.send_anew(id, entry, proof);
+            }
+        };
+        match fate {
             Fate::Pending => {
                 let attempts = self.queue.attempts(id).min(16);
                 let wait = FIRST_QUESTION
@@ -259,18 +345,34 @@ impl Submitter {
                 self.queue.ask_later(id, Instant::now() + wait);
                 Ok(())
             }
-            Fate::Stored(receipt) => self.store(id, entry, proof, &receipt).await,
-            Fate::Rejected(reason) => self.put_aside(id, entry, proof, reason),
+            Fate::Stored(receipt) => self.store(id, entry, proof, (node, &receipt)).await,
+            Fate::Rejected(reason) => self.refused(id, entry, proof, refusal(node, reason)),
             Fate::Forgotten => {
                 log::warn!(PHOTO = entry.photo.as_str(); "the node does not know the submission any more, sending it again");
-                Ok(self.queue.update(
-                    id,
-                    &Entry {
-                        stage: Stage::Signed { proof },
-                        ..entry
-                    },
-                )?)
+                self.send_anew(id, entry, proof)
             }
+        }
+    }
+
+    fn send_anew(&self, id: EntryId, entry: Entry, proof: Proof) -> Result<(), Trouble> {
+        let stage = Stage::Signed { proof };
+        Ok(self.queue.update(id, &Entry { stage, ..entry })?)
+    }
+
+    /// One validator's no is not the registry's: the next one is asked, and a person only when all have refused.
+    fn refused(
+        &self,
+        id: EntryId,
+        mut entry: Entry,
+        proof: Proof,
+        no: Refusal,
+    ) -> Result<(), Trouble> {
+        log::warn!(PHOTO = entry.photo.as_str(); "{} refuses the proof: {}", no.node, no.reason);
+        entry.refusals.push(no);
+        let somebody_is_left = self.nodes.willing(&entry.refusals).next().is_some();
+        match somebody_is_left {
+            true => self.send_anew(id, entry, proof),
+            false => self.put_aside(id, entry, proof),
         }
     }
 
@@ -280,14 +382,17 @@ impl Submitter {
         id: EntryId,
         entry: Entry,
         proof: Proof,
-        receipt: &Receipt,
+        (node, receipt): (&Node, &Receipt),
     ) -> Result<(), Trouble> {
         let (bundle, _) = contents(&entry)?;
-        self.meet_registry(receipt).await?;
+        self.meet_registry(node, receipt).await?;
         match self.registry.check(receipt, &bundle) {
             Ok(()) => {}
             Err(fault @ ReceiptFault::OtherFiles(_)) => {
-                return self.put_aside(id, entry, proof, fault.to_string());
+                // No validator of this registry will say anything else.
+                let no = refusal(node, fault.to_string());
+                let refusals = vec![no];
+                return self.put_aside(id, Entry { refusals, ..entry }, proof);
             }
             Err(fault) => return Err(fault.into()),
         }
@@ -301,12 +406,16 @@ impl Submitter {
         Ok(())
     }
 
-    /// Without a configured genesis the node's is believed, once, if its own receipt holds against it.
-    async fn meet_registry(&self, receipt: &Receipt) -> Result<(), Trouble> {
+    /// Without a configured genesis the node's is believed, once, if its own receipt holds against it. Over
+    /// plain http anybody on the way could be the node, so only one on this machine may introduce a registry so.
+    async fn meet_registry(&self, node: &Node, receipt: &Receipt) -> Result<(), Trouble> {
         if self.registry.identity().is_some() {
             return Ok(());
         }
-        let genesis = self.node.genesis().await?;
+        if !node.is_who_it_says() {
+            return Err(Trouble::NoIntroduction(node.address().to_owned()));
+        }
+        let genesis = node.genesis().await?;
         self.registry
             .learn(&genesis, receipt)
             .map_err(|error| match error {
@@ -315,25 +424,40 @@ impl Submitter {
             })
     }
 
-    fn put_aside(
-        &self,
-        id: EntryId,
-        entry: Entry,
-        proof: Proof,
-        reason: String,
-    ) -> Result<(), Trouble> {
-        log::error!(PHOTO = entry.photo.as_str(); "the node refuses the proof, it is put aside: {reason}");
-        let at = clock::now_ns() / 1_000_000_000;
+    /// Keeps a proof that nobody takes, with everybody's reason, until it is offered again.
+    fn put_aside(&self, id: EntryId, entry: Entry, proof: Proof) -> Result<(), Trouble> {
+        let reason = reasons(&entry.refusals);
+        log::error!(PHOTO = entry.photo.as_str(); "the proof is put aside: {reason}");
         let stage = Stage::Refused {
             proof: Some(proof),
             reason,
-            at,
+            at: clock::now_ns() / 1_000_000_000,
         };
         Ok(self.queue.refuse(id, &Entry { stage, ..entry })?)
     }
 
     fn note(&self, change: impl FnOnce(&mut Progress)) {
         change(&mut self.progress.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+}
+
+fn refusal(node: &Node, reason: String) -> Refusal {
+    Refusal {
+        node: node.address().to_owned(),
+        reason,
+    }
+}
+
+/// A single reason stands for itself; of several it is told whose they are.
+fn reasons(refusals: &[Refusal]) -> String {
+    match refusals {
+        [only] => only.reason.clone(),
+        several => {
+            let said = several
+                .iter()
+                .map(|no| format!("{}: {}", no.node, no.reason));
+            said.collect::<Vec<_>>().join("; ")
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! The validator's two doors a camera uses. Whatever comes back is a stranger's bytes.
 
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -83,6 +84,7 @@ pub enum Fate {
 /// A validator node.
 #[derive(Debug, Clone)]
 pub struct Node {
+    address: Url,
     client: Client,
     submit: Url,
     submissions: Url,
@@ -121,6 +123,7 @@ impl Node {
                 .map_err(|_| SetupError::Address(address.to_owned()))
         };
         Ok(Self {
+            address: Url::parse(address).map_err(|_| SetupError::Address(address.to_owned()))?,
             client: client
                 .build()
                 .map_err(|error| SetupError::Client(innermost(&error)))?,
@@ -128,6 +131,21 @@ impl Node {
             submissions: join("submission/")?,
             genesis: join("genesis")?,
         })
+    }
+
+    /// Its address.
+    pub fn address(&self) -> &str {
+        self.address.as_str()
+    }
+
+    /// Whether nobody else can answer in its place: TLS names it, or the line does not leave this machine.
+    pub fn is_who_it_says(&self) -> bool {
+        let Some(host) = self.address.host_str() else {
+            return false;
+        };
+        let host = host.trim_start_matches('[').trim_end_matches(']');
+        let is_here = |address: IpAddr| address.is_loopback();
+        self.address.scheme() == "https" || host == "localhost" || host.parse().is_ok_and(is_here)
     }
 
     /// Hands a proof in; the answer is the node's number for it.
@@ -333,6 +351,27 @@ fn is_plain(text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    #[test]
+    fn only_tls_and_this_machine_are_who_they_say() {
+        let believed = |address: &str| super::Node::new(address, None).unwrap().is_who_it_says();
+        for address in [
+            "https://validator.example",
+            "http://localhost:8545",
+            "http://127.8.9.10",
+            "http://[::1]:8545/registry",
+        ] {
+            assert!(believed(address), "{address}");
+        }
+        for address in [
+            "http://validator.example",
+            "http://192.168.1.4",
+            "http://localhost.example",
+            "http://[::ffff:127.0.0.1]",
+        ] {
+            assert!(!believed(address), "{address}");
+        }
+    }
+
     use serde_json::json;
 
     use super::*;

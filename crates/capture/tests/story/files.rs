@@ -40,16 +40,18 @@ async fn a_replayed_frame_has_the_digest_of_the_original() {
 async fn a_long_queue_is_opened_listed_and_shot_on() {
     let mut world = World::new().await;
     let _signer = world.sign();
-    world.settings.node = "http://127.0.0.1:9".to_owned();
+    world.settings.node = "http://127.0.0.1:9".to_owned().into();
     let many = 20_000;
     let entry = Entry {
         photo: "2026-11-20/a.jpg".to_owned(),
         bundle: "AAAA".to_owned(),
         opening: "00".repeat(32),
+        refusals: Vec::new(),
         stage: Stage::Refused {
             proof: None,
             reason: "no".to_owned(),
-            at: 0,
+            // Of today: it is not offered again.
+            at: birthmark_sensor::clock::now_ns() / 1_000_000_000,
         },
     };
     let refused = world.settings.state.join("refused");

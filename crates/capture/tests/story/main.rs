@@ -16,4 +16,5 @@ mod receipts;
 mod registry;
 mod signing;
 mod trouble;
+mod validators;
 mod world;

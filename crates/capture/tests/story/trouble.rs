@@ -40,7 +40,10 @@ async fn proofs_wait_for_a_node_that_cannot_take_them_and_are_not_put_aside() {
 async fn proofs_wait_for_a_node_that_is_not_there_over_a_restart() {
     let mut world = World::new().await;
     let _signer = world.sign();
-    let there = std::mem::replace(&mut world.settings.node, "http://127.0.0.1:9".to_owned());
+    let there = std::mem::replace(
+        &mut world.settings.node,
+        "http://127.0.0.1:9".to_owned().into(),
+    );
     let mut camera = world.shoot().await;
     let photo = camera.capture().await;
     let status = camera
@@ -336,7 +339,7 @@ async fn no_proof_goes_to_a_server_whose_certificate_nobody_trusts() {
     let mut world = World::new().await;
     let _signer = world.sign();
     let server = ForeignServer::start(world.folder.path());
-    world.settings.node = format!("https://{}", server.address);
+    world.settings.node = format!("https://{}", server.address).into();
     let mut camera = world.shoot().await;
     camera.capture().await;
     let status = camera
@@ -368,7 +371,7 @@ async fn a_node_that_never_answers_holds_up_neither_the_shutter_nor_the_end() {
     let mut world = World::new().await;
     let _signer = world.sign();
     let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    world.settings.node = format!("http://{}", silent.local_addr().unwrap());
+    world.settings.node = format!("http://{}", silent.local_addr().unwrap()).into();
     let mut camera = world.shoot().await;
     camera.capture().await;
     // The kernel takes the connection and the request; nobody reads them.

@@ -52,7 +52,7 @@ impl World {
             photos: folder.path().join("photos"),
             state: folder.path().join("state"),
             signer: folder.path().join("signer"),
-            node: node.address.clone(),
+            node: node.address.clone().into(),
             longest_pause_seconds: 1,
             keep_free_mib: 1,
             source: Some(Source::Simulated {

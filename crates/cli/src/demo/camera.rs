@@ -102,7 +102,7 @@ impl SimulatedCamera {
     ) -> anyhow::Result<Embedded> {
         Ok(Embedded::start(
             CaptureSettings {
-                node: validator.address(),
+                node: validator.address().into(),
                 genesis: Some(validator.genesis.clone()),
                 ..self.capture.clone()
             },
