@@ -8,11 +8,11 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use birthmark_daemon::durable;
 use birthmark_sensor::Moment;
 use serde::Serialize;
 use time::UtcOffset;
 
-use crate::durable;
 use crate::exif::date_of;
 use crate::queue::EntryId;
 

@@ -10,12 +10,10 @@
 pub mod album;
 pub mod calibrate;
 pub mod camera;
-mod chance;
 pub mod client;
 pub mod darkroom;
 pub mod develop;
 pub mod dng;
-pub mod durable;
 pub mod exif;
 pub mod lamp;
 pub mod messages;

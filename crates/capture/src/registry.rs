@@ -10,10 +10,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
+use birthmark_daemon::durable;
 use birthmark_ledger::{Genesis, Receipt, Trusted, VerifyError, verify_receipt};
 use birthmark_protocol::{Bundle, DigestRole};
-
-use crate::durable;
 
 /// The name of the pinned genesis in the state folder.
 const PINNED: &str = "registry.json";

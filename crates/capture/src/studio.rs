@@ -14,6 +14,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
+use birthmark_daemon::durable;
+use birthmark_daemon::random::{self, NoRandomness};
 use birthmark_protocol::gps::{GpsOpening, Position};
 use birthmark_protocol::{Bundle, BundleError, Opening};
 use birthmark_sensor::{Shot, SourceError};
@@ -21,9 +23,7 @@ use tokio::sync::Semaphore;
 
 use crate::album::{self, Album, Name};
 use crate::camera::Camera;
-use crate::chance::{self, NoRandomness};
 use crate::darkroom::{Darkroom, DarkroomError, Developed, Digests};
-use crate::durable;
 use crate::exif;
 use crate::place::{Locator, Whereabouts};
 use crate::queue::{Entry, EntryId, Queue, QueueError, Stage};
@@ -156,7 +156,7 @@ impl Studio {
         timeline.record("expose", shutter, Instant::now());
         let id = EntryId::new(
             shot.exposure.moment.unix_ns,
-            u64::from_le_bytes(chance::bytes()?),
+            u64::from_le_bytes(random::bytes()?),
         );
         let photo = self.work_on(id, shot, position, timeline).await?;
         self.taken.fetch_add(1, Ordering::Relaxed);
@@ -252,7 +252,7 @@ impl Studio {
         };
         let gps_hash = place.as_ref().map(GpsOpening::commitment);
         let bundle = developed.bundle(shot.exposure.moment.timestamp(), gps_hash)?;
-        let opening = chance::bytes()?;
+        let opening = random::bytes()?;
         let proof = match self
             .signer
             .prove(&bundle, &Opening::from_bytes(opening))

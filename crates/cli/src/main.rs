@@ -30,7 +30,10 @@ async fn answer(options: Options) -> ExitCode {
     match run(options).await {
         Ok(status) => status,
         Err(error) => {
-            eprintln!("birthmark: {}", terminal::reasons(&error));
+            eprintln!(
+                "birthmark: {}",
+                birthmark_daemon::reasons::in_one_line(error.as_ref())
+            );
             ExitCode::from(2)
         }
     }

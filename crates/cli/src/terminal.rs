@@ -82,21 +82,6 @@ pub fn moment(unix: i64) -> String {
         .unwrap_or_else(|| format!("{unix} s since 1970"))
 }
 
-/// An error and its causes in one line, each said once: some of them repeat what caused them.
-pub fn reasons(error: &anyhow::Error) -> String {
-    let mut said = String::new();
-    for cause in error.chain().map(ToString::to_string) {
-        if said.ends_with(&cause) {
-            continue;
-        }
-        if !said.is_empty() {
-            said.push_str(": ");
-        }
-        said.push_str(&cause);
-    }
-    said
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -111,16 +96,5 @@ mod tests {
     fn without_colours_text_stays_text() {
         assert_eq!(Style { colours: false }.good("fine"), "fine");
         assert_eq!(Style { colours: true }.good("fine"), "\x1b[32mfine\x1b[0m");
-    }
-
-    #[test]
-    fn a_cause_is_said_once() {
-        let error = anyhow::anyhow!("no such file")
-            .context("cannot reach /run/x: no such file")
-            .context("the signer does not answer");
-        assert_eq!(
-            reasons(&error),
-            "the signer does not answer: cannot reach /run/x: no such file"
-        );
     }
 }

@@ -10,8 +10,10 @@ use log::LevelFilter;
 
 use crate::config::{Settings, Source};
 use crate::logging::Levels;
-use crate::program::VERSION;
 use crate::shutdown::Shutdown;
+
+/// The version of the house's programs.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// The options every daemon has.
 #[derive(Debug, Args)]

@@ -49,8 +49,14 @@
 //! from the settings (port 0 is a free port), and the starter learns what it became.
 
 pub mod addresses;
+pub mod backoff;
+pub mod clock;
 pub mod config;
+pub mod durable;
 pub mod logging;
+pub mod random;
+pub mod reasons;
+pub mod users;
 pub mod varlink;
 
 mod command;
@@ -65,12 +71,14 @@ mod shutdown;
 mod sockets;
 
 pub use addresses::{Address, Addresses};
+pub use backoff::Backoff;
+pub use command::VERSION;
 pub use config::{ConfigError, Settings};
 pub use context::Context;
 pub use credentials::{CredentialError, Credentials, Secret};
 pub use idle::{Busy, Idle};
 pub use message_id::MessageId;
-pub use program::{Program, VERSION, main};
+pub use program::{Program, main};
 pub use service::{Elsewhere, Reloads, Service};
 pub use shutdown::Shutdown;
 pub use sockets::{SocketError, Sockets};

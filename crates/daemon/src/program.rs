@@ -11,18 +11,16 @@ use anyhow::Context as _;
 use clap::{ArgMatches, Command};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use crate::command::{self, Options};
+use crate::command::{self, Options, VERSION};
 use crate::config::{ConfigError, Settings};
 use crate::context::Context;
 use crate::credentials::{CredentialError, Credentials};
 use crate::logging;
 use crate::message_id::{self, MessageId};
+use crate::reasons::in_one_line;
 use crate::service::Service;
 use crate::shutdown::Shutdown;
 use crate::varlink::PeerError;
-
-/// The version of the house's programs.
-pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// `EX_CONFIG` of sysexits.h; the units name it in `RestartPreventExitStatus=`.
 const EX_CONFIG: u8 = 78;
@@ -156,7 +154,7 @@ where
     service.stopping();
     if let Err(error) = &outcome {
         // `systemctl status` keeps showing this, also when the journal has moved on.
-        service.status(&sentence(error));
+        service.status(&in_one_line(error.as_ref()));
     }
     outcome?;
     log::info!("{} stopped", S::DAEMON);
@@ -254,26 +252,10 @@ fn exit_code(outcome: anyhow::Result<()>) -> ExitCode {
 fn report(error: &anyhow::Error) {
     if log::max_level() == log::LevelFilter::Off {
         // Standard error may be closed; the exit status says it too.
-        let _ = writeln!(std::io::stderr(), "error: {}", sentence(error));
+        let _ = writeln!(std::io::stderr(), "error: {}", in_one_line(error.as_ref()));
         return;
     }
-    log::error!(MESSAGE_ID = kind(error); "{}", sentence(error));
-}
-
-/// The error and its causes in one line. Many libraries repeat the cause in their own words: what was said is not said again.
-fn sentence(error: &anyhow::Error) -> String {
-    let mut sentence = String::new();
-    for cause in error.chain().map(ToString::to_string) {
-        if sentence.contains(&cause) {
-            continue;
-        }
-        if !sentence.is_empty() {
-            sentence.push_str(": ");
-        }
-        sentence.push_str(&cause);
-    }
-    // Where a message has lines of its own, the journal would show only the first.
-    sentence.replace('\n', " ")
+    log::error!(MESSAGE_ID = kind(error); "{}", in_one_line(error.as_ref()));
 }
 
 /// What the journal's catalog explains about an error that ends a daemon.
@@ -291,19 +273,4 @@ fn is_unusable(error: &anyhow::Error) -> bool {
     error.chain().any(|cause| {
         cause.is::<ConfigError>() || cause.is::<CredentialError>() || cause.is::<PeerError>()
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_cause_that_was_said_is_not_said_again() {
-        let cause = anyhow::anyhow!("(code: 26) file is not a database");
-        let repeated = "the database did not answer: (code: 26) file is not a database";
-        let error = cause.context(repeated).context("cannot open it");
-        assert_eq!(sentence(&error), format!("cannot open it: {repeated}"));
-        let other = anyhow::anyhow!("line one\nline two").context("outer");
-        assert_eq!(sentence(&other), "outer: line one line two");
-    }
 }

@@ -180,6 +180,10 @@ async fn bind_tcp(name: &str, address: SocketAddr) -> Result<TcpListener, Socket
 
 /// Binds under a temporary name and moves it into place, so that the socket never has other permissions than asked
 /// for and a file left by a killed process is replaced.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a socket is no file that has to survive a power failure"
+)]
 fn bind_unix(path: &Path, mode: u32) -> Result<UnixListener, Error> {
     refuse_occupied(path)?;
     let fresh = temporary_name(path)?;

@@ -3,6 +3,7 @@
 use std::str::FromStr;
 use std::time::Duration;
 
+use birthmark_daemon::users;
 use sqlx::migrate::MigrateError;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
@@ -169,15 +170,8 @@ fn names_a_user(url: &str) -> bool {
 }
 
 fn own_name() -> Option<String> {
-    let user = rustix::process::geteuid().as_raw().to_string();
-    let users = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
-    let own = users.lines().find_map(|line| {
-        let mut fields = line.split(':');
-        let name = fields.next()?;
-        (fields.nth(1)? == user).then(|| name.to_owned())
-    });
-    // A user of another directory than that file: systemd says who it started us as.
-    own.or_else(|| std::env::var("USER").ok())
+    // A user that no directory knows: systemd says who it started us as.
+    users::own_name().or_else(|| std::env::var("USER").ok())
 }
 
 fn sqlite(url: &str) -> Result<SqliteConnectOptions, sqlx::Error> {

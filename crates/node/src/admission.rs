@@ -6,6 +6,7 @@
 
 use std::sync::Arc;
 
+use birthmark_daemon::random;
 use birthmark_protocol::authority_request::CameraProof;
 use birthmark_protocol::submission::{Camera, SignedClaims, SignedForm, SignedText, Submission};
 use birthmark_protocol::{Digest, Opening, Timestamp};
@@ -333,7 +334,7 @@ fn request_of(
 
 /// 32 random bytes that hide a photo from its authority.
 pub fn draw_opening() -> Result<Opening, Refused> {
-    let mut bytes = zeroize::Zeroizing::new([0; 32]);
-    getrandom::fill(bytes.as_mut_slice()).map_err(|_| Refused::Randomness)?;
+    let bytes = random::bytes::<32>().map_err(|_| Refused::Randomness)?;
+    let bytes = zeroize::Zeroizing::new(bytes);
     Ok(Opening::from_bytes(*bytes))
 }

@@ -3,10 +3,10 @@
 //! Whoever can change this file can make the node refuse to start, or, together with an old backup, sign two blocks at one
 //! height; every receipt of the first then proves it.
 
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
+use birthmark_daemon::durable;
 
 /// The memory of the last height this validator's signature was shown for.
 #[derive(Debug, Clone)]
@@ -35,13 +35,10 @@ impl Guard {
         }
     }
 
-    /// Remembers a height. If we stop in between, the file holds the height before: never more than the database.
+    /// Remembers a height; when this returns, a power failure does not take it back. If we stop in between, the file
+    /// holds the height before: never more than the database.
     pub fn remember(&self, height: u64) -> std::io::Result<()> {
-        let partial = self.0.with_extension("new");
-        let mut file = std::fs::File::create(&partial)?;
-        writeln!(file, "{height}")?;
-        file.sync_data()?;
-        std::fs::rename(&partial, &self.0)
+        durable::replace(&self.0, format!("{height}\n").as_bytes(), durable::SHARED)
     }
 
     /// Refuses a database that is older than what this validator has signed.
@@ -66,7 +63,14 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let guard = Guard::at(folder.path().join("signed"));
         guard.check(0).unwrap();
-        guard.remember(7).unwrap();
+        let (remembered, steps) = durable::traced(|| guard.remember(7));
+        remembered.unwrap();
+        let last = steps.last().unwrap();
+        assert_eq!(
+            last,
+            &(durable::Step::FolderSynced, folder.path().to_owned()),
+            "without it a power failure brings the height before back"
+        );
         guard.check(7).unwrap();
         guard.check(8).unwrap();
         assert!(

@@ -1,10 +1,9 @@
 //! Before the first start: a validator's keys and a registry's genesis.
 
-use std::io::Write as _;
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
 use anyhow::Context as _;
+use birthmark_daemon::{durable, random};
 use birthmark_ledger::{
     ChainId, CheckpointKey, Genesis, KeyName, Validator, ValidatorSet, VoteKey, VoteSigner as _,
 };
@@ -37,9 +36,7 @@ pub fn create_keys(folder: &Path, name: KeyName) -> anyhow::Result<Validator> {
 }
 
 fn draw_bytes() -> anyhow::Result<Zeroizing<[u8; 32]>> {
-    let mut bytes = Zeroizing::new([0; 32]);
-    getrandom::fill(bytes.as_mut_slice()).context("no randomness")?;
-    Ok(bytes)
+    Ok(Zeroizing::new(random::bytes()?))
 }
 
 fn draw_vote_key() -> anyhow::Result<p256::SecretKey> {
@@ -53,20 +50,12 @@ fn draw_vote_key() -> anyhow::Result<p256::SecretKey> {
 }
 
 fn write_secret(path: &Path, content: &[u8]) -> anyhow::Result<()> {
-    let file = std::fs::OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(path);
-    let mut file = file.with_context(|| {
+    durable::create(path, content, durable::PRIVATE).with_context(|| {
         format!(
             "cannot create {}; a key that exists is never overwritten",
             path.display()
         )
-    })?;
-    file.write_all(content)?;
-    file.sync_all()?;
-    Ok(())
+    })
 }
 
 /// The genesis of a registry that starts with these validators. The same answers give the same genesis everywhere.
@@ -89,13 +78,8 @@ pub fn write_genesis(path: &Path, genesis: &Genesis) -> anyhow::Result<()> {
         genesis.hash(),
         toml::to_string(genesis)?
     );
-    let file = std::fs::OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .open(path);
-    file.with_context(|| format!("cannot create {}", path.display()))?
-        .write_all(text.as_bytes())?;
-    Ok(())
+    durable::create(path, text.as_bytes(), durable::PUBLIC)
+        .with_context(|| format!("cannot create {}", path.display()))
 }
 
 #[cfg(test)]

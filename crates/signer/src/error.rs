@@ -1,5 +1,7 @@
 //! Why the signer refuses a request.
 
+use birthmark_daemon::random::NoRandomness;
+
 use crate::key_store::KeyStoreError;
 use crate::provisioning::ProvisioningError;
 use crate::state::StateError;
@@ -61,6 +63,12 @@ pub enum SignerError {
     /// A file is unusable.
     #[error(transparent)]
     State(#[from] StateError),
+}
+
+impl From<NoRandomness> for SignerError {
+    fn from(_: NoRandomness) -> Self {
+        Self::Randomness
+    }
 }
 
 impl SignerError {

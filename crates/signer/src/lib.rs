@@ -16,7 +16,6 @@ mod camera;
 mod error;
 mod keeper;
 mod key_store;
-mod random;
 mod run;
 mod secrets;
 mod service;

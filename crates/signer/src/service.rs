@@ -2,10 +2,10 @@
 //! up tokens; only administrators can change what this camera is.
 
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use birthmark_daemon::clock;
 use birthmark_daemon::varlink::Peers;
 use birthmark_protocol::attestation::Credential;
 use birthmark_protocol::{Bundle, CameraCertificate, Commitment, Digest, PublicKey, Timestamp};
@@ -386,8 +386,5 @@ fn pem(key: &PublicKey) -> String {
 }
 
 fn now() -> Timestamp {
-    let seconds = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, |since| since.as_secs());
-    Timestamp::from_unix(i64::try_from(seconds).unwrap_or(i64::MAX))
+    Timestamp::from_unix(clock::seconds())
 }

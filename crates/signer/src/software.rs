@@ -3,6 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
+use birthmark_daemon::random;
 use birthmark_protocol::attestation::{Credential, Evidence};
 use birthmark_protocol::{Digest, PublicKey, Signature};
 use p256::ecdsa::SigningKey;
@@ -103,8 +104,8 @@ impl SoftwareStore {
 
     fn create(&self) -> Result<SigningKey, SoftwareError> {
         loop {
-            let mut bytes = Zeroizing::new([0; 32]);
-            getrandom::fill(bytes.as_mut_slice()).map_err(|_| SoftwareError::Randomness)?;
+            let bytes = random::bytes::<32>().map_err(|_| SoftwareError::Randomness)?;
+            let bytes = Zeroizing::new(bytes);
             // All but one in four thousand million draws are scalars.
             if let Ok(key) = SigningKey::from_slice(bytes.as_slice()) {
                 self.write(&key)?;

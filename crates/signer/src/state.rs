@@ -3,11 +3,11 @@
 //! Whoever can change these files can make the signer fail or issue tokens that no authority opens; they can neither
 //! sign nor read a secret, which only the key store can unseal.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::fs::{self, OpenOptions};
+use std::io;
 use std::path::{Path, PathBuf};
 
+use birthmark_daemon::durable;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use zeroize::Zeroizing;
@@ -46,11 +46,7 @@ fn failed(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> StateE
 
 /// Makes the folder if it is missing, for its owner only.
 pub(crate) fn prepare(folder: &Path) -> Result<(), StateError> {
-    fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(folder)
-        .map_err(failed("make the folder", folder))
+    durable::make_private_folder(folder).map_err(failed("make the folder", folder))
 }
 
 /// Reads a file; nothing if there is none.
@@ -74,20 +70,7 @@ pub(crate) fn write<T: Serialize>(path: &Path, value: &T) -> Result<(), StateErr
         path: path.to_owned(),
         reason: error.to_string(),
     })?;
-    let draft = path.with_extension("new");
-    remove_if_there(&draft)?;
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(&draft)
-        .map_err(failed("write", &draft))?;
-    file.write_all(&text)
-        .and_then(|()| file.sync_all())
-        .map_err(failed("write", &draft))?;
-    // If we stop here, the old file is whole and the draft is removed by the next write.
-    fs::rename(&draft, path).map_err(failed("replace", path))?;
-    sync_folder(path)
+    durable::replace(path, &text, durable::PRIVATE).map_err(failed("replace", path))
 }
 
 /// Overwrites a file and removes it. On flash memory old contents may survive inside the medium; the file system at
@@ -101,23 +84,7 @@ pub(crate) fn destroy(path: &Path) -> Result<(), StateError> {
     };
     overwrite().map_err(failed("overwrite", path))?;
     // If we stop here, a file of zeros remains.
-    fs::remove_file(path).map_err(failed("remove", path))?;
-    sync_folder(path)
-}
-
-fn remove_if_there(path: &Path) -> Result<(), StateError> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(failed("remove", path)(error)),
-        _ => Ok(()),
-    }
-}
-
-/// A rename or removal is durable once its folder is.
-fn sync_folder(path: &Path) -> Result<(), StateError> {
-    let folder = path.parent().unwrap_or(Path::new("."));
-    File::open(folder)
-        .and_then(|folder| folder.sync_all())
-        .map_err(failed("sync", folder))
+    durable::remove(path).map_err(failed("remove", path))
 }
 
 #[cfg(test)]
@@ -131,7 +98,11 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("camera.json");
         assert_eq!(read::<u32>(&path).unwrap(), None);
-        fs::write(path.with_extension("new"), "what a lost draft left").unwrap();
+        fs::write(
+            folder.path().join("camera.json.new"),
+            "what a lost draft left",
+        )
+        .unwrap();
         write(&path, &7_u32).unwrap();
         assert_eq!(read::<u32>(&path).unwrap(), Some(7));
         assert_eq!(

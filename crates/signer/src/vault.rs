@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use birthmark_daemon::random;
 use birthmark_protocol::attestation::{Credential, Evidence};
 use birthmark_protocol::gps::{GpsSalt, GpsSecret};
 use birthmark_protocol::{
@@ -16,7 +17,7 @@ use crate::key_store::{Health, KeyStore, KeyStoreError};
 use crate::messages::KeyStoreKind;
 use crate::provisioning::Provisioning;
 use crate::secrets::Secrets;
-use crate::{random, state};
+use crate::state;
 
 /// A bundle's digest with the camera's signature over it.
 #[derive(Debug)]
@@ -102,14 +103,10 @@ impl Vault {
     pub fn issue_token(&mut self, commitment: &Commitment) -> Result<CameraToken, SignerError> {
         let tables = self.checked_camera()?.tables;
         let secrets = self.secrets()?;
-        let choice = random::below(tables.len())?;
-        let (Some(table), Some(key)) = (tables.get(choice), secrets.master_keys.get(choice)) else {
-            return Err(SignerError::Damaged("master keys"));
-        };
+        let (table, key) = random::choose(tables.iter().zip(&secrets.master_keys))?
+            .ok_or(SignerError::Damaged("master keys"))?;
         let index = random::below(birthmark_protocol::numbers::KEYS_PER_TABLE.into())?;
-        let index = i64::try_from(index)
-            .ok()
-            .and_then(|index| KeyIndex::try_from(index).ok());
+        let index = index.and_then(|index| KeyIndex::try_from(i64::from(index)).ok());
         let index = index.ok_or(SignerError::Randomness)?;
         let nonce = random::bytes()?;
         Ok(CameraToken::issue(

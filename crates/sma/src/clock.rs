@@ -1,15 +1,11 @@
-//! The time of day, read in the shell only.
+//! The time of day in the protocol's type, read in the shell only.
 
-use std::time::SystemTime;
-
+use birthmark_daemon::clock;
 use birthmark_protocol::Timestamp;
 
 /// Now.
 pub fn now() -> Timestamp {
-    let since = SystemTime::now()
-        .duration_since(SystemTime::UNIX_EPOCH)
-        .unwrap_or_default();
-    Timestamp::from_unix(i64::try_from(since.as_secs()).unwrap_or(i64::MAX))
+    Timestamp::from_unix(clock::seconds())
 }
 
 /// A moment for people: RFC 3339 in UTC.

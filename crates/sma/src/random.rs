@@ -1,37 +1,21 @@
-//! The system's randomness, the only kind used here.
+//! The system's randomness, and fair draws from it.
 
 use std::collections::BTreeSet;
 
+use birthmark_daemon::random;
 use birthmark_protocol::TableId;
 use birthmark_protocol::numbers::{TABLES, TABLES_PER_CAMERA};
 
-/// `N` random bytes.
-pub fn bytes<const N: usize>() -> Result<[u8; N], getrandom::Error> {
-    let mut bytes = [0; N];
-    getrandom::fill(&mut bytes)?;
-    Ok(bytes)
-}
+pub use birthmark_daemon::random::{NoRandomness, bytes};
 
 /// Three distinct tables, in ascending order, every triple equally likely.
-pub fn tables() -> Result<[TableId; TABLES_PER_CAMERA], getrandom::Error> {
+pub fn tables() -> Result<[TableId; TABLES_PER_CAMERA], NoRandomness> {
     let mut chosen = BTreeSet::new();
     loop {
-        chosen.insert(table()?);
+        let drawn = random::below(TABLES.into())?.map(i64::from);
+        chosen.extend(drawn.and_then(|drawn| TableId::try_from(drawn).ok()));
         if let Ok(tables) = chosen.iter().copied().collect::<Vec<_>>().try_into() {
             return Ok(tables);
-        }
-    }
-}
-
-fn table() -> Result<TableId, getrandom::Error> {
-    // The largest multiple of 2,500 that 16 bits hold: above it, some tables would be likelier than others.
-    const FAIR: u16 = u16::MAX - u16::MAX % TABLES;
-    loop {
-        let drawn = u16::from_be_bytes(bytes()?);
-        if drawn < FAIR
-            && let Ok(table) = TableId::try_from(i64::from(drawn % TABLES))
-        {
-            return Ok(table);
         }
     }
 }

@@ -1,11 +1,9 @@
 //! The beginning of an authority: certificate authority, verdict key and 2,500 key tables, all at once or not at all.
 
-use std::io::Write;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use anyhow::{Context as _, bail, ensure};
-use birthmark_daemon::{ConfigError, Credentials};
+use birthmark_daemon::{ConfigError, Credentials, durable};
 use birthmark_protocol::{MasterKey, TableId};
 
 use crate::issue::ca::{self, Issuer, PrivateKey};
@@ -181,15 +179,7 @@ pub fn der_of(pem: &str) -> anyhow::Result<Vec<u8>> {
 
 /// Writes a file that must not exist yet, readable by its owner only.
 pub fn write_once(path: &Path, content: &[u8]) -> anyhow::Result<()> {
-    let named = || format!("{}", path.display());
-    let mut file = std::fs::OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(path)
-        .with_context(named)?;
-    file.write_all(content).with_context(named)?;
-    file.sync_all().with_context(named)
+    durable::create(path, content, durable::PRIVATE).with_context(|| format!("{}", path.display()))
 }
 
 fn seal_tables(

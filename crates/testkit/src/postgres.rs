@@ -8,6 +8,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail, ensure};
+use birthmark_daemon::users;
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
@@ -254,17 +255,8 @@ fn server_user() -> anyhow::Result<Option<(u32, u32)>> {
     if fs::metadata("/proc/self")?.uid() != 0 {
         return Ok(None);
     }
-    let users = fs::read_to_string("/etc/passwd")?;
-    let find = |name: &str| {
-        let mut fields = users
-            .lines()
-            .find(|line| line.split(':').next() == Some(name))?
-            .split(':')
-            .skip(2);
-        Some((fields.next()?.parse().ok()?, fields.next()?.parse().ok()?))
-    };
-    find("postgres")
-        .or_else(|| find("nobody"))
+    users::ids_of("postgres")
+        .or_else(|| users::ids_of("nobody"))
         .map(Some)
         .context("no user to run PostgreSQL as")
 }

@@ -2,10 +2,9 @@
 
 use std::path::PathBuf;
 
+use birthmark_daemon::random::NoRandomness;
 use birthmark_protocol::nuc::NucError;
 use birthmark_sensor::SourceError;
-
-use crate::chance::NoRandomness;
 
 /// Why there is no map.
 #[derive(Debug, thiserror::Error)]

@@ -16,6 +16,7 @@ mod series;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use birthmark_daemon::{durable, random};
 use birthmark_protocol::Timestamp;
 use birthmark_protocol::nuc::{ColourFilter, NucHeader, NucMap, nuc_hash};
 use birthmark_sensor::{BIT_DEPTH, CfaOrder, FixedExposure, RawSource, Subject};
@@ -23,8 +24,6 @@ use series::{
     Series, borrowed, check_dark, check_flat, check_frames, check_temperature, meter, record,
 };
 
-use crate::chance;
-use crate::durable;
 
 pub use error::CalibrationError;
 pub use series::Listener;
@@ -215,7 +214,7 @@ fn header(flat: &Series, dark: &Series, now: Timestamp) -> Result<NucHeader, Cal
         } else {
             sensor
         },
-        nonce: chance::bytes()?,
+        nonce: random::bytes()?,
     })
 }
 

@@ -14,12 +14,11 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use birthmark_daemon::durable;
 use tokio::sync::Notify;
 
 pub use entry::{Entry, EntryId, IdError, Refusal, Stage};
 use schedule::Schedule;
-
-use crate::durable;
 
 /// A signer that was away a moment ago is not asked again at once.
 const UNSIGNED_REST: Duration = Duration::from_secs(1);

@@ -9,7 +9,6 @@
 
 mod node;
 mod nodes;
-mod pause;
 
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -17,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use birthmark_daemon::Shutdown;
+use birthmark_daemon::{Backoff, Shutdown, random};
 use birthmark_ledger::Receipt;
 use birthmark_protocol::submission::OurSubmission;
 use birthmark_protocol::{Bundle, Opening, Signature};
@@ -25,7 +24,6 @@ use birthmark_protocol::{Bundle, Opening, Signature};
 use birthmark_sensor::clock;
 pub use node::{Fate, Node, NodeError, SetupError};
 pub use nodes::Nodes;
-use pause::Pause;
 
 use crate::album::Album;
 use crate::queue::{Entry, EntryId, Queue, QueueError, Refusal, Stage};
@@ -37,6 +35,8 @@ use crate::signer::{Proof, Signer, SignerError};
 const FIRST_QUESTION: Duration = Duration::from_millis(700);
 /// Later questions are no further apart than this: an authority may be down for days.
 const LONGEST_WAIT: Duration = Duration::from_secs(600);
+/// The first pause after the validator did not answer.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
 
 /// How long a refusal counts, in seconds. Validators err, and are taught better.
 const ASK_REFUSED_AGAIN: i64 = 86_400;
@@ -131,7 +131,7 @@ impl Submitter {
 
     /// Works until asked to stop.
     pub async fn run(&self, shutdown: Shutdown) {
-        let mut pause = Pause::new(self.longest_pause);
+        let mut pause = Backoff::new(FIRST_PAUSE, self.longest_pause);
         let (mut next_look, mut looked_at) = (Instant::now(), None);
         while !shutdown.is_requested() {
             if next_look <= Instant::now() {
@@ -148,7 +148,7 @@ impl Submitter {
             // A started step is finished even when asked to stop: its requests have their own deadlines.
             match self.advance(id).await {
                 Ok(()) => {
-                    pause.end();
+                    pause.succeeded();
                     self.note(|progress| progress.trouble = None);
                 }
                 Err(trouble) => self.suffer(id, &trouble, &mut pause, &shutdown).await,
@@ -190,7 +190,13 @@ impl Submitter {
     }
 
     /// Trouble of the node is a pause for everything; any other is one entry's own, and the rest goes on.
-    async fn suffer(&self, id: EntryId, trouble: &Trouble, pause: &mut Pause, shutdown: &Shutdown) {
+    async fn suffer(
+        &self,
+        id: EntryId,
+        trouble: &Trouble,
+        pause: &mut Backoff,
+        shutdown: &Shutdown,
+    ) {
         if self.is_beyond_help(id, trouble) {
             return;
         }
@@ -202,7 +208,8 @@ impl Submitter {
             self.queue.postpone(id, Instant::now() + wait, why);
             return;
         };
-        let length = pause.next(error.retry_after());
+        pause.failed();
+        let length = pause.pause_at_least(random::share(), error.retry_after());
         // What the node dislikes about this entry must not keep the others waiting: it goes to the end.
         let why = Some(trouble.to_string());
         self.queue.postpone(id, Instant::now() + length, why);

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use birthmark_daemon::reasons::innermost;
 use birthmark_ledger::{Genesis, Receipt};
 use reqwest::{Client, Response, StatusCode, Url};
 use serde::{Deserialize, Serialize};
@@ -260,15 +261,6 @@ async fn read(mut response: Response) -> Result<Vec<u8>, NodeError> {
 
 fn unreachable(error: reqwest::Error) -> NodeError {
     NodeError::Unreachable(shortened(&innermost(&error)))
-}
-
-/// The outermost sentence says only that something failed; the innermost says why.
-fn innermost(error: &reqwest::Error) -> String {
-    let mut cause: &dyn std::error::Error = error;
-    while let Some(inner) = cause.source() {
-        cause = inner;
-    }
-    cause.to_string()
 }
 
 fn retry_after(response: &Response) -> Option<Duration> {

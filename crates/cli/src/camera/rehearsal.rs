@@ -3,9 +3,10 @@
 use std::process::ExitCode;
 
 use anyhow::{bail, ensure};
+use birthmark_daemon::reasons::in_one_line;
 
 use super::{Sockets, gps, state};
-use crate::terminal::{Style, reasons, watched};
+use crate::terminal::{Style, watched};
 use crate::verify::answer::Validator;
 
 /// Tries every part. Exit status 1 if one of them fails.
@@ -73,7 +74,7 @@ fn report(style: Style, part: &str, outcome: anyhow::Result<String>, remedy: &st
         Err(error) => println!(
             "{} {part:<10} {}\n             → {remedy}",
             style.bad("✗"),
-            reasons(error)
+            in_one_line(error.as_ref())
         ),
     }
     outcome.is_ok()

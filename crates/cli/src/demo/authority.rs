@@ -134,7 +134,5 @@ pub fn secret_text() -> anyhow::Result<String> {
 
 /// Random bytes of the system.
 pub fn random<const N: usize>() -> anyhow::Result<[u8; N]> {
-    let mut bytes = [0; N];
-    getrandom::fill(&mut bytes).map_err(|error| anyhow::anyhow!("no randomness: {error}"))?;
-    Ok(bytes)
+    Ok(birthmark_daemon::random::bytes()?)
 }

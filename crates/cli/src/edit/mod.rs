@@ -10,6 +10,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail, ensure};
+use birthmark_daemon::{clock, durable};
 use birthmark_ledger::{Genesis, Receipt, Trusted, verify_receipt};
 use birthmark_protocol::{
     Digest, DigestRole, EditClaims, EditSubmission, ModificationLevel, Signature,
@@ -140,15 +141,8 @@ async fn claims(options: &EditOptions, validator: &Validator) -> anyhow::Result<
         image_data: find(DigestRole::ImageData),
         level: ModificationLevel::try_from(i64::from(options.level))?,
         original: parent(&options.parent, validator).await?,
-        time: now()?,
+        time: Timestamp::from_unix(clock::seconds()),
     })
-}
-
-fn now() -> anyhow::Result<Timestamp> {
-    let since = std::time::SystemTime::now()
-        .duration_since(std::time::UNIX_EPOCH)
-        .context("the clock stands before 1970")?;
-    Ok(Timestamp::from_unix(i64::try_from(since.as_secs())?))
 }
 
 /// The digest of the parent that is registered.
@@ -230,22 +224,8 @@ fn check(receipt: &str, genesis: Option<&Genesis>, claims: &EditClaims) -> anyho
 
 /// If we stop before the end, the picture is registered and the same command fetches the same receipt again.
 fn store(place: &Path, receipt: &str) -> anyhow::Result<()> {
-    use std::io::Write as _;
-    use std::os::unix::fs::PermissionsExt as _;
-
-    let folder = place
-        .parent()
-        .filter(|folder| !folder.as_os_str().is_empty());
-    let folder = folder.unwrap_or(Path::new("."));
-    let kept = || format!("cannot write the receipt {}", place.display());
-    let mut file = tempfile::Builder::new()
-        .permissions(std::fs::Permissions::from_mode(0o644))
-        .tempfile_in(folder)
-        .with_context(kept)?;
-    file.write_all(receipt.as_bytes()).with_context(kept)?;
-    file.as_file().sync_all().with_context(kept)?;
-    file.persist_noclobber(place).with_context(kept)?;
-    Ok(())
+    durable::create(place, receipt.as_bytes(), durable::PUBLIC)
+        .with_context(|| format!("cannot write the receipt {}", place.display()))
 }
 
 fn report(outcome: &Outcome, json: bool) -> anyhow::Result<()> {

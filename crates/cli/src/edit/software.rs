@@ -3,14 +3,13 @@
 //! Everything lies in one folder: `authority.pem`, `authority.key.pem`, and `authority.crl`, the list of what was taken back.
 //! Whoever can read the key can register edits in the name of any software.
 
-use std::io::Write as _;
-use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::str::FromStr as _;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
+use birthmark_daemon::{clock, durable, random};
 use birthmark_protocol::{SoftwareCertificate, SoftwareExtensions};
 use clap::{Args, Subcommand};
 use der::{Decode as _, DecodePem as _, Encode as _, EncodePem as _};
@@ -124,12 +123,12 @@ fn found(options: &FoundOptions) -> anyhow::Result<()> {
         is_authority: true,
     };
     let certificate = issue(profile, &key, &key, options.days, Vec::new())?;
-    write_new(&options.folder.join(KEY), &pem_of(&key)?, 0o600)?;
+    write_new(&options.folder.join(KEY), &pem_of(&key)?, durable::PRIVATE)?;
     let place = options.folder.join(CERTIFICATE);
     write_new(
         &place,
         certificate.to_pem(LineEnding::LF)?.as_bytes(),
-        0o644,
+        durable::PUBLIC,
     )?;
     write_list(&options.folder.join(LIST), &certificate, &key, Vec::new())?;
     println!(
@@ -159,12 +158,16 @@ fn certify(options: &CertifyOptions) -> anyhow::Result<()> {
     let certificate = issue(profile, &key, &authority_key, options.days, written)?;
     // What no validator would read is not handed out.
     SoftwareCertificate::from_der(&certificate.to_der()?)?;
-    write_new(&options.out.join("editor.key.pem"), &pem_of(&key)?, 0o600)?;
+    write_new(
+        &options.out.join("editor.key.pem"),
+        &pem_of(&key)?,
+        durable::PRIVATE,
+    )?;
     let place = options.out.join("editor.pem");
     write_new(
         &place,
         certificate.to_pem(LineEnding::LF)?.as_bytes(),
-        0o644,
+        durable::PUBLIC,
     )?;
     println!(
         "{} {} is certified: {}",
@@ -227,13 +230,8 @@ fn write_list(
         builder = builder.with_certificates(revoked.into_iter());
     }
     let list = builder.build::<_, p256::ecdsa::DerSignature>(key)?;
-    let folder = place.parent().unwrap_or(Path::new("."));
-    let mut file = tempfile::NamedTempFile::new_in(folder)?;
-    file.write_all(&list.to_der()?)?;
-    file.as_file().sync_all()?;
-    std::fs::set_permissions(file.path(), std::fs::Permissions::from_mode(0o644))?;
-    file.persist(place)?;
-    Ok(())
+    durable::replace(place, &list.to_der()?, durable::PUBLIC)
+        .with_context(|| format!("cannot write {}", place.display()))
 }
 
 fn read_list(place: &Path) -> anyhow::Result<Vec<RevokedCert<Rfc5280>>> {
@@ -261,8 +259,7 @@ fn read_authority(folder: &Path) -> anyhow::Result<(Certificate, SigningKey)> {
 
 fn draw_key() -> anyhow::Result<SigningKey> {
     loop {
-        let mut bytes = Zeroizing::new([0; 32]);
-        getrandom::fill(bytes.as_mut_slice()).context("no randomness")?;
+        let bytes = Zeroizing::new(random::bytes::<32>()?);
         // Fewer than one in four billion draws is no scalar of the curve.
         if let Ok(key) = SigningKey::from_slice(bytes.as_slice()) {
             return Ok(key);
@@ -278,31 +275,21 @@ fn pem_of(key: &SigningKey) -> anyhow::Result<Zeroizing<Vec<u8>>> {
 }
 
 fn write_new(place: &Path, content: &[u8], mode: u32) -> anyhow::Result<()> {
-    let options = std::fs::OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(mode)
-        .open(place);
-    let mut file = options.with_context(|| {
+    durable::create(place, content, mode).with_context(|| {
         format!(
             "cannot make {}; what exists is never overwritten",
             place.display()
         )
-    })?;
-    file.write_all(content)?;
-    file.sync_all()?;
-    Ok(())
+    })
 }
 
 fn now() -> anyhow::Result<Duration> {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .context("the clock stands before 1970")
+    let seconds = u64::try_from(clock::seconds()).context("the clock stands before 1970")?;
+    Ok(Duration::from_secs(seconds))
 }
 
 fn time(since: Duration) -> Result<Time, der::Error> {
-    let whole = Duration::from_secs(since.as_secs());
-    Ok(Time::from(der::DateTime::from_unix_duration(whole)?))
+    Ok(Time::from(der::DateTime::from_unix_duration(since)?))
 }
 
 fn issue(
@@ -312,8 +299,7 @@ fn issue(
     days: u32,
     extensions: Vec<Extension>,
 ) -> anyhow::Result<Certificate> {
-    let mut serial = [0u8; 16];
-    getrandom::fill(&mut serial).context("no randomness")?;
+    let mut serial: [u8; 16] = random::bytes()?;
     // The highest bit is the sign; the next one fixes the length.
     serial[0] = serial[0] & 0x7F | 0x40;
     let start = now()?.saturating_sub(DAY);

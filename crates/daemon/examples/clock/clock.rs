@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use anyhow::Context as _;
 use birthmark_daemon::varlink::{Peers, User, serve};
@@ -183,6 +183,5 @@ async fn tell_at(text: TcpListener) -> anyhow::Result<()> {
 }
 
 fn unix_seconds() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH);
-    since.map_or(0, |since| since.as_secs().cast_signed())
+    birthmark_daemon::clock::seconds()
 }

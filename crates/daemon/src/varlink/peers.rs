@@ -4,13 +4,15 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
+use crate::users;
+
 /// A user in a configuration file: by name or by number.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum User {
     /// The number.
     Id(u32),
-    /// The name, looked up in `/etc/passwd`.
+    /// The name, looked up as the machine looks up its users.
     Name(String),
 }
 
@@ -20,9 +22,6 @@ pub enum PeerError {
     /// No such name.
     #[error("there is no user named `{0}`")]
     Unknown(String),
-    /// The user database is unreadable.
-    #[error("cannot look up user names: {0}")]
-    Unreadable(#[from] std::io::Error),
 }
 
 /// The users allowed on the other end.
@@ -53,9 +52,7 @@ impl Peers {
 
     /// These users and nobody else. A name that does not exist is an error: it would silently lock somebody out.
     pub fn users(users: &[User]) -> Result<Self, PeerError> {
-        let database = std::fs::read_to_string("/etc/passwd")?;
-        let ids: Result<BTreeSet<u32>, PeerError> =
-            users.iter().map(|user| resolve(user, &database)).collect();
+        let ids: Result<BTreeSet<u32>, PeerError> = users.iter().map(resolve).collect();
         Ok(Self(Allowed::Users(ids?)))
     }
 
@@ -79,42 +76,27 @@ impl Peers {
     }
 }
 
-fn resolve(user: &User, database: &str) -> Result<u32, PeerError> {
-    let name = match user {
-        User::Id(id) => return Ok(*id),
-        User::Name(name) => name,
-    };
-    database
-        .lines()
-        .find_map(|line| id_of(line, name))
-        .ok_or_else(|| PeerError::Unknown(name.clone()))
-}
-
-fn id_of(line: &str, name: &str) -> Option<u32> {
-    let mut fields = line.split(':');
-    if fields.next() != Some(name) {
-        return None;
+fn resolve(user: &User) -> Result<u32, PeerError> {
+    match user {
+        User::Id(id) => Ok(*id),
+        User::Name(name) => users::id_of(name).ok_or_else(|| PeerError::Unknown(name.clone())),
     }
-    fields.nth(1)?.parse().ok()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const DATABASE: &str = "root:x:0:0:root:/root:/bin/sh\ncamera:x:971:971::/:/sbin/nologin\n";
-
     #[test]
     fn names_become_numbers() {
-        let camera = User::Name("camera".into());
-        assert_eq!(resolve(&camera, DATABASE).expect("known"), 971);
-        assert_eq!(resolve(&User::Id(5), DATABASE).expect("given"), 5);
+        assert_eq!(resolve(&User::Name("root".into())).expect("known"), 0);
+        assert_eq!(resolve(&User::Id(5)).expect("given"), 5);
     }
 
     #[test]
     fn an_unknown_name_is_an_error() {
-        let refused = resolve(&User::Name("cam".into()), DATABASE);
-        assert!(matches!(refused, Err(PeerError::Unknown(name)) if name == "cam"));
+        let refused = resolve(&User::Name("no-such-user".into()));
+        assert!(matches!(refused, Err(PeerError::Unknown(name)) if name == "no-such-user"));
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use birthmark_daemon::reasons::in_one_line;
 use birthmark_protocol::authority_request::{Batch, CameraProof, Question};
 use birthmark_protocol::{Commitment, Digest, SignedVerdict};
 use futures_util::future::join_all;
@@ -256,13 +257,7 @@ fn sentence(body: &[u8]) -> String {
 }
 
 fn away(error: reqwest::Error) -> AskError {
-    let mut text = error.to_string();
-    let mut cause = std::error::Error::source(&error);
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    AskError::Away(text)
+    AskError::Away(in_one_line(&error))
 }
 
 fn read_verdict(text: &str) -> Result<SignedVerdict, AskError> {

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use birthmark_daemon::Shutdown;
+use birthmark_daemon::{Shutdown, random};
 use birthmark_ledger::Label;
 use birthmark_protocol::authority_request::Question;
 use birthmark_protocol::{Assurance, SignedVerdict};
@@ -444,7 +444,7 @@ impl Lane {
         };
         let was_away = standing.is_away();
         standing.failed();
-        let pause = standing.pause(getrandom::u64().unwrap_or_default());
+        let pause = standing.pause(random::share());
         let mut report = self.report.lock().unwrap_or_else(PoisonError::into_inner);
         let text = error.to_string();
         let is_new = report.last_error.as_ref() != Some(&text);

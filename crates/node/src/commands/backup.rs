@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::Command as External;
 
 use anyhow::Context as _;
-use birthmark_daemon::Program;
+use birthmark_daemon::{Program, durable};
 use birthmark_ledger::Genesis;
 use birthmark_protocol::Digest;
 
@@ -48,26 +48,22 @@ async fn write(settings: &Settings, file: &Path) -> anyhow::Result<()> {
         "{} exists and is not overwritten",
         file.display()
     );
-    // Made before anything is written into it: a backup is for its operator's eyes.
-    std::fs::OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(file)
-        .with_context(|| format!("cannot create {}", file.display()))?;
+    // Made before anything is written into it: a backup is for its operator's eyes. What an earlier attempt left behind is
+    // worth nothing.
+    let unfinished = file.with_added_extension("unfinished");
+    durable::replace(&unfinished, b"", durable::PRIVATE)
+        .with_context(|| format!("cannot create {}", unfinished.display()))?;
     if settings.database.is_postgres() {
-        return tool(
-            "pg_dump",
-            &["--format=custom", "--no-owner", "--file"],
-            file,
-            settings,
-        );
+        let arguments = ["--format=custom", "--no-owner", "--file"];
+        tool("pg_dump", &arguments, &unfinished, settings)?;
+    } else {
+        let store = Store::open(&settings.database).await?;
+        // One consistent copy, whatever the node writes meanwhile.
+        store.copy_into(&unfinished).await?;
     }
-    let store = Store::open(&settings.database).await?;
-    // One consistent copy, whatever the node writes meanwhile.
-    store.copy_into(file).await?;
-    std::fs::File::open(file)?.sync_all()?;
-    Ok(())
+    // If we stop here, only the unfinished file is there, under its own name.
+    durable::publish_new(&unfinished, file)
+        .with_context(|| format!("cannot write {}", file.display()))
 }
 
 async fn read(settings: &Settings, file: &Path) -> anyhow::Result<()> {
@@ -99,22 +95,12 @@ async fn read(settings: &Settings, file: &Path) -> anyhow::Result<()> {
     for log in ["-wal", "-shm"] {
         let mut name = target.as_os_str().to_owned();
         name.push(log);
-        match std::fs::remove_file(&name) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                return Err(error).with_context(|| format!("cannot remove {}", name.display()));
-            }
-            _ => {}
-        }
+        let name = Path::new(&name);
+        durable::remove(name).with_context(|| format!("cannot remove {}", name.display()))?;
     }
     // If we stop here, no database is in place and the command can be run again.
-    std::fs::rename(&partial, &target)?;
-    if let Some(folder) = target
-        .parent()
-        .filter(|folder| !folder.as_os_str().is_empty())
-    {
-        std::fs::File::open(folder)?.sync_all()?;
-    }
-    Ok(())
+    durable::rename(&partial, &target)
+        .with_context(|| format!("cannot write {}", target.display()))
 }
 
 /// Refuses whatever `backup` did not write, and what belongs to another registry.

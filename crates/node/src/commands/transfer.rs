@@ -6,7 +6,7 @@ use std::path::Path;
 
 use anyhow::Context as _;
 use birthmark_consensus::{Decided as Agreed, ValidatorKeys};
-use birthmark_daemon::{Context, Program};
+use birthmark_daemon::{Context, Program, durable};
 use birthmark_ledger::note::NoteSignature;
 use birthmark_ledger::{
     Block, ChainId, Checkpoint, CommitCertificate, Tip, Transaction, ValidatorId, ValidatorSet,
@@ -60,19 +60,15 @@ fn file(folder: &Path, height: u64, kind: &str) -> std::path::PathBuf {
         .join(format!("{height:012}.{kind}"))
 }
 
-/// Writes a file so that it is there whole or not at all.
+/// Writes a file so that it is there whole or not at all, also after a power failure: an export may be the only copy.
 fn write(path: &Path, content: &[u8]) -> anyhow::Result<()> {
-    let partial = path.with_extension("partial");
-    let named = || format!("cannot write {}", path.display());
-    std::fs::write(&partial, content).with_context(named)?;
-    // If we stop here, the partial file is overwritten by the next export.
-    std::fs::rename(&partial, path).with_context(named)
+    durable::replace(path, content, durable::PUBLIC)
+        .with_context(|| format!("cannot write {}", path.display()))
 }
 
 /// Writes every block; how many were written.
 pub async fn export(registry: &Registry, folder: &Path) -> anyhow::Result<u64> {
-    std::fs::create_dir_all(folder)
-        .with_context(|| format!("cannot create {}", folder.display()))?;
+    durable::make_folder(folder).with_context(|| format!("cannot create {}", folder.display()))?;
     write(
         &folder.join("genesis.toml"),
         toml::to_string(registry.genesis())?.as_bytes(),
@@ -89,7 +85,7 @@ pub async fn export(registry: &Registry, folder: &Path) -> anyhow::Result<u64> {
             .with_context(|| format!("block {height} is missing"))?;
         let block = file(folder, height, BLOCK);
         if let Some(parent) = block.parent() {
-            std::fs::create_dir_all(parent)?;
+            durable::make_folder(parent)?;
         }
         write(&block, &stored.body)?;
         write(&file(folder, height, CERTIFICATE), &stored.certificate)?;

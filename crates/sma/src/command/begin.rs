@@ -4,7 +4,7 @@ use std::io::{BufReader, BufWriter, Write};
 use std::path::PathBuf;
 
 use anyhow::Context as _;
-use birthmark_daemon::Context;
+use birthmark_daemon::{Context, durable};
 use birthmark_protocol::numbers::TABLES;
 use clap::{ArgMatches, Command};
 
@@ -101,19 +101,14 @@ pub(super) async fn backup(
     let store = Store::open(&settings.database, 2).await?;
     let unfinished = target.with_added_extension("unfinished");
     // What an earlier attempt left behind is worth nothing.
-    if unfinished.exists() {
-        std::fs::remove_file(&unfinished).with_context(|| format!("{}", unfinished.display()))?;
-    }
-    write_once(&unfinished, b"")?;
+    durable::replace(&unfinished, b"", durable::PRIVATE)
+        .with_context(|| format!("{}", unfinished.display()))?;
     let mut out = BufWriter::new(std::fs::File::options().write(true).open(&unfinished)?);
     let rows = dump::backup(&store, &mut out).await?;
     out.flush()?;
-    out.into_inner()
-        .map_err(|error| error.into_error())?
-        .sync_all()?;
-    anyhow::ensure!(!target.exists(), "{} exists already", target.display());
+    drop(out);
     // If we stop here, only the unfinished file is there, under its own name.
-    std::fs::rename(&unfinished, target).with_context(|| format!("{}", target.display()))?;
+    durable::publish_new(&unfinished, target).with_context(|| format!("{}", target.display()))?;
     print(&format!("{rows} rows were written to {}", target.display()))
 }
 

@@ -87,7 +87,7 @@ pub enum Disbelief {
     Maker(#[from] MakerError),
     /// No randomness.
     #[error("no randomness")]
-    Random(#[from] getrandom::Error),
+    Random(#[from] crate::random::NoRandomness),
 }
 
 impl std::fmt::Debug for Waiting {

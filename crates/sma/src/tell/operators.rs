@@ -142,7 +142,7 @@ impl Operators {
 }
 
 /// Draws a token and what is stored of it.
-pub fn draw_token() -> Result<(String, Digest), getrandom::Error> {
+pub fn draw_token() -> Result<(String, Digest), crate::random::NoRandomness> {
     let token = format!("bma_{}", hex::encode(random::bytes::<32>()?));
     let hash = Digest::of(token.as_bytes());
     Ok((token, hash))

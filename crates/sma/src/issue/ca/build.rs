@@ -54,7 +54,7 @@ pub fn time(moment: Timestamp) -> Result<Time, der::Error> {
 }
 
 /// A random serial number: 16 bytes, positive, as long as any program reads.
-pub fn certificate_serial() -> Result<[u8; 16], getrandom::Error> {
+pub fn certificate_serial() -> Result<[u8; 16], crate::random::NoRandomness> {
     let mut serial: [u8; 16] = crate::random::bytes()?;
     if let Some(first) = serial.first_mut() {
         // The highest bit is the sign; the next one fixes the length.

@@ -18,7 +18,7 @@ pub struct PrivateKey(SigningKey);
 pub enum KeyError {
     /// The system gave no randomness.
     #[error("no randomness: {0}")]
-    Random(#[from] getrandom::Error),
+    Random(#[from] crate::random::NoRandomness),
     /// Not a P-256 key in PKCS#8 or SEC1 PEM.
     #[error("not a P-256 private key in PEM (PKCS#8 or SEC1)")]
     Format,
