@@ -5,8 +5,10 @@ use std::error::Error;
 /// The error and its causes, each said once: many libraries repeat their cause in their own words.
 pub fn in_one_line(error: &(dyn Error + 'static)) -> String {
     let mut line = String::new();
-    for cause in std::iter::successors(Some(error), |error| error.source()) {
-        let cause = cause.to_string();
+    let mut next = Some(error);
+    while let Some(error) = next {
+        next = error.source();
+        let cause = error.to_string();
         if line.contains(&cause) {
             continue;
         }

@@ -2,12 +2,13 @@
 //!
 //! Whoever can choose a forwarded address can at most escape or exhaust somebody's rate limit: nothing else rests on it.
 
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::str::FromStr;
 
 use axum::http::HeaderMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use crate::log_throttle::LogThrottle;
 use crate::peer::Peer;
 
 /// A range of addresses, written `address` or `address/bits`.
@@ -25,6 +26,18 @@ pub struct TrustedProxies(Vec<Network>);
 /// The client of one request: its address, with IPv6 cut to the /64 that one customer has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ClientAddress(u128);
+
+const FORWARDED_FOR: &str = "x-forwarded-for";
+static UNNAMED_PROXY: LogThrottle = LogThrottle::new();
+static UNREADABLE: LogThrottle = LogThrottle::new();
+
+/// One hop of `X-Forwarded-For`; some proxies write the port, too.
+fn address_of(hop: &str) -> Option<IpAddr> {
+    let hop = hop.trim();
+    let bare = hop.strip_prefix('[').and_then(|hop| hop.strip_suffix(']'));
+    let socket = || hop.parse::<SocketAddr>().ok().map(|socket| socket.ip());
+    bare.unwrap_or(hop).parse().ok().or_else(socket)
+}
 
 fn as_v6(address: IpAddr) -> Ipv6Addr {
     match address {
@@ -118,10 +131,16 @@ impl TrustedProxies {
             return ClientAddress::of(Ipv6Addr::LOCALHOST.into());
         };
         if !self.trusts(peer) {
+            if peer.is_loopback() && headers.contains_key(FORWARDED_FOR) {
+                UNNAMED_PROXY.warn(
+                    "requests from this machine carry X-Forwarded-For, but no trusted proxy is configured: \
+                     all clients behind that proxy share one rate limit",
+                );
+            }
             return ClientAddress::of(peer);
         }
         let lines: Vec<&str> = headers
-            .get_all("x-forwarded-for")
+            .get_all(FORWARDED_FOR)
             .iter()
             .filter_map(|value| value.to_str().ok())
             .collect();
@@ -129,10 +148,16 @@ impl TrustedProxies {
             .iter()
             .rev()
             .flat_map(|line| line.rsplit(','))
-            .map(|hop| hop.trim().parse::<IpAddr>());
+            .map(address_of);
         let mut nearest = peer;
         for hop in hops {
-            let Ok(hop) = hop else { break };
+            let Some(hop) = hop else {
+                UNREADABLE.warn(
+                    "a trusted proxy sends an X-Forwarded-For without a readable address at its end: its clients \
+                     share one rate limit",
+                );
+                break;
+            };
             nearest = hop;
             if !self.trusts(hop) {
                 break;
@@ -143,6 +168,25 @@ impl TrustedProxies {
 }
 
 impl ClientAddress {
+    /// As a number, for keys.
+    pub(crate) const fn bits(self) -> u128 {
+        self.0
+    }
+
+    /// The IPv6 /48 the client is in: what one customer of a hoster may hold.
+    pub(crate) fn network(self) -> Option<u128> {
+        let is_v4 = Ipv6Addr::from_bits(self.0).to_ipv4_mapped().is_some();
+        (!is_v4).then(|| self.0 & Network::mask(48))
+    }
+
+    /// The part of the internet an address is in: an IPv4 /16, an IPv6 /32.
+    pub(crate) fn neighbourhood(bits: u128) -> u128 {
+        match Ipv6Addr::from_bits(bits).to_ipv4_mapped() {
+            Some(_) => bits & Network::mask(112),
+            None => bits & Network::mask(32),
+        }
+    }
+
     /// The client behind an address.
     pub fn of(address: IpAddr) -> Self {
         let address = as_v6(address);
@@ -193,6 +237,24 @@ mod tests {
             proxies(&["10.0.0.0/8"]).client(&Peer::calling_from("10.0.0.1"), &headers),
             address("203.0.113.7")
         );
+    }
+
+    #[test]
+    fn a_hop_may_be_written_with_its_port() {
+        for (written, meant) in [
+            ("203.0.113.7:51234", "203.0.113.7"),
+            ("[2001:db8::7]:51234", "2001:db8::7"),
+            ("[2001:db8::7]", "2001:db8::7"),
+            (" 2001:db8::7 ", "2001:db8::7"),
+        ] {
+            let client =
+                proxies(&["10.0.0.1"]).client(&Peer::calling_from("10.0.0.1"), &forwarded(written));
+            assert_eq!(client, address(meant), "{written}");
+        }
+        // What is no address ends the way back: the proxy itself is counted, and the journal says so.
+        let unknown =
+            proxies(&["10.0.0.1"]).client(&Peer::calling_from("10.0.0.1"), &forwarded("unknown"));
+        assert_eq!(unknown, address("10.0.0.1"));
     }
 
     #[test]

@@ -7,10 +7,10 @@ use axum::response::{IntoResponse, Response};
 use birthmark_protocol::request::{RequestError, Step};
 use serde_json::{Value, json};
 
-use crate::seldom::Seldom;
+use crate::log_throttle::LogThrottle;
 
 /// Requests that found the database away.
-static OUTAGES: Seldom = Seldom::new();
+static OUTAGES: LogThrottle = LogThrottle::new();
 
 /// An answer that is not the one asked for.
 ///

@@ -5,14 +5,14 @@
 
 pub mod body;
 pub mod client;
+mod connection_limit;
 pub mod database;
 pub mod error;
 pub mod extract;
 mod head_clock;
-mod patience;
+mod idle_timeout;
+mod log_throttle;
 pub mod peer;
-mod room;
-mod seldom;
 pub mod server;
 pub mod tls;
 
@@ -22,7 +22,7 @@ pub use database::Database;
 pub use error::ApiError;
 pub use extract::{Path, Query};
 pub use hyper::body::Incoming;
+pub use log_throttle::LogThrottle;
 pub use peer::Peer;
-pub use seldom::Seldom;
 pub use server::{Answer, Answered, Listener, ServerLimits, serve};
 pub use tls::TlsFiles;

@@ -22,10 +22,10 @@ use tokio::sync::OwnedSemaphorePermit;
 use tower::ServiceExt;
 
 use crate::client::TrustedProxies;
+use crate::connection_limit::{ConnectionLimit, Place};
 use crate::head_clock::{HeadClock, HeadTimer};
-use crate::patience::Patient;
+use crate::idle_timeout::IdleTimeout;
 use crate::peer::Peer;
-use crate::room::{Place, Room};
 use crate::tls::ReloadingAcceptor;
 
 /// How long accepting pauses after the system refused a connection, for example for lack of file descriptors.
@@ -131,7 +131,7 @@ pub async fn serve(
 ) {
     let mut stop = std::pin::pin!(stop);
     let server = Server::new(service, &limits);
-    let room = Room::new(
+    let room = ConnectionLimit::new(
         limits.connections,
         limits.connections_per_client,
         limits.trusted_proxies,
@@ -177,7 +177,10 @@ impl Connection {
     }
 }
 
-async fn next(listener: &Listener, room: &Room) -> io::Result<(Connection, OwnedSemaphorePermit)> {
+async fn next(
+    listener: &Listener,
+    room: &ConnectionLimit,
+) -> io::Result<(Connection, OwnedSemaphorePermit)> {
     let permit = room
         .wait()
         .await
@@ -240,7 +243,7 @@ impl<A: Answer> Server<A> {
         &self,
         connection: Connection,
         listener: &Listener,
-        room: &Room,
+        room: &ConnectionLimit,
         permit: OwnedSemaphorePermit,
     ) {
         let Ok(peer) = connection.peer() else {
@@ -320,7 +323,7 @@ impl<A: Answer> Visit<A> {
         let service = hyper::service::service_fn(move |request| service.answer(peer, request));
         let head = HeadClock::start();
         builder.http1().timer(HeadTimer(Arc::clone(&head)));
-        let stream = Patient::new(stream, header_timeout, silence, head);
+        let stream = IdleTimeout::new(stream, header_timeout, silence, head);
         let connection = builder
             .serve_connection(TokioIo::new(stream), service)
             .into_owned();

@@ -35,6 +35,7 @@ mod varint;
 pub mod verify;
 pub mod vote;
 
+pub use birthmark_protocol::Source;
 pub use block::{Block, Lookups};
 pub use builder::{BlockBuilder, NotAdded};
 pub use certificate::{CertificateError, CommitCertificate};
@@ -49,7 +50,7 @@ pub use merkle::{ConsistencyProof, Frontier, InclusionProof, MerkleError, Node, 
 pub use note::{NoteError, SignedNote};
 pub use outline::{Excerpt, Outline};
 pub use receipt::{Receipt, ReceiptError, SetLink};
-pub use record::{Origin, Record, RecordError, Source};
+pub use record::{Origin, Record, RecordError};
 pub use rules::Rules;
 pub use signatures::{QuorumError, SetSignature};
 pub use tip::{Known, Tip};

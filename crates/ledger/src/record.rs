@@ -17,7 +17,7 @@
 
 use birthmark_protocol::bytes::{DecodeError, Reader, put_optional32};
 use birthmark_protocol::{
-    Assurance, Bundle, BundleError, Digest, ImageClaim, ModificationLevel, Timestamp,
+    Bundle, BundleError, Digest, ImageClaim, ModificationLevel, Source, Timestamp,
 };
 use serde::{Deserialize, Serialize};
 
@@ -27,22 +27,6 @@ use crate::validators::ValidatorId;
 
 /// The version of the leaf encoding this program writes.
 pub const RECORD_VERSION: u8 = 1;
-
-/// What kind of device brought the digests, and how strongly it was vouched for.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Source {
-    /// A camera whose authority knows its token; its signature could not be checked.
-    CameraToken,
-    /// A camera whose signature was checked under its authority's chain.
-    CameraCertificate,
-    /// A camera whose key a TPM attested to its authority.
-    CameraAttested,
-    /// Editing software with a certificate of a software authority.
-    Software,
-    /// A registered submission server, on its own word.
-    Server,
-}
 
 /// Who stands behind a record. Records of one batch that share it store it once.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Debug, Serialize, Deserialize)]
@@ -85,56 +69,6 @@ pub enum RecordError {
     /// The bytes are not a record.
     #[error("not a record: {0}")]
     Decode(#[from] DecodeError),
-}
-
-impl Source {
-    /// A camera, as strongly vouched for as `assurance` says.
-    pub const fn camera(assurance: Assurance) -> Self {
-        match assurance {
-            Assurance::Token => Self::CameraToken,
-            Assurance::Certificate => Self::CameraCertificate,
-            Assurance::Attested => Self::CameraAttested,
-        }
-    }
-
-    /// How strongly the device was vouched for; a submission server vouches for no device.
-    pub const fn assurance(self) -> Option<Assurance> {
-        match self {
-            Self::CameraToken => Some(Assurance::Token),
-            Self::CameraCertificate | Self::Software => Some(Assurance::Certificate),
-            Self::CameraAttested => Some(Assurance::Attested),
-            Self::Server => None,
-        }
-    }
-
-    /// Whether a camera took the photo.
-    pub const fn is_camera(self) -> bool {
-        matches!(
-            self,
-            Self::CameraToken | Self::CameraCertificate | Self::CameraAttested
-        )
-    }
-
-    pub(crate) const fn to_byte(self) -> u8 {
-        match self {
-            Self::CameraToken => 0,
-            Self::CameraCertificate => 1,
-            Self::CameraAttested => 2,
-            Self::Software => 3,
-            Self::Server => 4,
-        }
-    }
-
-    pub(crate) const fn from_byte(byte: u8) -> Option<Self> {
-        match byte {
-            0 => Some(Self::CameraToken),
-            1 => Some(Self::CameraCertificate),
-            2 => Some(Self::CameraAttested),
-            3 => Some(Self::Software),
-            4 => Some(Self::Server),
-            _ => None,
-        }
-    }
 }
 
 impl Origin {

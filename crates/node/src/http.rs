@@ -7,7 +7,7 @@ use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::http::{HeaderName, HeaderValue, header};
 use axum::routing::{get, post};
-use birthmark_http::{ApiError, Seldom};
+use birthmark_http::{ApiError, LogThrottle};
 use birthmark_protocol::Digest;
 use tokio::sync::Semaphore;
 use tower::ServiceBuilder;
@@ -39,7 +39,7 @@ mod submission;
 mod submit;
 mod verify;
 
-pub use answer::{Evidence, Sighting};
+pub use answer::{finding, no_finding};
 pub use front::Front;
 pub use limits::Buckets;
 pub use openapi::document;
@@ -65,7 +65,7 @@ pub struct App {
     /// What else each client may ask.
     pub requests: Buckets,
     /// Proofs that did not hold.
-    pub forgeries: Seldom,
+    pub forgeries: LogThrottle,
     /// Room for those who listen for new blocks.
     pub event_readers: Arc<Semaphore>,
     /// When the daemon started.

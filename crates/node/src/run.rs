@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use birthmark_daemon::{Context, Credentials, Shutdown};
-use birthmark_http::{Listener, Seldom, ServerLimits, serve};
+use birthmark_http::{Listener, LogThrottle, ServerLimits, serve};
 use birthmark_ledger::{BlockTime, ValidatorId, VoteSigner as _};
 use tokio::sync::{Notify, Semaphore};
 use tokio::task::JoinSet;
@@ -188,7 +188,7 @@ pub async fn run(settings: Settings, mut context: Context) -> anyhow::Result<()>
         metrics: Metrics::default(),
         submissions: Buckets::new(settings.limits.submissions_per_minute),
         requests: Buckets::new(settings.limits.requests_per_minute),
-        forgeries: Seldom::default(),
+        forgeries: LogThrottle::default(),
         event_readers: Arc::new(Semaphore::new(settings.limits.event_readers)),
         started: Instant::now(),
         registry,

@@ -3,6 +3,7 @@
 //! This crate does no I/O, reads no clock and draws no randomness: time, nonces and openings are arguments. Every outside
 //! byte is adversarial; it becomes a type that cannot be wrong, or an error that names the field.
 
+pub mod api;
 pub mod attestation;
 pub mod authority_request;
 pub mod bundle;
@@ -20,7 +21,9 @@ pub mod numbers;
 pub mod public_key;
 pub mod python_json;
 pub mod request;
+pub mod revocations;
 pub mod software;
+pub mod source;
 pub mod submission;
 pub mod token;
 pub mod token_claim;
@@ -37,5 +40,6 @@ pub use edit::{Edit, EditClaims, EditSubmission};
 pub use numbers::{KeyIndex, ModificationLevel, OutOfRange, TableId, Timestamp};
 pub use public_key::{KeyId, PublicKey, Signature, SignatureError};
 pub use software::{SoftwareCertificate, SoftwareExtensions};
+pub use source::Source;
 pub use token::{CameraToken, OpenedBy, SealedNuc, TokenFormatError};
 pub use verdict::{Assurance, SignedVerdict, Verdict, VerdictError, VerdictItem};

@@ -22,6 +22,7 @@ use crate::settings::Settings;
 use crate::tell::crl_cache::ListCache;
 use crate::tell::limits::RateLimits;
 use crate::tell::operators::Operators;
+use crate::tell::signed_list::SignedListCache;
 use crate::{clock, setup};
 
 /// How many cameras are read from the database at once.
@@ -46,6 +47,8 @@ pub struct Authority {
     pub attestations: Attestations,
     /// Revocation lists that were just made.
     pub lists: ListCache,
+    /// The signed list that was last made.
+    pub signed_list: SignedListCache,
     tables: KeyTables,
     cameras: RwLock<Cameras>,
     rules: RwLock<Arc<Rules>>,
@@ -121,6 +124,7 @@ impl Authority {
             limits: RateLimits::new(settings.limits.requests_per_second, settings.limits.burst),
             attestations,
             lists: ListCache::default(),
+            signed_list: SignedListCache::default(),
             tables,
             cameras: RwLock::new(cameras),
             rules: RwLock::default(),

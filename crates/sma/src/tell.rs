@@ -5,3 +5,4 @@ pub mod crl_cache;
 pub mod limits;
 pub mod operators;
 pub mod revocation;
+pub mod signed_list;

@@ -4,25 +4,21 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use birthmark_daemon::Shutdown;
-use birthmark_protocol::{Signature, Timestamp};
-use serde::Deserialize;
+use birthmark_protocol::revocations::{ListError, Revocation, Scope, SignedList};
 
 use super::AuthorityClient;
 use crate::authorities::{Authority, AuthorityBook, apply_list};
 use crate::journal;
 use crate::settings::NoticeSettings;
-use crate::signatures;
 
 /// How often a list is fetched.
 const EVERY: Duration = Duration::from_secs(60);
 /// How often a file is read.
 const FILES_EVERY: Duration = Duration::from_secs(5);
 
-/// What the key of the dated list signs: this, then the list's text.
-const LIST_DOMAIN: &str = "birthmark/revocations/v1";
+/// Lists have higher numbers.
+const NEVER_SEEN: u64 = 0;
 
 /// Keeps the revocations of one authority up to date until asked to stop.
 pub async fn follow(authority: Arc<Authority>, client: AuthorityClient, shutdown: Shutdown) {
@@ -82,7 +78,9 @@ async fn fetch_all(authority: &Authority, client: &AuthorityClient) -> Result<()
             .fetch(address)
             .await
             .map_err(|error| error.to_string())?;
-        authority.replace_notices(read_feed(authority, &bytes)?);
+        let notices =
+            read_feed(authority, &bytes).map_err(|error| format!("the dated list: {error}"))?;
+        authority.replace_notices(notices);
     }
     Ok(())
 }
@@ -102,70 +100,23 @@ pub async fn fetch(
     Ok(count)
 }
 
-#[derive(Deserialize)]
-struct SignedFeed {
-    signed: String,
-    signature: String,
-}
-
-#[derive(Deserialize)]
-struct Feed {
-    manufacturer_id: String,
-    revocations: Vec<Entry>,
-}
-
-#[derive(Deserialize)]
-struct Entry {
-    #[serde(default)]
-    scope: Option<Scope>,
-    from: Timestamp,
-    #[serde(default)]
-    until: Option<Timestamp>,
-    reason: String,
-}
-
-/// Records name a family and never a camera, so only what concerns a whole family concerns records.
-#[derive(Deserialize)]
-#[serde(tag = "kind", rename_all = "snake_case")]
-enum Scope {
-    Family {
-        family: String,
-    },
-    #[serde(other)]
-    Other,
-}
-
-/// What the authority says against whole families, with dates: for answers about records of that time.
-pub fn read_feed(authority: &Authority, bytes: &[u8]) -> Result<Vec<NoticeSettings>, String> {
-    let list: SignedFeed =
-        serde_json::from_slice(bytes).map_err(|error| format!("the dated list: {error}"))?;
-    let signature = STANDARD
-        .decode(&list.signature)
-        .ok()
-        .and_then(|bytes| Signature::from_bytes(&bytes.try_into().ok()?).ok());
-    let signature = signature.ok_or("the dated list has no readable signature")?;
-    let signed = [LIST_DOMAIN.as_bytes(), list.signed.as_bytes()].concat();
-    if !authority
-        .verdict_keys()
-        .iter()
-        .any(|key| signatures::verify(key, &signed, &signature))
-    {
-        return Err("the dated list is not signed by a configured verdict key".into());
-    }
-    let feed: Feed =
-        serde_json::from_str(&list.signed).map_err(|error| format!("the dated list: {error}"))?;
-    if feed.manufacturer_id != authority.settings.id {
-        return Err("the dated list is another authority's".into());
-    }
-    let notice = |entry: Entry| match entry.scope? {
+/// What the authority says against whole families, with dates: for answers about records of that time. Records name a
+/// family and never a camera, so only what concerns a whole family concerns records.
+pub fn read_feed(authority: &Authority, bytes: &[u8]) -> Result<Vec<NoticeSettings>, ListError> {
+    let list = SignedList::from_json(bytes)?.open(
+        &authority.settings.id,
+        authority.verdict_keys(),
+        NEVER_SEEN,
+    )?;
+    let notice = |entry: Revocation| match entry.scope? {
         Scope::Family { family } => Some(NoticeSettings {
-            authority: feed.manufacturer_id.clone(),
+            authority: list.manufacturer_id.clone(),
             device_family: Some(family),
             from: entry.from,
             until: entry.until,
             reason: entry.reason,
         }),
-        Scope::Other => None,
+        _ => None,
     };
-    Ok(feed.revocations.into_iter().filter_map(notice).collect())
+    Ok(list.revocations.into_iter().filter_map(notice).collect())
 }

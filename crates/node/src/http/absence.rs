@@ -4,17 +4,17 @@ use std::sync::LazyLock;
 
 use birthmark_protocol::Digest;
 
-use super::Evidence;
+use super::no_finding;
 
 /// The text before the digest and after it, as it is written otherwise.
 static AROUND: LazyLock<(String, String)> = LazyLock::new(|| {
     let any = Digest::from_bytes([0xAB; 32]);
-    let text = serde_json::to_string(&Evidence::none(any)).unwrap_or_default();
+    let text = serde_json::to_string(&no_finding(any)).unwrap_or_default();
     let (before, after) = text.split_once(&any.to_hex()).unwrap_or_default();
     (before.to_owned(), after.to_owned())
 });
 
-/// `Evidence::none` in JSON.
+/// `no_finding` in JSON.
 pub(super) fn text(digest: &Digest) -> Vec<u8> {
     let (before, after) = &*AROUND;
     let mut text = Vec::with_capacity(before.len() + 64 + after.len());
@@ -31,7 +31,7 @@ mod tests {
     #[test]
     fn it_is_what_would_be_written_field_by_field() {
         for digest in [Digest::from_bytes([0xAB; 32]), Digest::of(b"photo")] {
-            let whole = serde_json::to_vec(&Evidence::none(digest)).unwrap();
+            let whole = serde_json::to_vec(&no_finding(digest)).unwrap();
             assert_eq!(text(&digest), whole);
         }
     }

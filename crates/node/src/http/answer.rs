@@ -1,106 +1,15 @@
 //! What an answer about a photo says.
 
+use std::borrow::Cow;
+
 use birthmark_ledger::{Record, Source};
-use birthmark_protocol::{Digest, DigestRole, ModificationLevel, Timestamp};
-use serde::Serialize;
+use birthmark_protocol::api::{Finding, Sighting};
+use birthmark_protocol::{Digest, Timestamp};
 
 use super::App;
 use super::verify::Sightings;
 use crate::registry::Found;
 use crate::words;
-
-/// The answer to "is this registered?". The first seven fields are those of the documents; ours come after.
-#[derive(Serialize, utoipa::ToSchema)]
-pub struct Evidence<'a> {
-    /// Whether a record of exactly this data exists.
-    pub verified: bool,
-    /// What was asked.
-    #[schema(value_type = String)]
-    pub image_hash: Digest,
-    /// When the device says the photo was taken, in seconds since 1970. A claim.
-    #[schema(value_type = Option<i64>)]
-    pub timestamp: Option<Timestamp>,
-    /// The block that holds the record.
-    pub block_height: Option<u64>,
-    /// The institution that took the submission.
-    pub aggregator: Option<&'a str>,
-    /// The transaction that holds the record.
-    pub tx_hash: Option<&'a str>,
-    /// The commitment to the place, if the photographer made one.
-    #[schema(value_type = Option<String>)]
-    pub gps_hash: Option<Digest>,
-    /// `token`, `certificate` or `attested`; null for a submission server's word.
-    pub assurance: Option<&'static str>,
-    /// Who brought the strongest record: a camera by token, certificate or attested, software, or a submission server.
-    #[schema(value_type = Option<String>)]
-    pub source: Option<Source>,
-    /// When the registry's validators agreed on the block (RFC 3339, UTC): the photo existed before it.
-    pub block_time: Option<&'a str>,
-    /// 0 straight from the sensor, 1 processed, 2 modified.
-    #[schema(value_type = Option<u8>)]
-    pub modification_level: Option<ModificationLevel>,
-    /// What the image was made from.
-    #[schema(value_type = Option<String>)]
-    pub parent_image_hash: Option<Digest>,
-    /// The family of the camera, or the editing software.
-    pub device_family: Option<&'a str>,
-    /// Who vouched.
-    pub authority: Option<&'a str>,
-    /// What is known against it, such as a withdrawn firmware.
-    pub revocation: Option<&'a str>,
-    /// A sentence that may be quoted.
-    pub finding: &'a str,
-    /// What is not proven. Quote it too.
-    pub not_proven: Vec<&'static str>,
-    /// Records of this data, the strongest first: at most 64 of the oldest. Others may have registered it as well.
-    pub records: &'a [Sighting],
-    /// Where to ask for the next of them, if there are more.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub more: Option<&'a str>,
-}
-
-/// One record of an image.
-#[derive(Serialize, utoipa::ToSchema)]
-pub struct Sighting {
-    /// The record's index in the registry.
-    pub index: u64,
-    /// The block that holds it.
-    pub block_height: u64,
-    /// The block's time (RFC 3339, UTC).
-    pub block_time: Option<String>,
-    /// The device's claim, in seconds since 1970.
-    #[schema(value_type = i64)]
-    pub timestamp: Timestamp,
-    /// The institution that took the submission.
-    pub aggregator: Option<String>,
-    /// The transaction.
-    pub tx_hash: String,
-    /// The commitment to the place.
-    #[schema(value_type = Option<String>)]
-    pub gps_hash: Option<Digest>,
-    /// Who brought it: a camera by token, certificate or attested, software, or a submission server.
-    #[schema(value_type = String)]
-    pub source: Source,
-    /// How strongly the device is vouched for.
-    pub assurance: Option<&'static str>,
-    /// Who vouched.
-    pub authority: String,
-    /// The family of the camera, or the software.
-    pub device_family: String,
-    /// What the digest was computed over.
-    #[schema(value_type = String)]
-    pub role: DigestRole,
-    /// 0 straight from the sensor, 1 processed, 2 modified.
-    #[schema(value_type = u8)]
-    pub modification_level: ModificationLevel,
-    /// What it was made from.
-    #[schema(value_type = Option<String>)]
-    pub parent_image_hash: Option<Digest>,
-    /// What is known against it.
-    pub revocation: Option<String>,
-    /// A sentence that may be quoted.
-    pub finding: String,
-}
 
 impl App {
     /// What is known against a record: by this node's operator, or by the authority itself.
@@ -127,10 +36,7 @@ impl App {
             tx_hash: found.transaction().to_string(),
             gps_hash: record.gps(),
             source: origin.source,
-            assurance: origin
-                .source
-                .assurance()
-                .map(birthmark_protocol::Assurance::name),
+            assurance: origin.source.assurance(),
             authority: origin.authority.to_string(),
             device_family: origin.family.to_string(),
             role: image.role,
@@ -153,60 +59,65 @@ fn finding_of(record: &Record, registered: birthmark_ledger::BlockTime) -> Strin
     )
 }
 
-impl<'a> Evidence<'a> {
-    /// The answer from records of the image.
-    pub fn of(image_hash: Digest, sightings: &'a Sightings) -> Self {
-        let Sightings { records, more } = sightings;
-        // The strongest speaks for all, of equals the oldest: being first proves nothing by itself.
-        let Some(strongest) = records.first() else {
-            return Self::none(image_hash);
-        };
-        Self {
-            verified: true,
-            image_hash,
-            timestamp: Some(strongest.timestamp),
-            block_height: Some(strongest.block_height),
-            aggregator: strongest.aggregator.as_deref(),
-            tx_hash: Some(&strongest.tx_hash),
-            gps_hash: strongest.gps_hash,
-            assurance: strongest.assurance,
-            source: Some(strongest.source),
-            block_time: strongest.block_time.as_deref(),
-            modification_level: Some(strongest.modification_level),
-            parent_image_hash: strongest.parent_image_hash,
-            device_family: Some(&strongest.device_family),
-            authority: Some(&strongest.authority),
-            revocation: strongest.revocation.as_deref(),
-            finding: &strongest.finding,
-            not_proven: words::limits(strongest.source),
-            records,
-            more: more.as_deref(),
-        }
+/// The answer from records of the image.
+pub fn finding(image_hash: Digest, sightings: &Sightings) -> Finding<'_> {
+    let Sightings { records, more } = sightings;
+    // The strongest speaks for all, of equals the oldest: being first proves nothing by itself.
+    let Some(strongest) = records.first() else {
+        return no_finding(image_hash);
+    };
+    Finding {
+        verified: true,
+        image_hash,
+        timestamp: Some(strongest.timestamp),
+        block_height: Some(strongest.block_height),
+        aggregator: strongest.aggregator.as_deref().map(Cow::Borrowed),
+        tx_hash: Some(Cow::Borrowed(&strongest.tx_hash)),
+        gps_hash: strongest.gps_hash,
+        assurance: strongest.assurance,
+        source: Some(strongest.source),
+        block_time: strongest.block_time.as_deref().map(Cow::Borrowed),
+        modification_level: Some(strongest.modification_level),
+        parent_image_hash: strongest.parent_image_hash,
+        device_family: Some(Cow::Borrowed(&strongest.device_family)),
+        authority: Some(Cow::Borrowed(&strongest.authority)),
+        revocation: strongest.revocation.as_deref().map(Cow::Borrowed),
+        finding: Cow::Borrowed(&strongest.finding),
+        not_proven: limits(strongest.source),
+        records: Cow::Borrowed(records),
+        more: more.as_deref().map(Cow::Borrowed),
     }
+}
 
-    /// The answer when there is no record.
-    pub fn none(image_hash: Digest) -> Self {
-        Self {
-            verified: false,
-            image_hash,
-            timestamp: None,
-            block_height: None,
-            aggregator: None,
-            tx_hash: None,
-            gps_hash: None,
-            assurance: None,
-            source: None,
-            block_time: None,
-            modification_level: None,
-            parent_image_hash: None,
-            device_family: None,
-            authority: None,
-            revocation: None,
-            finding: words::NOT_FOUND,
-            not_proven: Vec::new(),
-            records: &[],
-            more: None,
-        }
+fn limits(source: Source) -> Vec<Cow<'static, str>> {
+    words::limits(source)
+        .into_iter()
+        .map(Cow::Borrowed)
+        .collect()
+}
+
+/// The answer when there is no record.
+pub fn no_finding(image_hash: Digest) -> Finding<'static> {
+    Finding {
+        verified: false,
+        image_hash,
+        timestamp: None,
+        block_height: None,
+        aggregator: None,
+        tx_hash: None,
+        gps_hash: None,
+        assurance: None,
+        source: None,
+        block_time: None,
+        modification_level: None,
+        parent_image_hash: None,
+        device_family: None,
+        authority: None,
+        revocation: None,
+        finding: Cow::Borrowed(words::NOT_FOUND),
+        not_proven: Vec::new(),
+        records: Cow::Borrowed(&[]),
+        more: None,
     }
 }
 

@@ -7,9 +7,10 @@ use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use birthmark_http::{ApiError, Query};
 use birthmark_protocol::Digest;
+use birthmark_protocol::api::Finding;
 use serde::Deserialize;
 
-use super::{App, Evidence, FRESH, Shared};
+use super::{App, FRESH, Shared, finding};
 use crate::words;
 
 mod status;
@@ -95,7 +96,7 @@ pub async fn verify(State(app): Shared, Query(asked): Query<Asked>) -> Result<Re
         text => match text.parse::<Digest>() {
             Ok(digest) => {
                 let sightings = super::verify::sightings(&app, digest).await?;
-                verdict(&Evidence::of(digest, &sightings))
+                verdict(&finding(digest, &sightings))
             }
             Err(error) => format!(
                 "<p>This is no SHA-256 digest: {}.</p>",
@@ -117,61 +118,73 @@ impl App {
 }
 
 /// The same words the script shows.
-fn verdict(evidence: &Evidence<'_>) -> String {
-    let (class, title) = match (evidence.verified, &evidence.revocation) {
+fn verdict(finding: &Finding<'_>) -> String {
+    let (class, title) = match (finding.verified, &finding.revocation) {
         (true, None) => (" found", "Registered"),
         (true, Some(_)) => (" against", "Registered, but read the warning"),
         (false, _) => ("", "No record found"),
     };
     let mut html = format!(
         "<section class=\"verdict{class}\"><h2>{title}</h2><p>{}</p>",
-        escape(evidence.finding)
+        escape(&finding.finding)
     );
-    if let Some(warning) = &evidence.revocation {
+    if let Some(warning) = &finding.revocation {
         let _ = write!(html, "<p>Warning: {}</p>", escape(warning));
     }
-    if evidence.verified {
+    if finding.verified {
         html.push_str("<h3>What is not proven</h3><ul>");
-        evidence.not_proven.iter().for_each(|limit| {
+        finding.not_proven.iter().for_each(|limit| {
             let _ = write!(html, "<li>{}</li>", escape(limit));
         });
         html.push_str("</ul>");
-        details(&mut html, evidence);
+        details(&mut html, finding);
         let _ = write!(
             html,
             "<a href=\"/api/v1/receipt/{}\">Receipt (verifies offline)</a>",
-            evidence.image_hash
+            finding.image_hash
         );
     }
     html.push_str("</section>");
     html
 }
 
-fn details(html: &mut String, evidence: &Evidence<'_>) {
+fn details(html: &mut String, finding: &Finding<'_>) {
     let rows = [
-        ("Registered before", evidence.block_time.map(str::to_owned)),
+        (
+            "Registered before",
+            finding.block_time.as_deref().map(str::to_owned),
+        ),
         (
             "The device's own clock",
-            evidence
+            finding
                 .timestamp
                 .and_then(|time| words::moment(time.unix())),
         ),
-        ("Device", evidence.device_family.map(str::to_owned)),
+        (
+            "Device",
+            finding.device_family.as_deref().map(str::to_owned),
+        ),
         (
             "Block",
-            evidence.block_height.map(|height| height.to_string()),
+            finding.block_height.map(|height| height.to_string()),
         ),
-        ("Taken in by", evidence.aggregator.map(str::to_owned)),
-        ("Vouched for by", evidence.authority.map(str::to_owned)),
+        (
+            "Taken in by",
+            finding.aggregator.as_deref().map(str::to_owned),
+        ),
+        (
+            "Vouched for by",
+            finding.authority.as_deref().map(str::to_owned),
+        ),
         (
             "Assurance",
-            evidence
+            finding
                 .source
                 .map(|source| words::assurance(source).to_owned()),
         ),
         (
             "Records of this data",
-            Some(evidence.records.len().to_string()),
+            Some(finding.records.len().to_string()),
         ),
     ];
     html.push_str("<dl>");

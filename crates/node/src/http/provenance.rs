@@ -6,9 +6,10 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use birthmark_http::{ApiError, Path};
 use birthmark_protocol::Digest;
+use birthmark_protocol::api::Sighting;
 use serde::Serialize;
 
-use super::{App, FRESH, Shared, Sighting, digest_of};
+use super::{App, FRESH, Shared, digest_of};
 use crate::registry::Found;
 use crate::words;
 

@@ -38,7 +38,7 @@ impl App {
 }
 
 /// One hash from a registered server.
-#[utoipa::path(post, path = "/api/v1/blockchain/submit", tag = "Submission", responses((status = 202, body = super::submit::Accepted), (status = 400), (status = 401, description = "no registered server's token"), (status = 422), (status = 503)))]
+#[utoipa::path(post, path = "/api/v1/blockchain/submit", tag = "Submission", responses((status = 202, body = birthmark_protocol::api::Accepted), (status = 400), (status = 401, description = "no registered server's token"), (status = 422), (status = 503)))]
 pub async fn submit(State(app): Shared, request: Request) -> Result<Response, ApiError> {
     let server = app.server_of(&request).map(str::to_owned);
     let unauthorized = || {

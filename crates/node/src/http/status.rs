@@ -4,32 +4,10 @@ use axum::extract::State;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use birthmark_http::ApiError;
-use serde::Serialize;
-use serde_json::json;
+use birthmark_protocol::api::{Status, ValidatorHealth};
 
 use super::{App, FRESH, Shared};
 use crate::words;
-
-/// The documents' fields first, ours after.
-#[derive(Serialize, utoipa::ToSchema)]
-pub struct Status {
-    node_id: String,
-    block_height: u64,
-    total_hashes: u64,
-    pending_submissions: u64,
-    /// RFC 3339, UTC.
-    last_block_time: Option<String>,
-    validator_nodes: usize,
-    consensus_mode: &'static str,
-    /// Since the daemon started.
-    uptime: String,
-    chain_id: String,
-    genesis_hash: String,
-    tree_root: String,
-    /// Submissions an authority vouched for, waiting for a block.
-    validated_submissions: u64,
-    version: &'static str,
-}
 
 impl App {
     /// Everything a status page shows.
@@ -51,7 +29,7 @@ impl App {
                 None
             },
             validator_nodes: validators,
-            consensus_mode: if validators == 1 { "single" } else { "bft" },
+            consensus_mode: if validators == 1 { "single" } else { "bft" }.into(),
             uptime: format!(
                 "{}d {:02}h {:02}m {:02}s",
                 seconds / 86_400,
@@ -63,7 +41,7 @@ impl App {
             genesis_hash: genesis.hash().to_string(),
             tree_root: tip.frontier().root().to_string(),
             validated_submissions: validated,
-            version: env!("CARGO_PKG_VERSION"),
+            version: env!("CARGO_PKG_VERSION").into(),
         })
     }
 
@@ -118,19 +96,27 @@ pub async fn metrics(State(app): Shared) -> Response {
 }
 
 /// Fails when the database or the signer does.
-#[utoipa::path(get, path = "/health", tag = "Operation", responses((status = 200, description = "well"), (status = 503, description = "the database or the signer is not")))]
+#[utoipa::path(get, path = "/health", tag = "Operation", responses((status = 200, body = ValidatorHealth), (status = 503, body = ValidatorHealth, description = "the database does not answer")))]
 pub async fn health(State(app): Shared) -> Response {
     let (status, body) = match app.check().await {
         Ok(()) => (
             StatusCode::OK,
-            json!({ "status": "healthy", "node_id": app.name }),
+            ValidatorHealth {
+                status: "healthy".into(),
+                node_id: Some(app.name.clone()),
+                detail: None,
+            },
         ),
         Err(error) => {
             // Told where it is noticed first; whoever asks here may ask every second.
             log::debug!("health check: {error:#}");
             (
                 StatusCode::SERVICE_UNAVAILABLE,
-                json!({ "status": "unhealthy", "detail": "the database does not answer" }),
+                ValidatorHealth {
+                    status: "unhealthy".into(),
+                    node_id: None,
+                    detail: Some("the database does not answer".into()),
+                },
             )
         }
     };

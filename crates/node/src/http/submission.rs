@@ -3,36 +3,12 @@
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use birthmark_http::{ApiError, Path};
-use birthmark_ledger::Receipt;
-use birthmark_protocol::{Digest, Timestamp};
-use serde::Serialize;
+use birthmark_protocol::api::{Fate, Stage};
+use serde_json::value::{RawValue, to_raw_value};
 
 use super::{App, FRESH, Shared};
 use crate::registry::Found;
 use crate::store::{ReceiptId, State as Progress, Submission};
-
-/// What became of a submission.
-#[derive(Serialize, utoipa::ToSchema)]
-pub struct Fate {
-    receipt_id: uuid::Uuid,
-    /// `pending_validation`, `validated`, `rejected` or `stored`.
-    status: &'static str,
-    /// Why it was refused, or what it waits for.
-    reason: Option<String>,
-    /// When it came, in seconds since 1970.
-    #[schema(value_type = i64)]
-    received_at: Timestamp,
-    /// The block that holds it.
-    block_height: Option<u64>,
-    /// The transaction that holds it.
-    tx_hash: Option<String>,
-    /// Its digests.
-    #[schema(value_type = Vec<String>)]
-    image_hashes: Vec<Digest>,
-    /// The receipt, once it is stored.
-    #[schema(value_type = Option<Object>)]
-    receipt: Option<Receipt>,
-}
 
 /// By the name its sender was given.
 #[utoipa::path(get, path = "/api/v1/submission/{receipt_id}", tag = "Submission", responses((status = 200, body = Fate), (status = 404, description = "not remembered"), (status = 422)))]
@@ -52,7 +28,10 @@ pub async fn submission(
         None => None,
     };
     let receipt = match &found {
-        Some(found) => Some(app.registry.receipt(found).await?),
+        Some(found) => {
+            let receipt = app.registry.receipt(found).await?;
+            Some(to_raw_value(&receipt).map_err(ApiError::internal)?)
+        }
         None => None,
     };
     Ok((
@@ -68,7 +47,7 @@ impl App {
         receipt_id: uuid::Uuid,
         submission: Submission,
         found: Option<&Found>,
-        receipt: Option<Receipt>,
+        receipt: Option<Box<RawValue>>,
     ) -> Fate {
         let state = match submission.state {
             // In the database already, and about to be stood by.
@@ -77,19 +56,19 @@ impl App {
         };
         let (status, waits_for) = match state {
             Progress::Waiting => (
-                "pending_validation",
+                Stage::PendingValidation,
                 Some("waiting for the answer of the camera's authority"),
             ),
             Progress::Validated => (
-                "validated",
+                Stage::Validated,
                 Some("the authority vouches for the camera; waiting for the next block"),
             ),
-            Progress::Rejected => ("rejected", None),
-            Progress::Stored => ("stored", None),
+            Progress::Rejected => (Stage::Rejected, None),
+            Progress::Stored => (Stage::Stored, None),
         };
         let record = found.map(Found::record);
         Fate {
-            receipt_id,
+            receipt_id: receipt_id.to_string(),
             status,
             reason: submission.reason.or_else(|| waits_for.map(str::to_owned)),
             received_at: submission.received_at,

@@ -8,25 +8,15 @@ use axum::response::{IntoResponse, Response};
 use birthmark_http::ApiError;
 use birthmark_http::body;
 use birthmark_protocol::Edit;
+use birthmark_protocol::api::{Accepted, Stage};
 use birthmark_protocol::request::RequestError;
 use birthmark_protocol::submission::{MAX_SUBMISSION, Submission, SubmissionRoute};
 use bytes::Bytes;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
 use super::{App, COME_BACK, Shared};
 use crate::admission::{NOBODY, Refused, Taken, software};
 use crate::{clock, journal};
-
-/// What a sender is told.
-#[derive(Serialize, utoipa::ToSchema)]
-pub struct Accepted {
-    /// Ask `/api/v1/submission/{receipt_id}` what became of it.
-    pub receipt_id: uuid::Uuid,
-    /// How far it has come.
-    pub status: &'static str,
-    /// The same in words.
-    pub message: &'static str,
-}
 
 /// Structured token, two hashes, or packed token.
 #[utoipa::path(post, path = "/api/v1/submit", tag = "Submission", responses((status = 202, body = Accepted), (status = 400, description = "refused, with a sentence"), (status = 413), (status = 422, description = "a field is wrong"), (status = 429), (status = 503, description = "come back later")))]
@@ -139,9 +129,9 @@ pub fn accepted(taken: Taken) -> Response {
         Taken::TokenSpent => return ApiError::from(Refused::TokenSpent).into_response(),
     };
     let accepted = Accepted {
-        receipt_id: id.0,
-        status: "pending_validation",
-        message,
+        receipt_id: id.0.to_string(),
+        status: Stage::PendingValidation,
+        message: message.into(),
     };
     (StatusCode::ACCEPTED, axum::Json(accepted)).into_response()
 }

@@ -8,10 +8,10 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use birthmark_http::{ApiError, Path, Query, body};
 use birthmark_protocol::Digest;
-use serde::{Deserialize, Serialize};
+use birthmark_protocol::api::{Finding, Findings, Question, Sighting};
 
 use super::headers::{guarded, public};
-use super::{App, Evidence, FRESH, IMMUTABLE, Shared, Sighting, absence, digest_of};
+use super::{App, FRESH, IMMUTABLE, Shared, absence, digest_of, finding};
 use crate::registry::Page;
 
 /// How many digests one question may hold.
@@ -23,22 +23,8 @@ const SHOWN_OF_MANY: usize = 4;
 /// A thousand digests take 67,000 bytes.
 const LARGEST: usize = 80_000;
 
-/// Many digests at once.
-#[derive(Deserialize, utoipa::ToSchema)]
-pub struct Many {
-    /// Up to 1,000 digests, in hexadecimal.
-    #[schema(value_type = Vec<String>)]
-    image_hashes: Vec<Digest>,
-}
-
-/// An answer for each digest, in the order of the question; one that stands in it twice is answered once.
-#[derive(Serialize, utoipa::ToSchema)]
-pub struct Answers<'a> {
-    results: Vec<Evidence<'a>>,
-}
-
 /// One digest: 200 if it is registered, 404 with the same fields if not.
-#[utoipa::path(get, path = "/api/v1/verify/{image_hash}", tag = "Verification", responses((status = 200, body = Evidence), (status = 404, body = Evidence, description = "not registered; the same fields"), (status = 422, description = "not 64 hexadecimal characters")))]
+#[utoipa::path(get, path = "/api/v1/verify/{image_hash}", tag = "Verification", responses((status = 200, body = Finding), (status = 404, body = Finding, description = "not registered; the same fields"), (status = 422, description = "not 64 hexadecimal characters")))]
 pub async fn one(
     State(app): Shared,
     Path(image_hash): Path<String>,
@@ -83,7 +69,7 @@ fn spoken(digest: Digest, sightings: &Sightings) -> Response {
     let (status, body) = if sightings.records.is_empty() {
         (StatusCode::NOT_FOUND, Ok(absence::text(&digest)))
     } else {
-        (StatusCode::OK, json(&Evidence::of(digest, sightings)))
+        (StatusCode::OK, json(&finding(digest, sightings)))
     };
     match body {
         Ok(body) => {
@@ -95,24 +81,24 @@ fn spoken(digest: Digest, sightings: &Sightings) -> Response {
 }
 
 /// JSON in one piece of memory that most answers fit.
-fn json(evidence: &Evidence<'_>) -> Result<Vec<u8>, serde_json::Error> {
+fn json(finding: &Finding<'_>) -> Result<Vec<u8>, serde_json::Error> {
     let mut body = Vec::with_capacity(2048);
-    serde_json::to_writer(&mut body, evidence)?;
+    serde_json::to_writer(&mut body, finding)?;
     Ok(body)
 }
 
 /// Up to 1,000 digests in one question.
-#[utoipa::path(post, path = "/api/v1/verify", tag = "Verification", request_body = Many, responses((status = 200, body = Answers), (status = 422)))]
+#[utoipa::path(post, path = "/api/v1/verify", tag = "Verification", request_body = Question, responses((status = 200, body = Findings), (status = 422)))]
 pub async fn many(State(app): Shared, request: Request) -> Result<Response, ApiError> {
-    let many: Many = body::parse(&body::read(request, LARGEST).await?)?;
-    if many.image_hashes.len() > MOST {
+    let question: Question = body::parse(&body::read(request, LARGEST).await?)?;
+    if question.image_hashes.len() > MOST {
         return Err(ApiError::field(
             "image_hashes",
             format!("at most {MOST} digests at once"),
         ));
     }
     let (mut found, mut seen) = (Vec::new(), HashSet::new());
-    for digest in many.image_hashes {
+    for digest in question.image_hashes {
         if !seen.insert(digest) {
             continue;
         }
@@ -121,9 +107,9 @@ pub async fn many(State(app): Shared, request: Request) -> Result<Response, ApiE
     }
     let results = found
         .iter()
-        .map(|(digest, sightings)| Evidence::of(*digest, sightings))
+        .map(|(digest, sightings)| finding(*digest, sightings))
         .collect();
-    Ok(([FRESH], axum::Json(Answers { results })).into_response())
+    Ok(([FRESH], axum::Json(Findings { results })).into_response())
 }
 
 /// Some of the records of an image.

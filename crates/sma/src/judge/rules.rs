@@ -6,9 +6,10 @@ use std::collections::HashMap;
 
 use birthmark_protocol::Timestamp;
 
-pub use scope::Scope;
+pub use birthmark_protocol::revocations::Scope;
+pub use scope::check;
 
-use scope::Range;
+use scope::{Range, range};
 
 use crate::judge::cameras::{Device, DeviceId, IssuedCertificate};
 use crate::keep::store::RevocationRow;
@@ -76,7 +77,7 @@ impl Rules {
                     .push(window),
                 _ => rules
                     .ranges
-                    .extend(scope.range().map(|range| (range, window))),
+                    .extend(range(&scope).map(|range| (range, window))),
             }
         }
         rules

@@ -5,9 +5,8 @@ pub mod ocsp;
 
 use std::sync::Arc;
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use birthmark_http::ApiError;
+use birthmark_protocol::revocations::{Revocation as PublicRevocation, RevocationList, SignedList};
 use birthmark_protocol::{Digest, KeyId, Timestamp};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -16,12 +15,15 @@ use crate::authority::Authority;
 use crate::clock;
 use crate::issue::ca::Issuer;
 use crate::judge::cameras::IssuedCertificate;
-use crate::judge::rules::{Rules, Scope};
+use crate::judge::rules::{self, Rules, Scope};
 use crate::keep::store::RevocationRow;
 use crate::tell::crl_cache::CachedList;
+use crate::tell::signed_list::{Published, PublishedList};
 
-/// What the key signs: this, then the text.
-pub const LIST_DOMAIN: &str = "birthmark/revocations/v1";
+/// How long the signed list is served without another look at the cameras' certificates.
+const LIST_AGE: i64 = 60;
+/// For so many seconds a signed list may be used: a day on which this authority cannot be reached is no alarm.
+const SIGNED_FOR: i64 = 86_400;
 
 /// A revocation about to be pronounced.
 #[derive(Debug, Clone, Deserialize, Serialize, ToSchema)]
@@ -39,51 +41,10 @@ pub struct RevokeRequest {
     pub reason: String,
 }
 
-/// A revocation as the public sees it: a camera appears by its certificate, never by the maker's number.
-#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
-pub struct PublicRevocation {
-    /// Its number.
-    pub id: i64,
-    /// What it covers; none for a camera without a certificate.
-    pub scope: Option<Scope>,
-    /// From when.
-    pub from: i64,
-    /// Until when; for good if null.
-    pub until: Option<i64>,
-    /// Why.
-    pub reason: String,
-}
-
-/// The content of the signed list.
-#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
-pub struct PublicList {
-    /// Whose list this is.
-    pub manufacturer_id: String,
-    /// All revocations that were not lifted, oldest first.
-    pub revocations: Vec<PublicRevocation>,
-}
-
-/// The signed list.
-#[derive(Debug, Clone, Serialize, ToSchema)]
-pub struct SignedList {
-    /// The list as JSON text: exactly what was signed.
-    pub signed: String,
-    /// `r ‖ s` in base64, over SHA-256 of `birthmark/revocations/v1` and the text.
-    pub signature: String,
-    /// Which verdict key signed.
-    pub key_id: String,
-    /// The entity tag.
-    #[serde(skip)]
-    pub etag: String,
-}
-
 impl Authority {
     /// Pronounces a revocation. When this returns, the next question is judged by it.
     pub async fn revoke(&self, request: &RevokeRequest, actor: &str) -> Result<i64, ApiError> {
-        request
-            .scope
-            .check()
-            .map_err(|error| ApiError::field(error.field, error.reason))?;
+        rules::check(&request.scope).map_err(|error| ApiError::field(error.field, error.reason))?;
         if request.reason.is_empty()
             || request.reason.len() > 500
             || request.reason.chars().any(char::is_control)
@@ -143,7 +104,68 @@ impl Authority {
     }
 
     /// The public list, signed.
-    pub async fn signed_list(&self) -> Result<SignedList, ApiError> {
+    pub async fn signed_list(&self) -> Result<Arc<PublishedList>, ApiError> {
+        let mut cached = self.signed_list.0.lock().await;
+        let (rules, now) = (self.rules(), clock::now());
+        if let Some(last) = &*cached
+            && Arc::ptr_eq(&last.rules, &rules)
+            && (0..LIST_AGE).contains(&now.since(last.checked))
+        {
+            return Ok(Arc::clone(&last.list));
+        }
+        let revocations = self.public_revocations().await?;
+        let key = self.keyring().verdict_key_id().map(|key| key.to_string());
+        let last = cached.as_ref().map(|last| &last.list);
+        let list = match last {
+            Some(list)
+                if list.still_says(&revocations, now)
+                    && key.as_ref() == Some(&list.list.key_id) =>
+            {
+                Arc::clone(list)
+            }
+            _ => {
+                Arc::new(self.sign_list(revocations, now, last.map(|list| list.content.number))?)
+            }
+        };
+        *cached = Some(Published {
+            list: Arc::clone(&list),
+            rules,
+            checked: now,
+        });
+        Ok(list)
+    }
+
+    fn sign_list(
+        &self,
+        revocations: Vec<PublicRevocation>,
+        now: Timestamp,
+        last: Option<u64>,
+    ) -> Result<PublishedList, ApiError> {
+        // The time grows by itself, also over a restart and a restored backup: all that a number has to do.
+        let millis =
+            u64::try_from(birthmark_daemon::clock::millis()).map_err(ApiError::internal)?;
+        let content = RevocationList {
+            manufacturer_id: self.settings.manufacturer_id.clone(),
+            number: last.map_or(millis, |last| millis.max(last + 1)),
+            issued_at: now,
+            next: now.plus(SIGNED_FOR),
+            revocations,
+        };
+        let keyring = self.keyring();
+        let unsigned = || ApiError::internal("the list could not be signed");
+        let key = keyring.verdict_key_id().ok_or_else(unsigned)?;
+        let list = content
+            .sign(key, |bytes| keyring.sign_bytes(bytes))
+            .map_err(ApiError::internal)?
+            .ok_or_else(unsigned)?;
+        Ok(PublishedList {
+            etag: format!("\"{}-{key}\"", Digest::of(list.signed.as_bytes())),
+            list,
+            content,
+        })
+    }
+
+    async fn public_revocations(&self) -> Result<Vec<PublicRevocation>, ApiError> {
         let mut revocations = Vec::new();
         for row in self
             .revocations()
@@ -151,32 +173,15 @@ impl Authority {
             .filter(|row| row.lifted_at.is_none())
         {
             let scope: Scope = serde_json::from_str(&row.scope).map_err(ApiError::internal)?;
-            let scope = self.public_scope(scope).await?;
             revocations.push(PublicRevocation {
                 id: row.id,
-                scope,
-                from: row.from_time,
-                until: row.until_time,
+                scope: self.public_scope(scope).await?,
+                from: Timestamp::from_unix(row.from_time),
+                until: row.until_time.map(Timestamp::from_unix),
                 reason: row.reason.clone(),
             });
         }
-        let list = PublicList {
-            manufacturer_id: self.settings.manufacturer_id.clone(),
-            revocations,
-        };
-        let signed = serde_json::to_string(&list).map_err(ApiError::internal)?;
-        let keyring = self.keyring();
-        let signature = keyring.sign_bytes(&[LIST_DOMAIN.as_bytes(), signed.as_bytes()].concat());
-        let (signature, key) = signature
-            .zip(keyring.verdict_key_id())
-            .ok_or_else(|| ApiError::internal("the list could not be signed"))?;
-        let etag = format!("\"{}-{key}\"", Digest::of(signed.as_bytes()));
-        Ok(SignedList {
-            signed,
-            signature: STANDARD.encode(signature.to_bytes()),
-            key_id: key.to_string(),
-            etag,
-        })
+        Ok(revocations)
     }
 
     async fn public_scope(&self, scope: Scope) -> Result<Option<Scope>, ApiError> {

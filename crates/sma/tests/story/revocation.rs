@@ -2,9 +2,8 @@
 
 use std::process::Command;
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
-use birthmark_protocol::{PublicKey, Signature};
+use birthmark_protocol::PublicKey;
+use birthmark_protocol::revocations::SignedList;
 use birthmark_sma::{ca, setup};
 use serde_json::{Value, json};
 
@@ -102,15 +101,17 @@ async fn everybody_can_learn_of_a_revocation() {
         list["revocations"][0]["scope"],
         json!({"kind": "certificates", "first": serial, "last": serial})
     );
-    let key = PublicKey::from_pem(&stand.founded.verdict_key).unwrap();
-    let signature: [u8; 64] = STANDARD
-        .decode(feed["signature"].as_str().unwrap())
-        .unwrap()
-        .try_into()
-        .unwrap();
-    let signed = [b"birthmark/revocations/v1", text.as_bytes()].concat();
-    key.verify(&signed, &Signature::from_bytes(&signature).unwrap())
-        .unwrap();
+    let keys = [PublicKey::from_pem(&stand.founded.verdict_key).unwrap()];
+    let open = |list: &Value| {
+        let list: SignedList = serde_json::from_value(list.clone()).unwrap();
+        list.open("test-maker", &keys, 0).unwrap()
+    };
+    let (earlier, later) = (open(&before), open(&feed));
+    assert!(
+        later.number > earlier.number,
+        "a newer list has a higher number"
+    );
+    assert!(later.next > later.issued_at);
     let again = client()
         .get(format!("{}/revocations", stand.url))
         .header("if-none-match", &etag)

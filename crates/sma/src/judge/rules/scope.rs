@@ -2,49 +2,9 @@
 
 use std::cmp::Ordering;
 
-use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
+use birthmark_protocol::revocations::Scope;
 
 use crate::judge::cameras::{Device, IssuedCertificate, padded};
-
-/// What a revocation covers.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
-pub enum Scope {
-    /// One camera, by the maker's number.
-    Device {
-        /// The maker's number.
-        serial: String,
-    },
-    /// Every camera of a model.
-    Family {
-        /// The model.
-        family: String,
-    },
-    /// Every camera that was provisioned with a firmware of a range, both ends included.
-    Firmware {
-        /// Only of this model.
-        family: Option<String>,
-        /// First version.
-        from: String,
-        /// Last version.
-        to: String,
-    },
-    /// Certificates by serial number in hexadecimal, both ends included.
-    Certificates {
-        /// Lowest serial number.
-        first: String,
-        /// Highest serial number.
-        last: String,
-    },
-    /// Every certificate whose validity begins between two moments, both included: five minutes before it was issued.
-    Issued {
-        /// Seconds since 1970.
-        from: i64,
-        /// Seconds since 1970.
-        until: i64,
-    },
-}
 
 /// Why a scope makes no sense.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -74,53 +34,42 @@ pub(super) enum Range {
     },
 }
 
-impl Scope {
-    /// Succeeds when the scope covers something.
-    pub fn check(&self) -> Result<(), ScopeError> {
-        let wrong = |field, reason| Err(ScopeError { field, reason });
-        match self {
-            Self::Device { serial } if serial.is_empty() => {
-                wrong("scope.serial", "must not be empty")
-            }
-            Self::Family { family } if family.is_empty() => {
-                wrong("scope.family", "must not be empty")
-            }
-            Self::Firmware { from, to, .. } if version(from, to) == Ordering::Greater => {
-                wrong("scope.to", "lies before from")
-            }
-            Self::Certificates { first, last } => match (serial_number(first), serial_number(last))
-            {
-                (None, _) => wrong("scope.first", "expected up to 40 hexadecimal characters"),
-                (_, None) => wrong("scope.last", "expected up to 40 hexadecimal characters"),
-                (Some(first), Some(last)) if last < first => {
-                    wrong("scope.last", "lies before first")
-                }
-                _ => Ok(()),
-            },
-            Self::Issued { from, until } if until < from => {
-                wrong("scope.until", "lies before from")
-            }
+/// Succeeds when the scope covers something.
+pub fn check(scope: &Scope) -> Result<(), ScopeError> {
+    let wrong = |field, reason| Err(ScopeError { field, reason });
+    match scope {
+        Scope::Device { serial } if serial.is_empty() => wrong("scope.serial", "must not be empty"),
+        Scope::Family { family } if family.is_empty() => wrong("scope.family", "must not be empty"),
+        Scope::Firmware { from, to, .. } if version(from, to) == Ordering::Greater => {
+            wrong("scope.to", "lies before from")
+        }
+        Scope::Certificates { first, last } => match (serial_number(first), serial_number(last)) {
+            (None, _) => wrong("scope.first", "expected up to 40 hexadecimal characters"),
+            (_, None) => wrong("scope.last", "expected up to 40 hexadecimal characters"),
+            (Some(first), Some(last)) if last < first => wrong("scope.last", "lies before first"),
             _ => Ok(()),
-        }
+        },
+        Scope::Issued { from, until } if until < from => wrong("scope.until", "lies before from"),
+        _ => Ok(()),
     }
+}
 
-    pub(super) fn range(&self) -> Option<Range> {
-        match self {
-            Self::Device { .. } | Self::Family { .. } => None,
-            Self::Firmware { family, from, to } => Some(Range::Firmware {
-                family: family.clone(),
-                from: from.clone(),
-                to: to.clone(),
-            }),
-            Self::Certificates { first, last } => Some(Range::Certificates {
-                first: serial_number(first)?,
-                last: serial_number(last)?,
-            }),
-            Self::Issued { from, until } => Some(Range::Issued {
-                from: *from,
-                until: *until,
-            }),
-        }
+pub(super) fn range(scope: &Scope) -> Option<Range> {
+    match scope {
+        Scope::Device { .. } | Scope::Family { .. } => None,
+        Scope::Firmware { family, from, to } => Some(Range::Firmware {
+            family: family.clone(),
+            from: from.clone(),
+            to: to.clone(),
+        }),
+        Scope::Certificates { first, last } => Some(Range::Certificates {
+            first: serial_number(first)?,
+            last: serial_number(last)?,
+        }),
+        Scope::Issued { from, until } => Some(Range::Issued {
+            from: *from,
+            until: *until,
+        }),
     }
 }
 
@@ -184,36 +133,32 @@ mod tests {
     #[test]
     fn scopes_that_cover_nothing_are_refused() {
         assert!(
-            Scope::Device {
+            check(&Scope::Device {
                 serial: String::new()
-            }
-            .check()
+            })
             .is_err()
         );
         assert!(
-            Scope::Certificates {
+            check(&Scope::Certificates {
                 first: "xy".into(),
                 last: "10".into()
-            }
-            .check()
+            })
             .is_err()
         );
         assert!(
-            Scope::Certificates {
+            check(&Scope::Certificates {
                 first: "11".into(),
                 last: "10".into()
-            }
-            .check()
+            })
             .is_err()
         );
-        assert!(Scope::Issued { from: 2, until: 1 }.check().is_err());
+        assert!(check(&Scope::Issued { from: 2, until: 1 }).is_err());
         assert!(
-            Scope::Firmware {
+            check(&Scope::Firmware {
                 family: None,
                 from: "2.0".into(),
                 to: "1.10".into()
-            }
-            .check()
+            })
             .is_err()
         );
     }

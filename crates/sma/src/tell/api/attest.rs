@@ -6,41 +6,12 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use birthmark_http::{ApiError, Json as Body};
-use birthmark_protocol::attestation::{Credential, Evidence};
-use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
+use birthmark_protocol::api::{CredentialAnswer, EvidenceRequest, Nonce};
 
 use super::Api;
 use crate::clock;
 use crate::issue::attestation::Disbelief;
 use crate::issue::provision::hex_field;
-
-/// What the chip must include in its statement.
-#[derive(Debug, Serialize, Deserialize, ToSchema)]
-pub struct Nonce {
-    /// 32 bytes in hexadecimal. Good once, for five minutes.
-    pub nonce: String,
-}
-
-/// What a chip sends.
-#[derive(Debug, Serialize, Deserialize, ToSchema)]
-pub struct EvidenceRequest {
-    /// The nonce it was given.
-    pub nonce: String,
-    /// Public areas, statement, signature and the endorsement certificate, each in base64.
-    #[schema(value_type = Object)]
-    pub evidence: Evidence,
-}
-
-/// What a chip gets for its evidence.
-#[derive(Debug, Serialize, Deserialize, ToSchema)]
-pub struct CredentialAnswer {
-    /// Names the session in the provisioning request.
-    pub session: String,
-    /// Opens only in the chip of the endorsement certificate, beside the attestation key.
-    #[schema(value_type = Object)]
-    pub credential: Credential,
-}
 
 fn refusal(error: Disbelief) -> ApiError {
     match error {

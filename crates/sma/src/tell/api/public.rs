@@ -7,6 +7,7 @@ use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use birthmark_http::ApiError;
+use birthmark_protocol::api::{AuthorityHealth, VerdictKeyAnswer, VerdictKeys};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -14,47 +15,6 @@ use super::Api;
 use crate::clock;
 use crate::issue::ca;
 use crate::setup::spki_pem;
-
-/// A key that signs or signed verdicts.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct VerdictKeyAnswer {
-    /// The first eight bytes of SHA-256 over the SubjectPublicKeyInfo, in hexadecimal.
-    pub key_id: String,
-    /// SubjectPublicKeyInfo in PEM.
-    pub public_key: String,
-    /// From when it may have signed, in seconds since 1970.
-    pub not_before: i64,
-    /// Until when it may have signed.
-    pub not_after: i64,
-    /// Its certificate under the intermediate, in PEM.
-    pub certificate: String,
-}
-
-/// All verdict keys, also former ones: what they signed stays checkable.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct VerdictKeys {
-    /// Whose keys these are.
-    pub manufacturer_id: String,
-    /// Oldest first; the last one signs now.
-    pub keys: Vec<VerdictKeyAnswer>,
-}
-
-/// How the authority is.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct Health {
-    /// `ok` or `failing`.
-    pub status: &'static str,
-    /// The program.
-    pub service: &'static str,
-    /// Whether the database answers.
-    pub database: &'static str,
-    /// Whether keys and certificates are in force.
-    pub keys: &'static str,
-    /// Whether the disk has room.
-    pub disk: &'static str,
-    /// How many cameras are registered.
-    pub devices_registered: usize,
-}
 
 /// Totals. Names no camera.
 #[derive(Debug, Serialize, ToSchema)]
@@ -127,7 +87,7 @@ pub async fn intermediate_der(State(api): State<Api>) -> Response {
 }
 
 /// Whether database, keys and disk are well. 503 when one of them is not.
-#[utoipa::path(get, path = "/health", tag = "Operation", responses((status = 200, body = Health), (status = 503, body = Health)))]
+#[utoipa::path(get, path = "/health", tag = "Operation", responses((status = 200, body = AuthorityHealth), (status = 503, body = AuthorityHealth)))]
 pub async fn health(State(api): State<Api>) -> Response {
     let word = |well: bool| if well { "ok" } else { "failing" };
     let authority = &api.authority;
@@ -136,12 +96,12 @@ pub async fn health(State(api): State<Api>) -> Response {
     let keys = clock::now() < authority.keyring().issuer.not_after();
     let disk = crate::keep::disk::has_room(&authority.settings);
     let well = database && keys && disk;
-    let health = Health {
-        status: word(well),
-        service: "birthmark-sma",
-        database: word(database),
-        keys: word(keys),
-        disk: word(disk),
+    let health = AuthorityHealth {
+        status: word(well).into(),
+        service: "birthmark-sma".into(),
+        database: word(database).into(),
+        keys: word(keys).into(),
+        disk: word(disk).into(),
         devices_registered: authority.with_cameras(|cameras| cameras.len()),
     };
     let status = if well {

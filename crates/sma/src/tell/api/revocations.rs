@@ -8,13 +8,14 @@ use axum::{Extension, Json};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use birthmark_http::{ApiError, Json as Body, body};
+use birthmark_protocol::revocations::SignedList;
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::Api;
 use crate::judge::rules::Scope;
 use crate::tell::operators::Operator;
-use crate::tell::revocation::{RevokeRequest, SignedList};
+use crate::tell::revocation::RevokeRequest;
 
 /// A revocation as an operator sees it.
 #[derive(Debug, Serialize, ToSchema)]
@@ -100,7 +101,7 @@ pub async fn feed(State(api): State<Api>, headers: HeaderMap) -> Result<Response
     if known.split(',').any(|tag| tag.trim() == list.etag) {
         return Ok((StatusCode::NOT_MODIFIED, etag).into_response());
     }
-    Ok((etag, Json(list)).into_response())
+    Ok((etag, Json(&list.list)).into_response())
 }
 
 /// The certificate revocation list of the intermediate in use, in DER.

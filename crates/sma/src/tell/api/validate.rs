@@ -11,6 +11,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use birthmark_http::{ApiError, body};
 use birthmark_protocol::VerdictItem;
+use birthmark_protocol::api::{BatchItem, BatchValidation, Validation};
 use birthmark_protocol::authority_request::{
     Batch, CameraProof, MAX_BATCH, MAX_QUESTION, Question,
 };
@@ -20,29 +21,6 @@ use utoipa::ToSchema;
 use super::{Api, charge, client_of};
 use crate::authority::{Answer, unreadable};
 use crate::clock;
-
-/// The answer about one photo.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct Validation {
-    /// Whether a genuine camera that is not revoked stands behind it.
-    pub valid: bool,
-    /// Why, in a sentence.
-    pub message: &'static str,
-    /// Who answers.
-    pub manufacturer_id: String,
-    /// The model; never the camera.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub device_family: Option<String>,
-    /// `token` or `attested`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub assurance: Option<&'static str>,
-    /// The signed verdict in base64, if the question named a commitment and the answer is yes.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub verdict: Option<String>,
-    /// Which key signed it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub verdict_key_id: Option<String>,
-}
 
 /// The answer in the form of the authority's first plan.
 #[derive(Debug, Serialize, ToSchema)]
@@ -57,37 +35,6 @@ pub struct NucValidation {
     pub device_serial: Option<String>,
     /// When, RFC 3339.
     pub timestamp: String,
-}
-
-/// The answers about many photos.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct BatchValidation {
-    /// In the order of the questions.
-    pub results: Vec<BatchItem>,
-    /// Who answers.
-    pub manufacturer_id: String,
-    /// One signed verdict in base64 over all that passed; null if none did.
-    pub verdict: Option<String>,
-    /// Which key signed it.
-    pub verdict_key_id: Option<String>,
-}
-
-/// The answer about one photo of a batch.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct BatchItem {
-    /// What was asked about; null if that could not be read.
-    pub commitment: Option<String>,
-    /// Whether a genuine camera that is not revoked stands behind it.
-    pub valid: bool,
-    /// Why, in a sentence.
-    #[schema(value_type = String)]
-    pub message: Cow<'static, str>,
-    /// The model; never the camera.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub device_family: Option<String>,
-    /// `token` or `attested`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub assurance: Option<&'static str>,
 }
 
 /// Validates a token, flat or structured.
@@ -113,10 +60,10 @@ fn validation(api: &Api, question: &Question) -> Result<Json<Validation>, ApiErr
     let (verdict, verdict_key_id) = sign(api, answer.item().into_iter().collect())?.unzip();
     Ok(Json(Validation {
         valid: answer.outcome.result.is_ok(),
-        message: answer.message(),
+        message: answer.message().into(),
         manufacturer_id: api.authority.settings.manufacturer_id.clone(),
         device_family: answer.family.as_deref().map(str::to_owned),
-        assurance: answer.outcome.result.ok().map(|assurance| assurance.name()),
+        assurance: answer.outcome.result.ok(),
         verdict,
         verdict_key_id,
     }))
@@ -220,11 +167,11 @@ fn answered_item(answer: Answer) -> BatchItem {
         commitment: answer
             .outcome
             .commitment
-            .map(|commitment| commitment.to_string()),
+            .map(|commitment| commitment.digest()),
         valid: answer.outcome.result.is_ok(),
         message: answer.message().into(),
         device_family: answer.family.as_deref().map(str::to_owned),
-        assurance: answer.outcome.result.ok().map(|assurance| assurance.name()),
+        assurance: answer.outcome.result.ok(),
     }
 }
 

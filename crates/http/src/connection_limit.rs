@@ -1,4 +1,4 @@
-//! Room for connections: how many there may be at once, and how many of them one client may hold.
+//! ConnectionLimit for connections: how many there may be at once, and how many of them one client may hold.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -9,7 +9,7 @@ use crate::client::{ClientAddress, TrustedProxies};
 use crate::peer::Peer;
 
 /// The room of one server.
-pub(crate) struct Room {
+pub(crate) struct ConnectionLimit {
     places: Arc<Semaphore>,
     per_client: usize,
     proxies: TrustedProxies,
@@ -24,7 +24,7 @@ pub(crate) struct Place {
     _permit: OwnedSemaphorePermit,
 }
 
-impl Room {
+impl ConnectionLimit {
     pub(crate) fn new(places: usize, per_client: usize, proxies: TrustedProxies) -> Self {
         Self {
             places: Arc::new(Semaphore::new(places)),
@@ -84,7 +84,7 @@ mod tests {
     #[tokio::test]
     async fn one_client_holds_its_share_and_no_more_and_a_proxy_holds_for_many() {
         let proxies = serde_json::from_str(r#"["10.0.0.2"]"#).unwrap();
-        let room = Room::new(100, 2, proxies);
+        let room = ConnectionLimit::new(100, 2, proxies);
         let mut places = Vec::new();
         for expected in [true, true, false] {
             let permit = room.wait().await.unwrap();

@@ -18,7 +18,7 @@ const AGAIN: Duration = Duration::from_millis(10);
 const SMALL: usize = 4096;
 
 /// A connection that ends when nothing moves on it, in either direction.
-pub(crate) struct Patient<S> {
+pub(crate) struct IdleTimeout<S> {
     stream: S,
     /// For how long nothing may move: little before the first byte, more after it.
     patience: Duration,
@@ -29,7 +29,7 @@ pub(crate) struct Patient<S> {
     alarm: Pin<Box<Sleep>>,
 }
 
-impl<S> Patient<S> {
+impl<S> IdleTimeout<S> {
     /// `head` is never due earlier than `until_first` after it was set.
     pub(crate) fn new(
         stream: S,
@@ -79,7 +79,7 @@ impl<S> Patient<S> {
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Patient<S> {
+impl<S: AsyncRead + Unpin> AsyncRead for IdleTimeout<S> {
     fn poll_read(
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -94,7 +94,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Patient<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Patient<S> {
+impl<S: AsyncWrite + Unpin> AsyncWrite for IdleTimeout<S> {
     fn poll_write(
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -163,8 +163,8 @@ mod tests {
     const LONG: Duration = Duration::from_secs(2);
     const STEP: Duration = Duration::from_millis(500);
 
-    fn patient<S>(stream: S, until_first: Duration, after_first: Duration) -> Patient<S> {
-        Patient::new(stream, until_first, after_first, HeadClock::start())
+    fn patient<S>(stream: S, until_first: Duration, after_first: Duration) -> IdleTimeout<S> {
+        IdleTimeout::new(stream, until_first, after_first, HeadClock::start())
     }
 
     #[tokio::test]

@@ -1,13 +1,13 @@
-//! Log lines that strangers can cause, told at most once a minute, so that nobody fills the journal with them.
+//! Log lines that strangers can cause, written at most once a minute, so that nobody fills the journal with them.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// Counts something until it is time to say it.
 #[derive(Debug, Default)]
-pub struct Seldom(Mutex<(u64, Option<Instant>)>);
+pub struct LogThrottle(Mutex<(u64, Option<Instant>)>);
 
-impl Seldom {
+impl LogThrottle {
     const EVERY: Duration = Duration::from_secs(60);
 
     /// Nothing counted yet.
@@ -26,6 +26,13 @@ impl Seldom {
         *said = Some(now);
         Some(std::mem::take(count))
     }
+
+    /// Logs a warning, if it is time to.
+    pub fn warn(&self, message: &str) {
+        if let Some(count) = self.count(Instant::now()) {
+            log::warn!("{message} ({count} since this was last said)");
+        }
+    }
 }
 
 #[cfg(test)]
@@ -34,10 +41,10 @@ mod tests {
 
     #[test]
     fn the_first_is_told_at_once_and_the_others_once_a_minute() {
-        let (seldom, start) = (Seldom::new(), Instant::now());
-        assert_eq!(seldom.count(start), Some(1));
-        assert_eq!(seldom.count(start), None);
-        assert_eq!(seldom.count(start + Duration::from_secs(59)), None);
-        assert_eq!(seldom.count(start + Duration::from_secs(60)), Some(3));
+        let (throttle, start) = (LogThrottle::new(), Instant::now());
+        assert_eq!(throttle.count(start), Some(1));
+        assert_eq!(throttle.count(start), None);
+        assert_eq!(throttle.count(start + Duration::from_secs(59)), None);
+        assert_eq!(throttle.count(start + Duration::from_secs(60)), Some(3));
     }
 }

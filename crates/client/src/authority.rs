@@ -1,0 +1,111 @@
+//! An authority as validators and operators' commands see it.
+
+use birthmark_protocol::api::{
+    AuthorityHealth, BatchValidation, CredentialAnswer, EvidenceRequest, Nonce, Validation,
+    VerdictKeys,
+};
+use serde::Serialize;
+use zeroize::Zeroizing;
+
+use crate::answer::Answer;
+use crate::error::{CallError, SetupError};
+use crate::http::{HttpClient, Options};
+
+/// Asks one authority.
+#[derive(Debug, Clone)]
+pub struct Authority(HttpClient);
+
+/// The body of a batch.
+#[derive(Serialize)]
+struct Batch<'a, T> {
+    requests: &'a [T],
+}
+
+impl Authority {
+    /// The authority at `address`.
+    pub fn new(address: &str, options: &Options) -> Result<Self, SetupError> {
+        HttpClient::new(address, options).map(Self)
+    }
+
+    /// The same authority, asked in the name of whoever holds this token.
+    pub fn with_token(self, token: Option<Zeroizing<String>>) -> Self {
+        Self(self.0.with_token(token))
+    }
+
+    /// Its address.
+    pub fn address(&self) -> &str {
+        self.0.address().as_str()
+    }
+
+    /// Whether secrets may travel to it.
+    pub fn is_confidential(&self) -> bool {
+        self.0.is_confidential()
+    }
+
+    /// Asks one question about a token.
+    pub async fn validate(&self, question: &impl Serialize) -> Result<Validation, CallError> {
+        self.0.post("validate", question).await?.json()
+    }
+
+    /// Asks one question about a certificate.
+    pub async fn validate_certificate(
+        &self,
+        question: &impl Serialize,
+    ) -> Result<Validation, CallError> {
+        self.0.post("validate-cert", question).await?.json()
+    }
+
+    /// Asks up to 1,000 questions at once.
+    pub async fn validate_batch(
+        &self,
+        requests: &[impl Serialize],
+    ) -> Result<BatchValidation, CallError> {
+        let batch = Batch { requests };
+        self.0.post("api/v1/validate/batch", &batch).await?.json()
+    }
+
+    /// The keys its verdicts are checked with, as it says.
+    pub async fn verdict_keys(&self) -> Result<VerdictKeys, CallError> {
+        self.0.get("api/v1/verdict-keys").await?.json()
+    }
+
+    /// How it is doing. An authority that is not well says so in a busy answer.
+    pub async fn health(&self) -> Result<AuthorityHealth, CallError> {
+        self.0.get("health").await?.json()
+    }
+
+    /// Succeeds when it answers `/health` at all, whatever it says there.
+    pub async fn reach(&self) -> Result<(), CallError> {
+        self.0.get("health").await?.success().map(drop)
+    }
+
+    /// A file at an address of its own, such as a list of revoked certificates.
+    pub async fn fetch(&self, address: &str) -> Result<Vec<u8>, CallError> {
+        let body = self.0.fetch(address).await?.success()?;
+        Ok(body.to_vec())
+    }
+
+    /// Begins an attestation; none if this authority trusts no makers of chips.
+    pub async fn begin_attestation(&self) -> Result<Option<Nonce>, CallError> {
+        let nothing = serde_json::Map::new();
+        let answer = self.0.post("api/v1/attestation/begin", &nothing).await?;
+        answer.found()?.map(Answer::json).transpose()
+    }
+
+    /// Shows a chip's evidence; the credential opens in that chip alone.
+    pub async fn attest(&self, evidence: &EvidenceRequest) -> Result<CredentialAnswer, CallError> {
+        let answer = self.0.post("api/v1/attestation/evidence", evidence).await?;
+        answer.json()
+    }
+
+    /// Registers a camera; the answer holds its secrets as JSON text.
+    pub async fn provision(
+        &self,
+        request: &impl Serialize,
+    ) -> Result<Zeroizing<String>, CallError> {
+        self.0
+            .post("api/v1/devices/provision", request)
+            .await?
+            .text()
+    }
+}

@@ -1,0 +1,126 @@
+//! A validator as cameras, commands and other readers see it.
+
+use birthmark_protocol::Digest;
+use birthmark_protocol::api::{Accepted, Fate, Finding, Findings, Question, Status};
+use serde::Serialize;
+
+use crate::answer::Answer;
+use crate::error::{CallError, SetupError};
+use crate::http::{HttpClient, Options};
+
+/// Asks one validator.
+#[derive(Debug, Clone)]
+pub struct Validator(HttpClient);
+
+impl Validator {
+    /// The validator at `address`.
+    pub fn new(address: &str, options: &Options) -> Result<Self, SetupError> {
+        HttpClient::new(address, options).map(Self)
+    }
+
+    /// Its address.
+    pub fn address(&self) -> &str {
+        self.0.address().as_str()
+    }
+
+    /// Hands a photo in, or an edit of one: whatever `/api/v1/submit-cert` takes.
+    pub async fn submit(&self, request: &impl Serialize) -> Result<Accepted, CallError> {
+        let accepted: Accepted = self.0.post("api/v1/submit-cert", request).await?.json()?;
+        match is_plain(&accepted.receipt_id) {
+            true => Ok(accepted),
+            false => Err(CallError::Nonsense(
+                "its receipt number is no number".into(),
+            )),
+        }
+    }
+
+    /// What became of a submission; none if the validator does not remember it.
+    pub async fn fate(&self, receipt_id: &str) -> Result<Option<Fate>, CallError> {
+        if !is_plain(receipt_id) {
+            return Err(CallError::Nonsense("no receipt number".into()));
+        }
+        let answer = self
+            .0
+            .get(&format!("api/v1/submission/{receipt_id}"))
+            .await?;
+        answer.found()?.map(Answer::json).transpose()
+    }
+
+    /// What is known about a digest. That nothing is known is an answer, too.
+    pub async fn verify(&self, digest: &Digest) -> Result<Finding<'static>, CallError> {
+        let answer = self.0.get(&format!("api/v1/verify/{digest}")).await?;
+        let finding: Finding<'static> = match answer.status() {
+            // "Not registered" is a 404 with the same fields, and no error.
+            404 => serde_json::from_slice(answer.body()).map_err(CallError::nonsense)?,
+            _ => answer.json()?,
+        };
+        match finding.image_hash == *digest {
+            true => Ok(finding),
+            false => Err(CallError::Nonsense(
+                "it answers about another digest".into(),
+            )),
+        }
+    }
+
+    /// What is known about each of up to 1,000 digests, in their order.
+    pub async fn verify_all(&self, digests: &[Digest]) -> Result<Findings<'static>, CallError> {
+        let image_hashes = digests.to_vec();
+        let question = Question { image_hashes };
+        self.0.post("api/v1/verify", &question).await?.json()
+    }
+
+    /// The receipt of a registered digest as it was written; none if it is not registered.
+    pub async fn receipt(&self, digest: &Digest) -> Result<Option<String>, CallError> {
+        let answer = self.0.get(&format!("api/v1/receipt/{digest}")).await?;
+        let found = answer.found()?.map(Answer::text).transpose()?;
+        Ok(found.map(|text| text.as_str().to_owned()))
+    }
+
+    /// What the registry starts from, as JSON text. Nothing of it is proven.
+    pub async fn genesis(&self) -> Result<String, CallError> {
+        self.text("api/v1/genesis").await
+    }
+
+    /// The newest signed checkpoint, as the text that was signed.
+    pub async fn checkpoint(&self) -> Result<String, CallError> {
+        self.text("api/v1/checkpoint").await
+    }
+
+    /// The proof that the tree of `old` records is the beginning of the tree of `new` records.
+    pub async fn consistency(&self, old: u64, new: u64) -> Result<String, CallError> {
+        self.text(&format!("api/v1/consistency?old={old}&new={new}"))
+            .await
+    }
+
+    /// How it is doing.
+    pub async fn status(&self) -> Result<Status, CallError> {
+        self.0.get("api/v1/status").await?.json()
+    }
+
+    async fn text(&self, path: &str) -> Result<String, CallError> {
+        let text = self.0.get(path).await?.text()?;
+        Ok(text.as_str().to_owned())
+    }
+}
+
+/// A receipt number becomes part of a path: it must be one plain word.
+fn is_plain(text: &str) -> bool {
+    (1..=128).contains(&text.len())
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_receipt_number_cannot_leave_its_path() {
+        assert!(is_plain("7b8f3f2e-0000-4000-8000-000000000000"));
+        for wrong in ["", "../verify", "a/b", "a?b", "a b"] {
+            assert!(!is_plain(wrong));
+        }
+        assert!(!is_plain(&"a".repeat(129)));
+    }
+}

@@ -1,0 +1,17 @@
+//! What travels over the HTTP interfaces of validators and authorities, written once for servers and clients.
+//!
+//! Servers write these types, clients read them. A reader ignores fields it does not know and does without those that
+//! an older server leaves out; what it cannot do without has no default here, and its absence is an error.
+
+mod authority;
+mod error;
+mod validator;
+
+pub use authority::{
+    AuthorityHealth, BatchItem, BatchValidation, CredentialAnswer, EvidenceRequest, Nonce,
+    Validation, VerdictKeyAnswer, VerdictKeys,
+};
+pub use error::{Detail, ErrorBody, FieldProblem};
+pub use validator::{
+    Accepted, Fate, Finding, Findings, Question, Sighting, Stage, Status, ValidatorHealth,
+};
