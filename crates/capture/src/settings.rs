@@ -84,7 +84,7 @@ impl Nodes {
             Err(ConfigError::field("node", format!("`{address}` {reason}")))
         };
         for (index, address) in self.addresses().iter().enumerate() {
-            let url = reqwest::Url::parse(address);
+            let url = birthmark_client::Url::parse(address);
             let url = match url {
                 Ok(url) => url,
                 Err(error) => return refused(address, &format!("is no address: {error}")),

@@ -94,6 +94,7 @@ impl Answer {
         let status = self.status;
         match (status, said) {
             (408 | 429 | 500..=599, said) => CallError::Busy {
+                status,
                 reason: said.unwrap_or_else(|| format!("status {status}")),
                 retry_after: self.retry_after,
             },

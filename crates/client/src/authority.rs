@@ -4,6 +4,7 @@ use birthmark_protocol::api::{
     AuthorityHealth, BatchValidation, CredentialAnswer, EvidenceRequest, Nonce, Validation,
     VerdictKeys,
 };
+use birthmark_protocol::authority_request::{Batch, CameraProof, Question};
 use serde::Serialize;
 use zeroize::Zeroizing;
 
@@ -14,12 +15,6 @@ use crate::http::{HttpClient, Options};
 /// Asks one authority.
 #[derive(Debug, Clone)]
 pub struct Authority(HttpClient);
-
-/// The body of a batch.
-#[derive(Serialize)]
-struct Batch<'a, T> {
-    requests: &'a [T],
-}
 
 impl Authority {
     /// The authority at `address`.
@@ -42,25 +37,21 @@ impl Authority {
         self.0.is_confidential()
     }
 
-    /// Asks one question about a token.
-    pub async fn validate(&self, question: &impl Serialize) -> Result<Validation, CallError> {
-        self.0.post("validate", question).await?.json()
-    }
-
-    /// Asks one question about a certificate.
-    pub async fn validate_certificate(
-        &self,
-        question: &impl Serialize,
-    ) -> Result<Validation, CallError> {
-        self.0.post("validate-cert", question).await?.json()
+    /// Asks one question.
+    pub async fn validate(&self, question: &Question) -> Result<Validation, CallError> {
+        let path = match question.proof {
+            CameraProof::Certificate(..) => "validate-cert",
+            CameraProof::Token(_) => "validate",
+        };
+        self.0.post(path, &question.to_json()).await?.json()
     }
 
     /// Asks up to 1,000 questions at once.
     pub async fn validate_batch(
         &self,
-        requests: &[impl Serialize],
+        questions: &[Question],
     ) -> Result<BatchValidation, CallError> {
-        let batch = Batch { requests };
+        let batch = Batch::to_json(questions);
         self.0.post("api/v1/validate/batch", &batch).await?.json()
     }
 

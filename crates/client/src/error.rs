@@ -39,6 +39,8 @@ pub enum CallError {
     /// It is there and cannot help now. The same request may succeed later.
     #[error("is busy: {reason}")]
     Busy {
+        /// The status of its answer.
+        status: u16,
         /// What it says.
         reason: String,
         /// When to come back, if it says so.

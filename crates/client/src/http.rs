@@ -1,5 +1,6 @@
 //! One place that is asked: its address, the limits of every request, and the one way a request is sent.
 
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -109,8 +110,12 @@ impl HttpClient {
 
     /// Whether nobody on the way can read along: TLS, or this machine itself.
     pub fn is_confidential(&self) -> bool {
-        let host = self.base.host_str();
-        self.base.scheme() == "https" || matches!(host, Some("127.0.0.1" | "localhost" | "[::1]"))
+        let Some(host) = self.base.host_str() else {
+            return false;
+        };
+        let host = host.trim_start_matches('[').trim_end_matches(']');
+        let is_here = |address: IpAddr| address.is_loopback();
+        self.base.scheme() == "https" || host == "localhost" || host.parse().is_ok_and(is_here)
     }
 
     /// Asks for something below the address.
@@ -257,6 +262,8 @@ mod tests {
         assert!(client("https://example.org").is_confidential());
         assert!(client("http://127.0.0.1:8001").is_confidential());
         assert!(client("http://[::1]:8001").is_confidential());
+        assert!(client("http://localhost:8001").is_confidential());
+        assert!(!client("http://localhost.example").is_confidential());
         assert!(!client("http://example.org").is_confidential());
         assert!(!client("http://127.0.0.1.example.org").is_confidential());
     }

@@ -14,5 +14,5 @@ pub use answer::Answer;
 pub use authority::Authority;
 pub use error::{CallError, SetupError};
 pub use http::{HttpClient, Options};
-pub use reqwest::Method;
+pub use reqwest::{Method, Url};
 pub use validator::Validator;

@@ -23,6 +23,11 @@ impl Validator {
         self.0.address().as_str()
     }
 
+    /// Whether nobody on the way can read along or answer in its place: TLS, or this machine itself.
+    pub fn is_confidential(&self) -> bool {
+        self.0.is_confidential()
+    }
+
     /// Hands a photo in, or an edit of one: whatever `/api/v1/submit-cert` takes.
     pub async fn submit(&self, request: &impl Serialize) -> Result<Accepted, CallError> {
         let accepted: Accepted = self.0.post("api/v1/submit-cert", request).await?.json()?;

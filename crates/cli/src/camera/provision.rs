@@ -4,18 +4,19 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::{Context as _, bail, ensure};
+use anyhow::{Context as _, ensure};
+use birthmark_client::{Authority, Options};
 use birthmark_protocol::Digest;
-use birthmark_protocol::attestation::Credential;
+use birthmark_protocol::api::{CredentialAnswer, EvidenceRequest, Nonce};
 use birthmark_signer::{KeyStoreKind, SignerClient};
 use clap::Args;
-use reqwest::{StatusCode, Url};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
 use super::Sockets;
 use crate::terminal::{Style, watched};
+use crate::verify;
 
 /// `birthmark provision`
 #[derive(Args, Debug, Clone)]
@@ -52,13 +53,6 @@ pub struct Provisioned {
     pub assurance: String,
 }
 
-/// An authority, as whoever provisions cameras sees it.
-struct Authority {
-    base: Url,
-    client: reqwest::Client,
-    token: Option<Zeroizing<String>>,
-}
-
 /// Runs the command.
 pub async fn run(options: &ProvisionOptions, sockets: &Sockets) -> anyhow::Result<ExitCode> {
     let mut signer = sockets.signer().await?;
@@ -92,10 +86,10 @@ pub async fn provision(
     signer: &mut SignerClient,
     options: &ProvisionOptions,
 ) -> anyhow::Result<Provisioned> {
-    let authority = Authority::new(options)?;
+    let authority = authority(options)?;
     let (key, key_store) = signer.enrol(options.again).await?;
     let attestation = match key_store {
-        KeyStoreKind::Tpm => authority.attest(signer).await?,
+        KeyStoreKind::Tpm => attest(&authority, signer).await?,
         KeyStoreKind::Software => None,
     };
     ensure!(
@@ -109,125 +103,70 @@ pub async fn provision(
         "nuc_hash": options.nuc_hash,
         "attestation": attestation,
     });
-    let answer = authority
-        .post("api/v1/devices/provision", &without_nulls(request))
-        .await?;
-    let answer = answer.context("the authority does not provision cameras")?;
+    let answer = authority.provision(&without_nulls(request)).await;
+    let answer = answer.with_context(|| name(&authority))?;
     signer
         .provision(&answer)
         .await
         .context("the signer refuses what the authority sent")?;
     #[derive(Deserialize)]
     struct Answer {
-        #[serde(default)]
         assurance: String,
     }
-    let Answer { assurance } = serde_json::from_str(&answer).unwrap_or(Answer {
-        assurance: String::new(),
-    });
+    let Answer { assurance } = serde_json::from_str(&answer)
+        .context("the authority does not say how the camera is vouched for")?;
     Ok(Provisioned {
         key_store,
         assurance,
     })
 }
 
-impl Authority {
-    fn new(options: &ProvisionOptions) -> anyhow::Result<Self> {
-        let mut base: Url = options
-            .authority
-            .parse()
-            .with_context(|| format!("--authority: `{}` is not an address", options.authority))?;
-        if !base.path().ends_with('/') {
-            base.set_path(&format!("{}/", base.path()));
-        }
-        let token = options
-            .token_file
-            .as_deref()
-            .map(std::fs::read_to_string)
-            .transpose()
-            .context("--token-file")?;
-        let safe = base.scheme() == "https"
-            || matches!(base.host_str(), Some("127.0.0.1" | "localhost" | "[::1]"));
-        ensure!(
-            safe,
-            "--authority: master keys travel only over https, or to this machine itself"
-        );
-        let client = reqwest::Client::builder()
-            .timeout(Duration::from_secs(30))
-            .build()?;
-        Ok(Self {
-            base,
-            client,
-            token: token.map(|token| Zeroizing::new(token.trim().to_owned())),
-        })
-    }
-
-    /// Sends a request; `None` when the authority has no such thing.
-    async fn post(&self, path: &str, body: &Value) -> anyhow::Result<Option<Zeroizing<String>>> {
-        let mut request = self.client.post(self.base.join(path)?).json(body);
-        if let Some(token) = &self.token {
-            request = request.bearer_auth(token.as_str());
-        }
-        let response = request
-            .send()
-            .await
-            .with_context(|| format!("the authority at {} does not answer", self.base))?;
-        let (status, text) = (response.status(), Zeroizing::new(response.text().await?));
-        match status {
-            _ if status.is_success() => Ok(Some(text)),
-            StatusCode::NOT_FOUND => Ok(None),
-            _ => bail!("the authority answered {status}: {}", detail(&text)),
-        }
-    }
-
-    /// Three steps, at the end of which the authority knows that the key lives in the chip of the endorsement certificate.
-    async fn attest(&self, signer: &mut SignerClient) -> anyhow::Result<Option<Value>> {
-        #[derive(Deserialize)]
-        struct Begun {
-            nonce: String,
-        }
-        #[derive(Deserialize)]
-        struct Believed {
-            session: String,
-            credential: Credential,
-        }
-        let Some(begun) = self.post("api/v1/attestation/begin", &json!({})).await? else {
-            return Ok(None);
-        };
-        let Begun { nonce } = serde_json::from_str(&begun).context("the authority's nonce")?;
-        let nonce_bytes: Digest = nonce.parse().context("the authority's nonce")?;
-        let evidence = signer
-            .attest(nonce_bytes.as_bytes())
-            .await
-            .context("the chip does not attest its key")?;
-        let request = json!({ "nonce": nonce, "evidence": evidence });
-        let believed = self
-            .post("api/v1/attestation/evidence", &request)
-            .await?
-            .context("the authority ended the attestation")?;
-        let Believed {
-            session,
-            credential,
-        } = serde_json::from_str(&believed).context("the authority's credential")?;
-        let secret = signer
-            .activate(&credential)
-            .await
-            .context("the chip does not open the authority's credential")?;
-        let secret: String = secret.iter().map(|byte| format!("{byte:02x}")).collect();
-        Ok(Some(json!({ "session": session, "secret": secret })))
-    }
+fn authority(options: &ProvisionOptions) -> anyhow::Result<Authority> {
+    let token = options
+        .token_file
+        .as_deref()
+        .map(std::fs::read_to_string)
+        .transpose()
+        .context("--token-file")?;
+    let token = token.map(|token| Zeroizing::new(token.trim().to_owned()));
+    let settings = Options {
+        timeout: Duration::from_secs(30),
+        ..verify::answer::options()
+    };
+    let authority = Authority::new(&options.authority, &settings).context("--authority")?;
+    ensure!(
+        authority.is_confidential(),
+        "--authority: master keys travel only over https, or to this machine itself"
+    );
+    Ok(authority.with_token(token))
 }
 
-/// The sentence of an error answer, or all of it.
-fn detail(text: &str) -> String {
-    let detail = serde_json::from_str::<Value>(text)
-        .ok()
-        .and_then(|answer| answer.get("detail").cloned());
-    match detail {
-        Some(Value::String(sentence)) => sentence,
-        Some(fields) => fields.to_string(),
-        None => text.to_owned(),
-    }
+/// Three steps, at the end of which the authority knows that the key lives in the chip of the endorsement certificate.
+async fn attest(authority: &Authority, signer: &mut SignerClient) -> anyhow::Result<Option<Value>> {
+    let begun = authority.begin_attestation().await;
+    let Some(Nonce { nonce }) = begun.with_context(|| name(authority))? else {
+        return Ok(None);
+    };
+    let nonce_bytes: Digest = nonce.parse().context("the authority's nonce")?;
+    let evidence = signer
+        .attest(nonce_bytes.as_bytes())
+        .await
+        .context("the chip does not attest its key")?;
+    let believed = authority.attest(&EvidenceRequest { nonce, evidence }).await;
+    let CredentialAnswer {
+        session,
+        credential,
+    } = believed.with_context(|| name(authority))?;
+    let secret = signer
+        .activate(&credential)
+        .await
+        .context("the chip does not open the authority's credential")?;
+    let secret: String = secret.iter().map(|byte| format!("{byte:02x}")).collect();
+    Ok(Some(json!({ "session": session, "secret": secret })))
+}
+
+fn name(authority: &Authority) -> String {
+    format!("the authority at {}", authority.address())
 }
 
 fn without_nulls(mut request: Value) -> Value {
@@ -270,21 +209,12 @@ mod tests {
 
     #[test]
     fn master_keys_never_travel_in_the_clear() {
-        let refused = Authority::new(&options("http://authority.example"))
+        let refused = authority(&options("http://authority.example"))
             .err()
             .unwrap();
         assert!(refused.to_string().contains("only over https"), "{refused}");
-        assert!(Authority::new(&options("https://authority.example")).is_ok());
-        assert!(Authority::new(&options("http://127.0.0.1:8001")).is_ok());
-    }
-
-    #[test]
-    fn the_authoritys_sentence_is_what_people_read() {
-        assert_eq!(
-            detail(r#"{"detail": "a camera with this serial is provisioned already"}"#),
-            "a camera with this serial is provisioned already"
-        );
-        assert_eq!(detail("<html>"), "<html>");
+        assert!(authority(&options("https://authority.example")).is_ok());
+        assert!(authority(&options("http://127.0.0.1:8001")).is_ok());
     }
 
     #[test]

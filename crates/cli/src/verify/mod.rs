@@ -4,6 +4,7 @@
 
 pub mod answer;
 
+use std::borrow::Cow;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -161,7 +162,10 @@ fn describe(finding: &Finding, style: Style) -> String {
 }
 
 fn describe_record(matched: &FileDigest, answer: &Answer, style: Style) -> Vec<String> {
-    let known = |value: &Option<String>| value.clone().unwrap_or_else(|| "not stated".into());
+    let known = |value: &Option<Cow<'_, str>>| match value {
+        Some(value) => value.to_string(),
+        None => "not stated".to_owned(),
+    };
     let headline = match &answer.revocation {
         None => style.good("  in the registry"),
         Some(_) => style.bad("  in the registry, but what vouched for it has been withdrawn"),
@@ -171,7 +175,9 @@ fn describe_record(matched: &FileDigest, answer: &Answer, style: Style) -> Vec<S
         matched.role.name(),
         matched.digest
     ));
-    let claimed = answer.timestamp.map_or_else(|| "not stated".into(), moment);
+    let claimed = answer
+        .timestamp
+        .map_or_else(|| "not stated".into(), |time| moment(time.unix()));
     let block = answer
         .block_height
         .map_or_else(String::new, |height| format!(" in block {height}"));
@@ -198,12 +204,9 @@ fn describe_record(matched: &FileDigest, answer: &Answer, style: Style) -> Vec<S
             .iter()
             .map(|reason| format!("    withdrawn    {reason}")),
     );
-    lines.extend(
-        answer
-            .finding
-            .iter()
-            .map(|finding| format!("    in a word    {finding}")),
-    );
+    if !answer.finding.is_empty() {
+        lines.push(format!("    in a word    {}", answer.finding));
+    }
     lines.extend(
         answer
             .not_proven
@@ -221,6 +224,8 @@ const NOT_PROVEN: &str = "that the scene was real: a genuine camera can photogra
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     fn finding(outcome: Outcome) -> Finding {
@@ -228,8 +233,8 @@ mod tests {
     }
 
     fn registered(revocation: Option<String>) -> Outcome {
-        let answer =
-            serde_json::from_str::<Answer>(r#"{"verified": true, "timestamp": 0}"#).unwrap();
+        let answer = json!({"verified": true, "image_hash": Digest::of(b"file"), "timestamp": 0});
+        let answer: Answer = serde_json::from_value(answer).unwrap();
         let matched = FileDigest {
             role: DigestRole::File,
             digest: Digest::of(b"file"),
@@ -237,7 +242,7 @@ mod tests {
         Outcome::Registered {
             matched,
             answer: Box::new(Answer {
-                revocation,
+                revocation: revocation.map(Cow::Owned),
                 ..answer
             }),
         }
@@ -279,7 +284,10 @@ mod tests {
     #[test]
     fn an_edit_never_reads_as_if_a_camera_had_taken_it() {
         let answer = |source: &str| {
-            let text = format!(r#"{{"verified": true, "timestamp": 0, {source}}}"#);
+            let image = Digest::of(b"file");
+            let text = format!(
+                r#"{{"verified": true, "image_hash": "{image}", "timestamp": 0, {source}}}"#
+            );
             let Outcome::Registered { matched, .. } = registered(None) else {
                 unreachable!("a registered photo is")
             };

@@ -4,12 +4,11 @@ use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use birthmark_daemon::reasons::in_one_line;
-use birthmark_protocol::authority_request::{Batch, CameraProof, Question};
-use birthmark_protocol::{Commitment, Digest, SignedVerdict};
+use birthmark_client::{self as client, CallError, Options};
+use birthmark_protocol::api::BatchItem;
+use birthmark_protocol::authority_request::Question;
+use birthmark_protocol::{Commitment, SignedVerdict};
 use futures_util::future::join_all;
-use serde::Deserialize;
-use serde_json::Value;
 
 use crate::authorities::Authority;
 
@@ -22,10 +21,7 @@ const LARGEST_ANSWER: usize = 8 << 20;
 
 /// Asks one authority.
 #[derive(Debug)]
-pub struct AuthorityClient {
-    http: reqwest::Client,
-    base: String,
-}
+pub struct AuthorityClient(client::Authority);
 
 /// What an authority said to one question.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -88,61 +84,50 @@ impl AskError {
     }
 }
 
-#[derive(Deserialize)]
-struct BatchAnswer {
-    results: Vec<ItemAnswer>,
-    #[serde(default)]
-    verdict: Option<String>,
-}
-
-#[derive(Deserialize)]
-struct ItemAnswer {
-    commitment: Option<Digest>,
-    valid: Option<bool>,
-    #[serde(default)]
-    message: String,
-}
-
-#[derive(Deserialize)]
-struct SingleAnswer {
-    valid: bool,
-    #[serde(default)]
-    message: String,
-    #[serde(default)]
-    verdict: Option<String>,
+impl From<CallError> for AskError {
+    fn from(error: CallError) -> Self {
+        match error {
+            CallError::Refused {
+                status: 400 | 413 | 422,
+                reason,
+            } => Self::Question(reason),
+            CallError::Nonsense(reason) => Self::Nonsense(reason),
+            // A front whose authority is down or busy says these, and so does an authority that is not well.
+            CallError::Busy {
+                status: 429 | 502..=504,
+                ..
+            } => Self::Away(error.to_string()),
+            CallError::Busy {
+                status: 500..=599, ..
+            } => Self::Stumbled(error.to_string()),
+            error => Self::Away(error.to_string()),
+        }
+    }
 }
 
 impl AuthorityClient {
     /// A client with its own pool of connections.
     pub fn new(authority: &Authority) -> anyhow::Result<Self> {
-        let http = reqwest::Client::builder()
-            .timeout(DEADLINE)
-            .connect_timeout(Duration::from_secs(5))
-            .pool_idle_timeout(Duration::from_secs(60))
-            .tcp_nodelay(true)
-            // An authority is where the configuration says, and nowhere it would send us.
-            .redirect(reqwest::redirect::Policy::none())
-            .no_proxy()
-            .user_agent(concat!("birthmark-node/", env!("CARGO_PKG_VERSION")))
-            .build()?;
-        Ok(Self {
-            http,
-            base: authority.settings.endpoint.trim_end_matches('/').to_owned(),
-        })
+        let options = Options {
+            user_agent: concat!("birthmark-node/", env!("CARGO_PKG_VERSION")),
+            timeout: DEADLINE,
+            largest_answer: LARGEST_ANSWER,
+            ..Options::default()
+        };
+        Ok(Self(client::Authority::new(
+            &authority.settings.endpoint,
+            &options,
+        )?))
     }
 
     /// Asks all of these questions in one request.
     pub async fn ask_batch(&self, questions: &[Question]) -> Result<Verdicts, AskError> {
-        let body = self
-            .post("/api/v1/validate/batch", &Batch::to_json(questions))
-            .await?;
-        let answer: BatchAnswer =
-            serde_json::from_slice(&body).map_err(|error| AskError::Nonsense(error.to_string()))?;
+        let answer = self.0.validate_batch(questions).await?;
         let signed = answer.verdict.as_deref().map(read_verdict).transpose()?;
         let in_order = answer.results.len() == questions.len();
         let paired = answer.results.into_iter().enumerate();
         let answers = paired
-            .filter_map(|(at, item)| item.into_answer(questions.get(at).filter(|_| in_order)));
+            .filter_map(|(at, item)| answer_to(item, questions.get(at).filter(|_| in_order)));
         let answers = answers.collect();
         Ok(Verdicts { answers, signed })
     }
@@ -152,13 +137,7 @@ impl AuthorityClient {
         &self,
         question: &Question,
     ) -> Result<(Answer, Option<SignedVerdict>), AskError> {
-        let path = match question.proof {
-            CameraProof::Certificate(..) => "/validate-cert",
-            CameraProof::Token(_) => "/validate",
-        };
-        let body = self.post(path, &question.to_json()).await?;
-        let answer: SingleAnswer =
-            serde_json::from_slice(&body).map_err(|error| AskError::Nonsense(error.to_string()))?;
+        let answer = self.0.validate(question).await?;
         let commitment = question
             .commitment
             .ok_or_else(|| AskError::Question("it names no commitment".into()))?;
@@ -167,7 +146,7 @@ impl AuthorityClient {
             Answer {
                 commitment,
                 valid: answer.valid,
-                message: answer.message,
+                message: answer.message.into_owned(),
             },
             signed,
         ))
@@ -191,73 +170,23 @@ impl AuthorityClient {
 
     /// Fetches a file of the authority's, such as its list of revoked certificates.
     pub async fn fetch(&self, address: &str) -> Result<Vec<u8>, AskError> {
-        let response = self.http.get(address).send().await.map_err(away)?;
-        read(response).await
+        Ok(self.0.fetch(address).await?)
     }
 
     /// Succeeds when the authority answers at all.
     pub async fn health(&self) -> Result<(), AskError> {
-        self.fetch(&format!("{}/health", self.base)).await.map(drop)
-    }
-
-    async fn post(&self, path: &str, body: &Value) -> Result<Vec<u8>, AskError> {
-        let response = self
-            .http
-            .post(format!("{}{path}", self.base))
-            .json(body)
-            .send()
-            .await
-            .map_err(away)?;
-        read(response).await
+        Ok(self.0.reach().await?)
     }
 }
 
-impl ItemAnswer {
-    /// An authority that could not read a question names no commitment; then its place says which it was.
-    fn into_answer(self, question: Option<&Question>) -> Option<Answer> {
-        let valid = self.valid?;
-        let refused = || question.filter(|_| !valid)?.commitment;
-        Some(Answer {
-            commitment: self.commitment.map(Commitment::from).or_else(refused)?,
-            valid,
-            message: self.message,
-        })
-    }
-}
-
-async fn read(mut response: reqwest::Response) -> Result<Vec<u8>, AskError> {
-    let status = response.status();
-    let mut body = Vec::new();
-    while let Some(chunk) = response.chunk().await.map_err(away)? {
-        body.extend_from_slice(&chunk);
-        if body.len() > LARGEST_ANSWER {
-            return Err(AskError::Nonsense("the answer is too large".into()));
-        }
-    }
-    match status.as_u16() {
-        200..=299 => Ok(body),
-        400 | 413 | 422 => Err(AskError::Question(sentence(&body))),
-        // A front whose authority is down or busy says these, and so does an authority that is not well.
-        429 | 502..=504 => Err(AskError::Away(format!("status {status}"))),
-        500..=599 => Err(AskError::Stumbled(format!("status {status}"))),
-        _ => Err(AskError::Away(format!("status {status}"))),
-    }
-}
-
-/// What an error answer says, if it says anything.
-fn sentence(body: &[u8]) -> String {
-    let detail = serde_json::from_slice::<Value>(body)
-        .ok()
-        .and_then(|body| body.get("detail").cloned());
-    match detail {
-        Some(Value::String(text)) => text,
-        Some(other) => other.to_string(),
-        None => "no reason given".into(),
-    }
-}
-
-fn away(error: reqwest::Error) -> AskError {
-    AskError::Away(in_one_line(&error))
+/// An authority that could not read a question names no commitment; then its place says which it was.
+fn answer_to(item: BatchItem, question: Option<&Question>) -> Option<Answer> {
+    let refused = || question.filter(|_| !item.valid)?.commitment;
+    Some(Answer {
+        commitment: item.commitment.map(Commitment::from).or_else(refused)?,
+        valid: item.valid,
+        message: item.message.into_owned(),
+    })
 }
 
 fn read_verdict(text: &str) -> Result<SignedVerdict, AskError> {

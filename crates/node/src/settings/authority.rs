@@ -94,7 +94,7 @@ impl AuthoritySettings {
 }
 
 fn is_web_address(text: &str) -> bool {
-    reqwest::Url::parse(text)
+    birthmark_client::Url::parse(text)
         .is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host())
 }
 

@@ -4,10 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
-use axum::body::Body;
+use axum::body::{Body, Bytes};
 use axum::http::{Method, Request};
+use birthmark_client::{HttpClient, Options};
 use birthmark_daemon::Credentials;
 use birthmark_http::{Peer, body};
+use birthmark_protocol::api::ErrorBody;
 use serde::Serialize;
 use serde_json::Value;
 use tower::ServiceExt;
@@ -22,7 +24,7 @@ const LARGEST: usize = 256 << 20;
 /// The way to an authority.
 pub enum Client {
     /// It is running.
-    Running(reqwest::Client),
+    Running(HttpClient),
     /// It is not, so this process is it.
     Opened(axum::Router, Arc<Authority>),
 }
@@ -31,11 +33,15 @@ impl Client {
     /// Finds the running authority, or opens the database.
     pub async fn reach(settings: &Settings, credentials: &Credentials) -> anyhow::Result<Self> {
         if std::os::unix::net::UnixStream::connect(&settings.control).is_ok() {
-            let client = reqwest::Client::builder()
-                .unix_socket(settings.control.as_path())
-                .no_proxy()
-                .timeout(Duration::from_secs(120));
-            return Ok(Self::Running(client.build().context("the control socket")?));
+            let options = Options {
+                timeout: Duration::from_secs(120),
+                largest_answer: LARGEST,
+                ..Options::default()
+            };
+            return Ok(Self::Running(HttpClient::on_socket(
+                &settings.control,
+                &options,
+            )?));
         }
         let authority = Arc::new(Authority::open(settings.clone(), credentials).await?);
         let api = Api {
@@ -83,21 +89,17 @@ impl Client {
         path: &str,
         question: Option<&impl Serialize>,
     ) -> anyhow::Result<(u16, Value)> {
-        let content = question
-            .map(serde_json::to_vec)
-            .transpose()?
-            .unwrap_or_default();
         let (status, bytes) = match self {
             Self::Running(client) => {
-                let answer = client
-                    .request(method, format!("http://localhost{path}"))
-                    .body(content)
-                    .send()
-                    .await
-                    .context("the authority does not answer")?;
-                (answer.status().as_u16(), answer.bytes().await?)
+                let answer = client.send(method, path, question).await;
+                let answer = answer.context("the authority")?;
+                (answer.status(), Bytes::copy_from_slice(answer.body()))
             }
             Self::Opened(router, _) => {
+                let content = match question {
+                    Some(question) => Body::from(serde_json::to_vec(question)?),
+                    None => Body::empty(),
+                };
                 let peer = Peer::Unix {
                     uid: rustix::process::getuid().as_raw(),
                 };
@@ -105,7 +107,7 @@ impl Client {
                     .method(method)
                     .uri(path)
                     .extension(peer)
-                    .body(Body::from(content))?;
+                    .body(content)?;
                 let answer = router
                     .clone()
                     .oneshot(request)
@@ -149,24 +151,6 @@ impl IntoRequest for axum::response::Response {
 
 /// The sentence in a refusal.
 pub fn refusal(answer: &Value) -> Option<String> {
-    match answer.get("detail")? {
-        Value::String(sentence) => Some(sentence.clone()),
-        Value::Array(fields) => {
-            let sentences = fields.iter().map(|field| {
-                let place = field["loc"]
-                    .as_array()
-                    .into_iter()
-                    .flatten()
-                    .skip(1)
-                    .map(|step| step.to_string().replace('"', ""));
-                format!(
-                    "{}: {}",
-                    place.collect::<Vec<_>>().join("."),
-                    field["msg"].as_str().unwrap_or_default()
-                )
-            });
-            Some(sentences.collect::<Vec<_>>().join("; "))
-        }
-        _ => None,
-    }
+    let body: ErrorBody = serde_json::from_value(answer.clone()).ok()?;
+    Some(body.sentence())
 }
