@@ -133,8 +133,9 @@ fn read(name: &str, path: &Path, file: std::fs::File) -> Result<Secret, Credenti
         return Err(CredentialError::unusable(name, "larger than 1 MiB"));
     }
     // Room for everything at once: a vector that grows would leave copies behind.
-    let room = usize::try_from(about.len()).unwrap_or_default() + 1;
-    let mut bytes = Zeroizing::new(Vec::with_capacity(room));
+    let room = usize::try_from(about.len())
+        .map_err(|_| CredentialError::unusable(name, "larger than memory"))?;
+    let mut bytes = Zeroizing::new(Vec::with_capacity(room + 1));
     file.take(about.len())
         .read_to_end(&mut bytes)
         .map_err(unusable)?;

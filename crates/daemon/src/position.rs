@@ -15,9 +15,9 @@ pub(crate) struct Position {
 impl Position {
     /// The position of a byte in `text`.
     pub(crate) fn of(text: &str, byte: usize) -> Self {
-        let before = text.get(..byte).unwrap_or(text);
-        let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
-        let in_line = before.get(line_start..).unwrap_or_default();
+        // A byte behind the end means the end: a missing field is missed there.
+        let before = text.get(..byte).map_or(text, |before| before);
+        let in_line = before.rsplit_once('\n').map_or(before, |(_, line)| line);
         Self {
             line: before.matches('\n').count() + 1,
             column: in_line.chars().count() + 1,

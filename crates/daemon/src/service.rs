@@ -1,4 +1,4 @@
-//! What the service manager hears from us: READY, STATUS, STOPPING, RELOADING, and the watchdog's food.
+//! Messages to the service manager: READY, STATUS, STOPPING, RELOADING, and the watchdog's keep-alive.
 
 use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -14,8 +14,8 @@ use crate::message_id::SELF_CHECK_FAILS;
 
 /// How often a daemon that is not ready yet says so.
 const STILL_AT_IT: Duration = Duration::from_secs(3);
-/// How long it then has until it must say so again: enough for a machine that has no time for us.
-const LONGER: Duration = Duration::from_secs(60);
+/// How long it then has until it must say so again, in microseconds: a minute, for a machine that has no time for us.
+const LONGER: u32 = 60_000_000;
 
 /// The line to whoever started this daemon: systemd, or the program or test it is embedded in.
 #[derive(Debug, Clone)]
@@ -92,9 +92,8 @@ impl Service {
 
     fn still_at(&self, what: &str, elapsed: Duration) {
         let status = format!("{what}, for {} s so far", elapsed.as_secs());
-        let longer = u32::try_from(LONGER.as_micros()).unwrap_or(u32::MAX);
         self.notify(&[
-            NotifyState::ExtendTimeoutUsec(longer),
+            NotifyState::ExtendTimeoutUsec(LONGER),
             NotifyState::Status(&status),
         ]);
     }
@@ -123,8 +122,8 @@ impl Service {
 
     /// Feeds the watchdog for as long as `check` passes; does nothing where no watchdog is set (`WatchdogSec=`).
     ///
-    /// A check that fails, or hangs for half the watchdog's time, is no food: systemd then ends and restarts the daemon.
-    /// One that fails for something [`Elsewhere`] is told, and the daemon goes on.
+    /// A check that fails, or hangs for half the watchdog's time, keeps the message back: systemd then ends and restarts
+    /// the daemon. A failure that lies [`Elsewhere`] is reported, and the daemon goes on.
     pub fn watch<C, F>(&self, check: C)
     where
         C: Fn() -> F + Send + 'static,

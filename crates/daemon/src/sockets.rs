@@ -6,9 +6,13 @@ use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use listenfd::ListenFd;
-use tokio::net::{TcpListener, UnixListener};
+use tokio::net::{TcpListener, TcpSocket, UnixListener, UnixSocket};
 
 use crate::addresses::{Address, Addresses};
+
+/// As many as the kernel allows (`net.core.somaxconn`), as systemd asks for its sockets: with a short queue, clients that
+/// come at once wait a second each.
+const BACKLOG: u32 = i32::MAX as u32;
 
 /// Why a socket could not be had.
 #[derive(Debug, thiserror::Error)]
@@ -100,10 +104,15 @@ impl Sockets {
             })?);
         }
         if listeners.is_empty() {
-            listeners.push(bind_tcp(name, fallback).await?);
+            listeners.push(bind_tcp(name, fallback)?);
         }
         for listener in &listeners {
-            let address = listener.local_addr().unwrap_or(fallback);
+            let address = listener
+                .local_addr()
+                .map_err(|source| SocketError::Passed {
+                    name: name.to_owned(),
+                    source,
+                })?;
             self.listening.insert(name, Address::Tcp(address));
         }
         Ok(listeners)
@@ -168,14 +177,23 @@ impl Sockets {
     }
 }
 
-async fn bind_tcp(name: &str, address: SocketAddr) -> Result<TcpListener, SocketError> {
-    TcpListener::bind(address)
-        .await
-        .map_err(|source| SocketError::Bind {
-            name: name.to_owned(),
-            address: Address::Tcp(address),
-            source,
-        })
+fn bind_tcp(name: &str, address: SocketAddr) -> Result<TcpListener, SocketError> {
+    listen_tcp(address).map_err(|source| SocketError::Bind {
+        name: name.to_owned(),
+        address: Address::Tcp(address),
+        source,
+    })
+}
+
+fn listen_tcp(address: SocketAddr) -> Result<TcpListener, Error> {
+    let socket = match address {
+        SocketAddr::V4(_) => TcpSocket::new_v4()?,
+        SocketAddr::V6(_) => TcpSocket::new_v6()?,
+    };
+    // A restart must not wait until the connections of the process before it are forgotten.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
 }
 
 /// Binds under a temporary name and moves it into place, so that the socket never has other permissions than asked
@@ -187,7 +205,9 @@ async fn bind_tcp(name: &str, address: SocketAddr) -> Result<TcpListener, Socket
 fn bind_unix(path: &Path, mode: u32) -> Result<UnixListener, Error> {
     refuse_occupied(path)?;
     let fresh = temporary_name(path)?;
-    let listener = UnixListener::bind(&fresh)?;
+    let socket = UnixSocket::new_stream()?;
+    socket.bind(&fresh)?;
+    let listener = socket.listen(BACKLOG)?;
     let placed = std::fs::set_permissions(&fresh, std::fs::Permissions::from_mode(mode))
         .and_then(|()| std::fs::rename(&fresh, path));
     // If we stop here, an unused socket file with our process id stays in the folder; the next start does not mind it.
@@ -224,5 +244,29 @@ fn refuse_occupied(path: &Path) -> Result<(), Error> {
             "another process is listening there",
         )),
         Err(_) => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_thousand_clients_may_come_before_the_first_is_accepted() {
+        let mut sockets = Sockets::none();
+        let listeners = sockets
+            .tcp("http", ([127, 0, 0, 1], 0).into())
+            .await
+            .unwrap();
+        let address = listeners[0].local_addr().unwrap();
+        let begin = std::time::Instant::now();
+        let mut clients = Vec::new();
+        for _ in 0..1000 {
+            // Where the queue is full, the kernel drops the first packet and the client waits a second.
+            let client =
+                std::net::TcpStream::connect_timeout(&address, std::time::Duration::from_secs(3));
+            clients.push(client.unwrap());
+        }
+        assert!(begin.elapsed().as_millis() < 900, "{:?}", begin.elapsed());
     }
 }

@@ -1,13 +1,19 @@
 //! Request bodies as JSON: bounded in size, time and depth, and refused with the field that is wrong.
 
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::{FromRequest, Request};
 use axum::http::{StatusCode, header};
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use hyper::body::Frame;
 use serde::de::DeserializeOwned;
 
+use crate::byte_budget::{Account, Lease, OverBudget, leased};
 use crate::error::ApiError;
 
 /// The largest body of an ordinary request.
@@ -27,7 +33,8 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T> {
     }
 }
 
-/// Reads a body of at most `largest` bytes.
+/// Reads a body of at most `largest` bytes. They are counted against their client from the moment they arrive until the
+/// last reference to the returned bytes is gone.
 pub async fn read(request: Request, largest: usize) -> Result<Bytes, ApiError> {
     let announced = request
         .headers()
@@ -36,44 +43,67 @@ pub async fn read(request: Request, largest: usize) -> Result<Bytes, ApiError> {
     if announced.is_some_and(|length| length > largest as u64) {
         return Err(too_large(largest));
     }
-    let collected = tokio::time::timeout(TIME, collect(request.into_body(), largest)).await;
-    collected.map_err(|_| {
+    let account = request.extensions().get::<Arc<Account>>();
+    let mut lease = account.map(|account| account.body());
+    let counted = Counted {
+        body: request.into_body(),
+        lease: lease.as_mut(),
+    };
+    let collected = tokio::time::timeout(TIME, Limited::new(counted, largest).collect()).await;
+    let collected = collected.map_err(|_| {
         ApiError::new(
             StatusCode::REQUEST_TIMEOUT,
             "the body took too long to arrive",
         )
-    })?
+    })?;
+    let bytes = collected
+        .map_err(|error| broken(error.as_ref(), largest))?
+        .to_bytes();
+    Ok(match lease {
+        Some(lease) => leased(bytes, lease),
+        None => bytes,
+    })
 }
 
-async fn collect(mut body: Body, largest: usize) -> Result<Bytes, ApiError> {
-    use hyper::body::Body as _;
-    let mut whole: Option<Bytes> = None;
-    let mut longer = BytesMut::new();
-    loop {
-        let frame =
-            std::future::poll_fn(|context| std::pin::Pin::new(&mut body).poll_frame(context)).await;
-        let Some(frame) = frame else { break };
-        let frame = frame.map_err(|error| {
-            ApiError::bad_request(format!("the body could not be read: {error}"))
-        })?;
-        let Ok(chunk) = frame.into_data() else {
-            continue;
+/// A body whose bytes are counted as they arrive.
+struct Counted<'l> {
+    body: Body,
+    lease: Option<&'l mut Lease>,
+}
+
+impl hyper::body::Body for Counted<'_> {
+    type Data = Bytes;
+    type Error = Box<dyn std::error::Error + Send + Sync>;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        let this = self.get_mut();
+        let Poll::Ready(frame) = Pin::new(&mut this.body).poll_frame(context) else {
+            return Poll::Pending;
         };
-        let length = whole.as_ref().map_or(longer.len(), Bytes::len) + chunk.len();
-        if length > largest {
-            return Err(too_large(largest));
+        let length = match &frame {
+            Some(Ok(frame)) => frame.data_ref().map_or(0, Bytes::len),
+            _ => 0,
+        };
+        if let Some(lease) = &mut this.lease
+            && let Err(over) = lease.grow(length)
+        {
+            return Poll::Ready(Some(Err(over.into())));
         }
-        // Most bodies arrive in one piece, which then needs no copy.
-        match whole.take() {
-            None if longer.is_empty() => whole = Some(chunk),
-            None => longer.extend_from_slice(&chunk),
-            Some(first) => {
-                longer.extend_from_slice(&first);
-                longer.extend_from_slice(&chunk);
-            }
-        }
+        Poll::Ready(frame.map(|frame| frame.map_err(Into::into)))
     }
-    Ok(whole.unwrap_or_else(|| longer.freeze()))
+}
+
+fn broken(error: &(dyn std::error::Error + Send + Sync + 'static), largest: usize) -> ApiError {
+    if error.is::<LengthLimitError>() {
+        return too_large(largest);
+    }
+    match error.downcast_ref::<OverBudget>() {
+        Some(over) => over.of_bodies(),
+        None => ApiError::bad_request(format!("the body could not be read: {error}")),
+    }
 }
 
 fn too_large(largest: usize) -> ApiError {

@@ -39,6 +39,16 @@ fn address_of(hop: &str) -> Option<IpAddr> {
     bare.unwrap_or(hop).parse().ok().or_else(socket)
 }
 
+/// What a /48 may take, in shares of one client: enough for a campus, and no more for whoever holds it alone.
+pub(crate) const SHARES_OF_A_NETWORK: usize = 4;
+
+/// Who holds something: a client, or the IPv6 /48 it is in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Holder {
+    Client(u128),
+    Network(u128),
+}
+
 fn as_v6(address: IpAddr) -> Ipv6Addr {
     match address {
         IpAddr::V4(address) => address.to_ipv6_mapped(),
@@ -171,6 +181,13 @@ impl ClientAddress {
     /// As a number, for keys.
     pub(crate) const fn bits(self) -> u128 {
         self.0
+    }
+
+    /// Under which names the client holds something, the widest last, and how many clients' shares each may hold.
+    pub(crate) fn holders(self) -> impl Iterator<Item = (Holder, usize)> {
+        let network = self.network().map(Holder::Network);
+        let own = (Holder::Client(self.0), 1);
+        std::iter::once(own).chain(network.map(|network| (network, SHARES_OF_A_NETWORK)))
     }
 
     /// The IPv6 /48 the client is in: what one customer of a hoster may hold.

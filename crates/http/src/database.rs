@@ -62,9 +62,8 @@ impl Database {
             return Ok(Self::Sqlite(pool));
         }
         if !Self::knows(url) {
-            return Err(OpenError::Scheme(
-                url.split(':').next().unwrap_or_default().to_owned(),
-            ));
+            let scheme = url.split_once(':').map_or("", |(scheme, _)| scheme);
+            return Err(OpenError::Scheme(scheme.to_owned()));
         }
         let pool = PgPoolOptions::new()
             .max_connections(connections)
@@ -87,7 +86,7 @@ impl Database {
     }
 }
 
-/// What a person who reads the journal is told of a database that could not be opened: which one, and what to do.
+/// A sentence for the journal about a database that could not be opened: which one, and what to do.
 ///
 /// The address of a server may hold a password, so only files are named.
 pub fn cannot_open(url: &str, error: &(dyn std::error::Error + 'static)) -> String {

@@ -1,4 +1,4 @@
-//! What a client is told when something does not work, apart from what the operator reads.
+//! Errors for clients, apart from what the operator reads in the journal.
 
 use std::time::{Duration, Instant};
 
@@ -117,7 +117,9 @@ impl ApiError {
 
 impl From<RequestError> for ApiError {
     fn from(error: RequestError) -> Self {
-        let status = StatusCode::from_u16(error.status()).unwrap_or(StatusCode::BAD_REQUEST);
+        let Ok(status) = StatusCode::from_u16(error.status()) else {
+            return Self::internal(format!("{} is no status", error.status()));
+        };
         let RequestError::Field(field) = &error else {
             return Self::new(status, error.to_string());
         };
@@ -165,7 +167,9 @@ fn is_full(error: &dyn sqlx::error::DatabaseError) -> bool {
 
 /// Whether the database refused because of its own state: locked, full, read-only, shutting down, out of resources.
 fn is_outage(error: &dyn sqlx::error::DatabaseError) -> bool {
-    let code = error.code().unwrap_or_default();
+    let Some(code) = error.code() else {
+        return false;
+    };
     let sqlite_primary = code
         .parse::<u32>()
         .map(|code| code & 0xFF)

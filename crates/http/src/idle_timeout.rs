@@ -10,6 +10,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep_until};
 
+use crate::answering::OpenAnswers;
 use crate::head_clock::HeadClock;
 
 /// Who has to act on an alarm that rang has this long until it rings again.
@@ -26,6 +27,8 @@ pub(crate) struct IdleTimeout<S> {
     after_first: Duration,
     moved: Instant,
     head: Arc<HeadClock>,
+    /// Answers that have to be taken in time, whatever else moves: pings on HTTP/2 are no reading.
+    answers: Arc<OpenAnswers>,
     alarm: Pin<Box<Sleep>>,
 }
 
@@ -36,6 +39,7 @@ impl<S> IdleTimeout<S> {
         until_first: Duration,
         after_first: Duration,
         head: Arc<HeadClock>,
+        answers: Arc<OpenAnswers>,
     ) -> Self {
         let now = Instant::now();
         Self {
@@ -45,6 +49,7 @@ impl<S> IdleTimeout<S> {
             after_first,
             moved: now,
             head,
+            answers,
             alarm: Box::pin(sleep_until(now + until_first)),
         }
     }
@@ -62,10 +67,11 @@ impl<S> IdleTimeout<S> {
         }
         while self.alarm.as_mut().poll(context).is_ready() {
             let (now, end) = (Instant::now(), self.moved + self.patience);
-            if end <= now {
+            let first_due = self.answers.first_due().map(Instant::from_std);
+            if end <= now || first_due.is_some_and(|due| due <= now) {
                 return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
             }
-            let next = self.next_alarm(now, end);
+            let next = self.next_alarm(now, first_due.map_or(end, |due| due.min(end)));
             self.alarm.as_mut().reset(next);
         }
         Poll::Pending
@@ -164,7 +170,14 @@ mod tests {
     const STEP: Duration = Duration::from_millis(500);
 
     fn patient<S>(stream: S, until_first: Duration, after_first: Duration) -> IdleTimeout<S> {
-        IdleTimeout::new(stream, until_first, after_first, HeadClock::start())
+        let answers = OpenAnswers::new(LONG);
+        IdleTimeout::new(
+            stream,
+            until_first,
+            after_first,
+            HeadClock::start(),
+            answers,
+        )
     }
 
     #[tokio::test]

@@ -1,4 +1,4 @@
-//! Who is at the other end of a connection. Stands in every request's extensions.
+//! The other end of a connection. Every request carries it in its extensions.
 
 use std::net::{IpAddr, SocketAddr};
 

@@ -12,7 +12,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::http::Request;
 use axum::response::Response;
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
@@ -21,6 +21,8 @@ use tokio::net::{TcpListener, TcpStream, UnixListener};
 use tokio::sync::OwnedSemaphorePermit;
 use tower::ServiceExt;
 
+use crate::answering::{self, OpenAnswers};
+use crate::byte_budget::ByteBudget;
 use crate::client::TrustedProxies;
 use crate::connection_limit::{ConnectionLimit, Place};
 use crate::head_clock::{HeadClock, HeadTimer};
@@ -30,6 +32,8 @@ use crate::tls::ReloadingAcceptor;
 
 /// How long accepting pauses after the system refused a connection, for example for lack of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// The largest body of an ordinary request arrives without waiting for leave to send more.
+const STREAM_WINDOW: u32 = 64 * 1024;
 
 /// What one client, and all of them together, may take.
 #[derive(Debug, Clone)]
@@ -38,7 +42,7 @@ pub struct ServerLimits {
     pub connections: usize,
     /// Connections at once from one client address; one more is closed at once. 0 is unlimited.
     pub connections_per_client: usize,
-    /// Who holds connections for others, and is not limited.
+    /// Proxies, which hold connections for many clients and are not limited as one.
     pub trusted_proxies: TrustedProxies,
     /// Time for the request line and headers, and for a TLS handshake.
     pub header_timeout: Duration,
@@ -48,6 +52,8 @@ pub struct ServerLimits {
     pub streams: u32,
     /// How long open connections may finish after the order to stop.
     pub grace: Duration,
+    /// Bytes of bodies and answers in memory at once.
+    pub budget: ByteBudget,
 }
 
 impl Default for ServerLimits {
@@ -60,6 +66,7 @@ impl Default for ServerLimits {
             silence: Duration::from_secs(60),
             streams: 100,
             grace: Duration::from_secs(10),
+            budget: ByteBudget::default(),
         }
     }
 }
@@ -135,6 +142,7 @@ pub async fn serve(
         limits.connections,
         limits.connections_per_client,
         limits.trusted_proxies,
+        limits.budget,
     );
     loop {
         let accepted = tokio::select! {
@@ -227,6 +235,10 @@ impl<A: Answer> Server<A> {
             .http2()
             .timer(TokioTimer::new())
             .max_concurrent_streams(limits.streams)
+            // What a client may send before anybody reads it, and what is taken from an answer before its reader does.
+            .initial_stream_window_size(STREAM_WINDOW)
+            .initial_connection_window_size(4 * STREAM_WINDOW)
+            .max_send_buf_size(64 * 1024)
             .max_header_list_size(32 * 1024)
             .keep_alive_interval(Duration::from_secs(30))
             .keep_alive_timeout(Duration::from_secs(20));
@@ -320,10 +332,22 @@ impl<A: Answer> Visit<A> {
             silence,
             place,
         } = self;
-        let service = hyper::service::service_fn(move |request| service.answer(peer, request));
+        let (account, open) = (Arc::clone(place.account()), OpenAnswers::new(silence));
+        let answers = Arc::clone(&open);
+        let service = hyper::service::service_fn(move |mut request: Request<Incoming>| {
+            if !request.body().is_end_stream() {
+                request.extensions_mut().insert(Arc::clone(&account));
+            }
+            let answered = service.answer(peer, request);
+            let (account, open) = (Arc::clone(&account), Arc::clone(&answers));
+            async move {
+                let response = answered.await?;
+                Ok::<_, Infallible>(answering::count(response, &account, &open))
+            }
+        });
         let head = HeadClock::start();
         builder.http1().timer(HeadTimer(Arc::clone(&head)));
-        let stream = IdleTimeout::new(stream, header_timeout, silence, head);
+        let stream = IdleTimeout::new(stream, header_timeout, silence, head, open);
         let connection = builder
             .serve_connection(TokioIo::new(stream), service)
             .into_owned();

@@ -7,11 +7,10 @@ use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::http::{HeaderName, HeaderValue, header};
 use axum::routing::{get, post};
-use birthmark_http::{ApiError, LogThrottle};
+use birthmark_http::site::{self, RateLimit};
+use birthmark_http::{ApiError, LogThrottle, Seats};
 use birthmark_protocol::Digest;
-use tokio::sync::Semaphore;
 use tower::ServiceBuilder;
-use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::cors::CorsLayer;
 
 use crate::admission::Admission;
@@ -41,7 +40,6 @@ mod verify;
 
 pub use answer::{finding, no_finding};
 pub use front::Front;
-pub use limits::Buckets;
 pub use openapi::document;
 
 /// What every handler needs.
@@ -61,13 +59,13 @@ pub struct App {
     /// What is counted.
     pub metrics: Metrics,
     /// What each client may submit.
-    pub submissions: Buckets,
+    pub submissions: RateLimit,
     /// What else each client may ask.
-    pub requests: Buckets,
+    pub requests: RateLimit,
     /// Proofs that did not hold.
     pub forgeries: LogThrottle,
-    /// Room for those who listen for new blocks.
-    pub event_readers: Arc<Semaphore>,
+    /// Seats of those who listen for new blocks.
+    pub event_seats: Seats,
     /// When the daemon started.
     pub started: Instant,
 }
@@ -121,7 +119,7 @@ pub fn router(app: Arc<App>) -> Router {
             ServiceBuilder::new()
                 // Anyone may ask from any page: there is nothing here that belongs to a browser's user.
                 .layer(CorsLayer::permissive())
-                .layer(CatchPanicLayer::new())
+                .layer(site::catch_panic())
                 .layer(DefaultBodyLimit::disable()),
         )
         .with_state(app)
@@ -134,9 +132,10 @@ fn pages() -> Router<Arc<App>> {
         .route("/status", get(pages::status))
         .route("/docs", get(pages::docs))
         .route("/openapi.json", get(openapi::json))
-        .route("/style.css", get(pages::style))
+        .route("/style.css", get(site::style))
+        .route("/favicon.ico", get(site::icon))
         .route("/verify.js", get(pages::verify_script))
-        .route("/docs.js", get(pages::docs_script))
+        .route("/docs.js", get(site::docs_script))
 }
 
 /// A digest in a path: anything else is 422, as the documents say.

@@ -23,6 +23,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
+use birthmark_daemon::random;
 use zeroize::Zeroizing;
 
 use crate::clock;
@@ -135,8 +136,7 @@ impl RowKeys {
     pub fn seal(&self, about: &[u8], row: &[u8]) -> Result<Sealed, RowKeyError> {
         let epoch = Arc::clone(&self.epochs().current);
         epoch.is_used.store(true, Ordering::Relaxed);
-        let mut nonce = [0; NONCE_LEN];
-        getrandom::fill(&mut nonce).map_err(|_| RowKeyError::Randomness)?;
+        let nonce: [u8; NONCE_LEN] = random::bytes().map_err(|_| RowKeyError::Randomness)?;
         let mut bytes = Vec::with_capacity(NONCE_LEN + row.len() + AES_256_GCM.tag_len());
         bytes.extend(nonce);
         let mut text = Zeroizing::new(row.to_vec());
@@ -259,8 +259,7 @@ impl Epoch {
 fn begin(folder: &Path, secret: &LookupKey, newest: Option<i64>) -> anyhow::Result<Epoch> {
     let now = clock::now_millis().millis();
     let number = newest.map_or(now, |newest| now.max(newest.saturating_add(1)));
-    let mut salt = Zeroizing::new([0; 32]);
-    getrandom::fill(salt.as_mut_slice()).context("no randomness")?;
+    let salt = Zeroizing::new(random::bytes::<32>()?);
     let mut file = std::fs::OpenOptions::new()
         .write(true)
         .create_new(true)

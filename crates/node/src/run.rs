@@ -5,9 +5,10 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use birthmark_daemon::{Context, Credentials, Shutdown};
-use birthmark_http::{Listener, LogThrottle, ServerLimits, serve};
+use birthmark_http::site::RateLimit;
+use birthmark_http::{Listener, LogThrottle, Seats, ServerLimits, serve};
 use birthmark_ledger::{BlockTime, ValidatorId, VoteSigner as _};
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
 use crate::admission::{Admission, QueueRoom};
@@ -15,7 +16,7 @@ use crate::authorities::{Authority, AuthorityBook};
 use crate::authority::{AuthorityClient, Lane, Settler, revocations};
 use crate::clock;
 use crate::disk::{Disk, Space};
-use crate::http::{self, App, Buckets};
+use crate::http::{self, App};
 use crate::identity;
 use crate::journal;
 use crate::lookup_key::LookupKey;
@@ -186,10 +187,10 @@ pub async fn run(settings: Settings, mut context: Context) -> anyhow::Result<()>
     };
     let app = Arc::new(App {
         metrics: Metrics::default(),
-        submissions: Buckets::new(settings.limits.submissions_per_minute),
-        requests: Buckets::new(settings.limits.requests_per_minute),
+        submissions: RateLimit::per_minute(settings.limits.submissions_per_minute),
+        requests: RateLimit::per_minute(settings.limits.requests_per_minute),
         forgeries: LogThrottle::default(),
-        event_readers: Arc::new(Semaphore::new(settings.limits.event_readers)),
+        event_seats: Seats::new(settings.limits.event_readers, SEATS_PER_CLIENT),
         started: Instant::now(),
         registry,
         admission,
@@ -222,6 +223,8 @@ struct Tasks {
     shutdown: Shutdown,
 }
 
+/// How many streams of new blocks one client may hold open: a few tabs and a program.
+const SEATS_PER_CLIENT: usize = 8;
 /// How often a crowded filter is looked for.
 const FILTER_CHECK: Duration = Duration::from_secs(60);
 /// How often disk and refusals are looked at.

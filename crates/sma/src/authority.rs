@@ -6,6 +6,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use anyhow::Context as _;
 use birthmark_daemon::Credentials;
 use birthmark_http::ApiError;
+use birthmark_http::site::RateLimit;
 use birthmark_protocol::authority_request::Question;
 use birthmark_protocol::{Assurance, NucHash, TableId, Timestamp, VerdictItem};
 
@@ -20,13 +21,14 @@ use crate::keep::store::{Lease, RegisteredDevice, RevocationRow, Store};
 use crate::keep::vault::Vault;
 use crate::settings::Settings;
 use crate::tell::crl_cache::ListCache;
-use crate::tell::limits::RateLimits;
 use crate::tell::operators::Operators;
 use crate::tell::signed_list::SignedListCache;
 use crate::{clock, setup};
 
 /// How many cameras are read from the database at once.
 const PAGE: i64 = 10_000;
+/// In these parts of a request clients are charged.
+const TENTHS: u32 = 10;
 
 /// A running authority.
 #[derive(Debug)]
@@ -41,8 +43,8 @@ pub struct Authority {
     pub audit: AuditLog,
     /// Who may do what.
     pub operators: Operators,
-    /// How often clients ask.
-    pub limits: RateLimits,
+    /// How often clients may ask, in tenths of a request: a question about a token in a batch costs one tenth.
+    pub limits: RateLimit,
     /// Chips that are proving themselves.
     pub attestations: Attestations,
     /// Revocation lists that were just made.
@@ -121,7 +123,10 @@ impl Authority {
         let authority = Self {
             audit: AuditLog::open(&store).await?,
             operators: Operators::open(&store).await?,
-            limits: RateLimits::new(settings.limits.requests_per_second, settings.limits.burst),
+            limits: RateLimit::per_second(
+                settings.limits.requests_per_second.saturating_mul(TENTHS),
+                settings.limits.burst.saturating_mul(TENTHS),
+            ),
             attestations,
             lists: ListCache::default(),
             signed_list: SignedListCache::default(),

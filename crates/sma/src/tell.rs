@@ -2,7 +2,6 @@
 
 pub mod api;
 pub mod crl_cache;
-pub mod limits;
 pub mod operators;
 pub mod revocation;
 pub mod signed_list;

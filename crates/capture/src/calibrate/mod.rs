@@ -24,7 +24,6 @@ use series::{
     Series, borrowed, check_dark, check_flat, check_frames, check_temperature, meter, record,
 };
 
-
 pub use error::CalibrationError;
 pub use series::Listener;
 

@@ -46,7 +46,10 @@ pub struct BoundedRead {
 impl ReadHalf for BoundedRead {
     async fn read(&mut self, buffer: &mut [u8]) -> zlink::Result<ReadResult> {
         let result = self.inner.read(buffer).await?;
-        let read = buffer.get(..result.bytes_read()).unwrap_or_default();
+        let Some(read) = buffer.get(..result.bytes_read()) else {
+            // More was read than there is room for: whatever follows cannot be trusted.
+            return Err(zlink::Error::BufferOverflow);
+        };
         self.unended = match read.iter().rposition(|byte| *byte == 0) {
             Some(end) => read.len() - end - 1,
             None => self.unended + read.len(),

@@ -1,4 +1,4 @@
-//! Who is on the other end of a socket, by the kernel's word.
+//! The user on the other end of a socket, as the kernel reports it.
 
 use std::collections::BTreeSet;
 

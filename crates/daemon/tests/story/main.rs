@@ -1,6 +1,7 @@
 //! The shell, seen from outside: a real daemon driven by command line, signals, passed sockets and calls.
 
 #![allow(
+    clippy::disallowed_methods,
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,

@@ -126,8 +126,8 @@ impl AuthorityClient {
         let signed = answer.verdict.as_deref().map(read_verdict).transpose()?;
         let in_order = answer.results.len() == questions.len();
         let paired = answer.results.into_iter().enumerate();
-        let answers = paired
-            .filter_map(|(at, item)| answer_to(item, questions.get(at).filter(|_| in_order)));
+        let answers =
+            paired.filter_map(|(at, item)| answer_to(item, questions.get(at).filter(|_| in_order)));
         let answers = answers.collect();
         Ok(Verdicts { answers, signed })
     }

@@ -99,8 +99,7 @@ async fn read(settings: &Settings, file: &Path) -> anyhow::Result<()> {
         durable::remove(name).with_context(|| format!("cannot remove {}", name.display()))?;
     }
     // If we stop here, no database is in place and the command can be run again.
-    durable::rename(&partial, &target)
-        .with_context(|| format!("cannot write {}", target.display()))
+    durable::rename(&partial, &target).with_context(|| format!("cannot write {}", target.display()))
 }
 
 /// Refuses whatever `backup` did not write, and what belongs to another registry.

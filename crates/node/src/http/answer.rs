@@ -121,11 +121,13 @@ pub fn no_finding(image_hash: Digest) -> Finding<'static> {
     }
 }
 
-impl Sighting {
-    /// The lower, the more its record is worth in an answer.
-    pub(super) const fn rank(&self) -> (bool, u8, u64) {
-        (self.revocation.is_some(), strength(self.source), self.index)
-    }
+/// The lower, the more its record is worth in an answer.
+pub(super) const fn rank(sighting: &Sighting) -> (bool, u8, u64) {
+    (
+        sighting.revocation.is_some(),
+        strength(sighting.source),
+        sighting.index,
+    )
 }
 
 const fn strength(source: Source) -> u8 {

@@ -4,9 +4,11 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Extension;
 use axum::extract::State;
+use axum::http::HeaderMap;
 use axum::response::sse::{Event, KeepAlive, Sse};
-use birthmark_http::ApiError;
+use birthmark_http::{ApiError, NoSeat, Peer};
 use futures_util::stream::{Stream, unfold};
 use serde_json::json;
 use tokio::sync::watch;
@@ -15,14 +17,22 @@ use super::{App, COME_BACK, Shared};
 use crate::words;
 
 /// One event per block, from the next block on. A reader that is too slow misses blocks, never the newest.
-#[utoipa::path(get, path = "/api/v1/events/blocks", tag = "Blocks", responses((status = 200, description = "Server-Sent Events named `block`"), (status = 503, description = "too many listen; come back later")))]
+#[utoipa::path(get, path = "/api/v1/events/blocks", tag = "Blocks", responses((status = 200, description = "Server-Sent Events named `block`"), (status = 429, description = "the client listens often enough"), (status = 503, description = "too many listen; come back later")))]
 pub async fn blocks(
     State(app): Shared,
+    Extension(peer): Extension<Peer>,
+    headers: HeaderMap,
 ) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, ApiError> {
-    // Who listens holds a connection for as long as he likes: there must be room left for who asks.
-    let place = Arc::clone(&app.event_readers).try_acquire_owned();
-    let place = place.map_err(|_| {
-        ApiError::unavailable("too many listen for new blocks; come back later", COME_BACK)
+    // A listener keeps its connection open, so cap listeners and leave room for ordinary requests.
+    let client = app.settings.http.trusted_proxies.client(&peer, &headers);
+    let place = app.event_seats.take(client).map_err(|none| match none {
+        NoSeat::Client => ApiError::too_many(
+            "your address listens for new blocks often enough already",
+            COME_BACK,
+        ),
+        NoSeat::All => {
+            ApiError::unavailable("too many listen for new blocks; come back later", COME_BACK)
+        }
     })?;
     let heights = app.registry.heights();
     let events = unfold((app, heights, place), |(app, heights, place)| async move {

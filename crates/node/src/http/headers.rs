@@ -2,6 +2,7 @@
 
 use axum::http::{HeaderValue, header};
 use axum::response::Response;
+use birthmark_http::site;
 
 /// Allows every origin, as the router's CORS layer does for its own answers.
 pub(super) fn public(mut response: Response) -> Response {
@@ -14,13 +15,6 @@ pub(super) fn public(mut response: Response) -> Response {
 
 /// Tells browsers not to guess content types and not to send our addresses on.
 pub(super) fn guarded(mut response: Response) -> Response {
-    let headers = response.headers_mut();
-    headers.insert(
-        header::X_CONTENT_TYPE_OPTIONS,
-        HeaderValue::from_static("nosniff"),
-    );
-    headers
-        .entry(header::REFERRER_POLICY)
-        .or_insert(HeaderValue::from_static("no-referrer"));
+    site::harden(response.headers_mut());
     response
 }

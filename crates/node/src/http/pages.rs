@@ -3,14 +3,14 @@
 use std::fmt::Write as _;
 
 use axum::extract::State;
-use axum::http::{HeaderName, HeaderValue, StatusCode, header};
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
+use birthmark_http::site::{self, Policy};
 use birthmark_http::{ApiError, Query};
 use birthmark_protocol::Digest;
 use birthmark_protocol::api::Finding;
 use serde::Deserialize;
 
-use super::{App, FRESH, Shared, finding};
+use super::{App, Shared, finding};
 use crate::words;
 
 mod status;
@@ -18,10 +18,6 @@ mod status;
 pub use status::status;
 
 const VERIFY: &str = include_str!("../pages/verify.html");
-const DOCS: &str = include_str!("../pages/docs.html");
-/// Nothing may be loaded or reached but this node itself.
-const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; form-action 'self'; \
-    base-uri 'none'; frame-ancestors 'none'";
 
 /// What a visitor without scripts asks.
 #[derive(Deserialize)]
@@ -29,63 +25,17 @@ pub struct Asked {
     image_hash: Option<String>,
 }
 
-fn page(status: StatusCode, html: String) -> Response {
-    let headers = [
-        (
-            header::CONTENT_TYPE,
-            HeaderValue::from_static("text/html; charset=utf-8"),
-        ),
-        (
-            HeaderName::from_static("content-security-policy"),
-            HeaderValue::from_static(POLICY),
-        ),
-        FRESH,
-    ];
-    (status, headers, html).into_response()
-}
-
-fn asset(kind: &'static str, text: &'static str) -> Response {
-    let caching = (
-        header::CACHE_CONTROL,
-        HeaderValue::from_static("public, max-age=3600"),
-    );
-    (
-        [
-            (header::CONTENT_TYPE, HeaderValue::from_static(kind)),
-            caching,
-        ],
-        text,
-    )
-        .into_response()
-}
-
-/// The house's style.
-pub async fn style() -> Response {
-    asset(
-        "text/css; charset=utf-8",
-        include_str!("../pages/style.css"),
-    )
-}
-
 /// The script of the verify page.
 pub async fn verify_script() -> Response {
-    asset(
+    site::asset(
         "text/javascript; charset=utf-8",
         include_str!("../pages/verify.js"),
     )
 }
 
-/// The script of the interface page.
-pub async fn docs_script() -> Response {
-    asset(
-        "text/javascript; charset=utf-8",
-        include_str!("../pages/docs.js"),
-    )
-}
-
 /// The interface.
 pub async fn docs() -> Response {
-    page(StatusCode::OK, DOCS.to_owned())
+    site::docs(&[("/", "Verify a photo"), ("/status", "Status")])
 }
 
 /// Verify a photo, or a digest if the visitor brings one.
@@ -107,7 +57,10 @@ pub async fn verify(State(app): Shared, Query(asked): Query<Asked>) -> Result<Re
     let html = VERIFY
         .replace("{{operator}}", &escape(&app.operator()))
         .replace("{{asked}}", &escape(text.trim()));
-    Ok(page(StatusCode::OK, html.replace("{{result}}", &result)))
+    Ok(site::page(
+        Policy::Plain,
+        html.replace("{{result}}", &result),
+    ))
 }
 
 impl App {
@@ -240,12 +193,7 @@ mod tests {
 
     #[test]
     fn pages_load_nothing_from_elsewhere() {
-        for text in [
-            VERIFY,
-            DOCS,
-            include_str!("../pages/verify.js"),
-            include_str!("../pages/style.css"),
-        ] {
+        for text in [VERIFY, include_str!("../pages/verify.js")] {
             assert!(
                 !text.contains("http://")
                     && !text.contains("https://")

@@ -1,9 +1,9 @@
 //! How the node is doing.
 
 use axum::extract::State;
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use birthmark_http::ApiError;
+use birthmark_http::{ApiError, site};
 use birthmark_protocol::api::{Status, ValidatorHealth};
 
 use super::{App, FRESH, Shared};
@@ -90,9 +90,7 @@ pub async fn metrics(State(app): Shared) -> Response {
             .filter(|(_, report)| is_away(report))
             .count() as u64,
     ));
-    let kind =
-        HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
-    ([(header::CONTENT_TYPE, kind)], app.metrics.text()).into_response()
+    site::metrics(app.metrics.registry())
 }
 
 /// Fails when the database or the signer does.

@@ -9,7 +9,9 @@ use axum::response::{IntoResponse, Response};
 use birthmark_http::{ApiError, Path, Query, body};
 use birthmark_protocol::Digest;
 use birthmark_protocol::api::{Finding, Findings, Question, Sighting};
+use serde::Deserialize;
 
+use super::answer::rank;
 use super::headers::{guarded, public};
 use super::{App, FRESH, IMMUTABLE, Shared, absence, digest_of, finding};
 use crate::registry::Page;
@@ -138,7 +140,7 @@ impl App {
         let mut records: Vec<_> = found
             .filter_map(|found| self.sighting(found, digest))
             .collect();
-        records.sort_by_key(Sighting::rank);
+        records.sort_by_key(rank);
         let next = |after| format!("/api/v1/verify/{digest}?after={after}");
         Sightings {
             records,

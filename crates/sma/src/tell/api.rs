@@ -11,21 +11,22 @@ mod revocations;
 mod validate;
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::{Request, State};
-use axum::http::{HeaderName, HeaderValue, Method, header};
+use axum::http::{HeaderValue, Method, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, post};
-use birthmark_http::{ApiError, ClientAddress, Peer};
-use tower_http::catch_panic::CatchPanicLayer;
+use birthmark_http::{ApiError, ClientAddress, Peer, site};
 use tower_http::cors::CorsLayer;
 
 use crate::authority::Authority;
 use crate::tell::operators::Role;
 
+/// What a request costs its client, in tenths, as the questions of a batch are counted.
+const REQUEST: u32 = 10;
 /// No answer takes longer.
 const LONGEST: Duration = Duration::from_secs(60);
 
@@ -64,9 +65,7 @@ pub fn router(api: Api) -> Router {
         .merge(guarded(revoke, &api, Role::Revoke))
         .merge(guarded(control_routes(), &api, Role::Administer))
         .fallback(async || ApiError::not_found("no such page"))
-        .layer(CatchPanicLayer::custom(|_| {
-            ApiError::internal("a handler panicked").into_response()
-        }))
+        .layer(site::catch_panic())
         .layer(from_fn_with_state(api.clone(), around))
         .with_state(api)
 }
@@ -122,11 +121,12 @@ fn public_routes() -> Router<Api> {
         .route("/ocsp/{request}", get(revocations::ocsp_get))
         .route("/openapi.json", get(pages::openapi))
         .route("/docs", get(pages::docs))
-        .route("/docs.js", get(pages::docs_script))
+        .route("/docs.js", get(site::docs_script))
         .route("/", get(pages::admin))
         .route("/admin", get(pages::admin))
         .route("/admin.js", get(pages::admin_script))
-        .route("/style.css", get(pages::style))
+        .route("/style.css", get(site::style))
+        .route("/favicon.ico", get(site::icon))
         .route("/health", get(public::health))
         .route("/stats", get(public::stats))
 }
@@ -170,17 +170,17 @@ fn client_of(api: &Api, request: &Request) -> Option<ClientAddress> {
     matches!(peer, Peer::Tcp { .. }).then(|| proxies.client(peer, request.headers()))
 }
 
-/// Takes `cost` requests from a client's allowance. This machine's administrator has no limit.
-fn charge(api: &Api, client: Option<ClientAddress>, cost: f64) -> Result<(), ApiError> {
+/// Takes `cost` tenths of a request from a client's allowance. This machine's administrator has no limit.
+fn charge(api: &Api, client: Option<ClientAddress>, cost: u32) -> Result<(), ApiError> {
     let Some(client) = client else { return Ok(()) };
-    let taken = api.authority.limits.take(client, cost, Instant::now());
+    let taken = api.authority.limits.take(client, cost);
     taken.map_err(|wait| ApiError::too_many("too many requests", wait))
 }
 
 /// Around every request: its sender's allowance, the longest time, and headers on the answer. One layer, since each costs
 /// every validation.
 async fn around(State(api): State<Api>, request: Request, next: Next) -> Response {
-    let mut response = match charge(&api, client_of(&api, &request), 1.0) {
+    let mut response = match charge(&api, client_of(&api, &request), REQUEST) {
         Ok(()) => in_time(next.run(request)).await,
         Err(error) => error.into_response(),
     };
@@ -194,19 +194,11 @@ async fn in_time(answer: impl Future<Output = Response>) -> Response {
     answered.unwrap_or_else(IntoResponse::into_response)
 }
 
-/// Headers that keep browsers from guessing, framing and remembering.
+/// What every answer tells a browser. Unless an answer says otherwise, it is kept nowhere.
 fn harden(response: &mut Response) {
-    const ALWAYS: [(HeaderName, &str); 4] = [
-        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
-        (header::X_FRAME_OPTIONS, "DENY"),
-        (header::REFERRER_POLICY, "no-referrer"),
-        (header::CACHE_CONTROL, "no-store"),
-    ];
     let headers = response.headers_mut();
-    headers.reserve(ALWAYS.len());
-    for (name, value) in ALWAYS {
-        headers
-            .entry(name)
-            .or_insert(HeaderValue::from_static(value));
-    }
+    site::harden(headers);
+    headers
+        .entry(header::CACHE_CONTROL)
+        .or_insert(HeaderValue::from_static("no-store"));
 }

@@ -6,7 +6,7 @@ pub mod ocsp;
 use std::sync::Arc;
 
 use birthmark_http::ApiError;
-use birthmark_protocol::revocations::{Revocation as PublicRevocation, RevocationList, SignedList};
+use birthmark_protocol::revocations::{Revocation as PublicRevocation, RevocationList};
 use birthmark_protocol::{Digest, KeyId, Timestamp};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;

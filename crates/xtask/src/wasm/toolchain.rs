@@ -92,6 +92,10 @@ impl Toolchain {
 }
 
 /// Writes the script that starts `command` with the loader and libraries of `tree`.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a build tool may be made anew after a power failure"
+)]
 fn script(tree: &Path, name: &str, command: &str) -> Result<PathBuf> {
     let folder = tree.parent().context("the tree has no folder")?;
     let path = folder.join(name);

@@ -4,12 +4,12 @@ use std::fmt::Write as _;
 use std::sync::PoisonError;
 
 use axum::extract::State;
-use axum::http::StatusCode;
 use axum::response::Response;
 use birthmark_http::ApiError;
+use birthmark_http::site::{self, Policy};
 use serde_json::Value;
 
-use super::{escape, page};
+use super::escape;
 use crate::http::{App, Shared};
 
 /// What the fields of `/api/v1/status` are called on the page, in its order. Others follow under their own names.
@@ -42,7 +42,7 @@ pub async fn status(State(app): Shared) -> Result<Response, ApiError> {
     facts(&mut html, &status);
     authorities(&mut html, &app);
     html.push_str("</main><footer><nav><a href=\"/\">Verify a photo</a> <a href=\"/docs\">Programming interface</a></nav></footer></body></html>");
-    Ok(page(StatusCode::OK, html))
+    Ok(site::page(Policy::Plain, html))
 }
 
 fn in_a_word(html: &mut String, app: &App, status: &Value) {

@@ -2,10 +2,8 @@
 //! camera or a client.
 
 use axum::extract::State;
-use axum::http::header;
-use axum::response::{IntoResponse, Response};
-use birthmark_http::ApiError;
-use prometheus_client::encoding::text::encode;
+use axum::response::Response;
+use birthmark_http::{ApiError, site};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::ConstGauge;
@@ -19,10 +17,7 @@ use crate::clock;
 #[utoipa::path(get, path = "/metrics", tag = "Operation", responses((status = 200, content_type = "application/openmetrics-text")), security(("operator" = [])))]
 pub async fn metrics(State(api): State<Api>) -> Result<Response, ApiError> {
     let database = api.authority.store.ping().await.is_ok();
-    let mut text = String::new();
-    encode(&mut text, &registry(&api.authority, database)?).map_err(ApiError::internal)?;
-    let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-    Ok(([(header::CONTENT_TYPE, kind)], text).into_response())
+    Ok(site::metrics(&registry(&api.authority, database)?))
 }
 
 /// Everything that is counted elsewhere, read once: nothing has to be kept equal.

@@ -1,14 +1,11 @@
 //! Pages for people and the description for programs. Everything comes from the binary: nothing is loaded from elsewhere.
 
-use axum::http::header;
 use axum::response::{IntoResponse, Response};
+use birthmark_http::site::{self, Policy};
 use utoipa::OpenApi;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 
 use super::{attest, devices, metrics, overview, public, revocations, validate};
-
-/// Only what this server itself serves may run or be loaded.
-const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 #[derive(OpenApi)]
 #[openapi(
@@ -39,17 +36,6 @@ impl utoipa::Modify for Bearer {
     }
 }
 
-fn page(kind: &'static str, content: &'static str) -> Response {
-    (
-        [
-            (header::CONTENT_TYPE, kind),
-            (header::CONTENT_SECURITY_POLICY, POLICY),
-        ],
-        content,
-    )
-        .into_response()
-}
-
 /// The description of everything here, OpenAPI 3.1.
 pub async fn openapi() -> Response {
     axum::Json(Description::openapi()).into_response()
@@ -57,33 +43,20 @@ pub async fn openapi() -> Response {
 
 /// The description for people.
 pub async fn docs() -> Response {
-    page("text/html; charset=utf-8", include_str!("pages/docs.html"))
-}
-
-/// What fills the description.
-pub async fn docs_script() -> Response {
-    page(
-        "text/javascript; charset=utf-8",
-        include_str!("pages/docs.js"),
-    )
+    site::docs(&[("/", "Operators' page")])
 }
 
 /// The page of operators.
 pub async fn admin() -> Response {
-    page("text/html; charset=utf-8", include_str!("pages/admin.html"))
+    site::page(Policy::Plain, include_str!("pages/admin.html"))
 }
 
 /// What fills the page of operators.
 pub async fn admin_script() -> Response {
-    page(
+    site::asset(
         "text/javascript; charset=utf-8",
         include_str!("pages/admin.js"),
     )
-}
-
-/// How both look.
-pub async fn style() -> Response {
-    page("text/css; charset=utf-8", include_str!("pages/style.css"))
 }
 
 #[cfg(test)]
@@ -107,8 +80,7 @@ mod tests {
     fn pages_load_nothing_from_elsewhere() {
         let pages = [
             include_str!("pages/admin.html"),
-            include_str!("pages/docs.html"),
-            include_str!("pages/style.css"),
+            include_str!("pages/admin.js"),
         ];
         for page in pages {
             assert!(

@@ -18,7 +18,7 @@ use birthmark_protocol::authority_request::{
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{Api, charge, client_of};
+use super::{Api, REQUEST, charge, client_of};
 use crate::authority::{Answer, unreadable};
 use crate::clock;
 
@@ -113,20 +113,20 @@ pub async fn batch(
     let client = client_of(&api, &request);
     let batch = Batch::parse(&body::read(request, MAX_BATCH).await?)?;
     // The request itself was charged already.
-    charge(&api, client, cost(&batch) - 1.0)?;
+    charge(&api, client, cost(&batch).saturating_sub(REQUEST))?;
     // A thousand tokens take a millisecond, a thousand certificates a hundred: long enough to get out of the way of others.
     let answered = tokio::task::spawn_blocking(move || answer_batch(&api, &batch)).await;
     answered.map_err(ApiError::internal)?.map(Json)
 }
 
-/// What a batch costs in requests: a question about a certificate as much as one, since its signature is checked; ten others
+/// What a batch costs in tenths of a request: a question about a certificate as much as one, since its signature is checked; ten others
 /// as much as one.
-fn cost(batch: &Batch) -> f64 {
+fn cost(batch: &Batch) -> u32 {
     let costs = batch.questions.iter().map(|question| match question {
-        Ok(question) if matches!(question.proof, CameraProof::Certificate(..)) => 1.0,
-        _ => 0.1,
+        Ok(question) if matches!(question.proof, CameraProof::Certificate(..)) => REQUEST,
+        _ => 1,
     });
-    costs.sum::<f64>().max(1.0)
+    costs.sum()
 }
 
 fn answer_batch(api: &Api, batch: &Batch) -> Result<BatchValidation, ApiError> {

@@ -1,0 +1,117 @@
+//! The frame of a page, the one stylesheet, and the page that describes the interface.
+
+use axum::http::{HeaderName, HeaderValue, header};
+use axum::response::{IntoResponse, Response};
+
+/// What a page may do beyond showing itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Policy {
+    /// Scripts, styles and requests of this site alone.
+    Plain,
+    /// And compile WebAssembly that comes from this site.
+    WithWasm,
+}
+
+impl Policy {
+    const fn text(self) -> &'static str {
+        match self {
+            Self::Plain => {
+                "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; \
+                 img-src 'self' data:; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+            }
+            Self::WithWasm => {
+                "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self'; \
+                 connect-src 'self'; img-src 'self' data: blob:; form-action 'self'; \
+                 base-uri 'none'; frame-ancestors 'none'"
+            }
+        }
+    }
+}
+
+/// A page. It may say something else the next time it is asked for.
+pub fn page(policy: Policy, html: impl Into<axum::body::Body>) -> Response {
+    let headers = [
+        (header::CONTENT_TYPE, "text/html; charset=utf-8"),
+        (CONTENT_SECURITY_POLICY, policy.text()),
+        (header::CACHE_CONTROL, "no-cache"),
+    ];
+    (headers, html.into()).into_response()
+}
+
+const CONTENT_SECURITY_POLICY: HeaderName = header::CONTENT_SECURITY_POLICY;
+
+/// A script, style or picture of this version of the program.
+pub fn asset(kind: &'static str, content: impl Into<axum::body::Body>) -> Response {
+    let headers = [
+        (header::CONTENT_TYPE, HeaderValue::from_static(kind)),
+        (
+            header::CACHE_CONTROL,
+            HeaderValue::from_static("public, max-age=3600"),
+        ),
+        (
+            CONTENT_SECURITY_POLICY,
+            HeaderValue::from_static(Policy::Plain.text()),
+        ),
+    ];
+    (headers, content.into()).into_response()
+}
+
+/// How every page looks: `/style.css`.
+pub async fn style() -> Response {
+    asset("text/css; charset=utf-8", include_str!("style.css"))
+}
+
+/// Browsers ask for one in any case: `/favicon.ico`.
+pub async fn icon() -> Response {
+    asset("image/svg+xml", include_str!("icon.svg"))
+}
+
+/// The links at the foot of a site's pages: address and name.
+pub type Links = &'static [(&'static str, &'static str)];
+
+/// The page that describes the interface, drawn by a script from `/openapi.json`: `/docs`.
+pub fn docs(links: Links) -> Response {
+    let links: String = links
+        .iter()
+        .map(|(address, name)| format!("<a href=\"{address}\">{name}</a> "))
+        .collect();
+    page(
+        Policy::Plain,
+        include_str!("docs.html").replace("{{links}}", links.trim_end()),
+    )
+}
+
+/// What draws it: `/docs.js`.
+pub async fn docs_script() -> Response {
+    asset("text/javascript; charset=utf-8", include_str!("docs.js"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn the_description_carries_its_policy_and_its_links() {
+        let answer = docs(&[("/", "Verify a photo"), ("/status", "Status")]);
+        let policy = answer.headers()[CONTENT_SECURITY_POLICY].to_str().unwrap();
+        assert!(policy.starts_with("default-src 'none'") && !policy.contains("unsafe"));
+        let html = axum::body::to_bytes(answer.into_body(), 100_000)
+            .await
+            .unwrap();
+        let html = String::from_utf8(html.to_vec()).unwrap();
+        assert!(html.contains("<a href=\"/status\">Status</a>") && !html.contains("{{"));
+    }
+
+    #[test]
+    fn pages_load_nothing_from_elsewhere() {
+        for text in [
+            include_str!("style.css"),
+            include_str!("docs.html"),
+            include_str!("docs.js"),
+        ] {
+            for outside in ["http://", "https://", "@import", "<style", "innerHTML"] {
+                assert!(!text.contains(outside), "{outside}");
+            }
+        }
+    }
+}
