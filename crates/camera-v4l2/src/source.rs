@@ -106,3 +106,39 @@ impl From<DeviceError> for SourceError {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_device_that_is_gone_late_or_strange_is_a_sentence_for_the_photographer() {
+        let gone = Video::open(Path::new("/dev/no-such-video")).unwrap_err();
+        assert!(
+            gone.to_string()
+                .starts_with("the camera does not deliver: /dev/no-such-video: opening")
+        );
+        let other = Video::open(Path::new("/dev/null")).unwrap_err();
+        assert!(
+            other.to_string().contains("no video capture device"),
+            "{other}"
+        );
+        let strange = DeviceError::NoFormat {
+            path: "/dev/video0".into(),
+            wanted: "RG12".to_owned(),
+        };
+        let strange = SourceError::from(strange);
+        assert!(matches!(&strange, SourceError::Format(_)), "{strange}");
+    }
+
+    #[test]
+    fn a_frame_is_dated_by_its_driver_and_a_driver_that_dates_none_means_now() {
+        let now = moment(None).unix_ns;
+        let old = moment(Some(Duration::from_secs(3))).unix_ns;
+        assert!(
+            (2_500_000_000..4_500_000_000).contains(&(now - old)),
+            "{}",
+            now - old
+        );
+    }
+}

@@ -1,6 +1,6 @@
 //! The thread that owns the camera: exposures one after another, and a camera that was unplugged is opened again.
 //!
-//! A calibration keeps the thread for minutes. Whoever wants a photo meanwhile is told so at once instead of waiting.
+//! A calibration keeps the thread for minutes. A photo wanted meanwhile is refused at once.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::time::Instant;
@@ -110,7 +110,7 @@ impl Camera {
     ) -> Result<Answer<T>, SourceError> {
         let (answer, answered) = oneshot::channel();
         let request: Work = Box::new(move |seat| {
-            // Whoever asked may have gone away; the work is done all the same.
+            // The caller may have gone away; the work is done all the same.
             let _ = answer.send(seat.attempt(work));
         });
         self.requests.send(request).map_err(|_| gone())?;

@@ -12,7 +12,7 @@ use serde::Deserialize;
 
 /// The answer is in the daemon's memory; waiting longer would only delay the photo.
 const DEADLINE: Duration = Duration::from_millis(500);
-/// Who was somewhere five seconds ago may be elsewhere now.
+/// A fix older than this says where the camera was, not where it is.
 const OLDEST_MS: i64 = 5_000;
 
 /// Why the place is not known. Not being anywhere yet is no error.
@@ -51,7 +51,7 @@ impl Whereabouts {
 /// What a locator answers, later.
 pub type Answer<'a> = Pin<Box<dyn Future<Output = Result<Whereabouts, PlaceError>> + Send + 'a>>;
 
-/// Somebody who knows where we are.
+/// A source of the camera's position.
 pub trait Locator: Send + Sync {
     /// Where we are now.
     fn whereabouts(&self) -> Answer<'_>;

@@ -137,7 +137,7 @@ fn open_registry(settings: &CaptureSettings) -> anyhow::Result<Registry> {
     }
 }
 
-/// By default whoever we are ourselves, and root, who can do everything anyway.
+/// By default this daemon's own user, and root, which can do everything anyway.
 fn peers(users: &[User]) -> anyhow::Result<Peers> {
     match users.is_empty() {
         true => Ok(Peers::same_user().or(Peers::ids([0]))),

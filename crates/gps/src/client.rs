@@ -36,7 +36,7 @@ pub struct GpsClient {
 }
 
 impl GpsClient {
-    /// Connects to the daemon's socket, whoever serves it.
+    /// Connects to the daemon's socket. Any user may serve it: the caller trusts the path.
     pub async fn connect(path: &Path) -> Result<Self, CallError> {
         Ok(Self {
             connection: connect(path, &Peers::anyone(), DEADLINE).await?,

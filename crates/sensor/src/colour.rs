@@ -90,4 +90,15 @@ mod tests {
         assert!((encode_srgb(1.0) - 1.0).abs() < 1e-6);
         assert!((encode_srgb(0.5) - 0.7354).abs() < 1e-3);
     }
+
+    #[test]
+    fn a_matrix_without_an_inverse_and_a_gain_of_nothing_give_no_nonsense() {
+        let flat = [[1.0, 1.0, 1.0]; 3];
+        assert_eq!(camera_from_xyz(&flat, [2.0, 1.6]), None);
+        let identity = [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]];
+        let camera = camera_from_xyz(&identity, [0.0, 0.0]).unwrap();
+        assert!(camera.iter().flatten().all(|value| value.is_finite()));
+        let endless = [[f32::INFINITY, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]];
+        assert_eq!(inverse(&endless), None);
+    }
 }

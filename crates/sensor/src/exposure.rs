@@ -55,7 +55,7 @@ pub struct Exposure {
     pub black_level: u16,
     /// Temperature of the sensor in degrees Celsius, if it says.
     pub sensor_temperature: Option<f32>,
-    /// Who made the camera.
+    /// The camera's manufacturer.
     pub make: String,
     /// Which model it is.
     pub model: String,
@@ -65,5 +65,57 @@ impl Exposure {
     /// Sensitivity as photographers write it.
     pub fn iso(&self) -> u16 {
         (self.analogue_gain * 100.0).round().clamp(1.0, 65_535.0) as u16
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn exposed(unix_ns: i64, analogue_gain: f32) -> Exposure {
+        Exposure {
+            moment: Moment {
+                unix_ns,
+                clock: ClockQuality::Free,
+            },
+            exposure_us: 4_000,
+            analogue_gain,
+            colour_gains: [2.0, 1.6],
+            colour_matrix: [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]],
+            colour_temperature: None,
+            black_level: 256,
+            sensor_temperature: None,
+            make: "maker".to_owned(),
+            model: "model".to_owned(),
+        }
+    }
+
+    #[test]
+    fn sensitivity_is_a_number_of_exif_whatever_the_gain_is() {
+        for (gain, iso) in [(1.0, 100), (2.5, 250), (0.0, 1), (-3.0, 1), (1e9, 65_535)] {
+            assert_eq!(exposed(0, gain).iso(), iso, "{gain}");
+        }
+    }
+
+    #[test]
+    fn a_bundle_s_second_is_the_one_that_had_begun_before_1970_too() {
+        for (unix_ns, second) in [
+            (0, 0),
+            (999_999_999, 0),
+            (1_000_000_000, 1),
+            (-1, -1),
+            (-1_000_000_000, -1),
+            (-1_000_000_001, -2),
+        ] {
+            assert_eq!(exposed(unix_ns, 1.0).moment.timestamp().unix(), second);
+        }
+    }
+
+    #[test]
+    fn what_a_sidecar_keeps_of_an_exposure_is_read_as_it_was_written() {
+        let exposure = exposed(1_795_176_000_123_456_789, 1.75);
+        let text = toml::to_string(&exposure).unwrap();
+        assert!(text.contains("clock = \"free\""), "{text}");
+        assert_eq!(toml::from_str::<Exposure>(&text).unwrap(), exposure);
     }
 }

@@ -422,4 +422,33 @@ mod tests {
         }
         assert_eq!(CfaOrder::from_pattern([0, 0, 1, 2]), None);
     }
+
+    #[test]
+    fn rows_and_single_rows_are_the_same_bytes_and_there_is_none_beyond_the_last() {
+        let samples: Vec<u16> = (0..24).collect();
+        let frame = RawFrame::from_samples(6, 4, CfaOrder::Bggr, &samples).unwrap();
+        let frame = padded(&frame, 7, 0xee);
+        let rows: Vec<&[u8]> = frame.rows().collect();
+        assert_eq!(rows.len(), 4);
+        for (y, row) in rows.iter().enumerate() {
+            assert_eq!(row.len(), frame.row_bytes());
+            assert_eq!(frame.row(y), Some(*row));
+        }
+        assert_eq!(frame.row(4), None);
+        assert_eq!(format!("{frame:?}"), "RawFrame(6x4, stride 16, Bggr)");
+    }
+
+    #[test]
+    fn the_last_row_may_lack_its_padding_but_not_a_sample() {
+        let stride = 8;
+        let whole = stride + 6;
+        let frame =
+            |length: usize| RawFrame::from_packed(4, 2, stride, CfaOrder::Rggb, vec![7; length]);
+        assert_eq!(frame(whole).unwrap().rows().last(), Some(&[7; 6][..]));
+        let got = whole - 1;
+        assert_eq!(
+            frame(got).unwrap_err(),
+            FrameError::Short { got, needed: whole }
+        );
+    }
 }

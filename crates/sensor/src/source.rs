@@ -73,3 +73,62 @@ pub trait RawSource {
     /// Tells what the photographer put before the lens. A real camera sees that for itself.
     fn before_the_lens(&mut self, _subject: Subject) {}
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::frame::CfaOrder;
+
+    /// A source that implements only what it must.
+    struct Plain;
+
+    impl RawSource for Plain {
+        fn name(&self) -> &str {
+            "plain"
+        }
+
+        fn capture(&mut self) -> Result<Shot, SourceError> {
+            Err(RawFrame::from_samples(3, 2, CfaOrder::Rggb, &[0; 6])
+                .unwrap_err()
+                .into())
+        }
+
+        fn fix_exposure(&mut self, _: Option<FixedExposure>) -> Result<(), SourceError> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_frame_that_is_none_is_told_with_its_numbers_and_a_real_camera_needs_no_hint() {
+        let mut source: Box<dyn RawSource> = Box::new(Plain);
+        // A sensor sees the cap by itself.
+        source.before_the_lens(Subject::Cap);
+        let refused = source.capture().unwrap_err();
+        assert!(
+            refused.to_string().starts_with("a frame of 3x2 samples"),
+            "{refused}"
+        );
+    }
+
+    #[test]
+    fn every_trouble_is_a_sentence_about_the_camera() {
+        for (error, sentence) in [
+            (
+                SourceError::Device("gone".to_owned()),
+                "the camera does not deliver: gone",
+            ),
+            (
+                SourceError::Format("RG10".to_owned()),
+                "the camera offers no 12-bit raw stream: RG10",
+            ),
+            (
+                SourceError::Timeout(5),
+                "the camera delivered no frame within 5 seconds",
+            ),
+        ] {
+            assert_eq!(error.to_string(), sentence);
+        }
+        let busy = SourceError::Calibrating.to_string();
+        assert!(busy.contains("calibrated") && busy.contains("stop `birthmark calibrate`"));
+    }
+}

@@ -97,7 +97,7 @@ pub struct SignerClient {
 }
 
 impl SignerClient {
-    /// Connects to the signer's socket, whoever serves it.
+    /// Connects to the signer's socket. Any user may serve it: the caller trusts the path.
     pub async fn connect(path: &Path) -> Result<Self, SignerCallError> {
         Self::connect_to(path, &Peers::anyone()).await
     }

@@ -27,7 +27,7 @@ pub type Reason = Box<dyn std::error::Error + Send + Sync>;
 /// How the store is.
 #[derive(Debug)]
 pub struct Health {
-    /// Who made the chip, if it is one.
+    /// The chip's manufacturer and firmware, if the store is one.
     pub chip: Option<Chip>,
     /// The protection against guessing, if there is one.
     pub lockout: Option<Lockout>,

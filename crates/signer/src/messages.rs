@@ -17,7 +17,7 @@ pub enum KeyStoreKind {
     Software,
 }
 
-/// Who made the TPM.
+/// The TPM's manufacturer and firmware.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Type)]
 pub struct Chip {
     /// The maker's short name.

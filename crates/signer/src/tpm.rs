@@ -302,7 +302,7 @@ impl Tpm {
         self.with(|connection, _| health::lockout(&connection.chip))
     }
 
-    /// Who made the chip.
+    /// The chip's manufacturer and firmware.
     pub fn describe(&mut self) -> Result<ChipDescription, TpmError> {
         self.with(|connection, _| health::describe(&connection.chip))
     }

@@ -172,7 +172,7 @@ pub fn free_map_path(folder: &Path) -> Result<PathBuf, CalibrationError> {
     Ok(path)
 }
 
-/// A bench shared by everybody who may calibrate.
+/// The bench, shared by all connections.
 pub type SharedBench = Arc<Bench>;
 
 fn header(flat: &Series, dark: &Series, now: Timestamp) -> Result<NucHeader, CalibrationError> {

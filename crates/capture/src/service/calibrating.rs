@@ -73,7 +73,7 @@ async fn work(
             Err(refusal(&error))
         }
     };
-    // Whoever hung up does not need the answer.
+    // A caller that hung up does not need the answer.
     let _ = sender.send(answer);
 }
 

@@ -37,7 +37,7 @@ pub(super) fn lockout(chip: &Rc<Chip>) -> Result<Lockout, TpmError> {
     })
 }
 
-/// Who made the chip, and its firmware.
+/// Reads the chip's manufacturer and firmware.
 pub(super) fn describe(chip: &Rc<Chip>) -> Result<ChipDescription, TpmError> {
     let fixed = properties(chip, PropertyTag::Manufacturer)?;
     let firmware = (
