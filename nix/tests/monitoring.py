@@ -15,14 +15,23 @@ ROOT = pathlib.Path(__file__).parent / "../.."
 MONITORING = ROOT / "nixos-modules/monitoring"
 
 
+def source_of(prefix):
+    """The file of the daemons that gives its figures this beginning."""
+    (text,) = (
+        text for file in (ROOT / "crates").rglob("src/**/metrics.rs") if f'"{prefix}"' in (text := file.read_text())
+    )
+    return text
+
+
 def figures():
-    """As the daemons write them: a counter of the node's ends in _total."""
-    node = (ROOT / "crates/node/src/metrics.rs").read_text()
+    """As the daemons write them: a counter ends in _total."""
+    node = source_of("birthmark_node")
     counters = set(re.findall(r"pub (\w+): Counter", node))
     named = re.findall(r"(\w+): new\(\s*all,\s*\"(\w+)\"", node)
     known = {f"birthmark_node_{name}{'_total' if field in counters else ''}" for field, name in named}
-    authority = (ROOT / "crates/sma/src/api/overview.rs").read_text()
-    known |= {f"birthmark_sma_{name}" for name in re.findall(r"put\(\s*\"(\w+)\"", authority)}
+    authority = source_of("birthmark_sma")
+    known |= {f"birthmark_sma_{name}" for name in re.findall(r"gauge\(&mut all, \"(\w+)\"", authority)}
+    known |= {f"birthmark_sma_{name}_total" for name in re.findall(r"all\.register\(\"(\w+)\"", authority)}
     assert len(known) > 15, f"only these figures were found in the sources: {known}"
     return known
 
