@@ -40,6 +40,14 @@ let
       };
       says = "give an absolute path outside the Nix store";
     };
+    "a secret given as a path of the flake" = {
+      machine = 3;
+      module.services.birthmark.node.credentials.vote-key = builtins.path {
+        name = "TEST-key";
+        path = ./checks.nix;
+      };
+      says = "services.birthmark.node.credentials.vote-key = ";
+    };
     "a credential nobody reads" = {
       module.services.birthmark.sma = {
         enable = true;
@@ -118,6 +126,15 @@ let
       module.services.birthmark.signer.enable = true;
       module.security.tpm2.abrmd.enable = true;
       says = "two resource managers";
+    };
+    "a rehearsal's authority for the whole internet" = {
+      machine = 2;
+      module.services.birthmark.sma = {
+        enable = true;
+        openFirewall = true;
+        settings.rehearsal = true;
+      };
+      says = "services.birthmark.sma.settings.rehearsal is for trying things out";
     };
     "a camera without a sensor" = {
       module.services.birthmark.capture.enable = true;

@@ -107,7 +107,8 @@ in
   credentialsOption =
     names:
     lib.mkOption {
-      type = lib.types.attrsOf lib.types.str;
+      # A path without quotes is one of this flake, and so in the store: the assertion below says so.
+      type = lib.types.attrsOf (lib.types.coercedTo lib.types.path toString lib.types.str);
       default = { };
       example = lib.mapAttrs (name: _: "/run/secrets/${name}") names;
       description = ''

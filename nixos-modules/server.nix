@@ -395,6 +395,10 @@ in
         message = "services.birthmark.${daemon}.backup.passwordFile is in the Nix store, where everyone can read it: give a path outside, in quotes.";
       }
       {
+        assertion = (cfg.settings.rehearsal or false) -> !cfg.front.enable && !cfg.openFirewall;
+        message = "services.birthmark.${daemon}.settings.rehearsal is for trying things out on one machine: it vouches for cameras that prove nothing. Without it, or without services.birthmark.${daemon}.front and openFirewall.";
+      }
+      {
         assertion = cfg.openFirewall && !cfg.front.enable -> lib.all ours.hasPort cfg.listen;
         message = "services.birthmark.${daemon}.openFirewall: which port is to be opened? services.birthmark.${daemon}.listen = ${
           lib.concatMapStringsSep ", " (address: "\"${address}\"") (
