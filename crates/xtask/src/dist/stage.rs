@@ -41,7 +41,15 @@ pub(super) fn lay_out(
         example(daemon.name, package.name, programs, folder)?;
     }
     copyright(package, folder)?;
-    control(package, release, folder)
+    control(package, release, folder)?;
+    checksums(folder)
+}
+
+/// What `dpkg --verify` compares installed files with.
+fn checksums(folder: &Path) -> anyhow::Result<()> {
+    let list = "find . -path ./DEBIAN -prune -o -type f -printf '%P\\0' | LC_ALL=C sort -z \
+        | xargs -0 -r md5sum > DEBIAN/md5sums";
+    house::run(Command::new("sh").args(["-euc", list]).current_dir(folder))
 }
 
 fn copy(from: &Path, to: &Path, mode: u32) -> anyhow::Result<()> {
@@ -105,6 +113,10 @@ fn control(package: &Package, release: &Release, folder: &Path) -> anyhow::Resul
         text,
         "Maintainer: The Birthmark Standard <https://github.com/Birthmark-Standard/Birthmark>"
     )?;
+    writeln!(
+        text,
+        "Homepage: https://github.com/Birthmark-Standard/Birthmark"
+    )?;
     writeln!(text, "Section: utils\nPriority: optional")?;
     writeln!(text, "Depends: {}", depends(package, release))?;
     if !package.programs.is_empty() {
@@ -142,4 +154,40 @@ fn write(to: &Path, content: &[u8], mode: u32) -> anyhow::Result<()> {
     std::fs::write(to, content)?;
     std::fs::set_permissions(to, std::fs::Permissions::from_mode(mode))?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dist::ALL;
+
+    #[test]
+    fn every_file_of_a_package_can_be_verified_once_it_is_installed() {
+        let top = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."));
+        std::env::set_current_dir(top).unwrap();
+        let folder = std::env::temp_dir().join(format!("birthmark-stage-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let release = Release {
+            version: "0.1.0".to_owned(),
+            rehearsal: false,
+            architecture: "amd64",
+            glibc: "2.41".to_owned(),
+            strip: "strip".to_owned(),
+        };
+        let common = ALL.iter().find(|package| package.programs.is_empty());
+        lay_out(common.unwrap(), &release, Path::new("."), &folder).unwrap();
+        let read = |name: &str| std::fs::read_to_string(folder.join(name)).unwrap();
+        let sums = read("DEBIAN/md5sums");
+        let sandbox = "usr/lib/systemd/system/birthmark-.service.d/50-sandbox.conf";
+        for file in [sandbox, "usr/share/doc/birthmark-common/copyright"] {
+            assert!(
+                sums.lines()
+                    .any(|line| line.ends_with(&format!("  {file}"))),
+                "{sums}"
+            );
+        }
+        assert!(!sums.contains("DEBIAN"), "{sums}");
+        assert!(read("DEBIAN/control").contains("\nHomepage: https://"));
+        std::fs::remove_dir_all(&folder).unwrap();
+    }
 }
