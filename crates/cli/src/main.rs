@@ -7,6 +7,7 @@ mod demo;
 mod device;
 mod digests;
 mod edit;
+mod old_settings;
 mod options;
 mod pipe;
 mod receipt;
@@ -49,6 +50,7 @@ async fn run(options: Options) -> anyhow::Result<ExitCode> {
         Command::SoftwareAuthority(command) => edit::software::run(&command),
         Command::Receipt(ReceiptCommand::Show(options)) => receipt::show(&options),
         Command::Digest(options) => print_digests(&options),
+        Command::OldSettings(options) => old_settings::run(&options),
         Command::Completions { shell } => {
             let mut text = Vec::new();
             clap_complete::generate(shell, &mut Options::command(), "birthmark", &mut text);

@@ -37,6 +37,8 @@ pub enum Command {
     Receipt(ReceiptCommand),
     /// Print the digests of files, without asking anybody
     Digest(DigestOptions),
+    /// Turn the prototype's .env, docker-compose.yml or device_config.json into settings of the daemons here
+    OldSettings(crate::old_settings::OldSettingsOptions),
     /// Print a shell completion script
     #[command(hide = true)]
     Completions {
