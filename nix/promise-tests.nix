@@ -53,19 +53,45 @@ let
     "127.0.0.1/32"
     "::1/128"
   ];
-  excluded =
-    settings:
-    (evaluate {
-      services.birthmark.node = {
+  # Whatever else can be set: one machine, since each costs an evaluation as much as all of these sentences together.
+  other = evaluate {
+    services.grafana = {
+      enable = true;
+      settings.security.secret_key = "$__file{/run/secrets/grafana}";
+    };
+    services.birthmark = {
+      alarm.url = "https://ntfy.library.example/birthmark";
+      autoUpgrade = {
         enable = true;
-        inherit settings;
+        flake = "github:institution/validator#validator";
+        window.lower = "23:30";
+        window.upper = "01:00";
+      };
+      monitoring = {
+        enable = true;
+        alerts.enable = true;
+        board.enable = true;
+      };
+      camera = {
+        enable = true;
+        share.enable = true;
+      };
+      node = {
+        enable = true;
+        listen = [ "[::]:8545" ];
+        settings.signed_heights = "/var/lib/birthmark-node/heights";
         backup = {
           enable = true;
           repository = "/backup";
           passwordFile = "/run/secrets/restic-password";
         };
       };
-    }).services.restic.backups.birthmark-node.exclude;
+      sma = {
+        enable = true;
+        credentials.authority-vault = "/run/secrets/vault";
+      };
+    };
+  };
 
   promises = {
     "the front allows one client so much and all together so much, however many daemons are behind it" =
@@ -110,10 +136,7 @@ let
       full.services.birthmark.sma.settings.trusted_proxies == loopback
       && full.services.birthmark.node.settings.http.trusted_proxies == loopback;
     "without a front nobody is believed" =
-      !(
-        (evaluate { services.birthmark.sma.enable = true; }).services.birthmark.sma.settings
-          ? trusted_proxies
-      );
+      !(everything.services.birthmark.sma.settings ? trusted_proxies);
     "no request is written down, nor what went wrong with it" =
       lib.length (lib.splitString "access_log" nginx) == 2
       && has nginx "\naccess_log off;"
@@ -126,10 +149,8 @@ let
       && has restic.backups.birthmark-sma.backupPrepareCommand "/runuser -u birthmark-sma -- ${lib.getExe pkgs.birthmark-sma} backup --to /var/lib/birthmark-sma/backup"
       && both (name: lib.hasPrefix "set -eu\n" restic.backups."birthmark-${name}".backupPrepareCommand);
     "a backup never holds how far a validator has signed" =
-      lib.elem "/var/lib/birthmark-node/*.signed" (excluded { })
-      && lib.elem "/var/lib/birthmark-node/heights" (excluded {
-        signed_heights = "/var/lib/birthmark-node/heights";
-      });
+      lib.elem "/var/lib/birthmark-node/*.signed" restic.backups.birthmark-node.exclude
+      && lib.elem "/var/lib/birthmark-node/heights" other.services.restic.backups.birthmark-node.exclude;
 
     "a restart by a switch stops no socket" =
       lib.all (name: has (unitOf everything "birthmark-${name}.service") "X-StopIfChanged=false")
@@ -142,33 +163,16 @@ let
         ];
     "a switch takes over changed addresses" =
       let
-        script =
-          listen:
-          (evaluate {
-            services.birthmark.node = {
-              enable = true;
-              inherit listen;
-            };
-          }).systemd.services.listen-birthmark-node.script;
+        inherit (other.systemd.services.listen-birthmark-node) script;
       in
-      has (script [ "[::]:8545" ]) "addresses='[::]:8545'"
-      && has (script [ "[::]:8545" ]) "systemctl try-restart birthmark-node.socket";
+      has script "addresses='[::]:8545'" && has script "systemctl try-restart birthmark-node.socket";
 
     "an upgrade begins inside its window, and brings what does not need a new kernel" =
       let
-        night = evaluate {
-          services.birthmark.node.enable = true;
-          services.birthmark.autoUpgrade = {
-            enable = true;
-            flake = "github:our-library/our-validator#validator";
-            window.lower = "23:30";
-            window.upper = "01:00";
-          };
-        };
-        inherit (night.systemd.services.nixos-upgrade) script;
+        inherit (other.systemd.services.nixos-upgrade) script;
       in
-      night.systemd.timers.nixos-upgrade.timerConfig.OnCalendar == [ "*-*-* 23:30:59" ]
-      && !night.systemd.timers.nixos-upgrade.timerConfig.Persistent
+      other.systemd.timers.nixos-upgrade.timerConfig.OnCalendar == [ "*-*-* 23:30:59" ]
+      && !other.systemd.timers.nixos-upgrade.timerConfig.Persistent
       && has script "lower=\"23:30\""
       && has script "nixos-rebuild switch --refresh"
       && !has script "--upgrade";
@@ -205,12 +209,7 @@ let
 
     "photos are offered on the cable only, and to nobody whom a page from the internet leads there" =
       let
-        config = evaluate {
-          services.birthmark.camera = {
-            enable = true;
-            share.enable = true;
-          };
-        };
+        config = other;
         hosts = config.services.nginx.virtualHosts;
       in
       config.networking.firewall.interfaces.usb0.allowedTCPPorts == [
@@ -308,20 +307,12 @@ let
         path: lib.hasPrefix path "/var/lib/birthmark-guard"
       ) restic.backups.birthmark-node.paths;
     "a key that nobody has to think of is drawn before the first start, and one that was given is not" =
-      let
-        given = evaluate {
-          services.birthmark.sma = {
-            enable = true;
-            credentials.authority-vault = "/run/secrets/vault";
-          };
-        };
-      in
       has (unit "draw-birthmark-node-keys.service") "Before=birthmark-node.service"
       && full.systemd.services.draw-birthmark-node-keys.requiredBy == [ "birthmark-node.service" ]
       && has full.systemd.services.draw-birthmark-node-keys.script "\ndraw_key /etc birthmark-node.lookup-key"
       && !has full.systemd.services.draw-birthmark-node-keys.script "\ndraw_key /etc birthmark-node.vote-key"
       && has full.systemd.services.draw-birthmark-sma-keys.script "\ndraw_key /etc birthmark-sma.authority-vault"
-      && !(given.systemd.services ? draw-birthmark-sma-keys);
+      && !(other.systemd.services ? draw-birthmark-sma-keys);
     "a backup is restored each week into a scratch place, and never into the real one" =
       let
         drill = full.systemd.services.drill-birthmark-node-restore;
@@ -384,26 +375,7 @@ let
       && card.swapDevices == [ ]
       && card.nix.gc.automatic;
     "what fails for good is told, whatever it is" =
-      let
-        told = evaluate {
-          services.birthmark = {
-            alarm.url = "https://ntfy.library.example/birthmark";
-            autoUpgrade = {
-              enable = true;
-              flake = "github:our-library/our-validator#validator";
-            };
-            node = {
-              enable = true;
-              backup = {
-                enable = true;
-                repository = "/backup";
-                passwordFile = "/run/secrets/restic-password";
-              };
-            };
-          };
-        };
-      in
-      lib.all (name: has (unitOf told "${name}.service") "OnFailure=alarm@%n.service") [
+      lib.all (name: has (unitOf other "${name}.service") "OnFailure=alarm@%n.service") [
         "birthmark-node"
         "nixos-upgrade"
         "nix-gc"
@@ -412,9 +384,9 @@ let
         "drill-birthmark-node-restore"
       ]
       # And an upgrade has a copy before it, a look after it, and room for the next one.
-      && has (unitOf told "nixos-upgrade.service") "Requires=restic-backups-birthmark-node.service"
-      && lib.hasSuffix "/bin/birthmark-upgrade-check" told.systemd.services.nixos-upgrade.serviceConfig.ExecStartPost
-      && told.nix.gc.automatic;
+      && has (unitOf other "nixos-upgrade.service") "Requires=restic-backups-birthmark-node.service"
+      && lib.hasSuffix "/bin/birthmark-upgrade-check" other.systemd.services.nixos-upgrade.serviceConfig.ExecStartPost
+      && other.nix.gc.automatic;
     "a server that does not work with a new system goes back to the one before" =
       server.systemd.services.boot-check.requiredBy == [ "boot-complete.target" ]
       && has server.systemd.units."boot-check.service".text "FailureAction=reboot"
@@ -432,28 +404,12 @@ let
       && server.swapDevices == [ ]
       && server.systemd.settings.Manager.RuntimeWatchdogSec == "60s";
     "the alert rules and the board are those files" =
-      let
-        watched = evaluate {
-          services.grafana = {
-            enable = true;
-            settings.security.secret_key = "$__file{/run/secrets/grafana}";
-          };
-          services.birthmark = {
-            node.enable = true;
-            monitoring = {
-              enable = true;
-              alerts.enable = true;
-              board.enable = true;
-            };
-          };
-        };
-      in
-      watched.services.prometheus.ruleFiles == [ ../nixos-modules/monitoring/alerts.yml ]
-      && watched.services.prometheus.listenAddress == "127.0.0.1"
-      && lib.any (job: job.job_name == "birthmark-node") watched.services.prometheus.scrapeConfigs
+      other.services.prometheus.ruleFiles == [ ../nixos-modules/monitoring/alerts.yml ]
+      && other.services.prometheus.listenAddress == "127.0.0.1"
+      && lib.any (job: job.job_name == "birthmark-node") other.services.prometheus.scrapeConfigs
       && lib.any (
         provider: provider.options.path == ../nixos-modules/monitoring
-      ) watched.services.grafana.provision.dashboards.settings.providers;
+      ) other.services.grafana.provision.dashboards.settings.providers;
 
     "a validator survives its PostgreSQL" =
       has (unit "birthmark-node.service") "Wants=postgresql.target"
