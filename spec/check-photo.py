@@ -49,6 +49,11 @@ def raw(dng):
     return sha256(packed)
 
 
+def bundle_digest(bundle, anchor_block):
+    """Section 3: what the camera signs; with an anchor, the hash of its block follows the bundle."""
+    return sha256(b"birthmark/bundle/v1\0", bundle, bytes.fromhex(anchor_block or ""))
+
+
 def check_photo(photo, root=None, intermediate=None):
     sidecar, jpeg = json.loads(photo.with_suffix(".json").read_text()), photo.read_bytes()
     bundle = base64.b64decode(sidecar["bundle"])
@@ -59,7 +64,7 @@ def check_photo(photo, root=None, intermediate=None):
         print(f"{name:<11}", digest.hex(), "stands in the bundle" if digest in bundle else sys.exit("is not in the bundle"))
     with tempfile.TemporaryDirectory() as folder:
         at = pathlib.Path(folder)
-        (at / "digest").write_bytes(sha256(b"birthmark/bundle/v1", bundle))
+        (at / "digest").write_bytes(bundle_digest(bundle, sidecar.get("anchor_block")))
         (at / "signature").write_bytes(base64.b64decode(sidecar["bundle_signature"]))
         (at / "camera.pem").write_bytes(openssl("x509", "-inform", "der", stdin=base64.b64decode(sidecar["camera_cert"])))
         (at / "key.pem").write_bytes(openssl("x509", "-in", at / "camera.pem", "-pubkey", "-noout"))
@@ -74,7 +79,8 @@ def check_token(entry, master_key, nuc_hash):
     """Sections 3 and 4: the token is AES-256-GCM, bound to the commitment; GCM is counter mode and a hash in GF(2^128)."""
     entry = json.loads(pathlib.Path(entry).read_text())
     token = entry["proof"]["token"]
-    commitment = sha256(b"birthmark/commitment/v1", sha256(b"birthmark/bundle/v1", base64.b64decode(entry["bundle"])), bytes.fromhex(entry["opening"]))
+    digest = bundle_digest(base64.b64decode(entry["bundle"]), entry.get("anchor_block"))
+    commitment = sha256(b"birthmark/commitment/v1\0", digest, bytes.fromhex(entry["opening"]))
     extracted = hmac.digest(bytes(32), bytes.fromhex(master_key), "sha256")
     key = hmac.digest(extracted, token["key_index"].to_bytes(4, "big") + b"Birthmark\x01", "sha256").hex()
     ciphertext, nonce = bytes.fromhex(token["ciphertext"]), token["nonce"]

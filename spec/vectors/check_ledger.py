@@ -13,7 +13,7 @@ from hashlib import sha256, sha512
 
 
 def tagged(domain, data):
-    return sha256(domain.encode() + data).digest()
+    return sha256(domain.encode() + b"\0" + data).digest()
 
 
 # P-256: y² = x³ − 3x + b
@@ -111,11 +111,13 @@ def set_hash(validators):
 
 
 def genesis_hash(genesis):
-    data = b"\1" + short(genesis["chain_id"]) + struct.pack(">q", genesis["start"]) + encode_set(genesis["validators"])
+    data = b"\1" + short(genesis["chain_id"]) + struct.pack(">q", genesis["start"])
+    data += bytes([genesis.get("rehearsal", False)]) + encode_set(genesis["validators"])
     return tagged("birthmark/genesis/v1", data)
 
 
 ROLES = ["unstated", "raw", "file", "image-data"]
+PIXELS = [None, "sensor", "file", "simulated"]
 SOURCES = ["camera-token", "camera-certificate", "camera-attested", "software", "server"]
 
 
@@ -124,13 +126,22 @@ def encode_bundle(record):
     for image in record["images"]:
         out += bytes([ROLES.index(image["role"]), image["level"]]) + bytes.fromhex(image["digest"])
         out += optional(image["parent"])
-    return out + struct.pack(">q", record["time"]) + optional(record["gps"])
+    out += struct.pack(">q", record["time"])
+    capture = record["capture"]
+    if not capture:
+        return out + b"\0" + optional(record["gps"])
+    assert record["gps"] is None, "a stated source has a disclosure root"
+    anchor = capture["anchor"]
+    out += bytes([PIXELS.index(capture["source"])]) + optional(capture["software"])
+    out += b"\0" if anchor is None else b"\1" + struct.pack(">Q", anchor)
+    return out + optional(capture["disclosure"])
 
 
 def encode_leaf(record, submitter):
     origin = record["origin"]
     out = b"\1" + bytes.fromhex(submitter) + bytes([SOURCES.index(origin["source"])])
-    out += short(origin["authority"]) + short(origin["family"]) + optional(record["edited_from"])
+    out += short(origin["authority"]) + short(origin["family"]) + bytes([origin["made_up_fingerprint"]])
+    out += optional(record["edited_from"])
     return out + encode_bundle(record)
 
 
@@ -168,7 +179,7 @@ def check_decision(header, certificate, validators, chain):
     assert bytes.fromhex(header["validators_hash"]) == set_hash(validators), "other validators"
     block = tagged("birthmark/block/v1", encode_header(header))
     assert certificate["height"] == header["height"] and bytes.fromhex(certificate["block"]) == block, "another block"
-    vote = b"birthmark/vote/v1" + chain + b"\2" + struct.pack(">QI", header["height"], certificate["round"]) + b"\1" + block
+    vote = b"birthmark/vote/v1\0" + chain + b"\2" + struct.pack(">QI", header["height"], certificate["round"]) + b"\1" + block
     ordered = sorted(validators, key=validator_id)
     signers = [entry["validator"] for entry in certificate["signatures"]]
     assert signers == sorted(set(signers)) and 3 * len(signers) > 2 * len(ordered), "no quorum"
@@ -179,6 +190,7 @@ def check_decision(header, certificate, validators, chain):
 
 def check_receipt(receipt, genesis):
     chain, validators, height = genesis_hash(genesis), genesis["validators"], 0
+    check_anchor(receipt, chain, validators)
     for link in receipt["sets"]:
         assert link["header"]["height"] > height, "handovers out of order"
         check_decision(link["header"], link["certificate"], validators, chain)
@@ -193,6 +205,17 @@ def check_receipt(receipt, genesis):
     assert root_of(leaf, proof["index"], proof["size"], path).hex() == header["tree_root"], "another root"
 
 
+def check_anchor(receipt, chain, validators):
+    """The block that the camera had checked: the photo is younger than it."""
+    named, anchor = (receipt["record"]["capture"] or {}).get("anchor"), receipt["anchor"]
+    assert (anchor["header"]["height"] if anchor else None) == (named or None), "another anchor"
+    if anchor:
+        for link in receipt["sets"]:
+            if link["header"]["height"] < named:
+                validators = link["validators"]
+        check_decision(anchor["header"], anchor["certificate"], validators, chain)
+
+
 def varint(data, at):
     value = shift = 0
     while True:
@@ -201,24 +224,35 @@ def varint(data, at):
             return value, at
 
 
+def unzigzag(number):
+    return number >> 1 if not number & 1 else -(number + 1 >> 1)
+
+
 def unpack_transaction(data):
     """The records of a transaction, in the form receipts have."""
     count, at = varint(data, 33)
-    origins, records, time = [], [], 0
+    makers, records, time, previous = [], [], 0, 0
     for _ in range(count):
         source, end = SOURCES[data[at]], at + 2 + data[at + 1]
         family = end + 1 + data[end]
         names = data[at + 2:end].decode(), data[end + 1:family].decode()
-        origins, at = origins + [dict(source=source, authority=names[0], family=names[1])], family
+        origin = dict(source=source, authority=names[0], family=names[1], made_up_fingerprint=bool(data[family]))
+        pixels, software, at = PIXELS[data[family + 1]], None, family + 2
+        if pixels:
+            software, at = (data[at + 1:at + 33].hex(), at + 33) if data[at] else (None, at + 1)
+        makers.append((origin, pixels, software))
     count, at = varint(data, at)
     for _ in range(count):
-        head, origin, at = data[at], data[at] >> 4, at + 1
-        if origin == 15:
+        head, maker, at = data[at], data[at] >> 4, at + 1
+        if maker == 15:
             beyond, at = varint(data, at)
-            origin += beyond
+            maker += beyond
         step, at = varint(data, at)
-        time += step >> 1 if not step & 1 else -(step + 1 >> 1)
-        images, original, gps = [], None, None
+        time += unzigzag(step)
+        step, at = varint(data, at)
+        anchor = previous = previous + unzigzag(step - 1) if step else previous
+        anchor = anchor if step else None
+        images, original, root = [], None, None
         for position in range((head & 7) + 1):
             kind, digest, at = data[at], data[at + 1:at + 33].hex(), at + 33
             parent = images[kind >> 4]["digest"] if position else None
@@ -226,8 +260,11 @@ def unpack_transaction(data):
                 original, at = data[at:at + 32].hex(), at + 32
             images.append(dict(digest=digest, role=ROLES[kind & 3], level=kind >> 2 & 3, parent=parent))
         if head & 8:
-            gps, at = data[at:at + 32].hex(), at + 32
-        records.append(dict(images=images, time=time, gps=gps, edited_from=original, origin=origins[origin]))
+            root, at = data[at:at + 32].hex(), at + 32
+        origin, pixels, software = makers[maker]
+        capture = dict(source=pixels, software=software, anchor=anchor, disclosure=root) if pixels else None
+        gps = None if pixels else root
+        records.append(dict(images=images, time=time, gps=gps, capture=capture, edited_from=original, origin=origin))
     assert at + 64 == len(data), "something follows the transaction"
     return records
 
@@ -252,14 +289,15 @@ def check_vectors(vectors):
     assert chain.hex() == vectors["genesis_hash"]
     assert encode_set(genesis["validators"]) == data("validators")
     check_receipt(receipt, genesis)
+    check_receipt(vectors["anchored_receipt"], genesis)
     assert encode_leaf(receipt["record"], receipt["submitter"]) == data("leaf")
     assert encode_header(receipt["header"]) == data("header")
     transaction = data("transaction")
     records = unpack_transaction(transaction)
-    assert records[0] == receipt["record"]
+    assert records[0] == receipt["record"] and records[3] == vectors["anchored_receipt"]["record"]
     submitter = next(entry for entry in genesis["validators"] if validator_id(entry) == transaction[1:33])
     key = bytes.fromhex(submitter["vote_key"])
-    verify_p256(key, b"birthmark/transaction/v1" + chain + transaction[:-64], transaction[-64:])
+    verify_p256(key, b"birthmark/transaction/v1\0" + chain + transaction[:-64], transaction[-64:])
     assert tagged("birthmark/transaction-hash/v1", transaction).hex() == vectors["transaction_hash"]
     root = sha256(b"\1" + leaf_hash(transaction) + leaf_hash(data("set_change"))).hexdigest()
     assert root == receipt["header"]["transactions_root"]

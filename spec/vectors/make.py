@@ -37,6 +37,11 @@ def sha256(*parts):
     return hashlib.sha256(b"".join(parts)).digest()
 
 
+def tagged(domain, *parts):
+    """A digest for one purpose: the domain string, a zero byte, then what it is about."""
+    return sha256(domain.encode(), b"\0", *parts)
+
+
 def b64(data):
     return base64.b64encode(data).decode()
 
@@ -117,7 +122,7 @@ def tokens():
                 "packed_base64": b64(packed),
                 "packed_hex_of_base64": b64(packed).encode().hex(),
                 "extension_hex": (ciphertext + tag + nonce).hex(),
-                "fingerprint": sha256(b"birthmark/token/v1", nonce, ciphertext).hex(),
+                "fingerprint": tagged("birthmark/token/v1", nonce, ciphertext).hex(),
             }
         )
     write(
@@ -164,12 +169,28 @@ def optional32(value):
     return b"\x01" + bytes.fromhex(value) if value else b"\x00"
 
 
-def encode_bundle(images, timestamp, gps_hash):
+SOURCES = {"sensor": 1, "file": 2, "simulated": 3}
+
+
+def encode_capture(capture):
+    anchor = capture["anchor"]
+    out = bytes([SOURCES[capture["source"]]]) + optional32(capture["software"])
+    out += b"\x00" if anchor is None else b"\x01" + struct.pack(">Q", anchor)
+    return out + optional32(capture["disclosure_root"])
+
+
+def encode_bundle(images, timestamp, gps_hash, capture=None):
     out = bytes([1, len(images)])
     for image in images:
         out += bytes([ROLES[image.get("role", "unstated")], image["modification_level"]])
         out += bytes.fromhex(image["image_hash"]) + optional32(image.get("parent_image_hash"))
-    return out + struct.pack(">q", timestamp) + optional32(gps_hash)
+    out += struct.pack(">q", timestamp)
+    return out + (encode_capture(capture) if capture else b"\x00" + optional32(gps_hash))
+
+
+def bundle_digest(bundle, anchor_block=None):
+    """What the camera signs: with an anchor, the hash of its block follows the bundle."""
+    return tagged("birthmark/bundle/v1", bundle, bytes.fromhex(anchor_block or ""))
 
 
 def photo():
@@ -183,22 +204,58 @@ def photo():
 
 def bundles():
     one = [{"image_hash": "ab" * 32, "role": "unstated", "modification_level": 0, "parent_image_hash": None}]
+    plain = {"source": "sensor", "software": None, "anchor": None, "disclosure_root": None}
+    full = {"source": "sensor", "software": sha256(b"image").hex(), "anchor": 812, "disclosure_root": sha256(b"root").hex()}
     cases = []
-    for images, timestamp, gps_hash in [(photo(), TIME, sha256(b"place").hex()), (one, TIME, None), (one, -1, None)]:
-        bundle, opening = encode_bundle(images, timestamp, gps_hash), sha256(b"opening")
-        digest = sha256(b"birthmark/bundle/v1", bundle)
+    for images, timestamp, gps_hash, capture in [
+        (photo(), TIME, sha256(b"place").hex(), None),
+        (one, TIME, None, None),
+        (one, -1, None, None),
+        (photo(), TIME, None, plain),
+        (photo(), TIME, None, {**plain, "source": "simulated"}),
+        (photo(), TIME, None, full),
+    ]:
+        bundle, opening = encode_bundle(images, timestamp, gps_hash, capture), sha256(b"opening")
+        anchor_block = sha256(b"block 812").hex() if capture and capture["anchor"] else None
+        digest = bundle_digest(bundle, anchor_block)
         cases.append(
             {
                 "image_hashes": images,
                 "timestamp": timestamp,
                 "gps_hash": gps_hash,
+                "capture": capture,
+                "anchor_block": anchor_block,
                 "bundle": bundle.hex(),
                 "bundle_digest": digest.hex(),
                 "opening": opening.hex(),
-                "commitment": sha256(b"birthmark/commitment/v1", digest, opening).hex(),
+                "commitment": tagged("birthmark/commitment/v1", digest, opening).hex(),
             }
         )
     write("bundles", "Bundles, their digests and commitments.", "Computed with Python's struct and hashlib.", cases)
+
+
+LEAVES = ["place", "exact-time", "author", "device-model", "fingerprint"]
+
+
+def disclosures():
+    """What a photographer keeps, and what is shown of it."""
+    said = {"place": f"4811730|1151667|545|{TIME}", "exact-time": f"{TIME}123", "author": "Zoë Example"}
+    cases = []
+    for shown in [list(said), ["place"], []]:
+        entries, body = [], bytes([len(said)])
+        for kind, value in said.items():
+            salt, number = sha256(b"salt of", kind.encode()), bytes([LEAVES.index(kind) + 1])
+            digest = tagged("birthmark/disclosure-leaf/v1", number, salt, value.encode())
+            leaf = {"shown": {"kind": kind, "value": value, "salt": salt.hex()}}
+            entries.append(leaf if kind in shown else {"hidden": {"kind": kind, "digest": digest.hex()}})
+            body += number + digest
+        cases.append({"disclosure": entries, "root": tagged("birthmark/disclosure/v1", body).hex()})
+    write(
+        "disclosures",
+        "The same three leaves: all shown, one shown, none shown. The root is the same.",
+        "Computed with Python's hashlib.",
+        cases,
+    )
 
 
 def private_key(number):
@@ -208,6 +265,11 @@ def private_key(number):
 def public_hex(key):
     point = serialization.PublicFormat.UncompressedPoint
     return key.public_key().public_bytes(serialization.Encoding.X962, point).hex()
+
+
+def spki_digest(key):
+    encoding, form = serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
+    return sha256(key.public_key().public_bytes(encoding, form))
 
 
 def sign(key, message):
@@ -225,15 +287,28 @@ def short(text):
 def verdicts():
     key = private_key(5)
     cases = []
-    for items in [[("token", True, "Raspberry Pi")], [("attested", True, "Raspberry Pi"), ("token", False, "")]]:
+    for items in [
+        [("token", True, False, "Raspberry Pi")],
+        [("attested", True, False, "Raspberry Pi"), ("token", False, False, ""), ("certificate", True, True, "Rehearsal")],
+    ]:
         body = b"\x01" + short("Test Maker") + struct.pack(">qH", TIME, len(items))
         listed = []
-        for number, (assurance, valid, family) in enumerate(items):
+        for number, (assurance, valid, made_up, family) in enumerate(items):
             commitment = sha256(b"commitment", bytes([number]))
             level = {"token": 0, "certificate": 1, "attested": 2}[assurance]
-            body += commitment + bytes([valid, level]) + short(family)
-            listed.append({"commitment": commitment.hex(), "valid": valid, "assurance": assurance, "device_family": family})
-        digest = sha256(b"birthmark/verdict/v1", body)
+            named = spki_digest(private_key(7)) if level else b""
+            body += commitment + bytes([valid, level]) + named + bytes([made_up]) + short(family)
+            listed.append(
+                {
+                    "commitment": commitment.hex(),
+                    "valid": valid,
+                    "assurance": assurance,
+                    "key": named.hex() or None,
+                    "made_up_fingerprint": made_up,
+                    "device_family": family,
+                }
+            )
+        digest = tagged("birthmark/verdict/v1", body)
         r, s = utils.decode_dss_signature(sign_digest(key, digest))
         cases.append(
             {
@@ -344,15 +419,21 @@ def older_requests():
     yield "/api/v1/submit-cert", {**body, "bundle_signature": b64(sign(camera, f"{raw}{TIME}".encode()))}, "HashAndTime"
 
 
+OURS = {"source": "sensor", "software": sha256(b"image").hex(), "anchor": 812, "disclosure_root": sha256(b"root").hex()}
+
+
 def our_request():
-    camera, opening, gps_hash = private_key(7), sha256(b"opening"), sha256(b"place").hex()
-    digest = sha256(b"birthmark/bundle/v1", encode_bundle(photo(), TIME, gps_hash))
-    commitment = sha256(b"birthmark/commitment/v1", digest, opening)
+    camera, opening, anchor_block = private_key(7), sha256(b"opening"), sha256(b"block 812").hex()
+    digest = bundle_digest(encode_bundle(photo(), TIME, None, OURS), anchor_block)
+    commitment = tagged("birthmark/commitment/v1", digest, opening)
     body = {
         "bundle_version": 1,
         "image_hashes": photo(),
         "timestamp": TIME,
-        "gps_hash": gps_hash,
+        "source": OURS["source"],
+        "software": OURS["software"],
+        "anchor": {"height": OURS["anchor"], "block_hash": anchor_block},
+        "disclosure_root": OURS["disclosure_root"],
         "camera_cert": b64(certificate("der")),
         "camera_token": structured(sha256(b"nuc"), sha256(b"master"), 42, 137, sha256(b"nonce 2")[:12], commitment),
         "opening": opening.hex(),
@@ -365,7 +446,8 @@ def submissions():
     cases = []
     for route, body, form in [*older_requests(), our_request()]:
         images = body.get("image_hashes") or [{"image_hash": body["image_hash"], "modification_level": 0}]
-        bundle = encode_bundle(images, body["timestamp"], body.get("gps_hash"))
+        capture = OURS if "bundle_version" in body else None
+        bundle = encode_bundle(images, body["timestamp"], body.get("gps_hash"), capture)
         cases.append(
             {
                 "route": route,
@@ -404,7 +486,7 @@ def edit_request(level, with_data):
         images.append({"image_hash": data, "role": "image-data", "modification_level": level, "parent_image_hash": image})
         body["image_data_hash"] = data
     bundle = encode_bundle(images, TIME, None)
-    signed = sha256(b"birthmark/edit/v1", sha256(b"birthmark/bundle/v1", bundle), bytes.fromhex(original))
+    signed = tagged("birthmark/edit/v1", bundle_digest(bundle), bytes.fromhex(original))
     body["software_cert"] = b64(software_certificate())
     body["bundle_signature"] = b64(sign_digest(private_key(7), signed))
     return body, bundle, signed
@@ -461,7 +543,7 @@ def gps():
         (("9000.0", "N"), ("18000.000000", "E"), ("0.49", 0)),
     ]:
         raw = sha256(b"raw", latitude[0].encode())
-        salt = hkdf(secret, None, b"birthmark/gps-salt/v1" + raw)
+        salt = hkdf(secret, None, b"birthmark/gps-salt/v1\0" + raw)
         height = "-" if altitude[1] is None else altitude[1]
         position = f"{nmea_units(*latitude)}|{nmea_units(*longitude)}|{height}|{TIME}"
         cases.append(
@@ -472,11 +554,10 @@ def gps():
                 "gps_secret": secret.hex(),
                 "raw_digest": raw.hex(),
                 "salt": salt.hex(),
-                "opening": f"birthmark-gps-1|{position}|{salt.hex()}",
-                "gps_hash": sha256(b"birthmark/gps/v1", salt, position.encode()).hex(),
+                "leaf_digest": tagged("birthmark/disclosure-leaf/v1", b"\x01", salt, position.encode()).hex(),
             }
         )
-    write("gps", "Salted commitments to a place.", "Computed with Python's integers, hmac and hashlib.", cases)
+    write("gps", "Places as receivers write them, the salts of a camera, and the leaves of the disclosure root.", "Computed with Python's integers, hmac and hashlib.", cases)
 
 
 # NUC maps -----------------------------------------------------------------------------------------------------------------
@@ -657,6 +738,7 @@ if __name__ == "__main__":
     tokens()
     python_json()
     bundles()
+    disclosures()
     verdicts()
     submissions()
     edits()

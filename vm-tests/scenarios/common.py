@@ -52,7 +52,7 @@ def found_validator(validator, authority):
         "install -m 0600 /root/keys/vote-key /etc/credstore/birthmark-node.vote-key",
         "install -m 0600 /root/keys/checkpoint-key /etc/credstore/birthmark-node.checkpoint-key",
         "install -m 0600 /root/keys/lookup-key /etc/credstore/birthmark-node.lookup-key",
-        "birthmark-node genesis /etc/birthmark/genesis.toml --chain-id test.example/registry --validator /root/validator.toml",
+        "birthmark-node genesis /etc/birthmark/genesis.toml --chain-id test.example/registry --rehearsal --validator /root/validator.toml",
         "systemctl start birthmark-node.socket birthmark-node.service",
     )
     validator.wait_for_unit("birthmark-node.service")

@@ -18,10 +18,10 @@ use crate::queue::EntryId;
 
 /// The ending of a sidecar's name.
 pub const SIDECAR: &str = "json";
-/// The ending of the file that opens the place.
-pub const PLACE: &str = "place.txt";
+/// The ending of the file with the leaves that the photographer may disclose.
+pub const LEAVES: &str = "leaves.json";
 /// The endings of a photo's files. The picture comes last: whoever sees it finds everything else.
-const ENDINGS: [&str; 4] = [PLACE, SIDECAR, "dng", "jpg"];
+const ENDINGS: [&str; 4] = [LEAVES, SIDECAR, "dng", "jpg"];
 
 /// The folder of photos.
 #[derive(Debug, Clone)]
@@ -88,8 +88,8 @@ impl Album {
     /// Writes a complete file, not yet visible as a photo.
     pub fn bring_in(&self, id: EntryId, name: &Name, ending: &str, bytes: &[u8]) -> io::Result<()> {
         let path = self.incoming(id, name, ending);
-        // Whoever can read the opening of a place knows the place.
-        let mode = if ending == PLACE {
+        // Whoever can read the leaves knows what they say, the place among it.
+        let mode = if ending == LEAVES {
             durable::PRIVATE
         } else {
             durable::SHARED

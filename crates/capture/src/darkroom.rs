@@ -1,7 +1,9 @@
 //! From a frame to the bytes of the files and their digests. Pure computation: nothing is written here.
 
 use birthmark_protocol::image_data::{ImageDataError, image_data};
-use birthmark_protocol::{Bundle, BundleError, Digest, DigestRole, ImageClaim, ModificationLevel};
+use birthmark_protocol::{
+    Bundle, BundleError, Capture, Digest, DigestRole, ImageClaim, ModificationLevel,
+};
 use birthmark_sensor::{Picture, Shot};
 use time::UtcOffset;
 
@@ -173,11 +175,11 @@ impl Developed {
         }
     }
 
-    /// What the camera claims about this photo: every digest comes from the sensor's bytes.
+    /// What the camera claims about this photo: every digest comes from the source's bytes.
     pub fn bundle(
         &self,
         time: birthmark_protocol::Timestamp,
-        gps: Option<Digest>,
+        capture: Capture,
     ) -> Result<Bundle, BundleError> {
         let claim = |digest, role, level, parent| ImageClaim {
             digest,
@@ -206,7 +208,7 @@ impl Developed {
             DigestRole::ImageData,
             ModificationLevel::PROCESSED,
         ));
-        Bundle::new(claims, time, gps)
+        Bundle::captured(claims, time, capture)
     }
 }
 
@@ -265,7 +267,13 @@ mod tests {
     #[test]
     fn the_bundle_names_every_digest_once_and_where_it_comes_from() {
         let (_, developed, _) = developed(true);
-        let bundle = developed.bundle(Timestamp::from_unix(5), None).unwrap();
+        let capture = Capture {
+            source: birthmark_protocol::PixelSource::Simulated,
+            software: None,
+            anchor: None,
+            disclosure: None,
+        };
+        let bundle = developed.bundle(Timestamp::from_unix(5), capture).unwrap();
         let roles: Vec<_> = bundle
             .images()
             .iter()

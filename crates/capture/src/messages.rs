@@ -22,8 +22,8 @@ pub struct Photo {
     pub timestamp: i64,
     /// What the clock was worth: `synchronised`, `free`, `satellites` or `unset`.
     pub clock: String,
-    /// The commitment to the place, if there is one.
-    pub gps_hash: Option<String>,
+    /// The root over what may be disclosed, the place among it, if there is anything.
+    pub disclosure_root: Option<String>,
     /// Where the signing key lives; absent if the signer was away and the proof is signed later.
     pub key_store: Option<String>,
     /// Milliseconds from the shutter to the durable proof.

@@ -87,6 +87,7 @@ pub async fn assemble(
     let camera = Camera::start(opener(settings.source()?.clone(), libcamera))
         .context("the camera's thread cannot be started")?;
     let studio = Studio {
+        pixels: settings.source()?.pixels(),
         camera,
         darkroom: Darkroom {
             quality: settings.jpeg_quality,

@@ -318,6 +318,8 @@ fn refusal(error: &StudioError) -> CaptureRefusal {
 /// A photo as it is told over Varlink.
 pub fn told(photo: &studio::Photo) -> Photo {
     let digests = &photo.digests;
+    let capture = photo.bundle.capture();
+    let disclosure_root = capture.and_then(|capture| capture.disclosure);
     Photo {
         id: photo.id.to_string(),
         path: photo.path.display().to_string(),
@@ -327,7 +329,7 @@ pub fn told(photo: &studio::Photo) -> Photo {
         dng_file: digests.dng_file.map(|digest| digest.to_hex()),
         timestamp: photo.bundle.time().unix(),
         clock: clock_word(photo.exposure.moment.clock).to_owned(),
-        gps_hash: photo.bundle.gps().map(|digest| digest.to_hex()),
+        disclosure_root: disclosure_root.map(|root| root.to_hex()),
         key_store: photo.proof.as_ref().map(|proof| proof.key_store.clone()),
         milliseconds: whole(photo.took.as_millis() as u64),
         timeline: photo

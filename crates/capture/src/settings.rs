@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use birthmark_daemon::varlink::User;
 use birthmark_daemon::{ConfigError, Settings};
+use birthmark_protocol::PixelSource;
 use serde::{Deserialize, Serialize};
 use time::UtcOffset;
 
@@ -198,6 +199,15 @@ impl Default for CaptureSettings {
 }
 
 impl Source {
+    /// What is said of its pixels, under the camera's signature.
+    pub const fn pixels(&self) -> PixelSource {
+        match self {
+            Self::Simulated { .. } => PixelSource::Simulated,
+            Self::Dng { .. } => PixelSource::File,
+            Self::V4l2 { .. } | Self::Libcamera { .. } => PixelSource::Sensor,
+        }
+    }
+
     /// What keeps this program from using the source, if anything does.
     ///
     /// A signature says that a sensor delivered the frame. Files and paintings would make it a lie,

@@ -1,20 +1,27 @@
 //! What lies beside a photo: everything its proof consists of, for the photographer and for independent checks.
 //!
 //! Whoever changes a sidecar changes a copy: the signature covers the bundle, and the registry has the digests. The opening
-//! of the commitment is not in it, and the opening of the place lies in a file of its own, so that a sidecar can be given away
-//! without giving these away.
+//! of the commitment is not in it, and the leaves of the disclosure root lie in a file of their own, so that a sidecar can be
+//! given away without giving these away.
 
 use std::io;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use birthmark_protocol::{Bundle, Digest, ModificationLevel};
+use birthmark_protocol::{Bundle, Digest, Disclosure, ModificationLevel, PixelSource};
 use birthmark_sensor::Exposure;
 use serde::{Deserialize, Serialize};
 
 use crate::album::{Album, SIDECAR};
 use crate::signer::Proof;
 use crate::timeline::Step;
+
+/// The bytes of the file with the leaves.
+pub fn encode_leaves(disclosure: &Disclosure) -> io::Result<Vec<u8>> {
+    let mut bytes = serde_json::to_vec_pretty(disclosure)?;
+    bytes.push(b'\n');
+    Ok(bytes)
+}
 
 /// One digest of the photo.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -40,12 +47,15 @@ pub struct Sidecar {
     pub images: Vec<Image>,
     /// When the photo was taken, in Unix seconds, as signed.
     pub timestamp: i64,
-    /// The commitment to the place, if there is one.
-    pub gps_hash: Option<Digest>,
+    /// Where the pixels came from, as signed.
+    pub pixels: Option<PixelSource>,
+    /// The root over what the photographer may disclose, if there is anything.
+    pub disclosure_root: Option<Digest>,
     /// The canonical bytes of the bundle, in base64.
     pub bundle: String,
-    /// What was signed.
-    pub bundle_digest: Digest,
+    /// The hash of the block the bundle is anchored to, if it is to one: signed, but not in the bundle.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub anchor_block: Option<Digest>,
     /// The signature, if the signer could be reached.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bundle_signature: Option<String>,

@@ -41,10 +41,19 @@ pub enum SignerError {
     Nonsense(&'static str),
 }
 
+/// What a signature is wanted for.
+#[derive(Clone, Copy, Debug)]
+pub struct ToSign<'a> {
+    /// The claims.
+    pub bundle: &'a Bundle,
+    /// The hash of the block they are anchored to, if they are to one.
+    pub anchor_block: Option<&'a Digest>,
+}
+
 /// Somebody who signs bundles. The daemon's is across a socket; tests have their own.
 pub trait Signer: Send + Sync {
     /// Signs `bundle` and seals a token for its commitment under `opening`.
-    fn prove<'a>(&'a self, bundle: &'a Bundle, opening: &'a Opening) -> Answer<'a, Proof>;
+    fn prove<'a>(&'a self, wanted: ToSign<'a>, opening: &'a Opening) -> Answer<'a, Proof>;
 
     /// The salt that hides the place of the photo with this raw digest.
     fn salt<'a>(&'a self, raw: &'a Digest) -> Answer<'a, GpsSalt>;
@@ -97,7 +106,11 @@ impl From<Refusal> for SignerError {
 
 #[zlink::proxy("org.birthmark.Signer")]
 trait SignerCalls {
-    async fn sign_bundle(&mut self, bundle: &str) -> zlink::Result<Result<Signed, Refusal>>;
+    async fn sign_bundle(
+        &mut self,
+        bundle: &str,
+        anchor_block: Option<&str>,
+    ) -> zlink::Result<Result<Signed, Refusal>>;
     async fn issue_token(
         &mut self,
         commitment: &str,
@@ -118,12 +131,20 @@ impl RemoteSigner {
         Self { path, servers }
     }
 
-    async fn ask(&self, bundle: &Bundle, opening: &Opening) -> Result<Proof, SignerError> {
-        let digest = bundle.digest();
+    async fn ask(&self, wanted: ToSign<'_>, opening: &Opening) -> Result<Proof, SignerError> {
+        let ToSign {
+            bundle,
+            anchor_block,
+        } = wanted;
+        let digest = bundle
+            .digest(anchor_block)
+            .map_err(|_| SignerError::Nonsense("the bundle's anchor has no block"))?;
+        let block = anchor_block.map(Digest::to_hex);
         let commitment = Commitment::new(&digest, opening).to_string();
         let encoded = STANDARD.encode(bundle.encode());
         let mut signer = varlink::connect(&self.path, &self.servers, DEADLINE).await?;
-        let signed = varlink::within(DEADLINE, signer.sign_bundle(&encoded)).await??;
+        let signed =
+            varlink::within(DEADLINE, signer.sign_bundle(&encoded, block.as_deref())).await??;
         let token = varlink::within(DEADLINE, signer.issue_token(&commitment)).await??;
         check(&signed, &digest)?;
         Ok(Proof {
@@ -143,8 +164,8 @@ impl RemoteSigner {
 }
 
 impl Signer for RemoteSigner {
-    fn prove<'a>(&'a self, bundle: &'a Bundle, opening: &'a Opening) -> Answer<'a, Proof> {
-        Box::pin(self.ask(bundle, opening))
+    fn prove<'a>(&'a self, wanted: ToSign<'a>, opening: &'a Opening) -> Answer<'a, Proof> {
+        Box::pin(self.ask(wanted, opening))
     }
 
     fn salt<'a>(&'a self, raw: &'a Digest) -> Answer<'a, GpsSalt> {

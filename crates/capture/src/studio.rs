@@ -16,8 +16,9 @@ use std::time::Instant;
 
 use birthmark_daemon::durable;
 use birthmark_daemon::random::{self, NoRandomness};
-use birthmark_protocol::gps::{GpsOpening, Position};
-use birthmark_protocol::{Bundle, BundleError, Opening};
+use birthmark_protocol::disclosure::Leaf;
+use birthmark_protocol::gps::Position;
+use birthmark_protocol::{Bundle, BundleError, Capture, Digest, Disclosure, Opening, PixelSource};
 use birthmark_sensor::{Shot, SourceError};
 use tokio::sync::Semaphore;
 
@@ -28,8 +29,8 @@ use crate::exif;
 use crate::place::{Locator, Whereabouts};
 use crate::queue::{Entry, EntryId, Queue, QueueError, Stage};
 use crate::settings::Place;
-use crate::sidecar::Sidecar;
-use crate::signer::{Proof, Signer};
+use crate::sidecar::{self, Sidecar};
+use crate::signer::{Proof, Signer, ToSign};
 use crate::timeline::{Step, Timeline};
 
 /// How many photos are worked on at once. Each takes up to a hundred megabytes while it is developed.
@@ -109,6 +110,8 @@ pub struct Studio {
     pub place: Place,
     /// Mebibytes that must be free.
     pub keep_free_mib: u64,
+    /// Where the pixels come from, as every bundle says.
+    pub pixels: PixelSource,
     /// Photos taken so far.
     pub taken: AtomicU64,
     /// Seats in the darkroom.
@@ -246,16 +249,25 @@ impl Studio {
         timeline: &Timeline,
     ) -> Result<Claims, StudioError> {
         let begin = Instant::now();
-        let place = match position {
+        let disclosure = match position {
             Some(position) => self.hide(position, developed).await,
             None => None,
         };
-        let gps_hash = place.as_ref().map(GpsOpening::commitment);
-        let bundle = developed.bundle(shot.exposure.moment.timestamp(), gps_hash)?;
+        let capture = Capture {
+            source: self.pixels,
+            software: None,
+            anchor: None,
+            disclosure: disclosure.as_ref().map(Disclosure::root),
+        };
+        let bundle = developed.bundle(shot.exposure.moment.timestamp(), capture)?;
         let opening = random::bytes()?;
+        let wanted = ToSign {
+            bundle: &bundle,
+            anchor_block: None,
+        };
         let proof = match self
             .signer
-            .prove(&bundle, &Opening::from_bytes(opening))
+            .prove(wanted, &Opening::from_bytes(opening))
             .await
         {
             Ok(proof) => Some(proof),
@@ -270,13 +282,19 @@ impl Studio {
             digests: developed.digests(),
             opening,
             proof,
-            place,
+            disclosure,
         })
     }
 
-    async fn hide(&self, position: Position, developed: &Developed) -> Option<GpsOpening> {
-        match self.signer.salt(&developed.raw).await {
-            Ok(salt) => Some(GpsOpening { position, salt }),
+    async fn hide(&self, position: Position, developed: &Developed) -> Option<Disclosure> {
+        let salt = self.signer.salt(&developed.raw).await;
+        let leaf = salt.map(|salt| Leaf::place(&position, Digest::from_bytes(*salt.expose())));
+        match leaf.map(|leaf| Disclosure::of_leaves(vec![leaf])) {
+            Ok(Ok(disclosure)) => Some(disclosure),
+            Ok(Err(error)) => {
+                log::error!("the photo has no place: {error}");
+                None
+            }
             Err(error) => {
                 log::error!("the photo has no place: {error}");
                 None
@@ -295,6 +313,7 @@ impl Studio {
         let entry = Entry {
             photo: name.picture(),
             bundle: Sidecar::encoded(&claims.bundle),
+            anchor_block: None,
             opening: hex::encode(claims.opening),
             refusals: Vec::new(),
             stage: claims
@@ -312,11 +331,13 @@ impl Studio {
                 name.clone(),
                 timeline.clone(),
             );
-            let place = claims.place.as_ref().map(|place| place.to_text() + "\n");
+            let leaves = claims.disclosure.as_ref();
+            let leaves = leaves.map(sidecar::encode_leaves).transpose();
+            let leaves = leaves.map_err(StudioError::Files)?;
             move || {
-                // Before the proof: a commitment nobody can open would be worthless.
-                let beside = place.map_or(Ok(()), |text| {
-                    album.bring_in(id, &name, album::PLACE, text.as_bytes())
+                // Before the proof: a root whose leaves are lost would be worthless.
+                let beside = leaves.map_or(Ok(()), |leaves| {
+                    album.bring_in(id, &name, album::LEAVES, &leaves)
                 });
                 let beside =
                     beside.and_then(|()| album.bring_in(id, &name, album::SIDECAR, &sidecar));
@@ -359,9 +380,10 @@ fn sidecar(
         id: id.to_string(),
         images: Sidecar::images(&claims.bundle),
         timestamp: claims.bundle.time().unix(),
-        gps_hash: claims.bundle.gps(),
+        pixels: claims.bundle.capture().map(|capture| capture.source),
+        disclosure_root: claims.disclosure.as_ref().map(Disclosure::root),
         bundle: Sidecar::encoded(&claims.bundle),
-        bundle_digest: claims.bundle.digest(),
+        anchor_block: None,
         bundle_signature: None,
         camera_cert: None,
         key_store: None,
@@ -379,7 +401,7 @@ struct Claims {
     digests: Digests,
     opening: [u8; 32],
     proof: Option<Proof>,
-    place: Option<GpsOpening>,
+    disclosure: Option<Disclosure>,
 }
 
 fn in_picture(position: Position) -> exif::Position {

@@ -347,8 +347,14 @@ mod tests {
     #[test]
     fn what_is_unknown_is_said_and_no_line_is_lost() {
         let text = new("# a comment\nRAILWAY_TOKEN=x\nversion: '3.8'\nlower=case\nNODE_ID: a\n");
-        assert!(text.contains("# RAILWAY_TOKEN: nothing here has such a setting\n"), "{text}");
-        assert!(text.contains("# NODE_ID: ") && text.contains("--name a\n"), "{text}");
+        assert!(
+            text.contains("# RAILWAY_TOKEN: nothing here has such a setting\n"),
+            "{text}"
+        );
+        assert!(
+            text.contains("# NODE_ID: ") && text.contains("--name a\n"),
+            "{text}"
+        );
         assert_eq!(text.lines().count(), 2, "{text}");
     }
 

@@ -3,23 +3,33 @@
 //! A record's claims and an opening give the commitment the authority was asked about; its signed verdict says yes to
 //! that commitment. So a dishonest validator cannot register a photo nobody vouched for.
 //!
+//! A verdict over a certificate names the certificate's key, and every voter checks the camera's signature by that key
+//! itself. So neither a borrowed certificate nor a borrowed verdict proves anything.
+//!
 //! ```text
 //! u8  version (1)
 //! u16 number of verdicts, big-endian, each: u32 length, then the signed verdict
+//! u16 number of certificates, big-endian, each: u16 length, then the DER
 //! u16 number of records, big-endian, each:
 //!     u8  0 the submitter's word
-//!     u8  1, then u16 position of the verdict, 32 bytes opening
+//!     u8  1 a token alone: u16 position of the verdict, 32 bytes opening
+//!     u8  2 our own cameras: as 1, then u16 position of the certificate, 64 bytes signature over the bundle's digest
+//!     u8  3 cameras of the documents: as 1, then u8 route, u32 length and the request as it was sent
 //! ```
 //!
-//! Whoever reads this encoding can match photos to commitments: it travels only between validators.
+//! Whoever reads this encoding can match photos to commitments and to cameras: it travels only between validators, and
+//! is forgotten once the block is decided.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use birthmark_ledger::transaction::MAX_RECORDS;
-use birthmark_ledger::{Label, Origin, Record, Source, Transaction, ValidatorId};
+use birthmark_ledger::{Height, Label, Origin, Record, Source, Transaction, ValidatorId};
 use birthmark_protocol::bytes::{DecodeError, Reader};
+use birthmark_protocol::certificate::MAX_DER;
+use birthmark_protocol::submission::{MAX_SUBMISSION, Submission, SubmissionRoute};
 use birthmark_protocol::{
-    Assurance, Commitment, Opening, PublicKey, SignedVerdict, Timestamp, VerdictItem,
+    CameraCertificate, Commitment, Digest, Opening, Proof, PublicKey, Signature, SignedVerdict,
+    Timestamp, VerdictItem,
 };
 
 /// The version of the encoding this program writes.
@@ -32,6 +42,8 @@ pub const MAX_VERDICT_BYTES: usize = 512 << 10;
 pub struct Evidence {
     /// The authorities' signed answers, each perhaps covering many records.
     pub verdicts: Vec<SignedVerdict>,
+    /// Certificates of cameras of ours in DER, each once.
+    pub certificates: Vec<Vec<u8>>,
     /// For each record, in order, what stands behind it.
     pub vouching: Vec<Vouching>,
 }
@@ -45,9 +57,32 @@ pub enum Vouching {
         verdict: u16,
         /// Opens the commitment.
         opening: Opening,
+        /// What the camera itself signed.
+        signed: CameraSigned,
     },
     /// Only the submitting validator's word: its authority signs no verdicts, or a submission server brought the record.
     Word,
+}
+
+/// The camera's own signature, where its key is known.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum CameraSigned {
+    /// Nothing that can be checked: a token alone.
+    Nothing,
+    /// The bundle.
+    Bundle {
+        /// Which of the evidence's certificates, from 0.
+        certificate: u16,
+        /// By the certificate's key, over the bundle's digest.
+        signature: Signature,
+    },
+    /// A text in one of the documents' forms, which only the whole request rebuilds.
+    Request {
+        /// Where the request was sent.
+        route: SubmissionRoute,
+        /// Its body, byte for byte.
+        body: Vec<u8>,
+    },
 }
 
 /// The authorities a validator knows, from its own configuration.
@@ -59,6 +94,11 @@ pub trait Authorities: Send + Sync {
     fn is_signed(&self, authority: &Label, signed: &SignedVerdict) -> bool {
         let keys = self.verdict_keys(authority, signed.verdict.time());
         keys.iter().any(|key| signed.verify(key).is_ok())
+    }
+
+    /// Whether this key made this signature. Override it to verify faster.
+    fn signature_holds(&self, key: &PublicKey, digest: &Digest, signature: &Signature) -> bool {
+        key.verify_digest(digest, signature).is_ok()
     }
 
     /// Whether records of this origin need nothing but the word of this validator.
@@ -91,9 +131,26 @@ pub enum EvidenceError {
     /// The record claims another family than the authority named.
     #[error("record {0} names another device family than its verdict")]
     OtherFamily(usize),
-    /// The record claims more than the authority said.
-    #[error("record {0} claims an attested camera; its authority says otherwise")]
+    /// The record claims something else than the authority said.
+    #[error("record {0} claims another assurance than its authority gave")]
     Assurance(usize),
+    /// The record hides that its camera is a rehearsal camera, or says so of another.
+    #[error("record {0} and its verdict differ about the fingerprint of the sensor")]
+    MadeUp(usize),
+    /// The verdict is about a certificate, and no signature by its key is there.
+    #[error("record {0} is not signed by the key that its verdict names")]
+    Camera(usize),
+    /// The request in the evidence is not the one that the record was made from.
+    #[error("record {0} says something else than the request it was made from")]
+    OtherClaims(usize),
+    /// The record names a block that this registry does not have.
+    #[error("record {record} is anchored to block {height}, which is not known here")]
+    Anchor {
+        /// Where in the transaction, from 0.
+        record: usize,
+        /// The block.
+        height: Height,
+    },
     /// One yes of an authority stands behind two records.
     #[error("record {0} uses a commitment a second time")]
     Reused(usize),
@@ -106,40 +163,46 @@ pub enum EvidenceError {
 }
 
 impl Evidence {
-    /// Succeeds when every record is vouched for. `used` collects commitments over all transactions of a block.
+    /// Succeeds when every record is vouched for. `anchors` holds the hash of every decided block that a record names,
+    /// `used` collects commitments over all transactions of a block.
     pub fn check(
         &self,
         transaction: &Transaction,
         authorities: &dyn Authorities,
+        anchors: &BTreeMap<Height, Digest>,
         used: &mut BTreeSet<Commitment>,
     ) -> Result<(), EvidenceError> {
         let (found, expected) = (self.vouching.len(), transaction.records().len());
         if found != expected {
             return Err(EvidenceError::Count { found, expected });
         }
-        let answers = self.checked_answers(authorities)?;
+        let checked = Checked {
+            answers: self.checked_answers(authorities)?,
+            certificates: self.read_certificates()?,
+            authorities,
+            anchors,
+        };
         let mut own = BTreeSet::new();
         for (position, (record, vouching)) in
             transaction.records().iter().zip(&self.vouching).enumerate()
         {
-            match vouching {
-                Vouching::Word
-                    if authorities.accepts_word(transaction.submitter(), record.origin()) => {}
-                Vouching::Word => return Err(EvidenceError::Word(position)),
-                Vouching::Verdict { verdict, opening } => {
-                    let answer = answers
-                        .get(usize::from(*verdict))
-                        .ok_or(EvidenceError::NotCovered(position))?;
-                    let commitment = Commitment::new(&record.bundle().digest(), opening);
-                    answer.check(record, &commitment, position)?;
-                    if used.contains(&commitment) || !own.insert(commitment) {
-                        return Err(EvidenceError::Reused(position));
-                    }
+            match checked.commitment(transaction, record, vouching, position)? {
+                Some(one) if used.contains(&one) || !own.insert(one) => {
+                    return Err(EvidenceError::Reused(position));
                 }
+                _ => {}
             }
         }
         used.extend(own);
         Ok(())
+    }
+
+    fn read_certificates(&self) -> Result<Vec<CameraCertificate>, EvidenceError> {
+        let read = self.certificates.iter().map(|der| {
+            CameraCertificate::from_der(der)
+                .map_err(|_| EvidenceError::Decode(DecodeError::Value("certificate")))
+        });
+        read.collect()
     }
 
     fn checked_answers(
@@ -173,17 +236,15 @@ impl Evidence {
             out.extend((verdict.len() as u32).to_be_bytes());
             out.extend(verdict);
         }
-        out.extend((self.vouching.len() as u16).to_be_bytes());
-        for vouching in &self.vouching {
-            match vouching {
-                Vouching::Word => out.push(0),
-                Vouching::Verdict { verdict, opening } => {
-                    out.push(1);
-                    out.extend(verdict.to_be_bytes());
-                    out.extend(opening.expose());
-                }
-            }
+        out.extend((self.certificates.len() as u16).to_be_bytes());
+        for certificate in &self.certificates {
+            out.extend((certificate.len() as u16).to_be_bytes());
+            out.extend(certificate);
         }
+        out.extend((self.vouching.len() as u16).to_be_bytes());
+        self.vouching
+            .iter()
+            .for_each(|vouching| vouching.put(&mut out));
         out
     }
 
@@ -198,12 +259,20 @@ impl Evidence {
         let verdicts = (0..count)
             .map(|_| take_verdict(&mut reader))
             .collect::<Result<_, _>>()?;
+        let count = take_count(&mut reader, "number of certificates")?;
+        let certificates = (0..count)
+            .map(|_| take_certificate(&mut reader))
+            .collect::<Result<_, _>>()?;
         let count = take_count(&mut reader, "number of records")?;
         let vouching = (0..count)
-            .map(|_| take_vouching(&mut reader))
+            .map(|_| Vouching::take(&mut reader))
             .collect::<Result<_, _>>()?;
         reader.end()?;
-        Ok(Self { verdicts, vouching })
+        Ok(Self {
+            verdicts,
+            certificates,
+            vouching,
+        })
     }
 }
 
@@ -213,13 +282,117 @@ struct Answers<'a> {
     items: BTreeMap<Commitment, &'a VerdictItem>,
 }
 
+/// Evidence whose parts were read and whose verdicts hold.
+struct Checked<'a> {
+    answers: Vec<Answers<'a>>,
+    certificates: Vec<CameraCertificate>,
+    authorities: &'a dyn Authorities,
+    anchors: &'a BTreeMap<Height, Digest>,
+}
+
+impl Checked<'_> {
+    /// Succeeds when the record is vouched for, with the commitment that carries it.
+    fn commitment(
+        &self,
+        transaction: &Transaction,
+        record: &Record,
+        vouching: &Vouching,
+        position: usize,
+    ) -> Result<Option<Commitment>, EvidenceError> {
+        let Vouching::Verdict {
+            verdict,
+            opening,
+            signed,
+        } = vouching
+        else {
+            let accepted = self
+                .authorities
+                .accepts_word(transaction.submitter(), record.origin());
+            return match accepted {
+                true => Ok(None),
+                false => Err(EvidenceError::Word(position)),
+            };
+        };
+        let answer = self
+            .answers
+            .get(usize::from(*verdict))
+            .ok_or(EvidenceError::NotCovered(position))?;
+        let digest = self.bundle_digest(record, position)?;
+        let commitment = Commitment::new(&digest, opening);
+        let item = answer.item(record, &commitment, position)?;
+        if let Proof::Certificate { key, .. } = &item.proof {
+            let signer = self.signer(record, signed, &digest, position)?;
+            if signer != *key {
+                return Err(EvidenceError::Camera(position));
+            }
+        }
+        Ok(Some(commitment))
+    }
+
+    fn bundle_digest(&self, record: &Record, position: usize) -> Result<Digest, EvidenceError> {
+        let anchor = record.anchor();
+        let block = anchor.and_then(|height| self.anchors.get(&height));
+        record
+            .bundle()
+            .digest(block)
+            .map_err(|_| EvidenceError::Anchor {
+                record: position,
+                height: anchor.unwrap_or(Height::GENESIS),
+            })
+    }
+
+    /// The key that signed what the record says, by its digest.
+    fn signer(
+        &self,
+        record: &Record,
+        signed: &CameraSigned,
+        digest: &Digest,
+        position: usize,
+    ) -> Result<Digest, EvidenceError> {
+        let unsigned = EvidenceError::Camera(position);
+        let holds = |certificate: &CameraCertificate, digest: &Digest, signature: &Signature| {
+            let key = certificate.key().p256();
+            key.is_some_and(|key| self.authorities.signature_holds(key, digest, signature))
+        };
+        match signed {
+            CameraSigned::Nothing => Err(unsigned),
+            CameraSigned::Bundle {
+                certificate,
+                signature,
+            } => {
+                let certificate = self.certificates.get(usize::from(*certificate));
+                let certificate = certificate.ok_or(unsigned.clone())?;
+                match holds(certificate, digest, signature) {
+                    true => Ok(certificate.key().digest()),
+                    false => Err(unsigned),
+                }
+            }
+            CameraSigned::Request { route, body } => {
+                let request = Submission::parse(*route, body)
+                    .map_err(|_| EvidenceError::OtherClaims(position))?;
+                if request.bundle != *record.bundle() {
+                    return Err(EvidenceError::OtherClaims(position));
+                }
+                let claims = request.camera.signed().ok_or(unsigned.clone())?;
+                let mut texts = claims.texts.iter();
+                match texts.any(|text| holds(&claims.certificate, &text.digest, &claims.signature))
+                {
+                    true => Ok(claims.certificate.key().digest()),
+                    false => Err(unsigned),
+                }
+            }
+        }
+    }
+}
+
 impl Answers<'_> {
-    fn check(
+    /// The authority's yes to this record, if the record says what the authority said.
+    fn item(
         &self,
         record: &Record,
         commitment: &Commitment,
         position: usize,
-    ) -> Result<(), EvidenceError> {
+    ) -> Result<&VerdictItem, EvidenceError> {
         let origin = record.origin();
         if origin.authority != self.authority {
             return Err(EvidenceError::OtherAuthority(position));
@@ -234,14 +407,98 @@ impl Answers<'_> {
         if item.device_family != origin.family.as_str() {
             return Err(EvidenceError::OtherFamily(position));
         }
-        let overclaims =
-            origin.source == Source::CameraAttested && item.assurance != Assurance::Attested;
-        if overclaims {
-            Err(EvidenceError::Assurance(position))
-        } else {
-            Ok(())
+        if item.is_made_up != origin.made_up_fingerprint {
+            return Err(EvidenceError::MadeUp(position));
+        }
+        if origin.source != Source::camera(item.proof.assurance()) {
+            return Err(EvidenceError::Assurance(position));
+        }
+        Ok(item)
+    }
+}
+
+impl Vouching {
+    fn put(&self, out: &mut Vec<u8>) {
+        let Self::Verdict {
+            verdict,
+            opening,
+            signed,
+        } = self
+        else {
+            return out.push(WORD);
+        };
+        out.push(match signed {
+            CameraSigned::Nothing => TOKEN,
+            CameraSigned::Bundle { .. } => BUNDLE,
+            CameraSigned::Request { .. } => REQUEST,
+        });
+        out.extend(verdict.to_be_bytes());
+        out.extend(opening.expose());
+        match signed {
+            CameraSigned::Nothing => {}
+            CameraSigned::Bundle {
+                certificate,
+                signature,
+            } => {
+                out.extend(certificate.to_be_bytes());
+                out.extend(signature.to_bytes());
+            }
+            CameraSigned::Request { route, body } => {
+                out.push(route.to_byte());
+                out.extend((body.len() as u32).to_be_bytes());
+                out.extend(body);
+            }
         }
     }
+
+    fn take(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        let kind = reader.byte("vouching")?;
+        if kind == WORD {
+            return Ok(Self::Word);
+        }
+        let verdict = u16::from_be_bytes(reader.array("position of a verdict")?);
+        let opening = Opening::from_bytes(reader.array("opening")?);
+        let signed = match kind {
+            TOKEN => CameraSigned::Nothing,
+            BUNDLE => CameraSigned::Bundle {
+                certificate: u16::from_be_bytes(reader.array("position of a certificate")?),
+                signature: Signature::from_bytes(&reader.array("signature")?)
+                    .map_err(|_| DecodeError::Value("signature"))?,
+            },
+            REQUEST => take_request(reader)?,
+            _ => return Err(DecodeError::Value("vouching")),
+        };
+        Ok(Self::Verdict {
+            verdict,
+            opening,
+            signed,
+        })
+    }
+}
+
+const WORD: u8 = 0;
+const TOKEN: u8 = 1;
+const BUNDLE: u8 = 2;
+const REQUEST: u8 = 3;
+
+fn take_request(reader: &mut Reader<'_>) -> Result<CameraSigned, DecodeError> {
+    let route = SubmissionRoute::from_byte(reader.byte("route")?);
+    let length = u32::from_be_bytes(reader.array("length of a request")?) as usize;
+    if length > MAX_SUBMISSION {
+        return Err(DecodeError::Value("length of a request"));
+    }
+    Ok(CameraSigned::Request {
+        route: route.ok_or(DecodeError::Value("route"))?,
+        body: reader.slice(length, "request")?.to_vec(),
+    })
+}
+
+fn take_certificate(reader: &mut Reader<'_>) -> Result<Vec<u8>, DecodeError> {
+    let length = usize::from(u16::from_be_bytes(reader.array("length of a certificate")?));
+    if length > MAX_DER {
+        return Err(DecodeError::Value("length of a certificate"));
+    }
+    Ok(reader.slice(length, "certificate")?.to_vec())
 }
 
 fn take_count(reader: &mut Reader<'_>, what: &'static str) -> Result<usize, DecodeError> {
@@ -260,15 +517,4 @@ fn take_verdict(reader: &mut Reader<'_>) -> Result<SignedVerdict, DecodeError> {
     }
     SignedVerdict::decode(reader.slice(length, "verdict")?)
         .map_err(|_| DecodeError::Value("verdict"))
-}
-
-fn take_vouching(reader: &mut Reader<'_>) -> Result<Vouching, DecodeError> {
-    if !reader.flag("vouching")? {
-        return Ok(Vouching::Word);
-    }
-    let verdict = u16::from_be_bytes(reader.array("position of a verdict")?);
-    Ok(Vouching::Verdict {
-        verdict,
-        opening: Opening::from_bytes(reader.array("opening")?),
-    })
 }

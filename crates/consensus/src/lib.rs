@@ -15,7 +15,7 @@ pub mod proposal;
 pub mod single;
 
 pub use application::{Application, Backlog, Decided, Offer};
-pub use evidence::{Authorities, Evidence, EvidenceError, Vouching};
+pub use evidence::{Authorities, CameraSigned, Evidence, EvidenceError, Vouching};
 pub use pacing::{Due, Pacing};
 pub use proposal::{Proposal, ProposeError, Refusal, cosign, judge, propose, validate};
 pub use single::{SingleValidator, Step, StepError, ValidatorKeys};

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::error::Error;
 
 use birthmark_ledger::{
-    Block, BlockError, BlockTime, Height, Lookups, NotAdded, Rules, SigningError, Tip, Transaction,
+    Block, BlockError, BlockTime, Height, Known, Lookups, NotAdded, Rules, SigningError, Tip,
     TransactionFault, TransactionHash, ValidatorId, Vote, VoteKind, VoteSigner,
 };
 use birthmark_protocol::Signature;
@@ -88,7 +88,7 @@ pub async fn propose<A: Application>(
     } in offers
     {
         let hash = transaction.hash();
-        let vouched = evidence.check(&transaction, &*authorities, &mut used);
+        let vouched = evidence.check(&transaction, &*authorities, &known.anchors, &mut used);
         let added = match vouched {
             Ok(()) => builder
                 .add(transaction)
@@ -133,13 +133,9 @@ pub async fn validate<A: Application>(
     proposal: &Proposal,
     now: BlockTime,
 ) -> Result<Tip, ProposeError<A::Error>> {
-    let next = judge(application, tip, &proposal.block, BTreeSet::new(), now).await?;
-    check_evidence(
-        application,
-        &proposal.block.transactions,
-        &proposal.evidence,
-    )
-    .map_err(ProposeError::Refused)?;
+    let known = known_for(application, &proposal.block).await?;
+    let next = judge_with(tip, &proposal.block, &known, now).map_err(ProposeError::Refused)?;
+    check_evidence(application, proposal, &known).map_err(ProposeError::Refused)?;
     Ok(next)
 }
 
@@ -153,31 +149,41 @@ pub async fn judge<A: Application>(
     verified: BTreeSet<TransactionHash>,
     now: BlockTime,
 ) -> Result<Tip, ProposeError<A::Error>> {
+    let mut known = known_for(application, block).await?;
+    known.verified.extend(verified);
+    judge_with(tip, block, &known, now).map_err(ProposeError::Refused)
+}
+
+async fn known_for<A: Application>(
+    application: &A,
+    block: &Block,
+) -> Result<Known, ProposeError<A::Error>> {
+    let known = application.known(&block.lookups()).await;
+    known.map_err(ProposeError::Application)
+}
+
+fn judge_with(tip: &Tip, block: &Block, known: &Known, now: BlockTime) -> Result<Tip, Refusal> {
     let ahead = block.header.time.millis_since(now);
     if ahead > MAX_CLOCK_LEAD {
-        return Err(ProposeError::Refused(Refusal::ClockLead { ahead }));
+        return Err(Refusal::ClockLead { ahead });
     }
-    let mut known = application
-        .known(&block.lookups())
-        .await
-        .map_err(ProposeError::Application)?;
-    known.verified.extend(verified);
-    tip.check(block, &known)
-        .map_err(|error| ProposeError::Refused(error.into()))
+    Ok(tip.check(block, known)?)
 }
 
 fn check_evidence<A: Application>(
     application: &A,
-    transactions: &[Transaction],
-    evidence: &[Evidence],
+    proposal: &Proposal,
+    known: &Known,
 ) -> Result<(), Refusal> {
+    let Proposal { block, evidence } = proposal;
+    let transactions = &block.transactions;
     let (found, expected) = (evidence.len(), transactions.len());
     if found != expected {
         return Err(Refusal::EvidenceCount { found, expected });
     }
     let (authorities, mut used) = (application.authorities(), BTreeSet::new());
     for (position, (transaction, evidence)) in transactions.iter().zip(evidence).enumerate() {
-        let checked = evidence.check(transaction, &*authorities, &mut used);
+        let checked = evidence.check(transaction, &*authorities, &known.anchors, &mut used);
         checked.map_err(|error| Refusal::Evidence { position, error })?;
     }
     Ok(())

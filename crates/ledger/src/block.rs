@@ -14,7 +14,7 @@ use birthmark_protocol::Digest;
 use birthmark_protocol::bytes::{DecodeError, Reader};
 
 use crate::change::{ChangeError, SetChange};
-use crate::header::BlockHeader;
+use crate::header::{BlockHeader, Height};
 use crate::merkle;
 use crate::record::Record;
 use crate::rules::MAX_BLOCK_BYTES;
@@ -42,6 +42,8 @@ pub struct Lookups {
     pub originals: BTreeSet<Digest>,
     /// Which of these transactions are already in a block?
     pub transactions: BTreeSet<TransactionHash>,
+    /// Blocks that records are anchored to: which hash does each have?
+    pub anchors: BTreeSet<Height>,
 }
 
 /// Why bytes are not a block.
@@ -141,9 +143,10 @@ impl Block {
 impl Lookups {
     /// What must be looked up for these transactions.
     pub fn of(transactions: &[Transaction]) -> Self {
-        let records = transactions.iter().flat_map(Transaction::records);
+        let records = || transactions.iter().flat_map(Transaction::records);
         Self {
-            originals: records.filter_map(Record::edited_from).collect(),
+            originals: records().filter_map(Record::edited_from).collect(),
+            anchors: records().filter_map(Record::anchor).collect(),
             transactions: transactions.iter().map(Transaction::hash).collect(),
         }
     }

@@ -24,7 +24,7 @@ use crate::validators::{SetError, ValidatorId, ValidatorSet};
 /// The first byte of the encoding this program writes.
 pub const CHANGE_VERSION: u8 = 0xc1;
 
-const DOMAIN: &[u8] = b"birthmark/set-change/v1";
+const DOMAIN: &[u8] = b"birthmark/set-change/v1\0";
 
 /// A change of validators.
 #[derive(Clone, PartialEq, Eq, Debug)]

@@ -194,7 +194,15 @@ impl Validator {
 }
 
 fn key_id(name: &KeyName, key: &CheckpointPublicKey) -> [u8; 4] {
-    let digest = Digest::tagged(name.as_str(), &[b"\n", &[COSIGNATURE], &key.to_bytes()]);
+    let digest = Digest::of(
+        &[
+            name.as_str().as_bytes(),
+            b"\n",
+            &[COSIGNATURE],
+            &key.to_bytes(),
+        ]
+        .concat(),
+    );
     let [a, b, c, d, ..] = *digest.as_bytes();
     [a, b, c, d]
 }

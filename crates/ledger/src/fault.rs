@@ -1,6 +1,7 @@
 //! Why a block or a transaction cannot follow a tip.
 
 use crate::change::ChangeError;
+use crate::header::Height;
 use crate::transaction::TransactionError;
 
 /// Why a block cannot follow this tip.
@@ -56,6 +57,22 @@ pub enum TransactionFault {
         /// Where in the transaction, from 0.
         record: usize,
     },
+    /// A camera cannot have checked a block that is not decided yet.
+    #[error("record {record} is anchored to block {anchor}, which is not before its own")]
+    Anchor {
+        /// Where in the transaction, from 0.
+        record: usize,
+        /// The block it names.
+        anchor: Height,
+    },
+    /// A simulation in a registry that is no rehearsal.
+    #[error(
+        "record {record} says that its pixels came from no sensor; this registry is no rehearsal"
+    )]
+    Rehearsal {
+        /// Where in the transaction, from 0.
+        record: usize,
+    },
     /// A record is edited from an image nobody registered before it.
     #[error("record {record} is edited from an image that is not registered")]
     UnknownOriginal {
@@ -71,8 +88,9 @@ pub enum TransactionFault {
 }
 
 impl TransactionFault {
-    /// Whether the transaction can never enter a block. Only a clock that is behind passes by itself.
+    /// Whether the transaction can never enter a block. A clock that is behind and a block that is still missing pass by
+    /// themselves.
     pub const fn is_final(&self) -> bool {
-        !matches!(self, Self::Future { .. })
+        !matches!(self, Self::Future { .. } | Self::Anchor { .. })
     }
 }

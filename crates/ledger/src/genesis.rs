@@ -5,6 +5,7 @@
 //! ```toml
 //! chain_id = "birthmark.example/registry"
 //! start = 1790000000          # seconds since 1970
+//! rehearsal = false           # true: records of simulated cameras are taken, and every answer says so
 //!
 //! [[validators]]
 //! name = "library.example.edu"
@@ -12,8 +13,8 @@
 //! checkpoint_key = "…"        # Ed25519, 64 hexadecimal characters
 //! ```
 //!
-//! Its hash is `SHA-256("birthmark/genesis/v1" ‖ u8 version (1) ‖ u8 + chain id ‖ i64 start ‖ validator set)`. That hash
-//! is the registry's true name: every signature made in it covers it.
+//! Its hash is `SHA-256("birthmark/genesis/v1" ‖ 00 ‖ u8 version (1) ‖ u8 + chain id ‖ i64 start ‖ u8 rehearsal 0|1 ‖
+//! validator set)`. That hash is the registry's true name: every signature made in it covers it.
 
 use birthmark_protocol::{Digest, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -32,6 +33,9 @@ pub struct Genesis {
     pub chain_id: ChainId,
     /// When it starts; the first block comes later.
     pub start: Timestamp,
+    /// Whether this registry is a rehearsal: only then may it hold records of simulated cameras and of files.
+    #[serde(default)]
+    pub rehearsal: bool,
     /// Who decides the first block.
     pub validators: ValidatorSet,
 }
@@ -47,6 +51,7 @@ impl Genesis {
         let mut bytes = vec![GENESIS_VERSION];
         self.chain_id.put(&mut bytes);
         bytes.extend(self.start.unix().to_be_bytes());
+        bytes.push(u8::from(self.rehearsal));
         bytes.extend(self.validators.encode());
         Digest::tagged("birthmark/genesis/v1", &[&bytes])
     }

@@ -49,7 +49,7 @@ pub use label::{ChainId, KeyName, Label, LabelError};
 pub use merkle::{ConsistencyProof, Frontier, InclusionProof, MerkleError, Node, ProofPlan};
 pub use note::{NoteError, SignedNote};
 pub use outline::{Excerpt, Outline};
-pub use receipt::{Receipt, ReceiptError, SetLink};
+pub use receipt::{DecidedHeader, Receipt, ReceiptError, SetLink, needed_anchor};
 pub use record::{Origin, Record, RecordError};
 pub use rules::Rules;
 pub use signatures::{QuorumError, SetSignature};

@@ -9,7 +9,7 @@ use crate::change::SetChange;
 use crate::header::BlockHeader;
 use crate::record::Record;
 use crate::rules::MAX_BLOCK_BYTES;
-use crate::transaction::packing::{pass_origin, pass_record, read_one};
+use crate::transaction::packing::{Previous, pass_maker, pass_record, read_one};
 use crate::transaction::{MAX_RECORDS, TRANSACTION_VERSION, TransactionError, TransactionHash};
 use crate::validators::ValidatorId;
 use crate::{signatures, varint};
@@ -41,17 +41,17 @@ pub struct Excerpt {
 struct Passed {
     hash: TransactionHash,
     submitter: ValidatorId,
-    origins: usize,
+    makers: usize,
     first: usize,
     records: usize,
     marks: Vec<Mark>,
 }
 
-/// Where a record begins, and the time the one before it has.
+/// Where a record begins, and what the one before it has.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 struct Mark {
     at: usize,
-    previous: i64,
+    previous: Previous,
 }
 
 /// Reads forward and knows where it is.
@@ -148,10 +148,10 @@ impl Outline {
             .ok_or(DecodeError::Truncated("record"))?;
         let (mut reader, mut previous) = (from(mark.at), mark.previous);
         for _ in 0..position % STEP {
-            previous = pass_record(&mut reader, previous, |_| ())?;
+            pass_record(&mut reader, &mut previous, |_| ())?;
         }
         Ok(Excerpt {
-            record: read_one(from(passed.origins), &mut reader, previous)?,
+            record: read_one(from(passed.makers), &mut reader, previous)?,
             submitter: passed.submitter,
             transaction: passed.hash,
         })
@@ -166,8 +166,11 @@ impl Outline {
                 continue;
             };
             let mut reader = Reader::new(self.bytes.get(mark.at..).unwrap_or_default());
+            let mut previous = mark.previous;
             for _ in 0..passed.records {
-                pass_record(&mut reader, 0, |digest| digests.push((digest, leaf)))?;
+                pass_record(&mut reader, &mut previous, |digest| {
+                    digests.push((digest, leaf))
+                })?;
                 leaf += 1;
             }
         }
@@ -182,10 +185,10 @@ fn pass(cursor: &mut Cursor<'_>, first: usize) -> Result<Passed, TransactionErro
         return Err(DecodeError::Version(version).into());
     }
     let submitter = ValidatorId::from_bytes(cursor.reader.array("submitter")?);
-    let count = varint::take_count(&mut cursor.reader, 1, MAX_RECORDS, "number of origins")?;
-    let origins = cursor.at();
+    let count = varint::take_count(&mut cursor.reader, 1, MAX_RECORDS, "number of makers")?;
+    let makers = cursor.at();
     for _ in 0..count {
-        pass_origin(&mut cursor.reader)?;
+        pass_maker(&mut cursor.reader)?;
     }
     let records = varint::take_count(&mut cursor.reader, 1, MAX_RECORDS, "number of records")?;
     let marks = pass_records(cursor, records)?;
@@ -194,7 +197,7 @@ fn pass(cursor: &mut Cursor<'_>, first: usize) -> Result<Passed, TransactionErro
     Ok(Passed {
         hash: TransactionHash::of(bytes),
         submitter,
-        origins,
+        makers,
         first,
         records,
         marks,
@@ -202,7 +205,8 @@ fn pass(cursor: &mut Cursor<'_>, first: usize) -> Result<Passed, TransactionErro
 }
 
 fn pass_records(cursor: &mut Cursor<'_>, records: usize) -> Result<Vec<Mark>, DecodeError> {
-    let (mut marks, mut previous) = (Vec::with_capacity(records.div_ceil(STEP)), 0);
+    let mut marks = Vec::with_capacity(records.div_ceil(STEP));
+    let mut previous = Previous::default();
     for position in 0..records {
         if position.is_multiple_of(STEP) {
             marks.push(Mark {
@@ -210,7 +214,7 @@ fn pass_records(cursor: &mut Cursor<'_>, records: usize) -> Result<Vec<Mark>, De
                 previous,
             });
         }
-        previous = pass_record(&mut cursor.reader, previous, |_| ())?;
+        pass_record(&mut cursor.reader, &mut previous, |_| ())?;
     }
     Ok(marks)
 }

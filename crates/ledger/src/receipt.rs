@@ -1,12 +1,15 @@
 //! A receipt: everything needed to show, offline and for ever, that a record stands in the registry.
 
-use birthmark_protocol::{Bundle, Digest, DigestRole, ImageClaim, ModificationLevel, Timestamp};
+use birthmark_protocol::bytes::DecodeError;
+use birthmark_protocol::{
+    Bundle, Capture, Digest, DigestRole, ImageClaim, ModificationLevel, PixelSource, Timestamp,
+};
 use serde::{Deserialize, Serialize};
 
 use crate::block::Block;
 use crate::certificate::CommitCertificate;
 use crate::checkpoint::SignedCheckpoint;
-use crate::header::BlockHeader;
+use crate::header::{BlockHeader, Height};
 use crate::label::ChainId;
 use crate::merkle::{Frontier, InclusionProof, MAX_PATH, MerkleError, prove_in_block};
 use crate::record::{Origin, Record, RecordError};
@@ -37,8 +40,21 @@ pub struct Receipt {
     pub header: BlockHeader,
     /// Who decided it.
     pub certificate: CommitCertificate,
+    /// The block the camera had checked before it took the photo, if it names one after the genesis: both ends of the
+    /// photo's time are then proven.
+    pub anchor: Option<DecidedHeader>,
     /// Every change of validators between the genesis and this block, oldest first.
     pub sets: Vec<SetLink>,
+}
+
+/// A block's header and the decision on it.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DecidedHeader {
+    /// The header.
+    pub header: BlockHeader,
+    /// Who decided it.
+    pub certificate: CommitCertificate,
 }
 
 /// The one format there is.
@@ -68,6 +84,9 @@ pub enum ReceiptError {
     /// The block has no such record.
     #[error("the block has no record {0}")]
     NoRecord(u64),
+    /// The anchor is not the block that the record names.
+    #[error("the record's anchor is block {0:?}, which is not the one given")]
+    Anchor(Option<Height>),
     /// The frontier does not belong before the block.
     #[error("the frontier does not lead to the block's tree root: {0}")]
     Frontier(MerkleError),
@@ -90,11 +109,16 @@ impl Receipt {
         certificate: CommitCertificate,
         before: &Frontier,
         index: u64,
+        anchor: Option<DecidedHeader>,
         sets: Vec<SetLink>,
     ) -> Result<Self, ReceiptError> {
         let found = block.records().find(|(at, _, _)| *at == index);
         let (_, transaction, record) = found.ok_or(ReceiptError::NoRecord(index))?;
         let submitter = *transaction.submitter();
+        let given = anchor.as_ref().map(|anchor| anchor.header.height);
+        if given != needed_anchor(record) {
+            return Err(ReceiptError::Anchor(record.anchor()));
+        }
         let proof =
             prove_in_block(before, &block.leaf_hashes(), index).map_err(ReceiptError::Frontier)?;
         let leads = proof.verify(&record.leaf_hash(&submitter), &block.header.tree_root);
@@ -107,6 +131,7 @@ impl Receipt {
             proof,
             header: block.header.clone(),
             certificate,
+            anchor,
             sets,
         })
     }
@@ -143,6 +168,11 @@ impl Receipt {
     }
 }
 
+/// The block whose header a receipt of this record must carry. The genesis has none.
+pub fn needed_anchor(record: &Record) -> Option<Height> {
+    record.anchor().filter(|height| *height > Height::GENESIS)
+}
+
 /// The readable form of a record.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -150,8 +180,19 @@ struct RecordJson {
     images: Vec<ImageJson>,
     time: Timestamp,
     gps: Option<Digest>,
+    capture: Option<CaptureJson>,
     edited_from: Option<Digest>,
     origin: Origin,
+}
+
+/// What a camera of ours claims beside the digests.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct CaptureJson {
+    source: PixelSource,
+    software: Option<Digest>,
+    anchor: Option<u64>,
+    disclosure: Option<Digest>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -183,6 +224,12 @@ impl From<&Record> for RecordJson {
             images: record.images().iter().map(image).collect(),
             time: record.time(),
             gps: record.gps(),
+            capture: record.bundle().capture().map(|capture| CaptureJson {
+                source: capture.source,
+                software: capture.software,
+                anchor: capture.anchor,
+                disclosure: capture.disclosure,
+            }),
             edited_from: record.edited_from(),
             origin: record.origin().clone(),
         }
@@ -204,11 +251,20 @@ impl TryFrom<RecordJson> for Record {
             level,
             parent,
         };
-        let bundle = Bundle::new(
-            json.images.into_iter().map(image).collect(),
-            json.time,
-            json.gps,
-        )?;
+        let images = json.images.into_iter().map(image).collect();
+        let bundle = match json.capture {
+            None => Bundle::new(images, json.time, json.gps)?,
+            Some(_) if json.gps.is_some() => return Err(DecodeError::Value("gps").into()),
+            Some(capture) => {
+                let capture = Capture {
+                    source: capture.source,
+                    software: capture.software,
+                    anchor: capture.anchor,
+                    disclosure: capture.disclosure,
+                };
+                Bundle::captured(images, json.time, capture)?
+            }
+        };
         Self::with_original(bundle, json.edited_from, json.origin)
     }
 }

@@ -11,8 +11,9 @@
 //! u8  source: 0 camera by token, 1 camera by certificate, 2 attested camera, 3 software, 4 submission server
 //! u8 + text  authority
 //! u8 + text  device family
+//! u8  0, or 1 if the authority made up the fingerprint of the camera's sensor
 //! u8  0|1 and then 32 bytes: the registered image this one was edited from
-//! …   the bundle (version 1): digests, roles, levels, parents, camera time, GPS commitment
+//! …   the bundle (version 1): digests, roles, levels, parents, camera time, and what the camera claims beside them
 //! ```
 
 use birthmark_protocol::bytes::{DecodeError, Reader, put_optional32};
@@ -21,6 +22,7 @@ use birthmark_protocol::{
 };
 use serde::{Deserialize, Serialize};
 
+use crate::header::Height;
 use crate::label::{self, Label};
 use crate::merkle;
 use crate::validators::ValidatorId;
@@ -38,6 +40,8 @@ pub struct Origin {
     pub authority: Label,
     /// The device family or application, as the authority names it.
     pub family: Label,
+    /// Whether the authority made up the fingerprint of the camera's sensor, as it does for rehearsals.
+    pub made_up_fingerprint: bool,
 }
 
 /// One vouched photo: its digests, its claims and who stands behind them.
@@ -63,6 +67,9 @@ pub enum RecordError {
     /// An image is not its own original.
     #[error("image {0} names itself or a sibling as its original")]
     OwnOriginal(Digest),
+    /// Only cameras have a sensor, a software image and an anchor.
+    #[error("only a camera states where its pixels came from")]
+    NoCamera,
     /// The digests do not fit together.
     #[error(transparent)]
     Bundle(#[from] BundleError),
@@ -76,6 +83,7 @@ impl Origin {
         out.push(self.source.to_byte());
         self.authority.put(out);
         self.family.put(out);
+        out.push(u8::from(self.made_up_fingerprint));
     }
 
     pub(crate) fn take(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
@@ -83,10 +91,12 @@ impl Origin {
             Source::from_byte(reader.byte("source")?).ok_or(DecodeError::Value("source"))?;
         let authority = label::take(reader, "authority")?;
         let family = label::take(reader, "device family")?;
+        let made_up_fingerprint = reader.flag("made-up fingerprint")?;
         Ok(Self {
             source,
             authority,
             family,
+            made_up_fingerprint,
         })
     }
 }
@@ -108,6 +118,9 @@ impl Record {
         edited_from: Option<Digest>,
         origin: Origin,
     ) -> Result<Self, RecordError> {
+        if bundle.capture().is_some() && !origin.source.is_camera() {
+            return Err(RecordError::NoCamera);
+        }
         match edited_from {
             None if origin.source == Source::Software => return Err(RecordError::NoOriginal),
             None => {}
@@ -147,7 +160,12 @@ impl Record {
         self.bundle.time()
     }
 
-    /// The commitment to the place, if the photographer made one.
+    /// The height of the newest block the camera had checked: the photo is younger than that block.
+    pub fn anchor(&self) -> Option<Height> {
+        self.bundle.anchor().map(Height::new)
+    }
+
+    /// The documents' commitment to the place, if there is one.
     pub const fn gps(&self) -> Option<Digest> {
         self.bundle.gps()
     }

@@ -26,6 +26,7 @@ pub struct Tip {
     height: Height,
     hash: Digest,
     time: BlockTime,
+    rehearsal: bool,
     validators: ValidatorSet,
     frontier: Frontier,
 }
@@ -37,6 +38,8 @@ pub struct Known {
     pub originals: BTreeMap<Digest, ModificationLevel>,
     /// Those of the transactions that already are in a block.
     pub transactions: BTreeSet<TransactionHash>,
+    /// The hash of each anchor that is decided; the genesis hash for height 0.
+    pub anchors: BTreeMap<Height, Digest>,
     /// Transactions whose signature this program made or verified itself, for this registry: not verified again. The
     /// name covers every byte, the signature too. May always be empty.
     pub verified: BTreeSet<TransactionHash>,
@@ -51,6 +54,7 @@ impl Tip {
             height: Height::GENESIS,
             hash,
             time: BlockTime::from_millis(genesis.start.unix().saturating_mul(1000)),
+            rehearsal: genesis.rehearsal,
             validators: genesis.validators.clone(),
             frontier: Frontier::new(),
         }
@@ -58,10 +62,14 @@ impl Tip {
 
     /// After a stored block: its header, the validators that decide the next, and the frontier stored with it.
     pub fn resume(
+        genesis: &Genesis,
         header: &BlockHeader,
         validators: ValidatorSet,
         frontier: Frontier,
     ) -> Result<Self, BlockError> {
+        if header.chain != genesis.hash() {
+            return Err(BlockError::Header("chain"));
+        }
         if header.next_validators_hash != validators.hash() {
             return Err(BlockError::Header("next validators hash"));
         }
@@ -74,6 +82,7 @@ impl Tip {
             height,
             hash: header.hash(),
             time,
+            rehearsal: genesis.rehearsal,
             validators,
             frontier,
         })
@@ -104,6 +113,11 @@ impl Tip {
         &self.validators
     }
 
+    /// Whether the registry is a rehearsal.
+    pub const fn rehearsal(&self) -> bool {
+        self.rehearsal
+    }
+
     /// The right edge of the tree.
     pub const fn frontier(&self) -> &Frontier {
         &self.frontier
@@ -131,6 +145,7 @@ impl Tip {
             height: block.header.height,
             hash: block.hash(),
             time: block.header.time,
+            rehearsal: self.rehearsal,
             validators: next.clone(),
             frontier,
         })
@@ -240,6 +255,7 @@ impl Tip {
             if record.time() > latest {
                 return Err(TransactionFault::Future { record: position });
             }
+            self.check_capture(record, position)?;
             check_original(record, position, [&known.originals, &earlier.levels, &own])?;
             remember(
                 &mut own,
@@ -252,6 +268,20 @@ impl Tip {
         earlier.transactions.insert(hash);
         remember(&mut earlier.levels, own);
         Ok(())
+    }
+
+    /// What a camera of ours claims beside its digests, as far as the registry can judge it.
+    fn check_capture(&self, record: &Record, position: usize) -> Result<(), TransactionFault> {
+        if record.bundle().is_rehearsal() && !self.rehearsal {
+            return Err(TransactionFault::Rehearsal { record: position });
+        }
+        match record.anchor() {
+            Some(anchor) if anchor > self.height => Err(TransactionFault::Anchor {
+                record: position,
+                anchor,
+            }),
+            _ => Ok(()),
+        }
     }
 
     pub(crate) fn grown(&self, transactions: &[Transaction]) -> Frontier {

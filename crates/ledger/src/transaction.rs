@@ -6,21 +6,25 @@
 //! ```text
 //! u8  version (1)
 //! 32  submitter
-//! varint  number of origins (1–1,000), each: u8 source, u8 + text authority, u8 + text family
+//! varint  number of makers (1–1,000), each: u8 source, u8 + text authority, u8 + text family, u8 made-up fingerprint 0|1,
+//!         u8 where the pixels came from (0 not stated), and if stated: u8 0|1 and then 32 bytes of the software
 //! varint  number of records (1–1,000), each:
-//!     u8  bits 0–2 number of digests less one, bit 3 GPS commitment follows, bits 4–7 origin (15: varint of origin less 15 follows)
+//!     u8  bits 0–2 number of digests less one, bit 3 a root follows, bits 4–7 maker (15: varint of maker less 15 follows)
 //!     varint  zigzag of the camera time less the previous record's (the first: less 0), wrapping at 64 bits
+//!     varint  0 no anchor, else 1 + zigzag of the anchor less the previous record's anchor (of none: less 0)
 //!     each digest: u8 bits 0–1 role, bits 2–3 level, bits 4–7 parent; 32 bytes digest
 //!         parent, first digest: 0 none, 1 the 32 bytes of the original follow; others: position of an earlier digest, from 0
-//!     32  GPS commitment, if there is one
-//! 64  signature by the submitter's vote key over "birthmark/transaction/v1" ‖ chain ‖ everything above
+//!     32  GPS commitment, or disclosure root where the source of the pixels is stated, if there is one
+//! 64  signature by the submitter's vote key over "birthmark/transaction/v1" ‖ 00 ‖ chain ‖ everything above
 //! ```
 //!
-//! Origins stand in the order in which records first use them, each once.
+//! Makers stand in the order in which records first use them, each once. An anchor is a height alone: the registry knows
+//! the hash of its own block.
 
 use std::fmt;
 
-use birthmark_protocol::bytes::{DecodeError, Reader};
+use birthmark_protocol::bundle::MAX_ANCHOR;
+use birthmark_protocol::bytes::{DecodeError, Reader, put_optional32};
 use birthmark_protocol::{Digest, PublicKey, Signature, SignatureError};
 
 use crate::keys::{SigningError, VoteSigner};
@@ -36,7 +40,7 @@ pub const TRANSACTION_VERSION: u8 = 1;
 /// How many records one transaction may hold.
 pub const MAX_RECORDS: usize = 1000;
 
-const DOMAIN: &[u8] = b"birthmark/transaction/v1";
+const DOMAIN: &[u8] = b"birthmark/transaction/v1\0";
 
 /// The name of a transaction: a digest over all of its bytes.
 #[derive(

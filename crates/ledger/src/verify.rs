@@ -10,7 +10,7 @@ use crate::genesis::Genesis;
 use crate::header::{BlockHeader, BlockTime, Height};
 use crate::label::{ChainId, KeyName};
 use crate::merkle::MerkleError;
-use crate::receipt::{Receipt, SetLink};
+use crate::receipt::{DecidedHeader, Receipt, SetLink, needed_anchor};
 use crate::record::Record;
 use crate::validators::{ValidatorId, ValidatorSet};
 
@@ -40,6 +40,9 @@ pub struct Verified {
     pub block: Digest,
     /// The block's time: the photo existed before it.
     pub block_time: BlockTime,
+    /// The time of the block that the camera had checked: the photo was taken after it. `None` where the record names
+    /// none, or one that is older than the set of validators that is trusted.
+    pub not_before: Option<BlockTime>,
     /// Who signed the decision.
     pub signers: Vec<KeyName>,
     /// How many validators there were.
@@ -90,6 +93,17 @@ pub enum VerifyError {
     /// The record is older than the block that is said to hold it.
     #[error("the record stands before the block that is said to hold it")]
     NotInBlock,
+    /// The record names another block as its anchor than the receipt carries.
+    #[error("the record is anchored to block {named:?}; the receipt carries {carried:?}")]
+    Anchor {
+        /// What the record names.
+        named: Option<Height>,
+        /// What the receipt carries.
+        carried: Option<Height>,
+    },
+    /// The anchor was not decided.
+    #[error("the block that the record is anchored to: {0}")]
+    AnchorCertificate(CertificateError),
     /// The record does not stand there.
     #[error("the record is not in the tree: {0}")]
     Inclusion(#[from] MerkleError),
@@ -175,6 +189,7 @@ pub fn verify_receipt(receipt: &Receipt, trusted: &Trusted) -> Result<Verified, 
     let validators = trusted.validators_of(header, &receipt.sets)?;
     receipt.certificate.verify(header, validators)?;
     check_place(receipt)?;
+    let not_before = check_anchor(receipt, trusted)?;
     Ok(Verified {
         record: receipt.record.clone(),
         submitter: receipt.submitter,
@@ -185,9 +200,40 @@ pub fn verify_receipt(receipt: &Receipt, trusted: &Trusted) -> Result<Verified, 
         height: header.height,
         block: header.hash(),
         block_time: header.time,
+        not_before,
         signers: signers(&receipt.certificate, validators),
         validators: validators.len(),
     })
+}
+
+/// The time of the anchor, if it can be proven by what is trusted.
+fn check_anchor(receipt: &Receipt, trusted: &Trusted) -> Result<Option<BlockTime>, VerifyError> {
+    let carried = receipt.anchor.as_ref().map(|anchor| anchor.header.height);
+    let named = needed_anchor(&receipt.record);
+    if carried != named {
+        return Err(VerifyError::Anchor { named, carried });
+    }
+    let Some(DecidedHeader {
+        header,
+        certificate,
+    }) = &receipt.anchor
+    else {
+        return Ok(None);
+    };
+    trusted.check_chain(header)?;
+    let earlier = receipt
+        .sets
+        .partition_point(|link| link.header.height < header.height);
+    let (links, _) = receipt.sets.split_at(earlier);
+    let validators = match trusted.validators_of(header, links) {
+        Ok(validators) => validators,
+        Err(VerifyError::TooOld { .. }) => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    certificate
+        .verify(header, validators)
+        .map_err(VerifyError::AnchorCertificate)?;
+    Ok(Some(header.time))
 }
 
 fn check_place(receipt: &Receipt) -> Result<(), VerifyError> {

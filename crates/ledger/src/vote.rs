@@ -14,7 +14,7 @@ use birthmark_protocol::Digest;
 
 use crate::header::Height;
 
-const DOMAIN: &[u8] = b"birthmark/vote/v1";
+const DOMAIN: &[u8] = b"birthmark/vote/v1\0";
 
 /// Which of the two votes of a round.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]

@@ -8,8 +8,11 @@ use std::sync::Arc;
 
 use birthmark_daemon::random;
 use birthmark_protocol::authority_request::CameraProof;
-use birthmark_protocol::submission::{Camera, SignedClaims, SignedForm, SignedText, Submission};
-use birthmark_protocol::{Digest, Opening, Timestamp};
+use birthmark_protocol::submission::{
+    Camera, SignedClaims, SignedForm, SignedText, Submission, SubmissionRoute,
+};
+use birthmark_protocol::token_claim::TokenClaim;
+use birthmark_protocol::{AnchorError, Digest, Opening, Timestamp};
 use tokio::sync::{Notify, mpsc, oneshot};
 
 use crate::authorities::{Authority, AuthorityBook};
@@ -26,13 +29,22 @@ mod room;
 pub mod software;
 
 pub use intake::Taken;
-pub use request::{Asked, Hidden, Request};
+pub use request::{Asked, CheckedSignature, Claimed, Hidden, Request};
 pub use room::QueueRoom;
 
 /// How far a camera's clock may be ahead of ours, in seconds.
 pub const CLOCK_TOLERANCE: i64 = 300;
 /// The queue of submissions nobody is asked about.
 pub const NOBODY: &str = "";
+
+/// A request as it was sent.
+#[derive(Clone, Copy)]
+pub struct Sent<'a> {
+    /// Where to.
+    pub route: SubmissionRoute,
+    /// Its body.
+    pub body: &'a [u8],
+}
 
 /// Takes submissions.
 pub struct Admission {
@@ -99,6 +111,26 @@ pub enum Refused {
     /// The signature is over something else, or by another key.
     #[error("the signature does not match the claims and the certificate's key")]
     Signature,
+    /// A bundle and the block it names do not fit together.
+    #[error("anchor: {0}")]
+    Anchor(#[source] AnchorError),
+    /// The camera knows a block that this validator does not have yet.
+    #[error("anchor: this validator has no block {height} yet; come back later")]
+    AnchorAhead {
+        /// The block.
+        height: u64,
+    },
+    /// The camera follows another registry.
+    #[error(
+        "anchor: block {height} of this registry has another hash; the camera follows another registry"
+    )]
+    OtherRegistry {
+        /// The block.
+        height: u64,
+    },
+    /// A simulation for a registry that is no rehearsal.
+    #[error("source: this registry is no rehearsal and takes only photos from a sensor")]
+    NoRehearsal,
     /// One token, two photos.
     #[error("the camera token was already used for another photo")]
     TokenSpent,
@@ -115,7 +147,12 @@ impl Refused {
     pub const fn is_temporary(&self) -> bool {
         matches!(
             self,
-            Self::Full | Self::UnverifiedFull | Self::Disk | Self::Store(_) | Self::Randomness
+            Self::Full
+                | Self::UnverifiedFull
+                | Self::Disk
+                | Self::Store(_)
+                | Self::Randomness
+                | Self::AnchorAhead { .. }
         )
     }
 
@@ -214,8 +251,15 @@ impl Admission {
     }
 
     /// Checks a submission and makes it durable.
-    pub async fn submit(&self, submission: Submission, now: Timestamp) -> Result<Taken, Refused> {
-        let (authority, request) = self.check(submission, now)?;
+    ///
+    /// `sent` is the request as it came: where the camera signed a text of the documents, voters need all of it.
+    pub async fn submit(
+        &self,
+        submission: Submission,
+        sent: Sent<'_>,
+        now: Timestamp,
+    ) -> Result<Taken, Refused> {
+        let (authority, request) = self.check(submission, sent, now)?;
         self.keep(authority.settings.id.clone(), request, now).await
     }
 
@@ -241,22 +285,22 @@ impl Admission {
     fn check(
         &self,
         submission: Submission,
+        sent: Sent<'_>,
         now: Timestamp,
     ) -> Result<(Arc<Authority>, Request), Refused> {
         check_time(submission.time(), now)?;
         let signed = submission.camera.signed();
         let digest = signed.map(|signed| Digest::of(signed.certificate.der()));
-        let authority = match signed.zip(digest.as_ref()) {
+        let (authority, checked) = match signed.zip(digest.as_ref()) {
             Some((signed, digest)) => {
                 let authority =
                     self.certificates
                         .authority(&self.book, &signed.certificate, digest, now)?;
-                check_signature(signed)?;
-                authority
+                (authority, Some(check_signature(signed, sent)?))
             }
-            None => self.named_authority(&submission)?,
+            None => (self.named_authority(&submission)?, None),
         };
-        let request = request_of(&self.key, submission, digest)?;
+        let request = request_of(&self.key, submission, digest, checked)?;
         Ok((authority, request))
     }
 
@@ -281,19 +325,23 @@ pub fn check_time(time: Timestamp, now: Timestamp) -> Result<(), Refused> {
     }
 }
 
-fn check_signature(signed: &SignedClaims) -> Result<(), Refused> {
+/// Succeeds with what every voter needs to check the signature again.
+fn check_signature(signed: &SignedClaims, sent: Sent<'_>) -> Result<CheckedSignature, Refused> {
     let key = signed.certificate.key().p256().ok_or(Refused::Signature)?;
     // Requests in the documents' form are mostly signed in it: a text tried in vain costs as much as the right one.
     let is_likely = |text: &&SignedText| text.form == SignedForm::CertificateLines;
     let texts = || signed.texts.iter();
-    let holds = texts()
+    let signed_text = texts()
         .filter(is_likely)
         .chain(texts().filter(|text| !is_likely(text)))
-        .any(|text| signatures::verify_digest(key, &text.digest, &signed.signature));
-    if holds {
-        Ok(())
-    } else {
-        Err(Refused::Signature)
+        .find(|text| signatures::verify_digest(key, &text.digest, &signed.signature));
+    match signed_text.map(|text| text.form) {
+        None => Err(Refused::Signature),
+        Some(SignedForm::Bundle) => Ok(CheckedSignature::Bundle(signed.signature)),
+        Some(_) => Ok(CheckedSignature::Request {
+            route: sent.route,
+            body: sent.body.to_vec(),
+        }),
     }
 }
 
@@ -301,18 +349,34 @@ fn request_of(
     key: &LookupKey,
     submission: Submission,
     certificate: Option<Digest>,
+    checked: Option<CheckedSignature>,
 ) -> Result<Request, Refused> {
+    let digest = submission.bundle_digest().map_err(Refused::Anchor)?;
     let Submission { bundle, camera, .. } = submission;
     let spends = camera.spends();
-    let credential = certificate.or(spends).unwrap_or_else(|| bundle.digest());
+    let credential = certificate.or(spends).unwrap_or(digest);
     let (hidden, proof) = match camera {
-        Camera::Token { token, .. } => (Hidden::ByUs(draw_opening()?), CameraProof::Token(token)),
+        // A certificate beside a token is asked about together with it: both must be one camera's.
+        Camera::Token {
+            token,
+            signed: Some(signed),
+        } => (
+            Hidden::ByUs(draw_opening()?),
+            CameraProof::Certificate(Box::new(signed.certificate), Some(token)),
+        ),
+        Camera::Token {
+            token,
+            signed: None,
+        } => (Hidden::ByUs(draw_opening()?), CameraProof::Token(token)),
         Camera::Certificate { signed, fresh } => {
             let certificate = Box::new(signed.certificate);
             match fresh {
                 Some(fresh) => (
                     Hidden::ByCamera(fresh.opening),
-                    CameraProof::Certificate(certificate, Some(fresh.token)),
+                    CameraProof::Certificate(
+                        certificate,
+                        Some(TokenClaim::Structured(fresh.token)),
+                    ),
                 ),
                 None => (
                     Hidden::ByUs(draw_opening()?),
@@ -323,9 +387,9 @@ fn request_of(
     };
     Ok(Request::new(
         key,
-        bundle,
+        Claimed { bundle, digest },
         hidden,
-        certificate.is_some(),
+        checked,
         &credential,
         spends.as_ref(),
         Asked::Authority(proof),

@@ -6,8 +6,8 @@ use std::sync::{Arc, PoisonError, RwLock};
 use birthmark_consensus::Decided as Agreed;
 use birthmark_ledger::merkle::Node;
 use birthmark_ledger::{
-    Frontier, Genesis, Height, Known, Lookups, Outline, Receipt, ReceiptError, SetLink, Tip,
-    TransactionHash, ValidatorId, ValidatorSet,
+    DecidedHeader, Frontier, Genesis, Height, Known, Lookups, Outline, Receipt, ReceiptError,
+    SetLink, Tip, TransactionHash, ValidatorId, ValidatorSet, needed_anchor,
 };
 use birthmark_protocol::{Digest, ModificationLevel};
 use tokio::sync::watch;
@@ -132,11 +132,16 @@ impl Registry {
         }
         let decided = self.must_block(height).await?;
         let validators = self.validators_after(height);
-        let tip = Tip::resume(&decided.block.header, validators, decided.frontier.clone())
-            .map_err(|error| RegistryError::Damaged {
-                height,
-                reason: error.to_string(),
-            })?;
+        let tip = Tip::resume(
+            &self.genesis,
+            &decided.block.header,
+            validators,
+            decided.frontier.clone(),
+        )
+        .map_err(|error| RegistryError::Damaged {
+            height,
+            reason: error.to_string(),
+        })?;
         self.set_tip(tip);
         Ok(())
     }
@@ -230,7 +235,28 @@ impl Registry {
             }
         }
         known.transactions = self.registered(&lookups.transactions).await?;
+        for height in &lookups.anchors {
+            if let Some(hash) = self.block_hash(*height).await? {
+                known.anchors.insert(*height, hash);
+            }
+        }
         Ok(known)
+    }
+
+    /// The hash of a decided block; the genesis hash for height 0.
+    pub async fn block_hash(&self, height: Height) -> Result<Option<Digest>, RegistryError> {
+        if height == Height::GENESIS {
+            return Ok(Some(self.genesis.hash()));
+        }
+        let tip = self.tip();
+        if height == tip.height() {
+            return Ok(Some(*tip.hash()));
+        }
+        if height > tip.height() {
+            return Ok(None);
+        }
+        let decided = self.stored_block(height.get()).await?;
+        Ok(decided.map(|decided| decided.block.header.hash()))
     }
 
     async fn registered(
@@ -371,14 +397,27 @@ impl Registry {
             Some(before) => self.must_block(before).await?.frontier.clone(),
         };
         let chain_id = self.genesis.chain_id.clone();
+        let anchor = match needed_anchor(found.record()) {
+            Some(height) => Some(self.decided_header(height).await?),
+            None => None,
+        };
         Ok(Receipt::cut(
             chain_id,
             block,
             certificate.clone(),
             &before,
             found.leaf,
+            anchor,
             self.links_before(height),
         )?)
+    }
+
+    async fn decided_header(&self, height: Height) -> Result<DecidedHeader, RegistryError> {
+        let decided = self.must_block(height.get()).await?;
+        Ok(DecidedHeader {
+            header: decided.block.header.clone(),
+            certificate: decided.certificate.clone(),
+        })
     }
 
     /// The hash of a complete subtree: stored, or computed from the records below it.

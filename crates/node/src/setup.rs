@@ -62,11 +62,13 @@ fn write_secret(path: &Path, content: &[u8]) -> anyhow::Result<()> {
 pub fn genesis(
     chain_id: ChainId,
     start: Timestamp,
+    rehearsal: bool,
     validators: Vec<Validator>,
 ) -> anyhow::Result<Genesis> {
     Ok(Genesis {
         chain_id,
         start,
+        rehearsal,
         validators: ValidatorSet::new(validators)?,
     })
 }
@@ -98,6 +100,7 @@ mod tests {
         let made = genesis(
             ChainId::new("test.example/registry").unwrap(),
             Timestamp::from_unix(1_790_000_000),
+            false,
             vec![validator],
         )
         .unwrap();

@@ -40,6 +40,13 @@ pub fn block_moment(time: BlockTime) -> Option<String> {
     moment(time.timestamp().unix())
 }
 
+/// What every answer begins with that is no evidence. It is part of the sentence, so that nobody quotes it without.
+pub const REHEARSAL: &str = "A rehearsal, and no evidence: ";
+
+/// Holds for every camera, however its key is kept.
+const SOFTWARE_CONTROL: &str = "It is not proven that the data came from the sensor: whoever controls the camera's software can \
+    have anything signed.";
+
 /// What the registry vouches for, in one sentence.
 pub fn finding(
     source: Source,
@@ -47,6 +54,7 @@ pub fn finding(
     family: &str,
     taken: Timestamp,
     registered: BlockTime,
+    rehearsal: bool,
 ) -> String {
     let by = match source {
         Source::CameraToken => format!(
@@ -72,7 +80,10 @@ pub fn finding(
     let claimed = moment(taken.unix())
         .map(|time| format!("; the device's own clock said {time}"))
         .unwrap_or_default();
-    format!("This exact data was registered {by}. It existed before {registered} (UTC){claimed}.")
+    let rehearsal = if rehearsal { REHEARSAL } else { "" };
+    format!(
+        "{rehearsal}This exact data was registered {by}. It existed before {registered} (UTC){claimed}."
+    )
 }
 
 fn camera(family: &str) -> String {
@@ -101,6 +112,9 @@ pub fn limits(source: Source) -> Vec<&'static str> {
         "It is not proven who took the photo.",
         "The capture time is the device's own claim; proven is only that the data existed before the block's time.",
     ];
+    if source.is_camera() {
+        limits.push(SOFTWARE_CONTROL);
+    }
     match source {
         Source::CameraToken => limits.push(
             "The camera's signature could not be checked; only its authority knows the camera.",

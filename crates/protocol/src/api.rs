@@ -13,5 +13,6 @@ pub use authority::{
 };
 pub use error::{Detail, ErrorBody, FieldProblem};
 pub use validator::{
-    Accepted, Fate, Finding, Findings, Question, Sighting, Stage, Status, ValidatorHealth,
+    Accepted, CaptureView, Fate, Finding, Findings, Question, Sighting, Stage, Status,
+    ValidatorHealth,
 };

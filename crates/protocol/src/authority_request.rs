@@ -12,7 +12,7 @@ use crate::commitment::Commitment;
 use crate::numbers::TABLES;
 use crate::request::{Form, RequestError};
 use crate::token::{CameraToken, SealedNuc};
-use crate::token_claim::{PackedToken, TokenClaim, optional_structured, structured};
+use crate::token_claim::{PackedToken, TokenClaim, structured};
 use crate::verdict::MAX_ITEMS;
 
 type Result<T> = std::result::Result<T, RequestError>;
@@ -38,8 +38,8 @@ pub struct Question {
 pub enum CameraProof {
     /// A token.
     Token(TokenClaim),
-    /// Its certificate, and if it is one of ours a token for this photo alone.
-    Certificate(Box<CameraCertificate>, Option<CameraToken>),
+    /// Its certificate, and the token it showed beside it: both must be one camera's.
+    Certificate(Box<CameraCertificate>, Option<TokenClaim>),
 }
 
 /// Many questions in one request. One that cannot be read spoils no other.
@@ -82,7 +82,7 @@ impl Question {
                         .into(),
                 );
                 if let Some(token) = token {
-                    body.insert("camera_token".into(), structured_json(token));
+                    put_token(&mut body, token);
                 }
             }
         }
@@ -121,16 +121,27 @@ impl Batch {
 }
 
 fn token_question(form: &Form<'_>) -> Result<Question> {
-    let token = if form.has("camera_token") {
-        TokenClaim::Structured(structured(form, "camera_token")?)
-    } else {
-        TokenClaim::packed(form, "ciphertext")?
-    };
     Ok(Question {
         commitment: form.optional_digest("commitment")?.map(Commitment::from),
-        proof: CameraProof::Token(token),
+        proof: CameraProof::Token(token(form)?),
         authority_id: authority_id(form)?,
     })
+}
+
+fn token(form: &Form<'_>) -> Result<TokenClaim> {
+    if form.has("camera_token") {
+        structured(form, "camera_token").map(TokenClaim::Structured)
+    } else {
+        TokenClaim::packed(form, "ciphertext")
+    }
+}
+
+fn optional_token(form: &Form<'_>) -> Result<Option<TokenClaim>> {
+    if form.has("camera_token") || form.has("ciphertext") {
+        token(form).map(Some)
+    } else {
+        Ok(None)
+    }
 }
 
 fn certificate_question(form: &Form<'_>) -> Result<Question> {
@@ -147,10 +158,7 @@ fn certificate_question(form: &Form<'_>) -> Result<Question> {
         .map_err(|problem| form.wrong("camera_cert", problem))?;
     Ok(Question {
         commitment: Some(form.digest(commitment)?.into()),
-        proof: CameraProof::Certificate(
-            Box::new(certificate),
-            optional_structured(form, "camera_token")?,
-        ),
+        proof: CameraProof::Certificate(Box::new(certificate), optional_token(form)?),
         authority_id: authority_id(form)?,
     })
 }

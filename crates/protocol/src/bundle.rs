@@ -5,8 +5,19 @@
 //! u8  number of digests (1–8)
 //!     each: u8 role, u8 modification level, 32 bytes digest, u8 0|1 and then 32 bytes of the parent's digest
 //! i64 capture time, big-endian seconds since 1970
-//! u8  0|1 and then 32 bytes of the GPS commitment
+//! u8  source: 0 not stated, 1 a sensor, 2 a file, 3 a simulation
+//!     0:   u8 0|1 and then 32 bytes of the GPS commitment
+//!     1–3: u8 0|1 and then 32 bytes: the software that ran
+//!          u8 0|1 and then u64, big-endian: the height of the anchor
+//!          u8 0|1 and then 32 bytes of the disclosure root
 //! ```
+//!
+//! Cameras of the documents state no source. The camera signs `SHA-256("birthmark/bundle/v1" ‖ 00 ‖ bundle)`, or with an
+//! anchor `SHA-256("birthmark/bundle/v1" ‖ 00 ‖ bundle ‖ hash of the block at the anchor's height)`: nobody knows that
+//! hash before the block, so the photo is younger than it. The registry knows its own blocks, which is why the hash is
+//! signed but not carried in the bundle.
+
+use serde::{Deserialize, Serialize};
 
 use crate::bytes::{DecodeError, Reader, put_optional32};
 use crate::digest::{Digest, DigestRole};
@@ -16,6 +27,8 @@ use crate::numbers::{ModificationLevel, Timestamp};
 pub const BUNDLE_VERSION: u8 = 1;
 /// How many digests one bundle may hold.
 pub const MAX_IMAGES: usize = 8;
+/// The highest anchor: heights stay exact in every JSON reader.
+pub const MAX_ANCHOR: u64 = 1 << 53;
 
 /// One digest of a photo and where it comes from.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -30,12 +43,47 @@ pub struct ImageClaim {
     pub parent: Option<Digest>,
 }
 
+/// Where a camera's program took the pixels from.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[repr(u8)]
+pub enum PixelSource {
+    /// An image sensor.
+    Sensor = 1,
+    /// Files: a rehearsal.
+    File = 2,
+    /// A simulation: a rehearsal.
+    Simulated = 3,
+}
+
+/// What cameras of ours claim beside the digests.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+pub struct Capture {
+    /// Where the pixels came from.
+    pub source: PixelSource,
+    /// Digest of the system image that ran, where the system measures it.
+    pub software: Option<Digest>,
+    /// Height of the newest block the camera had checked.
+    pub anchor: Option<u64>,
+    /// Root over what the photographer may disclose later, see [`crate::disclosure`].
+    pub disclosure: Option<Digest>,
+}
+
+/// What is claimed beside digests and time.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+enum Circumstances {
+    /// As the documents have it: at most a commitment to the place.
+    Unstated { gps: Option<Digest> },
+    /// As cameras of ours have it.
+    Stated(Capture),
+}
+
 /// A complete and consistent set of claims about one photo.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Bundle {
     images: Vec<ImageClaim>,
     time: Timestamp,
-    gps: Option<Digest>,
+    circumstances: Circumstances,
 }
 
 /// Why claims do not make a bundle.
@@ -56,17 +104,86 @@ pub enum BundleError {
     /// Nothing comes closer to the sensor by being worked on.
     #[error("digest {0} has a lower modification level than its parent")]
     LevelFalls(Digest),
+    /// No block has such a height.
+    #[error("the anchor's height {0} is more than 2^53")]
+    AnchorHeight(u64),
     /// The bytes are not a bundle.
     #[error("not a bundle: {0}")]
     Decode(#[from] DecodeError),
+    /// The bundle and the block it is anchored to do not fit together.
+    #[error(transparent)]
+    Anchor(#[from] AnchorError),
+}
+
+/// Why the digest that a camera signs cannot be computed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum AnchorError {
+    /// The bundle names a block, and its hash is not known.
+    #[error("the hash of the anchor, block {0}, is needed")]
+    Missing(u64),
+    /// A hash for a bundle that names no block.
+    #[error("the bundle has no anchor, so it takes no block's hash")]
+    Unwanted,
+}
+
+impl PixelSource {
+    /// The source behind a stored byte.
+    pub const fn from_byte(byte: u8) -> Option<Self> {
+        match byte {
+            1 => Some(Self::Sensor),
+            2 => Some(Self::File),
+            3 => Some(Self::Simulated),
+            _ => None,
+        }
+    }
+
+    /// The byte that is signed and stored.
+    pub const fn to_byte(self) -> u8 {
+        self as u8
+    }
+
+    /// The word used in JSON.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Sensor => "sensor",
+            Self::File => "file",
+            Self::Simulated => "simulated",
+        }
+    }
+
+    /// Whether only a rehearsal registry may hold photos from it.
+    pub const fn is_rehearsal(self) -> bool {
+        !matches!(self, Self::Sensor)
+    }
 }
 
 impl Bundle {
-    /// Checks the claims and puts them together. Order matters: a parent stands before its children.
+    /// The claims of a camera of the documents, which states no source. Order matters: a parent stands before its
+    /// children.
     pub fn new(
         images: Vec<ImageClaim>,
         time: Timestamp,
         gps: Option<Digest>,
+    ) -> Result<Self, BundleError> {
+        Self::checked(images, time, Circumstances::Unstated { gps })
+    }
+
+    /// The claims of a camera of ours.
+    pub fn captured(
+        images: Vec<ImageClaim>,
+        time: Timestamp,
+        capture: Capture,
+    ) -> Result<Self, BundleError> {
+        if let Some(height) = capture.anchor.filter(|height| *height > MAX_ANCHOR) {
+            return Err(BundleError::AnchorHeight(height));
+        }
+        Self::checked(images, time, Circumstances::Stated(capture))
+    }
+
+    fn checked(
+        images: Vec<ImageClaim>,
+        time: Timestamp,
+        circumstances: Circumstances,
     ) -> Result<Self, BundleError> {
         if images.is_empty() || images.len() > MAX_IMAGES {
             return Err(BundleError::Count(images.len()));
@@ -75,7 +192,11 @@ impl Bundle {
             let (earlier, _) = images.split_at(position);
             check_image(image, earlier)?;
         }
-        Ok(Self { images, time, gps })
+        Ok(Self {
+            images,
+            time,
+            circumstances,
+        })
     }
 
     /// The digests, parents first.
@@ -88,24 +209,44 @@ impl Bundle {
         self.time
     }
 
-    /// The commitment to the place, if the photographer made one.
+    /// The documents' commitment to the place, if there is one. Cameras of ours have a disclosure root instead.
     pub const fn gps(&self) -> Option<Digest> {
-        self.gps
+        match self.circumstances {
+            Circumstances::Unstated { gps } => gps,
+            Circumstances::Stated(_) => None,
+        }
+    }
+
+    /// What a camera of ours claims beside the digests; `None` for those of the documents.
+    pub const fn capture(&self) -> Option<&Capture> {
+        match &self.circumstances {
+            Circumstances::Unstated { .. } => None,
+            Circumstances::Stated(capture) => Some(capture),
+        }
+    }
+
+    /// The height of the newest block the camera had checked.
+    pub fn anchor(&self) -> Option<u64> {
+        self.capture().and_then(|capture| capture.anchor)
+    }
+
+    /// Whether the camera itself says that the pixels came from no sensor.
+    pub fn is_rehearsal(&self) -> bool {
+        self.capture()
+            .is_some_and(|capture| capture.source.is_rehearsal())
     }
 
     /// The canonical bytes.
     pub fn encode(&self) -> Vec<u8> {
-        let mut out = vec![
-            BUNDLE_VERSION,
-            u8::try_from(self.images.len()).unwrap_or(u8::MAX),
-        ];
+        // At most eight, see `checked`.
+        let mut out = vec![BUNDLE_VERSION, self.images.len() as u8];
         for image in &self.images {
             out.extend([image.role.to_byte(), image.level.get()]);
             out.extend(image.digest.as_bytes());
             put_optional32(&mut out, image.parent.as_ref().map(Digest::as_bytes));
         }
         out.extend(self.time.unix().to_be_bytes());
-        put_optional32(&mut out, self.gps.as_ref().map(Digest::as_bytes));
+        self.circumstances.put(&mut out);
         out
     }
 
@@ -124,14 +265,72 @@ impl Bundle {
             .map(|_| decode_image(&mut reader))
             .collect::<Result<_, _>>()?;
         let time = Timestamp::from_unix(i64::from_be_bytes(reader.array("capture time")?));
-        let gps = reader.optional32("GPS commitment")?.map(Digest::from_bytes);
+        let circumstances = Circumstances::take(&mut reader)?;
         reader.end()?;
-        Self::new(images, time, gps)
+        match circumstances {
+            Circumstances::Unstated { gps } => Self::new(images, time, gps),
+            Circumstances::Stated(capture) => Self::captured(images, time, capture),
+        }
     }
 
-    /// What the camera's TPM signs: `SHA-256("birthmark/bundle/v1" ‖ bundle)`.
-    pub fn digest(&self) -> Digest {
-        Digest::tagged("birthmark/bundle/v1", &[&self.encode()])
+    /// What the camera's TPM signs. `anchor_block` is the hash of the block at the anchor's height; a bundle without an
+    /// anchor takes none.
+    pub fn digest(&self, anchor_block: Option<&Digest>) -> Result<Digest, AnchorError> {
+        let bundle = self.encode();
+        let tagged = |parts: &[&[u8]]| Digest::tagged("birthmark/bundle/v1", parts);
+        match (self.anchor(), anchor_block) {
+            (None, None) => Ok(tagged(&[&bundle])),
+            (Some(_), Some(block)) => Ok(tagged(&[&bundle, block.as_bytes()])),
+            (Some(height), None) => Err(AnchorError::Missing(height)),
+            (None, Some(_)) => Err(AnchorError::Unwanted),
+        }
+    }
+}
+
+impl Circumstances {
+    fn put(&self, out: &mut Vec<u8>) {
+        match self {
+            Self::Unstated { gps } => {
+                out.push(0);
+                put_optional32(out, gps.as_ref().map(Digest::as_bytes));
+            }
+            Self::Stated(capture) => {
+                out.push(capture.source.to_byte());
+                put_optional32(out, capture.software.as_ref().map(Digest::as_bytes));
+                out.push(u8::from(capture.anchor.is_some()));
+                out.extend(
+                    capture
+                        .anchor
+                        .iter()
+                        .flat_map(|height| height.to_be_bytes()),
+                );
+                put_optional32(out, capture.disclosure.as_ref().map(Digest::as_bytes));
+            }
+        }
+    }
+
+    fn take(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        let source = reader.byte("source")?;
+        if source == 0 {
+            let gps = reader.optional32("GPS commitment")?.map(Digest::from_bytes);
+            return Ok(Self::Unstated { gps });
+        }
+        let source = PixelSource::from_byte(source).ok_or(DecodeError::Value("source"))?;
+        let software = reader.optional32("software")?.map(Digest::from_bytes);
+        let anchor = if reader.flag("anchor")? {
+            Some(u64::from_be_bytes(reader.array("anchor")?))
+        } else {
+            None
+        };
+        let disclosure = reader
+            .optional32("disclosure root")?
+            .map(Digest::from_bytes);
+        Ok(Self::Stated(Capture {
+            source,
+            software,
+            anchor,
+            disclosure,
+        }))
     }
 }
 
@@ -222,12 +421,68 @@ mod tests {
     #[test]
     fn the_bytes_never_change() {
         let bytes = photo().encode();
-        assert_eq!(bytes.len(), 2 + 35 + 2 * 67 + 8 + 33);
-        assert_eq!(photo().digest().to_hex(), FIXTURE_DIGEST);
+        assert_eq!(bytes.len(), 2 + 35 + 2 * 67 + 8 + 1 + 33);
+        assert_eq!(photo().digest(None).unwrap().to_hex(), FIXTURE_DIGEST);
         assert_eq!(Bundle::decode(&bytes).unwrap(), photo());
     }
     // Computed independently: sha256("birthmark/bundle/v1" + bytes) in Python, see spec/vectors/make.py.
-    const FIXTURE_DIGEST: &str = "ebc2f1a76541e9f1851542787ad22d352de6507971bd100e8d96e9d3b1536a85";
+    const FIXTURE_DIGEST: &str = "e7e6f9c32e5ea4dcd308d4da7cde519219f38320d65153e8a9947e064b23023a";
+
+    fn captured(capture: Capture) -> Bundle {
+        Bundle::captured(photo().images().to_vec(), photo().time(), capture).unwrap()
+    }
+
+    const CAPTURE: Capture = Capture {
+        source: PixelSource::Sensor,
+        software: None,
+        anchor: None,
+        disclosure: None,
+    };
+
+    #[test]
+    fn an_anchored_bundle_is_signed_with_the_hash_of_its_block_and_no_other_is() {
+        let anchored = captured(Capture {
+            anchor: Some(812),
+            ..CAPTURE
+        });
+        let (block, other) = (Digest::of(b"block 812"), Digest::of(b"another block"));
+        assert_eq!(anchored.digest(None), Err(AnchorError::Missing(812)));
+        assert_ne!(
+            anchored.digest(Some(&block)).unwrap(),
+            anchored.digest(Some(&other)).unwrap()
+        );
+        assert_eq!(
+            captured(CAPTURE).digest(Some(&block)),
+            Err(AnchorError::Unwanted)
+        );
+    }
+
+    #[test]
+    fn every_claim_changes_what_is_signed() {
+        let claims = [
+            CAPTURE,
+            Capture {
+                source: PixelSource::File,
+                ..CAPTURE
+            },
+            Capture {
+                source: PixelSource::Simulated,
+                ..CAPTURE
+            },
+            Capture {
+                software: Some(Digest::of(b"image")),
+                ..CAPTURE
+            },
+            Capture {
+                disclosure: Some(Digest::of(b"image")),
+                ..CAPTURE
+            },
+        ];
+        let digests = claims.map(|claim| captured(claim).digest(None).unwrap());
+        let distinct = std::collections::BTreeSet::from(digests);
+        assert_eq!(distinct.len(), claims.len());
+        assert!(!captured(CAPTURE).is_rehearsal() && captured(claims[2]).is_rehearsal());
+    }
 
     #[test]
     fn what_does_not_hold_together_is_refused_by_name() {
@@ -290,7 +545,7 @@ mod tests {
         }
 
         #[test]
-        fn every_bundle_reads_back(names in proptest::collection::hash_set(any::<[u8; 32]>(), 1..=8), time: i64, gps: Option<[u8; 32]>) {
+        fn every_bundle_reads_back(names in proptest::collection::hash_set(any::<[u8; 32]>(), 1..=8), time: i64, gps: Option<[u8; 32]>, source in 0u8..=3, software: Option<[u8; 32]>, anchor in proptest::option::of(0..=MAX_ANCHOR)) {
             let names: Vec<_> = names.into_iter().map(Digest::from_bytes).collect();
             let images = names.iter().enumerate().map(|(position, digest)| ImageClaim {
                 digest: *digest,
@@ -298,7 +553,16 @@ mod tests {
                 level: if position == 0 { ModificationLevel::RAW } else { ModificationLevel::PROCESSED },
                 parent: position.checked_sub(1).map(|before| names[before]),
             });
-            let bundle = Bundle::new(images.collect(), Timestamp::from_unix(time), gps.map(Digest::from_bytes)).unwrap();
+            let (images, time, root) = (images.collect(), Timestamp::from_unix(time), gps.map(Digest::from_bytes));
+            let bundle = match PixelSource::from_byte(source) {
+                None => Bundle::new(images, time, root).unwrap(),
+                Some(source) => Bundle::captured(images, time, Capture {
+                    source,
+                    software: software.map(Digest::from_bytes),
+                    anchor,
+                    disclosure: root,
+                }).unwrap(),
+            };
             prop_assert_eq!(Bundle::decode(&bundle.encode()).unwrap(), bundle);
         }
 

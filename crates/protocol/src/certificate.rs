@@ -10,6 +10,7 @@ use der::asn1::{OctetStringRef, Utf8StringRef};
 use der::{Decode, Encode, Reader as _, SliceReader};
 use x509_cert::ext::Extension;
 
+use crate::digest::Digest;
 use crate::numbers::{KeyIndex, OutOfRange, TableId, Timestamp};
 use crate::public_key::{PublicKey, SignatureError};
 use crate::token::{CameraToken, SealedNuc, TokenFormatError};
@@ -201,6 +202,11 @@ impl DeviceKey {
             Self::P256(key) => key.to_spki_der(),
             Self::Rsa { spki_der, .. } => spki_der.clone(),
         }
+    }
+
+    /// SHA-256 of the SubjectPublicKeyInfo: what verdicts name the key by.
+    pub fn digest(&self) -> Digest {
+        Digest::of(&self.to_spki_der())
     }
 
     /// The key if it is one whose signatures we check.

@@ -34,13 +34,20 @@ impl Digest {
         Self(Sha256::digest(bytes).into())
     }
 
-    /// Hashes a domain string followed by `parts`, so that a digest made for one purpose is never valid for another.
+    /// Hashes a domain string, a zero byte and then `parts`, so that a digest made for one purpose is never valid for
+    /// another. The zero byte ends the domain: without it `…/v1` would begin `…/v10`.
     pub fn tagged(domain: &str, parts: &[&[u8]]) -> Self {
         let mut hasher = Sha256::new_with_prefix(domain.as_bytes());
+        hasher.update([0]);
         for part in parts {
             hasher.update(part);
         }
         Self(hasher.finalize().into())
+    }
+
+    /// What [`Digest::tagged`] hashes, for a signer that hashes by itself.
+    pub fn tagged_message(domain: &str, parts: &[&[u8]]) -> Vec<u8> {
+        [domain.as_bytes(), &[0], &parts.concat()].concat()
     }
 
     /// The 32 bytes.
@@ -200,7 +207,15 @@ mod tests {
     #[test]
     fn a_tag_separates_equal_contents() {
         assert_ne!(Digest::tagged("a", &[b"x"]), Digest::tagged("b", &[b"x"]));
-        assert_eq!(Digest::tagged("a", &[b"x", b"y"]), Digest::of(b"axy"));
+        assert_eq!(Digest::tagged("a", &[b"x", b"y"]), Digest::of(b"a\0xy"));
+        assert_eq!(
+            Digest::tagged("a", &[b"x", b"y"]),
+            Digest::of(&Digest::tagged_message("a", &[b"x", b"y"]))
+        );
+        assert_ne!(
+            Digest::tagged("a/v1", &[b"0x"]),
+            Digest::tagged("a/v10", &[b"x"])
+        );
     }
 
     #[test]

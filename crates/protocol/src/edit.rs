@@ -76,15 +76,17 @@ impl EditClaims {
 
     /// What the software signs.
     pub fn signed_digest(&self) -> Result<Digest, BundleError> {
-        Ok(signed_digest(&self.bundle()?, &self.original))
+        signed_digest(&self.bundle()?, &self.original)
     }
 }
 
-fn signed_digest(bundle: &Bundle, original: &Digest) -> Digest {
-    Digest::tagged(
+fn signed_digest(bundle: &Bundle, original: &Digest) -> Result<Digest, BundleError> {
+    // An edit has no anchor.
+    let bundle = bundle.digest(None)?;
+    Ok(Digest::tagged(
         "birthmark/edit/v1",
-        &[bundle.digest().as_bytes(), original.as_bytes()],
-    )
+        &[bundle.as_bytes(), original.as_bytes()],
+    ))
 }
 
 impl EditSubmission {
@@ -123,15 +125,16 @@ impl Edit {
     }
 
     /// What the software signed.
-    pub fn signed_digest(&self) -> Digest {
+    pub fn signed_digest(&self) -> Result<Digest, BundleError> {
         signed_digest(&self.bundle, &self.original)
     }
 
     /// Succeeds when the certificate's key signed exactly this edit.
     pub fn verify(&self) -> Result<(), SignatureError> {
+        let signed = self.signed_digest().map_err(|_| SignatureError::Mismatch)?;
         self.certificate
             .key()
-            .verify_digest(&self.signed_digest(), &self.signature)
+            .verify_digest(&signed, &self.signature)
     }
 }
 

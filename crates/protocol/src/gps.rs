@@ -1,6 +1,6 @@
-//! A commitment to the place a photo was taken at. The photographer alone can open it.
+//! Where a photo was taken, as a leaf of its disclosure root says it ([`crate::disclosure`]).
 //!
-//! `gps_hash = SHA-256("birthmark/gps/v1" ‖ salt ‖ position)`, where `position` is the ASCII text
+//! A position is the ASCII text
 //!
 //! ```text
 //! <latitude>|<longitude>|<altitude>|<time>
@@ -8,9 +8,8 @@
 //!
 //! with latitude and longitude in whole hundred-thousandths of a degree (about a metre; south and west negative), altitude in
 //! whole metres above sea level or `-`, and the time of the fix in Unix seconds. Everything is computed from the receiver's
-//! digits with integers, so that two programs get the same text. The salt is derived per photo from a secret of the camera:
-//! opening one photo says nothing about another. Without the salt a guess cannot be checked; a bare hash of coordinates
-//! could be searched through for the whole Earth in hours.
+//! digits with integers, so that two programs get the same text. Cameras of ours derive the leaf's salt per photo from a
+//! secret of their own: showing one photo's place says nothing about another's.
 
 use std::fmt;
 use std::str::FromStr;
@@ -32,9 +31,7 @@ secret32!(
     GpsSalt
 );
 
-/// The first field of an opening: what it is, and its version.
-const OPENING_PREFIX: &str = "birthmark-gps-1";
-const SALT_INFO: &[u8] = b"birthmark/gps-salt/v1";
+const SALT_INFO: &[u8] = b"birthmark/gps-salt/v1\0";
 /// Hundred-thousandths of a degree.
 const PER_DEGREE: i64 = 100_000;
 /// More digits than any receiver prints, and few enough for 64 bits.
@@ -49,15 +46,6 @@ pub struct Position {
     time: Timestamp,
 }
 
-/// What the photographer keeps: enough to prove where one photo was taken.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct GpsOpening {
-    /// The place.
-    pub position: Position,
-    /// What hid it.
-    pub salt: GpsSalt,
-}
-
 /// Why something is not a position or an opening.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum GpsError {
@@ -67,9 +55,9 @@ pub enum GpsError {
     /// Not on this planet.
     #[error("{0} is out of range")]
     Range(&'static str),
-    /// The text is not an opening of ours.
-    #[error("not a GPS opening of the form {OPENING_PREFIX}|latitude|longitude|altitude|time|salt")]
-    Opening,
+    /// The text is not a position of ours.
+    #[error("not a position of the form latitude|longitude|altitude|time")]
+    Text,
 }
 
 impl GpsSecret {
@@ -153,7 +141,7 @@ impl Position {
     }
 }
 
-/// The text that is hashed.
+/// The text of the leaf.
 impl fmt::Display for Position {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}|{}|", self.latitude, self.longitude)?;
@@ -164,68 +152,30 @@ impl fmt::Display for Position {
     }
 }
 
-impl GpsOpening {
-    /// The `gps_hash` this opens.
-    pub fn commitment(&self) -> Digest {
-        let position = self.position.to_string();
-        Digest::tagged(
-            "birthmark/gps/v1",
-            &[self.salt.expose(), position.as_bytes()],
-        )
-    }
-
-    /// Whether this is the opening of `gps_hash`.
-    pub fn opens(&self, gps_hash: &Digest) -> bool {
-        self.commitment() == *gps_hash
-    }
-
-    /// One line of text for the photographer's own records. Whoever has it knows the place.
-    pub fn to_text(&self) -> String {
-        format!(
-            "{OPENING_PREFIX}|{}|{}",
-            self.position,
-            hex::encode(self.salt.expose())
-        )
-    }
-}
-
-impl FromStr for GpsOpening {
+impl FromStr for Position {
     type Err = GpsError;
 
     fn from_str(text: &str) -> Result<Self, GpsError> {
-        let [prefix, latitude, longitude, altitude, time, salt] =
-            fields(text).ok_or(GpsError::Opening)?;
-        if prefix != OPENING_PREFIX {
-            return Err(GpsError::Opening);
-        }
+        let fields: Vec<&str> = text.split('|').collect();
+        let [latitude, longitude, altitude, time] =
+            <[&str; 4]>::try_from(fields).map_err(|_| GpsError::Text)?;
         let altitude = if altitude == "-" {
             None
         } else {
             Some(whole(altitude)?)
         };
-        let position = Position::new(
-            whole(latitude)?,
-            whole(longitude)?,
-            altitude,
-            Timestamp::from_unix(whole(time)?),
-        )?;
-        let salt = GpsSalt::from_hex(salt).map_err(|_| GpsError::Opening)?;
-        Ok(Self { position, salt })
+        let time = Timestamp::from_unix(whole(time)?);
+        Self::new(whole(latitude)?, whole(longitude)?, altitude, time)
     }
-}
-
-fn fields(text: &str) -> Option<[&str; 6]> {
-    let fields: Vec<&str> = text.split('|').collect();
-    fields.try_into().ok()
 }
 
 /// Reads an integer, but only as it would be written here: no plus, no leading zeros, no `-0`.
 fn whole<T: FromStr + fmt::Display>(text: &str) -> Result<T, GpsError> {
-    let number = text.parse::<T>().map_err(|_| GpsError::Opening)?;
+    let number = text.parse::<T>().map_err(|_| GpsError::Text)?;
     if number.to_string() == text {
         Ok(number)
     } else {
-        Err(GpsError::Opening)
+        Err(GpsError::Text)
     }
 }
 

@@ -12,6 +12,7 @@ pub mod certificate;
 pub mod commitment;
 pub mod derivation;
 pub mod digest;
+pub mod disclosure;
 pub mod edit;
 pub mod gps;
 pub mod image_data;
@@ -31,15 +32,16 @@ pub mod verdict;
 
 mod hexadecimal;
 
-pub use bundle::{Bundle, BundleError, ImageClaim};
+pub use bundle::{AnchorError, Bundle, BundleError, Capture, ImageClaim, PixelSource};
 pub use certificate::{CameraCertificate, CameraExtensions, CertificateError, DeviceKey};
 pub use commitment::{Commitment, Opening};
 pub use derivation::{DerivationProfile, MasterKey, NucHash, TableKey};
 pub use digest::{Digest, DigestError, DigestRole};
+pub use disclosure::{Disclosure, DisclosureError};
 pub use edit::{Edit, EditClaims, EditSubmission};
 pub use numbers::{KeyIndex, ModificationLevel, OutOfRange, TableId, Timestamp};
 pub use public_key::{KeyId, PublicKey, Signature, SignatureError};
 pub use software::{SoftwareCertificate, SoftwareExtensions};
 pub use source::Source;
 pub use token::{CameraToken, OpenedBy, SealedNuc, TokenFormatError};
-pub use verdict::{Assurance, SignedVerdict, Verdict, VerdictError, VerdictItem};
+pub use verdict::{Assurance, Proof, SignedVerdict, Verdict, VerdictError, VerdictItem};

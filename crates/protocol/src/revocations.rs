@@ -8,6 +8,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 
+use crate::digest::Digest;
 use crate::numbers::Timestamp;
 use crate::public_key::{KeyId, PublicKey, Signature};
 
@@ -192,7 +193,7 @@ impl SignedList {
 }
 
 fn message(text: &str) -> Vec<u8> {
-    [DOMAIN.as_bytes(), text.as_bytes()].concat()
+    Digest::tagged_message(DOMAIN, &[text.as_bytes()])
 }
 
 #[cfg(test)]

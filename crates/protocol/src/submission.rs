@@ -8,9 +8,9 @@ mod ours;
 mod parse;
 mod signed_text;
 
-use crate::bundle::Bundle;
+use crate::bundle::{AnchorError, Bundle};
 use crate::certificate::CameraCertificate;
-use crate::commitment::{Commitment, Opening};
+use crate::commitment::Opening;
 use crate::digest::Digest;
 use crate::numbers::Timestamp;
 use crate::public_key::{Signature, SignatureError};
@@ -18,7 +18,7 @@ use crate::request::RequestError;
 use crate::token::CameraToken;
 use crate::token_claim::TokenClaim;
 
-pub use ours::OurSubmission;
+pub use ours::{Anchor, NotOurs, OurSubmission};
 pub use parse::RegisteredHash;
 pub use signed_text::{SignedForm, SignedText, certificate_lines, hash_and_time, python_text};
 
@@ -36,11 +36,35 @@ pub enum SubmissionRoute {
     Certificate,
 }
 
+impl SubmissionRoute {
+    /// The byte validators name the address by among themselves.
+    pub const fn to_byte(self) -> u8 {
+        match self {
+            Self::Submit => 0,
+            Self::Legacy => 1,
+            Self::Certificate => 2,
+        }
+    }
+
+    /// The address behind a byte.
+    pub const fn from_byte(byte: u8) -> Option<Self> {
+        match byte {
+            0 => Some(Self::Submit),
+            1 => Some(Self::Legacy),
+            2 => Some(Self::Certificate),
+            _ => None,
+        }
+    }
+}
+
 /// A photo somebody wants registered.
 #[derive(Clone, Debug)]
 pub struct Submission {
     /// All that is claimed about the photo.
     pub bundle: Bundle,
+    /// The hash of the block at the bundle's anchor, as the camera has it. Given exactly when there is an anchor; whether
+    /// the registry has that block is not checked here.
+    pub anchor_block: Option<Digest>,
     /// Who vouches for the claims.
     pub camera: Camera,
     /// The authority the request names beside the certificate.
@@ -106,10 +130,9 @@ impl Submission {
         self.bundle.time()
     }
 
-    /// The commitment, if the camera chose its opening. For other cameras the node draws one.
-    pub fn commitment(&self) -> Option<Commitment> {
-        let fresh = self.camera.fresh()?;
-        Some(Commitment::new(&self.bundle.digest(), &fresh.opening))
+    /// What a camera of ours signs, and what every commitment hides.
+    pub fn bundle_digest(&self) -> Result<Digest, AnchorError> {
+        self.bundle.digest(self.anchor_block.as_ref())
     }
 
     /// The authority to ask: as the request names it, or as the certificate does. Neither is to be believed by itself.

@@ -80,15 +80,3 @@ pub(crate) fn structured(form: &Form<'_>, name: &'static str) -> Result<CameraTo
         index: token.number("key_index")?,
     })
 }
-
-/// Reads the structured form if it is there.
-pub(crate) fn optional_structured(
-    form: &Form<'_>,
-    name: &'static str,
-) -> Result<Option<CameraToken>, RequestError> {
-    if form.has(name) {
-        structured(form, name).map(Some)
-    } else {
-        Ok(None)
-    }
-}

@@ -1,16 +1,23 @@
 //! The authority's answer, signed, so that every validator can check that the authority said yes without asking it again.
 //!
-//! A verdict covers one commitment or a whole batch that passed, under one signature:
+//! A verdict covers one commitment or a whole batch, under one signature. A no is signed like a yes: otherwise whoever
+//! stands between authority and validator could refuse photos in the authority's name.
 //!
 //! ```text
 //! u8   version (1)
 //! u8 + text  manufacturer
 //! i64  time of the verdict, big-endian seconds since 1970
-//! u16  number of items, big-endian (1–1,000)
-//!      each: 32 bytes commitment, u8 valid 0|1, u8 assurance, u8 + text device family
+//! u16  number of items, big-endian (1–1,000), each:
+//!      32   commitment
+//!      u8   0 no, 1 yes
+//!      u8   what was judged: 0 a token alone, 1 a certificate, 2 a certificate whose key a TPM attested
+//!      32   for a certificate: SHA-256 of its SubjectPublicKeyInfo
+//!      u8   0, or 1 if the authority made up the sensor's fingerprint (a rehearsal camera)
+//!      u8 + text  device family, empty for a no
 //! ```
 //!
-//! The key signs `SHA-256("birthmark/verdict/v1" ‖ bytes)`. An item names a family, never a device.
+//! The key signs `SHA-256("birthmark/verdict/v1" ‖ 00 ‖ bytes)`. An item names a family, never a device. A certificate's
+//! item names its key, so that a verdict says nothing to whoever cannot sign with that key.
 
 use serde::{Deserialize, Serialize};
 
@@ -22,6 +29,8 @@ use crate::public_key::{PublicKey, Signature, SignatureError};
 
 /// The version of the encoding this program writes.
 pub const VERDICT_VERSION: u8 = 1;
+/// The domain of an authority's signature over a verdict.
+pub const VERDICT_DOMAIN: &str = "birthmark/verdict/v1";
 /// How many commitments one verdict may cover.
 pub const MAX_ITEMS: usize = 1000;
 
@@ -64,6 +73,20 @@ impl Assurance {
     }
 }
 
+/// What an authority judged.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+pub enum Proof {
+    /// A token alone. Whoever signed the photo is not known.
+    Token,
+    /// A certificate. It proves something only together with a signature by this key.
+    Certificate {
+        /// SHA-256 of the certificate's SubjectPublicKeyInfo.
+        key: Digest,
+        /// Whether the authority saw a TPM attest this key.
+        attested: bool,
+    },
+}
+
 /// What the authority says about one commitment.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct VerdictItem {
@@ -71,10 +94,50 @@ pub struct VerdictItem {
     pub commitment: Commitment,
     /// Whether a genuine, unrevoked camera stands behind it.
     pub valid: bool,
-    /// What the authority itself can vouch for: `Token`, or `Attested` when a TPM attested the camera's key.
-    pub assurance: Assurance,
+    /// What was judged.
+    pub proof: Proof,
+    /// Whether the authority made up the fingerprint of the camera's sensor, as it does for rehearsals.
+    pub is_made_up: bool,
     /// The camera's family; empty for a refusal.
     pub device_family: String,
+}
+
+impl Proof {
+    /// How strongly a record may be vouched for by it. A token alone is never more than a token.
+    pub const fn assurance(&self) -> Assurance {
+        match self {
+            Self::Token => Assurance::Token,
+            Self::Certificate {
+                attested: false, ..
+            } => Assurance::Certificate,
+            Self::Certificate { attested: true, .. } => Assurance::Attested,
+        }
+    }
+
+    /// The key that must have signed the photo, if one is named.
+    pub const fn key(&self) -> Option<&Digest> {
+        match self {
+            Self::Token => None,
+            Self::Certificate { key, .. } => Some(key),
+        }
+    }
+
+    fn put(&self, out: &mut Vec<u8>) {
+        out.push(self.assurance().to_byte());
+        out.extend(self.key().iter().flat_map(|key| *key.as_bytes()));
+    }
+
+    fn take(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        let assurance = Assurance::from_byte(reader.byte("what was judged")?)
+            .ok_or(DecodeError::Value("what was judged"))?;
+        if assurance == Assurance::Token {
+            return Ok(Self::Token);
+        }
+        Ok(Self::Certificate {
+            key: reader.array("certificate's key")?.into(),
+            attested: assurance == Assurance::Attested,
+        })
+    }
 }
 
 /// An authority's answer to one question or a batch of them.
@@ -168,7 +231,9 @@ impl Verdict {
         );
         for item in &self.items {
             out.extend(item.commitment.as_bytes());
-            out.extend([u8::from(item.valid), item.assurance.to_byte()]);
+            out.push(u8::from(item.valid));
+            item.proof.put(&mut out);
+            out.push(u8::from(item.is_made_up));
             fits &= put_short_text(&mut out, &item.device_family);
         }
         debug_assert!(fits, "lengths were checked when the verdict was made");
@@ -197,7 +262,7 @@ impl Verdict {
 
     /// What the authority's key signs.
     pub fn digest(&self) -> Digest {
-        Digest::tagged("birthmark/verdict/v1", &[&self.encode()])
+        Digest::tagged(VERDICT_DOMAIN, &[&self.encode()])
     }
 }
 
@@ -229,13 +294,14 @@ impl SignedVerdict {
 fn decode_item(reader: &mut Reader<'_>) -> Result<VerdictItem, DecodeError> {
     let commitment = Commitment::from_bytes(reader.array("commitment")?);
     let valid = reader.flag("valid")?;
-    let assurance =
-        Assurance::from_byte(reader.byte("assurance")?).ok_or(DecodeError::Value("assurance"))?;
+    let proof = Proof::take(reader)?;
+    let is_made_up = reader.flag("made-up fingerprint")?;
     let device_family = reader.short_text("device family")?.to_owned();
     Ok(VerdictItem {
         commitment,
         valid,
-        assurance,
+        proof,
+        is_made_up,
         device_family,
     })
 }
@@ -252,7 +318,14 @@ mod tests {
         VerdictItem {
             commitment: Commitment::from_bytes([byte; 32]),
             valid,
-            assurance: Assurance::Attested,
+            proof: match byte % 3 {
+                0 => Proof::Token,
+                one_or_two => Proof::Certificate {
+                    key: Digest::of(&[byte]),
+                    attested: one_or_two == 2,
+                },
+            },
+            is_made_up: byte % 2 == 1,
             device_family: "Raspberry Pi".into(),
         }
     }
@@ -303,6 +376,18 @@ mod tests {
             make(vec![long]),
             Err(VerdictError::TooLong("device family"))
         );
+    }
+
+    #[test]
+    fn a_token_alone_is_never_more_than_a_token() {
+        let key = Digest::of(b"key");
+        let of = |attested| Proof::Certificate { key, attested }.assurance();
+        assert_eq!(Proof::Token.assurance(), Assurance::Token);
+        assert_eq!(
+            (of(false), of(true)),
+            (Assurance::Certificate, Assurance::Attested)
+        );
+        assert_eq!(Proof::Token.key(), None);
     }
 
     proptest! {

@@ -11,17 +11,18 @@ use std::collections::HashMap;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use birthmark_protocol::gps::{GpsOpening, GpsSecret, Position};
+use birthmark_protocol::disclosure::Leaf;
+use birthmark_protocol::gps::{GpsSecret, Position};
 use birthmark_protocol::image_data::image_data;
 use birthmark_protocol::json::Value;
 use birthmark_protocol::nuc::{NucMap, nuc_hash};
 use birthmark_protocol::submission::{Submission, SubmissionRoute};
 use birthmark_protocol::{
-    Bundle, CameraToken, Commitment, DerivationProfile, Digest, Edit, KeyIndex, MasterKey, NucHash,
-    OpenedBy, Opening, PublicKey, SealedNuc, SignedVerdict, SoftwareExtensions, TableId, Timestamp,
-    python_json,
+    Bundle, CameraToken, Commitment, DerivationProfile, Digest, Disclosure, Edit, KeyIndex,
+    MasterKey, NucHash, OpenedBy, Opening, PublicKey, SealedNuc, SignedVerdict, SoftwareExtensions,
+    TableId, Timestamp, python_json,
 };
-use serde_json::Value as Json;
+use serde_json::{Value as Json, json};
 
 fn cases(text: &str) -> Vec<Json> {
     let file: Json = serde_json::from_str(text).unwrap();
@@ -148,12 +149,34 @@ fn bundles_and_commitments() {
                 (digest(listed, "image_hash"), text(listed, "role"))
             );
         }
-        assert_eq!(bundle.digest(), digest(&case, "bundle_digest"));
+        let capture = bundle.capture().map(|capture| {
+            json!({
+                "source": capture.source,
+                "software": capture.software,
+                "anchor": capture.anchor,
+                "disclosure_root": capture.disclosure,
+            })
+        });
+        assert_eq!(capture.unwrap_or_default(), case["capture"]);
+        let block = case["anchor_block"]
+            .as_str()
+            .map(|text| text.parse().unwrap());
+        let signed = bundle.digest(block.as_ref()).unwrap();
+        assert_eq!(signed, digest(&case, "bundle_digest"));
         let opening = Opening::from_hex(text(&case, "opening")).unwrap();
         assert_eq!(
-            Commitment::new(&bundle.digest(), &opening).digest(),
+            Commitment::new(&signed, &opening).digest(),
             digest(&case, "commitment")
         );
+    }
+}
+
+#[test]
+fn disclosures() {
+    for case in vectors!("disclosures") {
+        let shown: Disclosure = serde_json::from_value(case["disclosure"].clone()).unwrap();
+        assert_eq!(shown.verify(&digest(&case, "root")), Ok(()));
+        assert_eq!(serde_json::to_value(shown).unwrap(), case["disclosure"]);
     }
 }
 
@@ -175,9 +198,11 @@ fn verdicts() {
             assert_eq!(item.commitment.digest(), digest(listed, "commitment"));
             assert_eq!(Json::from(item.valid), listed["valid"]);
             assert_eq!(
-                (item.assurance.name(), item.device_family.as_str()),
+                (item.proof.assurance().name(), item.device_family.as_str()),
                 (text(listed, "assurance"), text(listed, "device_family"))
             );
+            assert_eq!(json!(item.proof.key()), listed["key"]);
+            assert_eq!(json!(item.is_made_up), listed["made_up_fingerprint"]);
         }
     }
 }
@@ -225,7 +250,10 @@ fn edits_and_what_is_wrong_with_them() {
         }
         let mut edit = read.unwrap();
         assert_eq!(hex::encode(edit.bundle.encode()), text(&case, "bundle"));
-        assert_eq!(edit.signed_digest(), digest(&case, "signed_digest"));
+        assert_eq!(
+            edit.signed_digest().unwrap(),
+            digest(&case, "signed_digest")
+        );
         let issuer = PublicKey::from_sec1(&bytes(&case, "issuer_key")).unwrap();
         assert_eq!(edit.certificate.verify_issuer(&issuer), Ok(()));
         let SoftwareExtensions {
@@ -256,7 +284,9 @@ fn our_token_is_bound_to_its_photo() {
     let token = submission.camera.fresh().unwrap().token;
     let master = MasterKey::from_bytes(*Digest::of(b"master").as_bytes());
     let expected = NucHash::from_bytes(*Digest::of(b"nuc").as_bytes());
-    let opened = token.open(&master, submission.commitment().as_ref());
+    let fresh = submission.camera.fresh().unwrap();
+    let commitment = Commitment::new(&submission.bundle_digest().unwrap(), &fresh.opening);
+    let opened = token.open(&master, Some(&commitment));
     assert_eq!(
         opened,
         Some((expected, OpenedBy::Derived(DerivationProfile::A)))
@@ -285,13 +315,8 @@ fn places() {
         let secret = GpsSecret::from_hex(text(&case, "gps_secret")).unwrap();
         let salt = secret.salt(&digest(&case, "raw_digest"));
         assert_eq!(hex::encode(salt.expose()), text(&case, "salt"));
-        let opening = GpsOpening { position, salt };
-        assert_eq!(opening.to_text(), text(&case, "opening"));
-        assert_eq!(
-            text(&case, "opening").parse::<GpsOpening>().unwrap(),
-            opening
-        );
-        assert!(opening.opens(&digest(&case, "gps_hash")));
+        let leaf = Leaf::place(&position, Digest::from_bytes(*salt.expose()));
+        assert_eq!(leaf.digest(), digest(&case, "leaf_digest"));
     }
 }
 

@@ -30,6 +30,7 @@ pub trait SignerCalls {
     async fn sign_bundle(
         &mut self,
         bundle: &str,
+        anchor_block: Option<&str>,
     ) -> zlink::Result<Result<SignBundleReply, SignerRefusal>>;
     /// Issues a token.
     async fn issue_token(
@@ -117,11 +118,19 @@ impl SignerClient {
         self
     }
 
-    /// Has a bundle signed.
-    pub async fn sign_bundle(&mut self, bundle: &Bundle) -> Result<SignedBundle, SignerCallError> {
+    /// Has a bundle signed. `anchor_block` is the hash of the block at its anchor.
+    pub async fn sign_bundle(
+        &mut self,
+        bundle: &Bundle,
+        anchor_block: Option<&Digest>,
+    ) -> Result<SignedBundle, SignerCallError> {
         let text = STANDARD.encode(bundle.encode());
-        let reply = within(self.deadline, self.connection.sign_bundle(&text)).await??;
-        let digest = bundle.digest();
+        let block = anchor_block.map(Digest::to_hex);
+        let call = self.connection.sign_bundle(&text, block.as_deref());
+        let reply = within(self.deadline, call).await??;
+        let digest = bundle
+            .digest(anchor_block)
+            .map_err(|_| SignerCallError::Answer("it signed a bundle without its anchor"))?;
         if reply.bundle_digest.parse() != Ok(digest) {
             return Err(SignerCallError::Answer(
                 "it signed another digest than the bundle's",

@@ -77,10 +77,12 @@ where
     Sock: Socket,
     Sock::ReadHalf: FetchPeerCredentials,
 {
-    /// Signs a bundle given as its canonical bytes in base64. The digest is computed here; a digest alone is refused.
+    /// Signs a bundle given as its canonical bytes in base64, with the hash of the block it is anchored to, if it is to
+    /// one (64 hexadecimal characters). The digest is computed here; a digest alone is refused.
     async fn sign_bundle(
         &self,
         bundle: String,
+        anchor_block: Option<String>,
         #[zlink(connection)] connection: &mut Connection<Sock>,
     ) -> Result<SignBundleReply, SignerRefusal> {
         allow(connection, &self.roles.callers, "have bundles signed").await?;
@@ -89,7 +91,12 @@ where
             .map_err(|error| refusal(SignerError::input("bundle", error)))?;
         let bundle =
             Bundle::decode(&bytes).map_err(|error| refusal(SignerError::input("bundle", error)))?;
-        let signed = self.ask(move |vault| vault.sign(&bundle, now())).await?;
+        let anchor_block = anchor_block
+            .map(|text| digest("anchor_block", &text))
+            .transpose()?;
+        let signed = self
+            .ask(move |vault| vault.sign(&bundle, anchor_block.as_ref(), now()))
+            .await?;
         Ok(SignBundleReply {
             bundle_digest: signed.digest.to_hex(),
             signature: STANDARD.encode(signed.signature.to_der()),

@@ -85,10 +85,17 @@ impl Vault {
         Ok(self.store.public_key()?)
     }
 
-    /// Signs the digest of a bundle that this process parsed.
-    pub fn sign(&mut self, bundle: &Bundle, now: Timestamp) -> Result<Signed, SignerError> {
+    /// Signs the digest of a bundle that this process parsed. `anchor_block` is the hash of the block at its anchor.
+    pub fn sign(
+        &mut self,
+        bundle: &Bundle,
+        anchor_block: Option<&Digest>,
+        now: Timestamp,
+    ) -> Result<Signed, SignerError> {
         let certificate = self.checked_camera()?.certificate.clone();
-        let digest = bundle.digest();
+        let digest = bundle
+            .digest(anchor_block)
+            .map_err(|error| SignerError::input("anchor_block", error))?;
         let signature = self.store.sign(&digest)?;
         self.last_signature = Some(now);
         self.signatures = self.signatures.saturating_add(1);

@@ -7,8 +7,8 @@ use anyhow::Context as _;
 use birthmark_daemon::Credentials;
 use birthmark_http::ApiError;
 use birthmark_http::site::RateLimit;
-use birthmark_protocol::authority_request::Question;
-use birthmark_protocol::{Assurance, NucHash, TableId, Timestamp, VerdictItem};
+use birthmark_protocol::authority_request::{CameraProof, Question};
+use birthmark_protocol::{NucHash, Proof, TableId, Timestamp, VerdictItem};
 
 use crate::issue::attestation::Attestations;
 use crate::judge::cameras::{Cameras, Device, IssuedCertificate};
@@ -66,6 +66,10 @@ pub struct Answer {
     pub outcome: Outcome,
     /// The model, on a pass.
     pub family: Option<Arc<str>>,
+    /// What was judged, or was to be.
+    pub proof: Proof,
+    /// Whether we made up the fingerprint of the camera's sensor.
+    pub is_made_up: bool,
 }
 
 impl Answer {
@@ -82,17 +86,19 @@ impl Answer {
     pub fn item(&self) -> Option<VerdictItem> {
         let commitment = self.outcome.commitment?;
         match (self.outcome.result, &self.family) {
-            (Ok(assurance), Some(family)) => Some(VerdictItem {
+            (Ok(_), Some(family)) => Some(VerdictItem {
                 commitment,
                 valid: true,
-                assurance,
+                proof: self.proof,
+                is_made_up: self.is_made_up,
                 device_family: family.to_string(),
             }),
             (Ok(_), None) => None,
             (Err(_), _) => Some(VerdictItem {
                 commitment,
                 valid: false,
-                assurance: Assurance::Token,
+                proof: self.proof,
+                is_made_up: false,
                 device_family: String::new(),
             }),
         }
@@ -275,23 +281,37 @@ impl Authority {
 
 fn judge_one(judge: &Judge<'_>, question: &Question) -> Answer {
     let judged = judge.proof(&question.proof, question.commitment.as_ref());
-    let (result, family) = match judged {
+    let (result, family, proof) = match judged {
         Ok(passed) => {
             passed.device.validations.fetch_add(1, Ordering::Relaxed);
             (
-                Ok(passed.assurance),
+                Ok(passed.proof.assurance()),
                 Some(Arc::clone(&passed.device.family)),
+                passed.proof,
             )
         }
-        Err(refusal) => (Err(refusal), None),
+        Err(refusal) => (Err(refusal), None, asked_about(&question.proof)),
     };
     Answer {
+        proof,
+        is_made_up: false,
         outcome: Outcome {
             time: judge.now,
             result,
             commitment: question.commitment,
         },
         family,
+    }
+}
+
+/// What a question is about, whatever its answer.
+fn asked_about(proof: &CameraProof) -> Proof {
+    match proof {
+        CameraProof::Token(_) => Proof::Token,
+        CameraProof::Certificate(certificate, _) => Proof::Certificate {
+            key: certificate.key().digest(),
+            attested: false,
+        },
     }
 }
 

@@ -11,7 +11,7 @@ pub mod tables;
 use birthmark_protocol::authority_request::CameraProof;
 use birthmark_protocol::token_claim::TokenClaim;
 use birthmark_protocol::{
-    Assurance, CameraCertificate, CameraToken, Commitment, DerivationProfile, OpenedBy, PublicKey,
+    CameraCertificate, CameraToken, Commitment, DerivationProfile, OpenedBy, Proof, PublicKey,
     Timestamp,
 };
 
@@ -100,8 +100,8 @@ impl Refusal {
 pub struct Passed<'a> {
     /// The camera.
     pub device: &'a Device,
-    /// What we vouch for.
-    pub assurance: Assurance,
+    /// What was judged. A token alone is never more than a token, whatever is known about its camera.
+    pub proof: Proof,
 }
 
 /// Everything a judgement rests on.
@@ -128,7 +128,7 @@ impl<'a> Judge<'a> {
     ) -> Result<Passed<'a>, Refusal> {
         let master = self.tables.get(token.table).ok_or(Refusal::NotOpened)?;
         let opened = token.open(master, commitment).ok_or(Refusal::NotOpened)?;
-        self.opened(token, opened)
+        self.opened(token, opened, Proof::Token)
     }
 
     /// Judges a certificate: issuer, validity, the token inside, revocation.
@@ -152,12 +152,16 @@ impl<'a> Judge<'a> {
                 opened.1
             );
         }
-        let passed = self.opened(token, opened)?;
+        let proof = Proof::Certificate {
+            key: certificate.key().digest(),
+            attested: false,
+        };
+        let passed = self.opened(token, opened, proof)?;
         let issued =
             IssuedCertificate::new(certificate.serial(), certificate.validity().0.unix(), None);
         match self.rules.covering_certificate(&issued, self.now) {
             Some(_) => Err(Refusal::Revoked),
-            None => Ok(passed),
+            None => Ok(attested(passed)),
         }
     }
 
@@ -172,9 +176,9 @@ impl<'a> Judge<'a> {
             CameraProof::Certificate(certificate, None) => self.certificate(certificate),
             CameraProof::Certificate(certificate, Some(token)) => {
                 let by_certificate = self.certificate(certificate)?;
-                let by_token = self.token(token, commitment)?;
+                let by_token = self.token_claim(token, commitment)?;
                 if by_token.device.id == by_certificate.device.id {
-                    Ok(by_token)
+                    Ok(by_certificate)
                 } else {
                     Err(Refusal::Contradiction)
                 }
@@ -203,6 +207,7 @@ impl<'a> Judge<'a> {
         &self,
         token: &CameraToken,
         (nuc, _): (birthmark_protocol::NucHash, OpenedBy),
+        proof: Proof,
     ) -> Result<Passed<'a>, Refusal> {
         let device = self.cameras.find(&nuc).ok_or(Refusal::UnknownDevice)?;
         if !device.tables.contains(&token.table) {
@@ -211,13 +216,20 @@ impl<'a> Judge<'a> {
         if self.rules.covering(device, self.now).is_some() {
             return Err(Refusal::Revoked);
         }
-        let assurance = if device.attested {
-            Assurance::Attested
-        } else {
-            Assurance::Token
-        };
-        Ok(Passed { device, assurance })
+        Ok(Passed { device, proof })
     }
+}
+
+/// The same pass over a certificate, with what the authority saw of its key.
+fn attested(passed: Passed<'_>) -> Passed<'_> {
+    let proof = match passed.proof {
+        Proof::Certificate { key, .. } => Proof::Certificate {
+            key,
+            attested: passed.device.attested,
+        },
+        Proof::Token => Proof::Token,
+    };
+    Passed { proof, ..passed }
 }
 
 /// Whether `issuer` signed the certificate. The measured hot path of certificate validation, so not the protocol's own check.

@@ -147,6 +147,10 @@ pub const fn assurance(source: Source) -> &'static str {
     }
 }
 
+/// Holds for every camera, however its key is kept.
+const SOFTWARE_CONTROL: &str = "It is not proven that the data came from the sensor: whoever controls the camera's software can \
+    have anything signed.";
+
 /// What a record of this source does not prove about a digest of this role.
 pub fn limits(source: Source, role: DigestRole) -> Vec<&'static str> {
     let mut limits = vec![
@@ -156,6 +160,9 @@ pub fn limits(source: Source, role: DigestRole) -> Vec<&'static str> {
     ];
     if role == DigestRole::ImageData {
         limits.insert(0, NOT_COVERED);
+    }
+    if source.is_camera() {
+        limits.push(SOFTWARE_CONTROL);
     }
     match source {
         Source::CameraToken => limits.push(

@@ -7,7 +7,16 @@ use base64::engine::general_purpose::STANDARD;
 use birthmark_capture::client::CaptureCalls as _;
 use birthmark_capture::messages::Status;
 use birthmark_capture::queue::{Entry, EntryId, Stage};
-use birthmark_protocol::{Bundle, Digest, DigestRole, ImageClaim, ModificationLevel, Timestamp};
+use birthmark_protocol::{
+    Bundle, Capture, Digest, DigestRole, ImageClaim, ModificationLevel, PixelSource, Timestamp,
+};
+
+const CAPTURE: Capture = Capture {
+    source: PixelSource::Simulated,
+    software: None,
+    anchor: None,
+    disclosure: None,
+};
 
 use crate::program::Program;
 use crate::world::{Mood, World};
@@ -50,10 +59,11 @@ fn fill(world: &World, entries: u64) {
             parent: None,
         };
         let time = Timestamp::from_unix(START + number as i64);
-        let bundle = Bundle::new(vec![image], time, None).unwrap();
+        let bundle = Bundle::captured(vec![image], time, CAPTURE).unwrap();
         let entry = Entry {
             photo: format!("2026-09-21/{number}.jpg"),
             bundle: STANDARD.encode(bundle.encode()),
+            anchor_block: None,
             opening: "05".repeat(32),
             refusals: Vec::new(),
             stage: Stage::Unsigned,

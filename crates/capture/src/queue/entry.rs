@@ -4,6 +4,7 @@ use std::fmt;
 use std::io;
 use std::str::FromStr;
 
+use birthmark_protocol::Digest;
 use serde::{Deserialize, Serialize};
 
 use crate::signer::Proof;
@@ -73,6 +74,9 @@ pub struct Entry {
     pub photo: String,
     /// The canonical bytes of the bundle, in base64.
     pub bundle: String,
+    /// The hash of the block the bundle is anchored to, if it is to one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub anchor_block: Option<Digest>,
     /// The opening of the commitment, in hexadecimal.
     pub opening: String,
     /// The validators that refused it, and why; the next one is asked instead.

@@ -365,6 +365,7 @@ mod tests {
         Entry {
             photo: name.to_owned(),
             bundle: "AAAA".to_owned(),
+            anchor_block: None,
             opening: "00".repeat(32),
             refusals: Vec::new(),
             stage: Stage::Unsigned,

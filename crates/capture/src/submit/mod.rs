@@ -29,7 +29,7 @@ use crate::album::Album;
 use crate::queue::{Entry, EntryId, Queue, QueueError, Refusal, Stage};
 use crate::registry::{GenesisProblem, LearnError, ReceiptFault, Registry};
 use crate::sidecar;
-use crate::signer::{Proof, Signer, SignerError};
+use crate::signer::{Proof, Signer, SignerError, ToSign};
 
 /// The first question about a submission comes after this long; a node with four validators has an answer by then.
 const FIRST_QUESTION: Duration = Duration::from_millis(700);
@@ -266,7 +266,11 @@ impl Submitter {
 
     async fn sign(&self, id: EntryId, entry: Entry) -> Result<(), Trouble> {
         let (bundle, opening) = contents(&entry)?;
-        let proof = self.signer.prove(&bundle, &opening).await?;
+        let wanted = ToSign {
+            bundle: &bundle,
+            anchor_block: entry.anchor_block.as_ref(),
+        };
+        let proof = self.signer.prove(wanted, &opening).await?;
         // If we stop here, the next attempt asks for another signature; this one was never sent.
         sidecar::add_proof(&self.album, &entry.photo, &proof).map_err(Trouble::Disk)?;
         self.queue.update(
@@ -484,11 +488,13 @@ fn request(entry: &Entry, proof: &Proof) -> Result<OurSubmission, Trouble> {
     let certificate = decode(&proof.certificate, "certificate")?;
     let signature = decode(&proof.signature, "signature")?;
     let signature = Signature::from_der(&signature).map_err(|_| Trouble::Entry("signature"))?;
-    Ok(OurSubmission::new(
+    OurSubmission::new(
         &bundle,
+        entry.anchor_block,
         &certificate,
         proof.token,
         &opening,
         &signature,
-    ))
+    )
+    .map_err(|_| Trouble::Entry("bundle"))
 }

@@ -45,6 +45,7 @@ async fn a_long_queue_is_opened_listed_and_shot_on() {
     let entry = Entry {
         photo: "2026-11-20/a.jpg".to_owned(),
         bundle: "AAAA".to_owned(),
+        anchor_block: None,
         opening: "00".repeat(32),
         refusals: Vec::new(),
         stage: Stage::Refused {

@@ -3,7 +3,8 @@
 use std::sync::{Arc, Mutex};
 
 use birthmark_capture::settings::Place;
-use birthmark_protocol::gps::GpsOpening;
+use birthmark_protocol::Disclosure;
+use birthmark_protocol::gps::Position;
 use serde::{Deserialize, Serialize};
 use tokio::net::UnixListener;
 use zlink::introspect::Type;
@@ -63,13 +64,16 @@ async fn the_place_is_committed_to_and_only_the_photographer_can_open_it() {
     let mut camera = world.shoot().await;
     let photo = camera.capture().await;
     let path = std::path::PathBuf::from(&photo.path);
-    let opening = std::fs::read_to_string(path.with_extension("place.txt")).unwrap();
-    let opening: GpsOpening = opening.trim().parse().unwrap();
-    assert_eq!(opening.position.latitude(), 4_811_730);
-    assert_eq!(Some(opening.commitment().to_hex()), photo.gps_hash);
-    assert!(opening.salt.expose() == test_gps_secret().salt(&photo.raw.parse().unwrap()).expose());
+    let leaves = std::fs::read_to_string(path.with_extension("leaves.json")).unwrap();
+    let leaves: Disclosure = serde_json::from_str(&leaves).unwrap();
+    let place = leaves.shown().next().unwrap();
+    let position: Position = place.value.parse().unwrap();
+    assert_eq!(position.latitude(), 4_811_730);
+    assert_eq!(Some(leaves.root().to_hex()), photo.disclosure_root);
+    let salt = test_gps_secret().salt(&photo.raw.parse().unwrap());
+    assert_eq!(place.salt.as_bytes(), salt.expose());
     use std::os::unix::fs::PermissionsExt as _;
-    let mode = std::fs::metadata(path.with_extension("place.txt"))
+    let mode = std::fs::metadata(path.with_extension("leaves.json"))
         .unwrap()
         .permissions()
         .mode();
@@ -77,7 +81,7 @@ async fn the_place_is_committed_to_and_only_the_photographer_can_open_it() {
     let picture = std::fs::read(&path).unwrap();
     assert!(!picture.windows(6).any(|bytes| bytes == b"WGS-84"));
     let sidecar = std::fs::read_to_string(path.with_extension("json")).unwrap();
-    assert!(!sidecar.contains("4811730") && !sidecar.contains(&hex::encode(opening.salt.expose())));
+    assert!(!sidecar.contains("4811730") && !sidecar.contains(&place.salt.to_hex()));
     camera
         .until("the receipt", |status| status.stored == 1)
         .await;
@@ -91,7 +95,7 @@ async fn the_place_stands_in_the_picture_only_if_the_photographer_says_so() {
     world.settings.place = Place::InPicture;
     let mut camera = world.shoot().await;
     let photo = camera.capture().await;
-    assert!(photo.gps_hash.is_some());
+    assert!(photo.disclosure_root.is_some());
     let picture = std::fs::read(&photo.path).unwrap();
     assert!(picture.windows(6).any(|bytes| bytes == b"WGS-84"));
     camera.stop().await;
@@ -116,10 +120,10 @@ async fn a_stale_a_missing_and_an_unwanted_place_are_not_used() {
         world.settings.place = wish;
         let mut camera = world.shoot().await;
         let photo = camera.capture().await;
-        assert_eq!(photo.gps_hash, None);
+        assert_eq!(photo.disclosure_root, None);
         assert!(
             !std::path::Path::new(&photo.path)
-                .with_extension("place.txt")
+                .with_extension("leaves.json")
                 .exists()
         );
         camera.stop().await;

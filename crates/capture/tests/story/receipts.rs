@@ -28,6 +28,7 @@ pub fn genesis(key: &VoteKey) -> Genesis {
     Genesis {
         chain_id: "test.example/registry".parse().unwrap(),
         start: Timestamp::from_unix(START),
+        rehearsal: true,
         validators: ValidatorSet::new(vec![validator]).unwrap(),
     }
 }
@@ -51,6 +52,7 @@ pub fn cut(bundle: &Bundle, key: &VoteKey) -> Receipt {
         source: Source::CameraAttested,
         authority: "TEST_MAKER".parse().unwrap(),
         family: "Test camera".parse().unwrap(),
+        made_up_fingerprint: false,
     };
     let record = Record::new(bundle.clone(), origin).unwrap();
     let known = Known::default();
@@ -63,7 +65,7 @@ pub fn cut(bundle: &Bundle, key: &VoteKey) -> Receipt {
     let block = builder.finish(proposer, None);
     let certificate = certify(&block, key);
     let (chain_id, before) = (genesis.chain_id.clone(), Frontier::new());
-    Receipt::cut(chain_id, &block, certificate, &before, 0, Vec::new()).unwrap()
+    Receipt::cut(chain_id, &block, certificate, &before, 0, None, Vec::new()).unwrap()
 }
 
 fn certify(block: &Block, key: &VoteKey) -> CommitCertificate {

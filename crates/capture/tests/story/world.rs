@@ -225,13 +225,18 @@ enum TestRefusal {
 
 #[zlink::service(interface = "org.birthmark.Signer")]
 impl TestSigner {
-    async fn sign_bundle(&self, bundle: String) -> Result<Signed, TestRefusal> {
+    async fn sign_bundle(
+        &self,
+        bundle: String,
+        anchor_block: Option<String>,
+    ) -> Result<Signed, TestRefusal> {
         let bytes = STANDARD.decode(bundle).unwrap();
         let bundle = Bundle::decode(&bytes).map_err(|error| TestRefusal::BadInput {
             field: "bundle".to_owned(),
             reason: error.to_string(),
         })?;
-        let digest = bundle.digest();
+        let block = anchor_block.map(|text| text.parse().unwrap());
+        let digest = bundle.digest(block.as_ref()).unwrap();
         let signature: p256::ecdsa::Signature = test_key().sign_prehash(digest.as_bytes()).unwrap();
         Ok(Signed {
             bundle_digest: digest.to_hex(),
@@ -396,13 +401,14 @@ fn check(request: &Value) -> Result<(), String> {
     let key = PublicKey::from_spki_der(&bytes("camera_cert")?).map_err(|e| e.to_string())?;
     let signature =
         Signature::from_der(&bytes("bundle_signature")?).map_err(|error| error.to_string())?;
-    key.verify_digest(&bundle.digest(), &signature)
+    let digest = bundle.digest(None).map_err(|error| error.to_string())?;
+    key.verify_digest(&digest, &signature)
         .map_err(|error| error.to_string())?;
     let opening = birthmark_protocol::Opening::from_hex(request["opening"].as_str().unwrap())
         .map_err(|error| error.to_string())?;
     let token: CameraToken =
         serde_json::from_value(request["camera_token"].clone()).map_err(|e| e.to_string())?;
-    let commitment = Commitment::new(&bundle.digest(), &opening);
+    let commitment = Commitment::new(&digest, &opening);
     let table_key = MasterKey::from_bytes([8; 32])
         .table_key(token.index, birthmark_protocol::DerivationProfile::A);
     match token.sealed.open(&table_key, commitment.as_bytes()) {
@@ -412,7 +418,7 @@ fn check(request: &Value) -> Result<(), String> {
 }
 
 fn rebuilt(request: &Value) -> Option<Bundle> {
-    use birthmark_protocol::{DigestRole, ImageClaim, ModificationLevel, Timestamp};
+    use birthmark_protocol::{Capture, DigestRole, ImageClaim, ModificationLevel, Timestamp};
     let claim = |image: &Value| {
         let role = match image["role"].as_str()? {
             "raw" => DigestRole::Raw,
@@ -433,11 +439,14 @@ fn rebuilt(request: &Value) -> Option<Bundle> {
         .iter()
         .map(claim)
         .collect();
-    let gps = request["gps_hash"]
-        .as_str()
-        .map(|text| text.parse().unwrap());
+    let capture = Capture {
+        source: serde_json::from_value(request["source"].clone()).ok()?,
+        software: None,
+        anchor: None,
+        disclosure: serde_json::from_value(request["disclosure_root"].clone()).ok()?,
+    };
     let time = Timestamp::from_unix(request["timestamp"].as_i64()?);
-    Bundle::new(images?, time, gps).ok()
+    Bundle::captured(images?, time, capture).ok()
 }
 
 async fn fate(State(validator): State<Validator>, Segment(id): Segment<String>) -> Response {

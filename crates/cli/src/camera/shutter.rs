@@ -126,7 +126,7 @@ mod tests {
             dng_file: None,
             timestamp: 0,
             clock: clock.into(),
-            gps_hash: None,
+            disclosure_root: None,
             key_store: key_store.map(Into::into),
             milliseconds: 612,
             timeline: Vec::new(),

@@ -98,6 +98,7 @@ fn new_genesis(folder: &Folder) -> anyhow::Result<Genesis> {
         checkpoint_key: CheckpointKey::from_seed(&seed).public_key(),
     };
     Ok(Genesis {
+        rehearsal: true,
         chain_id: "demo.birthmark.example/registry"
             .parse()
             .context("the registry's name")?,

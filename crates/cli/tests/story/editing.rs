@@ -200,8 +200,13 @@ fn prepare(folder: &Path) -> Settings {
     let validator =
         setup::create_keys(&at("keys"), KeyName::new("library.example").unwrap()).unwrap();
     let chain = ChainId::new("test.example/registry").unwrap();
-    let genesis =
-        setup::genesis(chain, Timestamp::from_unix(1_700_000_000), vec![validator]).unwrap();
+    let genesis = setup::genesis(
+        chain,
+        Timestamp::from_unix(1_700_000_000),
+        true,
+        vec![validator],
+    )
+    .unwrap();
     setup::write_genesis(&at("genesis.toml"), &genesis).unwrap();
     let mut settings = Settings::new(
         format!("sqlite://{}", at("node.db").display()),

@@ -109,7 +109,9 @@ impl Institutions {
         fs::write(folder.join("validator.toml"), entry).unwrap();
         let mut genesis = command("node", folder);
         genesis.arg("genesis").arg(self.genesis());
-        genesis.args(["--chain-id", "story.example/registry", "--validator"]);
+        genesis.args(["--chain-id", "story.example/registry"]);
+        // Its cameras paint their scenes.
+        genesis.args(["--rehearsal", "--validator"]);
         run(genesis.arg(folder.join("validator.toml")));
         run(command("node", folder).arg("check-config"));
     }

@@ -38,6 +38,7 @@ pub fn genesis(validators: u8) -> Genesis {
     Genesis {
         chain_id: "birthmark.example/registry".parse().unwrap(),
         start: Timestamp::from_unix(START),
+        rehearsal: false,
         validators: ValidatorSet::new((0..validators).map(entry).collect()).unwrap(),
     }
 }
@@ -47,6 +48,7 @@ pub fn origin(source: Source) -> Origin {
         source,
         authority: MAKER.parse().unwrap(),
         family: FAMILY.parse().unwrap(),
+        made_up_fingerprint: false,
     }
 }
 
@@ -62,7 +64,7 @@ pub fn photo_at(name: &str, time: i64, source: Source) -> Record {
 }
 
 pub fn photo(name: &str) -> Record {
-    photo_at(name, START, Source::CameraCertificate)
+    photo_at(name, START, Source::CameraToken)
 }
 
 pub fn opening(record: &Record) -> Opening {
@@ -70,7 +72,7 @@ pub fn opening(record: &Record) -> Opening {
 }
 
 pub fn commitment(record: &Record) -> Commitment {
-    Commitment::new(&record.bundle().digest(), &opening(record))
+    Commitment::new(&record.bundle().digest(None).unwrap(), &opening(record))
 }
 
 fn authority_key() -> SigningKey {
@@ -92,7 +94,8 @@ pub fn yes(record: &Record) -> VerdictItem {
     VerdictItem {
         commitment: commitment(record),
         valid: true,
-        assurance: Assurance::Token,
+        proof: Proof::Token,
+        is_made_up: false,
         device_family: FAMILY.into(),
     }
 }
@@ -102,9 +105,11 @@ pub fn vouched(records: &[Record]) -> Evidence {
     let vouching = records.iter().map(|record| Vouching::Verdict {
         verdict: 0,
         opening: opening(record),
+        signed: CameraSigned::Nothing,
     });
     Evidence {
         verdicts: vec![verdict(MAKER, records.iter().map(yes).collect())],
+        certificates: Vec::new(),
         vouching: vouching.collect(),
     }
 }
@@ -118,6 +123,17 @@ pub fn offer(records: Vec<Record>) -> Offer {
     Offer {
         transaction: transaction(records),
         evidence,
+    }
+}
+
+/// A submission server's record, with nothing but this library's word.
+pub fn on_my_word(record: Record) -> Offer {
+    Offer {
+        transaction: transaction(vec![record]),
+        evidence: Evidence {
+            vouching: vec![Vouching::Word],
+            ..Evidence::default()
+        },
     }
 }
 
@@ -241,8 +257,11 @@ impl Application for Memory {
             .intersection(&lookups.transactions)
             .copied()
             .collect();
+        let anchors = blocks().map(|block| (block.header.height, block.hash()));
+        let wanted = |(height, _): &(Height, Digest)| lookups.anchors.contains(height);
         let mut known = Known {
             transactions,
+            anchors: anchors.filter(wanted).collect(),
             ..Known::default()
         };
         for (_, _, record) in blocks().flat_map(Block::records) {

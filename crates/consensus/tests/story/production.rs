@@ -68,11 +68,11 @@ async fn an_edit_follows_its_original_even_within_a_block() {
         };
         let bundle =
             birthmark_protocol::Bundle::new(vec![image], photo(name).time(), None).unwrap();
-        Record::edited(bundle, digest(from), origin(Source::Software)).unwrap()
+        Record::edited(bundle, digest(from), origin(Source::Server)).unwrap()
     };
     memory.push(offer(vec![original]), at(10.0));
-    memory.push(offer(vec![edit("cropped", "original")]), at(10.0));
-    memory.push(offer(vec![edit("orphan", "nowhere")]), at(10.0));
+    memory.push(on_my_word(edit("cropped", "original")), at(10.0));
+    memory.push(on_my_word(edit("orphan", "nowhere")), at(10.0));
     let mut library = library(&memory);
     let decided = committed(library.step(at(11.0)).await.unwrap());
     assert_eq!(decided.block.header.records, 2);
@@ -81,7 +81,7 @@ async fn an_edit_follows_its_original_even_within_a_block() {
         reasons,
         ["record 0 is edited from an image that is not registered"]
     );
-    memory.push(offer(vec![edit("later", "cropped")]), at(20.0));
+    memory.push(on_my_word(edit("later", "cropped")), at(20.0));
     assert_eq!(
         committed(library.step(at(21.0)).await.unwrap())
             .block
@@ -142,7 +142,7 @@ async fn a_committed_transaction_offered_again_is_not_registered_again() {
 async fn what_cannot_enter_yet_makes_no_empty_blocks() {
     let memory = Memory::default();
     let mut library = library(&memory);
-    let ahead = photo_at("ahead", START + 10 + 1000, Source::CameraCertificate);
+    let ahead = photo_at("ahead", START + 10 + 1000, Source::CameraToken);
     memory.push(offer(vec![ahead]), at(10.0));
     for second in 11..60 {
         let step = library.step(at(second.into())).await.unwrap();
@@ -163,8 +163,8 @@ async fn a_submission_server_counts_by_its_librarys_word_only() {
         Offer {
             transaction,
             evidence: Evidence {
-                verdicts: vec![],
                 vouching: vec![Vouching::Word],
+                ..Evidence::default()
             },
         }
     };

@@ -2,58 +2,129 @@
 
 use std::collections::BTreeMap;
 
-use birthmark_protocol::{Bundle, DigestRole, ImageClaim, ModificationLevel, Timestamp};
+use birthmark_protocol::{
+    Bundle, Capture, DigestRole, ImageClaim, ModificationLevel, PixelSource, Timestamp,
+};
 
 use super::*;
 
-const GPS: u8 = 0b1000;
-const LONG_ORIGIN: u64 = 15;
+const ROOT: u8 = 0b1000;
+const LONG_MAKER: u64 = 15;
 const NO_PARENT: u8 = 0;
 const ORIGINAL_FOLLOWS: u8 = 1;
 
-pub(super) fn put_records(out: &mut Vec<u8>, records: &[Record]) {
-    let (origins, positions) = intern(records);
-    varint::put(out, origins.len() as u64);
-    origins.iter().for_each(|origin| origin.put(out));
-    varint::put(out, records.len() as u64);
-    let mut previous = 0i64;
-    for (record, origin) in records.iter().zip(positions) {
-        put_record(out, record, origin, previous);
-        previous = record.time().unix();
+/// What cameras of one family with the same software share: written once in a transaction.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct Maker {
+    origin: Origin,
+    pixels: Option<Pixels>,
+}
+
+/// Where the pixels came from, and the software that says so.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Pixels {
+    source: PixelSource,
+    software: Option<Digest>,
+}
+
+/// What of the record before a record is written as a difference to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) struct Previous {
+    time: i64,
+    anchor: u64,
+}
+
+impl Maker {
+    fn of(record: &Record) -> Self {
+        let pixels = record.bundle().capture().map(|capture| Pixels {
+            source: capture.source,
+            software: capture.software,
+        });
+        Self {
+            origin: record.origin().clone(),
+            pixels,
+        }
+    }
+
+    fn put(&self, out: &mut Vec<u8>) {
+        self.origin.put(out);
+        out.push(self.pixels.map_or(0, |pixels| pixels.source.to_byte()));
+        if let Some(pixels) = &self.pixels {
+            put_optional32(out, pixels.software.as_ref().map(Digest::as_bytes));
+        }
+    }
+
+    fn take(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        let origin = Origin::take(reader)?;
+        let what = "source of the pixels";
+        let pixels = match reader.byte(what)? {
+            0 => None,
+            byte => Some(Pixels {
+                source: PixelSource::from_byte(byte).ok_or(DecodeError::Value(what))?,
+                software: reader.optional32("software")?.map(Digest::from_bytes),
+            }),
+        };
+        Ok(Self { origin, pixels })
     }
 }
 
-/// Each origin once, in the order of first use, and for each record the position of its own.
-fn intern(records: &[Record]) -> (Vec<&Origin>, Vec<u64>) {
+pub(super) fn put_records(out: &mut Vec<u8>, records: &[Record]) {
+    let (makers, positions) = intern(records);
+    varint::put(out, makers.len() as u64);
+    makers.iter().for_each(|maker| maker.put(out));
+    varint::put(out, records.len() as u64);
+    let mut previous = Previous::default();
+    for (record, maker) in records.iter().zip(positions) {
+        put_record(out, record, maker, &mut previous);
+    }
+}
+
+/// Each maker once, in the order of first use, and for each record the position of its own.
+fn intern(records: &[Record]) -> (Vec<Maker>, Vec<u64>) {
     let mut seen = BTreeMap::new();
-    let mut origins = Vec::new();
+    let mut makers = Vec::new();
     let mut positions = Vec::with_capacity(records.len());
-    for record in records {
-        let position = *seen.entry(record.origin()).or_insert_with(|| {
-            origins.push(record.origin());
-            origins.len() as u64 - 1
+    for maker in records.iter().map(Maker::of) {
+        let position = *seen.entry(maker.clone()).or_insert_with(|| {
+            makers.push(maker);
+            makers.len() as u64 - 1
         });
         positions.push(position);
     }
-    (origins, positions)
+    (makers, positions)
 }
 
-fn put_record(out: &mut Vec<u8>, record: &Record, origin: u64, previous: i64) {
+fn put_record(out: &mut Vec<u8>, record: &Record, maker: u64, previous: &mut Previous) {
     let digests = record.images().len() as u8 - 1;
-    let gps = if record.gps().is_some() { GPS } else { 0 };
-    let short_origin = origin.min(LONG_ORIGIN);
-    out.push(digests | gps | (short_origin as u8) << 4);
-    if short_origin == LONG_ORIGIN {
-        varint::put(out, origin - LONG_ORIGIN);
+    let bundle = record.bundle();
+    let root = match bundle.capture() {
+        Some(capture) => capture.disclosure,
+        None => bundle.gps(),
+    };
+    let follows = if root.is_some() { ROOT } else { 0 };
+    let short_maker = maker.min(LONG_MAKER);
+    out.push(digests | follows | (short_maker as u8) << 4);
+    if short_maker == LONG_MAKER {
+        varint::put(out, maker - LONG_MAKER);
     }
-    varint::put(
-        out,
-        varint::zigzag(record.time().unix().wrapping_sub(previous)),
-    );
+    let time = record.time().unix();
+    varint::put(out, varint::zigzag(time.wrapping_sub(previous.time)));
+    previous.time = time;
+    put_anchor(out, bundle.anchor(), previous);
     for image in record.images() {
         put_image(out, record, image);
     }
-    out.extend(record.gps().iter().flat_map(|gps| *gps.as_bytes()));
+    out.extend(root.iter().flat_map(|root| *root.as_bytes()));
+}
+
+fn put_anchor(out: &mut Vec<u8>, anchor: Option<u64>, previous: &mut Previous) {
+    let Some(anchor) = anchor else {
+        return out.push(0);
+    };
+    // No anchor is above 2^53, so neither the difference nor one more leaves 64 bits.
+    let difference = anchor.wrapping_sub(previous.anchor) as i64;
+    varint::put(out, 1 + varint::zigzag(difference));
+    previous.anchor = anchor;
 }
 
 fn put_image(out: &mut Vec<u8>, record: &Record, image: &ImageClaim) {
@@ -76,15 +147,15 @@ fn put_image(out: &mut Vec<u8>, record: &Record, image: &ImageClaim) {
 }
 
 pub(super) fn take_records(reader: &mut Reader<'_>) -> Result<Vec<Record>, TransactionError> {
-    let count = varint::take_count(reader, 1, MAX_RECORDS, "number of origins")?;
-    let origins = (0..count)
-        .map(|_| Origin::take(reader))
+    let count = varint::take_count(reader, 1, MAX_RECORDS, "number of makers")?;
+    let makers = (0..count)
+        .map(|_| Maker::take(reader))
         .collect::<Result<Vec<_>, _>>()?;
     let count = varint::take_count(reader, 1, MAX_RECORDS, "number of records")?;
     let mut unpacking = Unpacking {
-        origins: &origins,
+        makers: &makers,
         used: 0,
-        previous: 0,
+        previous: Previous::default(),
     };
     let mut records = Vec::with_capacity(count);
     for position in 0..count {
@@ -96,9 +167,9 @@ pub(super) fn take_records(reader: &mut Reader<'_>) -> Result<Vec<Record>, Trans
 
 /// What one record's bytes mean depends on those before it.
 struct Unpacking<'a> {
-    origins: &'a [Origin],
+    makers: &'a [Maker],
     used: usize,
-    previous: i64,
+    previous: Previous,
 }
 
 impl Unpacking<'_> {
@@ -108,110 +179,141 @@ impl Unpacking<'_> {
         position: usize,
     ) -> Result<Record, TransactionError> {
         let head = reader.byte("record")?;
-        let origin = self.take_origin(reader, head >> 4)?;
-        self.previous = take_time(reader, self.previous)?;
-        let record = take_claims(reader, head, self.previous, origin)?;
+        let maker = self.take_maker(reader, head >> 4)?;
+        let record = take_claims(reader, head, &mut self.previous, maker)?;
         record.map_err(|error| TransactionError::Record { position, error })
     }
 
-    /// An origin is either one already used or the next new one.
-    fn take_origin(&mut self, reader: &mut Reader<'_>, short: u8) -> Result<Origin, DecodeError> {
+    /// A maker is either one already used or the next new one.
+    fn take_maker(&mut self, reader: &mut Reader<'_>, short: u8) -> Result<Maker, DecodeError> {
         let position = take_position(reader, short)?;
         if position > self.used {
-            return Err(DecodeError::Value("order of origins"));
+            return Err(DecodeError::Value("order of makers"));
         }
         self.used = self.used.max(position + 1);
-        self.origins
+        self.makers
             .get(position)
             .cloned()
-            .ok_or(DecodeError::Value("origin"))
+            .ok_or(DecodeError::Value("maker"))
     }
 
     fn finish(&self) -> Result<(), DecodeError> {
-        if self.used != self.origins.len() {
-            return Err(DecodeError::Value("an origin that no record uses"));
+        if self.used != self.makers.len() {
+            return Err(DecodeError::Value("a maker that no record uses"));
         }
-        let distinct: std::collections::BTreeSet<_> = self.origins.iter().collect();
+        let distinct: std::collections::BTreeSet<_> = self.makers.iter().collect();
         if distinct.len() == self.used {
             Ok(())
         } else {
-            Err(DecodeError::Value("an origin written twice"))
+            Err(DecodeError::Value("a maker written twice"))
         }
     }
 }
 
-/// Where a record's origin stands among those of its transaction.
+/// Where a record's maker stands among those of its transaction.
 fn take_position(reader: &mut Reader<'_>, short: u8) -> Result<usize, DecodeError> {
     let mut position = u64::from(short);
-    if position == LONG_ORIGIN {
-        let beyond = varint::take(reader, "origin")?;
+    if position == LONG_MAKER {
+        let beyond = varint::take(reader, "maker")?;
         position = beyond
-            .checked_add(LONG_ORIGIN)
-            .ok_or(DecodeError::Value("origin"))?;
+            .checked_add(LONG_MAKER)
+            .ok_or(DecodeError::Value("maker"))?;
     }
-    usize::try_from(position).map_err(|_| DecodeError::Value("origin"))
+    usize::try_from(position).map_err(|_| DecodeError::Value("maker"))
 }
 
-fn take_time(reader: &mut Reader<'_>, previous: i64) -> Result<i64, DecodeError> {
+/// Reads time and anchor; the next record counts from them.
+fn take_numbers(
+    reader: &mut Reader<'_>,
+    previous: &mut Previous,
+) -> Result<Option<u64>, DecodeError> {
     let difference = varint::unzigzag(varint::take(reader, "camera time")?);
-    Ok(previous.wrapping_add(difference))
+    previous.time = previous.time.wrapping_add(difference);
+    let Some(difference) = varint::take(reader, "anchor")?.checked_sub(1) else {
+        return Ok(None);
+    };
+    let difference = varint::unzigzag(difference) as u64;
+    let anchor = previous.anchor.wrapping_add(difference);
+    // Also what makes the difference the only one that is written for this anchor.
+    if anchor > MAX_ANCHOR {
+        return Err(DecodeError::Value("anchor"));
+    }
+    previous.anchor = anchor;
+    Ok(Some(anchor))
 }
 
-/// What follows a record's time.
+/// What follows a record's head.
 fn take_claims(
     reader: &mut Reader<'_>,
     head: u8,
-    time: i64,
-    origin: Origin,
+    previous: &mut Previous,
+    maker: Maker,
 ) -> Result<Result<Record, RecordError>, DecodeError> {
+    let anchor = take_numbers(reader, previous)?;
+    let time = Timestamp::from_unix(previous.time);
     let (mut images, mut original) = (Vec::with_capacity(usize::from(head & 0b111) + 1), None);
     for _ in 0..=(head & 0b111) {
         take_image(reader, &mut images, &mut original)?;
     }
-    let gps = if head & GPS == 0 {
+    let root = if head & ROOT == 0 {
         None
     } else {
-        Some(reader.array("gps commitment")?.into())
+        Some(reader.array("root")?.into())
     };
-    let bundle = Bundle::new(images, Timestamp::from_unix(time), gps);
+    let bundle = match maker.pixels {
+        None if anchor.is_some() => return Err(DecodeError::Value("anchor")),
+        None => Bundle::new(images, time, root),
+        Some(Pixels { source, software }) => {
+            let capture = Capture {
+                source,
+                software,
+                anchor,
+                disclosure: root,
+            };
+            Bundle::captured(images, time, capture)
+        }
+    };
     Ok(bundle
         .map_err(RecordError::from)
-        .and_then(|bundle| Record::with_original(bundle, original, origin)))
+        .and_then(|bundle| Record::with_original(bundle, original, maker.origin)))
 }
 
-/// Reads one record of a transaction that was passed over before: `origins` stands at the first of them.
+/// Reads one record of a transaction that was passed over before: `makers` stands at the first of them.
 pub(crate) fn read_one(
-    mut origins: Reader<'_>,
+    mut makers: Reader<'_>,
     reader: &mut Reader<'_>,
-    previous: i64,
+    mut previous: Previous,
 ) -> Result<Record, TransactionError> {
     let head = reader.byte("record")?;
     for _ in 0..take_position(reader, head >> 4)? {
-        pass_origin(&mut origins)?;
+        pass_maker(&mut makers)?;
     }
-    let time = take_time(reader, previous)?;
-    let record = take_claims(reader, head, time, Origin::take(&mut origins)?)?;
+    let record = take_claims(reader, head, &mut previous, Maker::take(&mut makers)?)?;
     record.map_err(|error| TransactionError::Record { position: 0, error })
 }
 
-pub(crate) fn pass_origin(reader: &mut Reader<'_>) -> Result<(), DecodeError> {
+pub(crate) fn pass_maker(reader: &mut Reader<'_>) -> Result<(), DecodeError> {
     reader.byte("source")?;
     for what in ["authority", "device family"] {
         let length = usize::from(reader.byte(what)?);
         reader.slice(length, what)?;
     }
+    reader.byte("made-up fingerprint")?;
+    if reader.byte("source of the pixels")? != 0 {
+        reader.optional32("software")?;
+    }
     Ok(())
 }
 
-/// Passes over one record; `seen` is told its digests. Returns its time, from which the next one counts.
+/// Passes over one record; `seen` is told its digests. The next one counts from what is left in `previous`.
 pub(crate) fn pass_record(
     reader: &mut Reader<'_>,
-    previous: i64,
+    previous: &mut Previous,
     mut seen: impl FnMut(Digest),
-) -> Result<i64, DecodeError> {
+) -> Result<(), DecodeError> {
     let head = reader.byte("record")?;
     take_position(reader, head >> 4)?;
-    let time = take_time(reader, previous)?;
+    take_numbers(reader, previous)?;
     for position in 0..=(head & 0b111) {
         let image = reader.byte("digest's head")?;
         seen(Digest::from_bytes(reader.array("digest")?));
@@ -219,10 +321,10 @@ pub(crate) fn pass_record(
             reader.slice(32, "original")?;
         }
     }
-    if head & GPS != 0 {
-        reader.slice(32, "gps commitment")?;
+    if head & ROOT != 0 {
+        reader.slice(32, "root")?;
     }
-    Ok(time)
+    Ok(())
 }
 
 fn take_image(

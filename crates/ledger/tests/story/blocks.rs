@@ -1,7 +1,7 @@
 //! Blocks: what may follow a tip and what may not.
 
 use birthmark_ledger::*;
-use birthmark_protocol::{Bundle, DigestRole, ModificationLevel, Timestamp};
+use birthmark_protocol::{Bundle, DigestRole, ModificationLevel, PixelSource, Timestamp};
 
 use crate::world::*;
 
@@ -50,6 +50,7 @@ fn blocks_follow_each_other_and_the_tree_grows() {
         [2]
     );
     let resumed = Tip::resume(
+        &world.genesis,
         &last.header,
         world.genesis.validators.clone(),
         world.frontiers[3].clone(),
@@ -63,10 +64,49 @@ fn a_tip_resumed_from_the_wrong_parts_is_refused() {
     world.commit_records(vec![photo("one")]);
     let header = &world.blocks[0].0.header;
     let set = world.genesis.validators.clone();
-    let stale = Tip::resume(header, set, Frontier::new());
+    let resume = |set, frontier| Tip::resume(&world.genesis, header, set, frontier);
+    let stale = resume(set.clone(), Frontier::new());
     assert_eq!(stale, Err(BlockError::Header("tree root")));
-    let stranger = Tip::resume(header, set_of(&members([9])), world.frontiers[1].clone());
+    let stranger = resume(set_of(&members([9])), world.frontiers[1].clone());
     assert_eq!(stranger, Err(BlockError::Header("next validators hash")));
+    let rehearsal = Genesis {
+        rehearsal: true,
+        ..world.genesis.clone()
+    };
+    let foreign = Tip::resume(&rehearsal, header, set, world.frontiers[1].clone());
+    assert_eq!(foreign, Err(BlockError::Header("chain")));
+}
+
+fn not_added(world: &World, record: Record) -> NotAdded {
+    let known = Known::default();
+    let mut builder = world.tip.builder(world.now(), &known);
+    builder.add(world.transaction(vec![record])).unwrap_err()
+}
+
+#[test]
+fn only_a_rehearsal_takes_what_came_from_no_sensor() {
+    let world = World::new(1);
+    for source in [PixelSource::File, PixelSource::Simulated] {
+        let simulated = captured("painted", source, None);
+        let fault = TransactionFault::Rehearsal { record: 0 };
+        assert!(fault.is_final());
+        assert_eq!(not_added(&world, simulated.clone()), NotAdded::Fault(fault));
+        let mut rehearsal = World::rehearsal();
+        rehearsal.commit_records(vec![simulated]);
+    }
+}
+
+#[test]
+fn a_camera_is_anchored_to_a_block_before_its_own() {
+    let mut world = World::new(1);
+    world.commit_records(vec![photo("first")]);
+    let fault = TransactionFault::Anchor {
+        record: 0,
+        anchor: Height::new(2),
+    };
+    let anchored = |anchor| captured("anchored", PixelSource::Sensor, Some(anchor));
+    assert_eq!(not_added(&world, anchored(2)), NotAdded::Fault(fault));
+    world.commit_records(vec![anchored(1)]);
 }
 
 #[test]
@@ -323,6 +363,7 @@ fn the_largest_records_there_are_still_make_blocks_that_read() {
             source: Source::Server,
             authority: text("maker"),
             family: text("model"),
+            made_up_fingerprint: false,
         };
         Record::edited(bundle.unwrap(), digest("one file"), origin).unwrap()
     };

@@ -1,7 +1,7 @@
 //! A photo costs a few bytes.
 
 use birthmark_ledger::*;
-use birthmark_protocol::{Bundle, DigestRole, Timestamp};
+use birthmark_protocol::{Bundle, DigestRole, PixelSource, Timestamp};
 
 use crate::world::*;
 
@@ -16,6 +16,7 @@ fn thousand(gps: bool) -> Vec<Record> {
             source: Source::CameraCertificate,
             authority: format!("MAKER_NUMBER_{}", n % 12).parse().unwrap(),
             family: format!("Model {}", n % 24).parse().unwrap(),
+            made_up_fingerprint: false,
         };
         Record::new(bundle, origin).unwrap()
     };
@@ -43,4 +44,21 @@ fn a_full_block_has_at_most_64_bytes_per_one_digest_record() {
     assert!(one_batch <= 40_000, "{one_batch}");
     assert!(many_batches <= 64_000, "{many_batches}");
     assert_eq!(with_place, one_batch + 32_000);
+}
+
+#[test]
+fn an_anchor_costs_one_to_three_bytes_a_photo() {
+    let world = World::new(1);
+    let with = |anchor: fn(usize) -> Option<u64>| {
+        let record = |n: usize| captured(&format!("photo {n}"), PixelSource::Sensor, anchor(n));
+        let transaction = world.transaction((0..1000).map(record).collect());
+        transaction.encode().len()
+    };
+    let none = with(|_| None);
+    // All in step with the network, and all somewhere in the last two weeks of blocks every two seconds.
+    let fresh = with(|n| Some(20_000_000 - n as u64 % 5));
+    let spread = with(|n| Some(20_000_000 - (n as u64 * 7919) % 600_000));
+    eprintln!("bytes of 1000: no anchor {none}; fresh anchors {fresh}; spread anchors {spread}");
+    assert!(fresh <= none + 1_010, "{fresh} {none}");
+    assert!(spread <= none + 3_010, "{spread} {none}");
 }

@@ -2,7 +2,10 @@
 
 use birthmark_ledger::note::SignedNote;
 use birthmark_ledger::*;
-use birthmark_protocol::{Bundle, DigestRole, ImageClaim, ModificationLevel, Timestamp};
+use birthmark_protocol::bundle::MAX_ANCHOR;
+use birthmark_protocol::{
+    Bundle, Capture, DigestRole, ImageClaim, ModificationLevel, PixelSource, Timestamp,
+};
 use proptest::prelude::*;
 use proptest::sample::Index;
 
@@ -16,10 +19,12 @@ fn any_origin() -> impl Strategy<Value = Origin> {
         Just(Source::Software),
         Just(Source::Server),
     ];
-    (source, "[A-Z]{0,3}", "[a-zü ]{0,3}").prop_map(|(source, authority, family)| Origin {
+    let parts = (source, "[A-Z]{0,3}", "[a-zü ]{0,3}", any::<bool>());
+    parts.prop_map(|(source, authority, family, made_up_fingerprint)| Origin {
         source,
         authority: authority.parse().unwrap(),
         family: family.parse().unwrap(),
+        made_up_fingerprint,
     })
 }
 
@@ -30,7 +35,10 @@ prop_compose! {
         levels in proptest::collection::vec(0u8..3, 9),
         parents in proptest::collection::vec(any::<Index>(), 9),
         time in prop_oneof![any::<i64>(), START - 1000..START],
-        gps: Option<[u8; 32]>,
+        root: Option<[u8; 32]>,
+        pixels in 0u8..4,
+        software: Option<[u8; 32]>,
+        anchor in proptest::option::of(prop_oneof![0u64..9, 0..=MAX_ANCHOR]),
         origin in any_origin(),
         is_edit: bool,
     ) -> Record {
@@ -45,7 +53,17 @@ prop_compose! {
             level: ModificationLevel::try_from(i64::from(levels[position].max(u8::from(edited)))).unwrap(),
             parent: (position > 0).then(|| digests[parents[position].index(position)]),
         });
-        let bundle = Bundle::new(images.collect(), Timestamp::from_unix(time), gps.map(Into::into)).unwrap();
+        let (images, time, root) = (images.collect(), Timestamp::from_unix(time), root.map(Into::into));
+        let bundle = match PixelSource::from_byte(pixels).filter(|_| origin.source.is_camera()) {
+            None => Bundle::new(images, time, root),
+            Some(source) => Bundle::captured(images, time, Capture {
+                source,
+                software: software.map(Into::into),
+                anchor,
+                disclosure: root,
+            }),
+        };
+        let bundle = bundle.unwrap();
         Record::with_original(bundle, edited.then_some(*original), origin).unwrap()
     }
 }
@@ -161,6 +179,13 @@ fn receipt() -> Receipt {
 }
 
 #[test]
+fn only_a_camera_states_where_its_pixels_came_from() {
+    let bundle = captured("one", PixelSource::Sensor, None).bundle().clone();
+    let server = Record::new(bundle, origin(Source::Server));
+    assert_eq!(server, Err(RecordError::NoCamera));
+}
+
+#[test]
 fn a_header_has_always_the_same_length() {
     let header = block().header;
     assert_eq!(
@@ -194,18 +219,18 @@ fn a_high_s_is_refused_wherever_a_signature_is_read() {
 #[test]
 fn a_packed_transaction_has_one_form() {
     let bytes = transaction_of(vec![single("a", START), single("b", START)]).encode();
-    // Byte 33 counts the origins; the only one is "EXAMPLE_MAKER" and "Raspberry Pi".
-    let origin = &bytes[34..34 + 1 + 1 + 13 + 1 + 12];
-    let (before, after) = (&bytes[..33], &bytes[34 + origin.len()..]);
-    let unused = [before, &[2], origin, b"\x00\x01X\x01Y", after].concat();
+    // Byte 33 counts the makers; the only one is "EXAMPLE_MAKER" and "Raspberry Pi", and states no source.
+    let maker = &bytes[34..34 + 1 + 1 + 13 + 1 + 12 + 2];
+    let (before, after) = (&bytes[..33], &bytes[34 + maker.len()..]);
+    let unused = [before, &[2], maker, b"\x00\x01X\x01Y\x00\x00", after].concat();
     let error = Transaction::parse(&unused).unwrap_err().to_string();
-    assert!(error.contains("an origin that no record uses"), "{error}");
+    assert!(error.contains("a maker that no record uses"), "{error}");
     let none = [before, &[0], after].concat();
     assert!(
         Transaction::parse(&none)
             .unwrap_err()
             .to_string()
-            .contains("number of origins")
+            .contains("number of makers")
     );
 }
 
@@ -240,7 +265,7 @@ fn nothing_in_a_record_can_name_a_camera() {
     };
     assert_eq!(
         keys(&json["record"]),
-        ["images", "time", "gps", "edited_from", "origin"]
+        ["images", "time", "gps", "capture", "edited_from", "origin"]
     );
     assert_eq!(
         keys(&json["record"]["images"][0]),
@@ -248,6 +273,6 @@ fn nothing_in_a_record_can_name_a_camera() {
     );
     assert_eq!(
         keys(&json["record"]["origin"]),
-        ["source", "authority", "family"]
+        ["source", "authority", "family", "made_up_fingerprint"]
     );
 }

@@ -1,6 +1,7 @@
 //! Receipts: verified offline, against a genesis, and every way to bend one refused.
 
 use birthmark_ledger::*;
+use birthmark_protocol::PixelSource;
 
 use crate::world::*;
 
@@ -57,6 +58,7 @@ fn a_block_gives_no_receipt_for_what_it_does_not_hold() {
             certificate.clone(),
             before,
             index,
+            None,
             vec![],
         )
         .unwrap_err()
@@ -219,6 +221,71 @@ fn a_later_set_can_be_trusted_and_then_nothing_older_is() {
         since,
     };
     assert_eq!(verify_receipt(&old, &trusted), Err(too_old));
+}
+
+/// A photo anchored to block 2 and registered in block 4.
+fn anchored() -> (World, Receipt) {
+    let mut world = World::new(4);
+    for height in 1..=3 {
+        world.commit_records(vec![photo(&format!("{height}"))]);
+    }
+    world.commit_records(vec![captured("ours", PixelSource::Sensor, Some(2))]);
+    let index = world.blocks[3].0.header.first_index();
+    let receipt = world.receipt(4, index, vec![]);
+    (world, receipt)
+}
+
+#[test]
+fn a_receipt_proves_both_ends_of_the_photos_time() {
+    let (world, receipt) = anchored();
+    let trusted = Trusted::genesis(&world.genesis);
+    let verified = verify_receipt(&receipt, &trusted).unwrap();
+    assert_eq!(verified.not_before, Some(world.blocks[1].0.header.time));
+    assert_eq!(verified.block_time, world.blocks[3].0.header.time);
+    // Whoever trusts only what came later learns only the later end.
+    let later = trusted.later(Height::new(3), world.genesis.validators.clone());
+    let verified = verify_receipt(&receipt, &later).unwrap();
+    assert_eq!(verified.not_before, None);
+}
+
+#[test]
+fn an_anchor_that_is_missing_exchanged_or_undecided_is_refused() {
+    let (world, receipt) = anchored();
+    let trusted = Trusted::genesis(&world.genesis);
+    let with = |anchor| {
+        let bent = Receipt {
+            anchor,
+            ..receipt.clone()
+        };
+        verify_receipt(&bent, &trusted).unwrap_err()
+    };
+    let (named, second) = (Some(Height::new(2)), world.decided(Height::new(2)));
+    assert_eq!(
+        with(None),
+        VerifyError::Anchor {
+            named,
+            carried: None
+        }
+    );
+    assert_eq!(
+        with(Some(world.decided(Height::new(1)))),
+        VerifyError::Anchor {
+            named,
+            carried: Some(Height::new(1))
+        }
+    );
+    let mut earlier = second.clone();
+    earlier.header.time = earlier.header.time.plus_millis(-86_400_000);
+    assert!(matches!(
+        with(Some(earlier)),
+        VerifyError::AnchorCertificate(_)
+    ));
+    let mut fewer = second;
+    fewer.certificate.signatures.pop();
+    assert!(matches!(
+        with(Some(fewer)),
+        VerifyError::AnchorCertificate(_)
+    ));
 }
 
 #[test]

@@ -145,7 +145,7 @@ fn a_prevote_is_no_precommit_and_nothing_is_no_block() {
         },
     ] {
         assert!(seen.insert(vote.signed_bytes()));
-        assert_eq!(vote.signed_bytes().len(), 17 + 32 + 1 + 8 + 4 + 1 + 32);
+        assert_eq!(vote.signed_bytes().len(), 18 + 32 + 1 + 8 + 4 + 1 + 32);
     }
 }
 

@@ -4,6 +4,7 @@
 //! After a deliberate change of a format: `BIRTHMARK_WRITE_VECTORS=1 cargo nextest run -p birthmark-ledger vectors`.
 
 use birthmark_ledger::*;
+use birthmark_protocol::PixelSource;
 use serde_json::{Value, json};
 
 use crate::world::*;
@@ -20,6 +21,7 @@ fn computed() -> Value {
         photo("one"),
         single("three", START + 8),
         edit("cropped", 2, "one file"),
+        captured("ours", PixelSource::Sensor, Some(1)),
     ];
     let transaction = world.transaction(records);
     let present = world.tip.validators().clone();
@@ -39,6 +41,7 @@ fn computed() -> Value {
     let certificate = world.blocks[1].1.clone();
     let submitter = world.members[0].entry.id();
     let receipt = world.receipt(2, 2, vec![]);
+    let anchored = world.receipt(2, 5, vec![]);
     let checkpoint = world.cosigned(&block, 0..3);
     json!({
         "about": "Every format of the ledger in bytes, made by the tests of crates/ledger from keys that are test keys. docs/LEDGER.md says how to read them.",
@@ -62,6 +65,7 @@ fn computed() -> Value {
         "checkpoint": checkpoint.to_string(),
         "tlog_proof": receipt.to_tlog_proof(checkpoint).to_string(),
         "receipt": receipt,
+        "anchored_receipt": anchored,
     })
 }
 

@@ -1,7 +1,9 @@
 //! Institutions with test keys, and a registry they run.
 
 use birthmark_ledger::*;
-use birthmark_protocol::{Bundle, Digest, DigestRole, ImageClaim, ModificationLevel, Timestamp};
+use birthmark_protocol::{
+    Bundle, Capture, Digest, DigestRole, ImageClaim, ModificationLevel, PixelSource, Timestamp,
+};
 
 pub const START: i64 = 1_790_000_000;
 
@@ -52,6 +54,7 @@ impl World {
         let genesis = Genesis {
             chain_id: "birthmark.example/registry".parse().unwrap(),
             start: Timestamp::from_unix(START),
+            rehearsal: false,
             validators: set_of(&members),
         };
         let tip = Tip::genesis(&genesis);
@@ -62,6 +65,14 @@ impl World {
             frontiers: vec![Frontier::new()],
             blocks: vec![],
         }
+    }
+
+    /// The same, but a rehearsal.
+    pub fn rehearsal() -> Self {
+        let mut world = Self::new(1);
+        world.genesis.rehearsal = true;
+        world.tip = Tip::genesis(&world.genesis);
+        world
     }
 
     pub fn now(&self) -> BlockTime {
@@ -97,15 +108,26 @@ impl World {
         self.commit(block);
     }
 
+    pub fn decided(&self, height: Height) -> DecidedHeader {
+        let (block, certificate) = &self.blocks[height.get() as usize - 1];
+        DecidedHeader {
+            header: block.header.clone(),
+            certificate: certificate.clone(),
+        }
+    }
+
     pub fn receipt(&self, height: usize, index: u64, sets: Vec<SetLink>) -> Receipt {
         let (block, certificate) = &self.blocks[height - 1];
         let chain_id = self.genesis.chain_id.clone();
+        let (_, _, record) = block.records().find(|(at, ..)| *at == index).unwrap();
+        let anchor = needed_anchor(record).map(|height| self.decided(height));
         Receipt::cut(
             chain_id,
             block,
             certificate.clone(),
             &self.frontiers[height - 1],
             index,
+            anchor,
             sets,
         )
         .unwrap()
@@ -165,7 +187,21 @@ pub fn origin(source: Source) -> Origin {
         source,
         authority: "EXAMPLE_MAKER".parse().unwrap(),
         family: "Raspberry Pi".parse().unwrap(),
+        made_up_fingerprint: false,
     }
+}
+
+/// A photo of a camera of ours.
+pub fn captured(name: &str, source: PixelSource, anchor: Option<u64>) -> Record {
+    let capture = Capture {
+        source,
+        software: Some(digest("software")),
+        anchor,
+        disclosure: Some(digest(format!("leaves of {name}"))),
+    };
+    let claim = claim(name, DigestRole::File, 0, None);
+    let bundle = Bundle::captured(vec![claim], Timestamp::from_unix(START), capture).unwrap();
+    Record::new(bundle, origin(Source::CameraAttested)).unwrap()
 }
 
 pub fn claim(name: &str, role: DigestRole, level: u8, parent: Option<&str>) -> ImageClaim {

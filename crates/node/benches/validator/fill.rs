@@ -43,6 +43,7 @@ fn record(number: u64) -> Record {
         source: Source::CameraCertificate,
         authority: label(format!("MAKER_NUMBER_{}", number % 12)),
         family: label(format!("Model {}", number % 24)),
+        made_up_fingerprint: false,
     };
     let bundle = Bundle::new(vec![image], Timestamp::from_unix(taken), None).unwrap();
     Record::new(bundle, origin).unwrap()

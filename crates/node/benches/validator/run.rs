@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use birthmark_ledger::{ChainId, Genesis, KeyName};
 use birthmark_node::settings::{AuthoritySettings, Settings};
-use birthmark_node::store::{Sizes, Store};
+use birthmark_node::store::{Settlement, Sizes, Store, Wanted};
 use birthmark_node::{identity, setup};
 use birthmark_protocol::{Digest, Timestamp};
 
@@ -67,7 +67,7 @@ fn genesis(folder: &Path) -> Genesis {
         let validator = setup::create_keys(&folder.join("keys"), name).unwrap();
         let chain = ChainId::new("bench.example/registry").unwrap();
         let start = Timestamp::from_unix(fill::START);
-        let genesis = setup::genesis(chain, start, vec![validator]).unwrap();
+        let genesis = setup::genesis(chain, start, false, vec![validator]).unwrap();
         setup::write_genesis(&file, &genesis).unwrap();
     }
     identity::read_genesis(&file).unwrap()
@@ -293,13 +293,15 @@ impl Run {
     async fn forget_waiting(&self) {
         let store = Store::open(&self.settings.database).await.unwrap();
         loop {
-            let waiting = store.waiting("bench-away", 0, 1000).await.unwrap();
+            let waiting = store.waiting("bench-away", 1000).await.unwrap();
             if waiting.is_empty() {
                 break;
             }
             let queue: Vec<_> = waiting.iter().map(|one| one.seq).collect();
             let now = birthmark_node::clock::now();
-            store.settle(&[], &queue, None, now).await.unwrap();
+            let nothing = |_: &_| Ok(Settlement::default());
+            let wanted = Wanted::default();
+            store.settle(&wanted, &queue, now, nothing).await.unwrap();
         }
         store.close().await;
     }

@@ -4,8 +4,10 @@
 //!
 //! ```text
 //! u8   version (1)
-//! u8   whether the camera's signature was checked, 0|1
 //! u64 + bytes  bundle
+//! 32   the bundle's digest: with an anchor it covers a block's hash that the bundle does not hold
+//! u8   what the camera signed: 0 nothing that was checked; 1 the bundle, then 64 bytes of signature; 2 a text of the
+//!      documents, then u8 route, u64 + the request as it was sent
 //! 32   opening
 //! u8   number of claims; each 16 bytes
 //! u8 0|1 and then 16 bytes of the token it spends
@@ -17,17 +19,18 @@
 //! ```text
 //! u8 0  token with its one key: 60 bytes, u16 table, u16 index
 //! u8 1  token with three keys: 60 bytes, three times u16 table, u16 index
-//! u8 2  certificate: u64 + DER, u8 0|1 and then a token as in 0
+//! u8 2  certificate: u64 + DER, then u8 0, or u8 1 and a token as in 0 or 1
 //! u8 3  editing software: authority and application (u64 + text each), 32 bytes of the original
 //! u8 4  submission server: name (u64 + text), u8 0|1 and then 32 bytes of the original
 //! ```
 
 use birthmark_protocol::authority_request::{CameraProof, Question};
 use birthmark_protocol::bytes::{DecodeError, Reader, put_optional32};
+use birthmark_protocol::submission::SubmissionRoute;
 use birthmark_protocol::token_claim::{PackedToken, TokenClaim};
 use birthmark_protocol::{
-    Bundle, BundleError, CameraCertificate, CameraToken, CertificateError, Commitment, Digest,
-    Opening, SealedNuc, TokenFormatError,
+    AnchorError, Bundle, BundleError, CameraCertificate, CameraToken, CertificateError, Commitment,
+    Digest, Opening, SealedNuc, Signature, TokenFormatError,
 };
 use zeroize::Zeroizing;
 
@@ -43,16 +46,51 @@ pub struct Request {
     pub id: ReceiptId,
     /// What the camera claims.
     pub bundle: Bundle,
+    /// The digest of that: what a camera of ours signs and what the commitment hides.
+    pub digest: Digest,
     /// What opens the commitment.
     pub opening: Opening,
-    /// Whether the camera's signature was checked under its authority's chain.
-    pub signed: bool,
+    /// What the camera signed, if that was checked under its authority's chain. Every voter checks it again.
+    pub signed: Option<CheckedSignature>,
     /// What nobody else may claim: each digest of the bundle, for this camera.
     pub claims: Vec<Vec<u8>>,
     /// The token this photo spends.
     pub token: Option<Vec<u8>>,
     /// What the authority is asked about. For those nobody is asked about, who stands behind it instead.
     pub asked: Asked,
+}
+
+/// A camera's signature that holds.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum CheckedSignature {
+    /// Over the bundle.
+    Bundle(Signature),
+    /// Over a text in one of the documents' forms, which only the whole request rebuilds.
+    Request {
+        /// Where it came to.
+        route: SubmissionRoute,
+        /// Its body.
+        body: Vec<u8>,
+    },
+}
+
+/// A bundle and its digest.
+#[derive(Debug)]
+pub struct Claimed {
+    /// What is claimed.
+    pub bundle: Bundle,
+    /// What a camera of ours signs.
+    pub digest: Digest,
+}
+
+impl Claimed {
+    /// Claims that are anchored to no block.
+    pub fn unanchored(bundle: Bundle) -> Result<Self, AnchorError> {
+        Ok(Self {
+            digest: bundle.digest(None)?,
+            bundle,
+        })
+    }
 }
 
 /// Who is asked, or why nobody is.
@@ -108,9 +146,9 @@ impl Request {
     /// Puts together what waits. `credential` is the camera as far as claims go: nobody takes the same digest twice under it.
     pub fn new(
         key: &LookupKey,
-        bundle: Bundle,
+        Claimed { bundle, digest }: Claimed,
         hidden: Hidden,
-        signed: bool,
+        signed: Option<CheckedSignature>,
         credential: &Digest,
         token: Option<&Digest>,
         asked: Asked,
@@ -130,6 +168,7 @@ impl Request {
                 .collect(),
             token: token.map(|token| key.token(token)),
             bundle,
+            digest,
             opening,
             signed,
             asked,
@@ -139,14 +178,14 @@ impl Request {
     /// Whether it can have come from anybody.
     pub const fn kind(&self) -> Kind {
         match self.asked {
-            Asked::Authority(_) if !self.signed => Kind::Unverified,
+            Asked::Authority(_) if self.signed.is_none() => Kind::Unverified,
             _ => Kind::Signed,
         }
     }
 
     /// What the authority is asked about.
     pub fn commitment(&self) -> Commitment {
-        Commitment::new(&self.bundle.digest(), &self.opening)
+        Commitment::new(&self.digest, &self.opening)
     }
 
     /// The question to an authority, if one is asked.
@@ -164,8 +203,10 @@ impl Request {
     /// The stored form.
     pub fn to_bytes(&self) -> Zeroizing<Vec<u8>> {
         let mut out = Zeroizing::new(Vec::with_capacity(2048));
-        out.extend([VERSION, u8::from(self.signed)]);
+        out.push(VERSION);
         put_bytes(&mut out, &self.bundle.encode());
+        out.extend(self.digest.as_bytes());
+        put_signed(&mut out, self.signed.as_ref());
         out.extend(self.opening.expose());
         // One byte counts them: a bundle has at most eight digests.
         out.push(self.claims.len() as u8);
@@ -183,8 +224,9 @@ impl Request {
         if version != VERSION {
             return Err(DecodeError::Version(version).into());
         }
-        let signed = reader.flag("signed")?;
         let bundle = Bundle::decode(read_bytes(&mut reader, "bundle")?)?;
+        let digest = Digest::from_bytes(reader.array("bundle's digest")?);
+        let signed = read_signed(&mut reader)?;
         let opening = Opening::from_bytes(reader.array("opening")?);
         let count = reader.byte("number of claims")?;
         let mut short = |what| Ok::<_, DecodeError>(reader.array::<SHORT>(what)?.to_vec());
@@ -201,6 +243,7 @@ impl Request {
         Ok(Self {
             id,
             bundle,
+            digest,
             opening,
             signed,
             claims,
@@ -210,26 +253,48 @@ impl Request {
     }
 }
 
+fn put_signed(out: &mut Vec<u8>, signed: Option<&CheckedSignature>) {
+    match signed {
+        None => out.push(0),
+        Some(CheckedSignature::Bundle(signature)) => {
+            out.push(1);
+            out.extend(signature.to_bytes());
+        }
+        Some(CheckedSignature::Request { route, body }) => {
+            out.extend([2, route.to_byte()]);
+            put_bytes(out, body);
+        }
+    }
+}
+
+fn read_signed(reader: &mut Reader<'_>) -> Result<Option<CheckedSignature>, DecodeError> {
+    Ok(match reader.byte("what the camera signed")? {
+        0 => None,
+        1 => {
+            let signature = Signature::from_bytes(&reader.array("signature")?);
+            let signature = signature.map_err(|_| DecodeError::Value("signature"))?;
+            Some(CheckedSignature::Bundle(signature))
+        }
+        2 => {
+            let route = SubmissionRoute::from_byte(reader.byte("route")?);
+            Some(CheckedSignature::Request {
+                route: route.ok_or(DecodeError::Value("route"))?,
+                body: read_bytes(reader, "request")?.to_vec(),
+            })
+        }
+        _ => return Err(DecodeError::Value("what the camera signed")),
+    })
+}
+
 fn put_asked(out: &mut Vec<u8>, asked: &Asked) {
     match asked {
-        Asked::Authority(CameraProof::Token(TokenClaim::Structured(token))) => {
-            out.push(0);
-            put_token(out, token);
-        }
-        Asked::Authority(CameraProof::Token(TokenClaim::Packed(token))) => {
-            out.push(1);
-            out.extend(token.sealed.to_packed());
-            for (table, index) in &token.keys {
-                out.extend(table.get().to_be_bytes());
-                out.extend(index.get().to_be_bytes());
-            }
-        }
+        Asked::Authority(CameraProof::Token(token)) => put_claim(out, token),
         Asked::Authority(CameraProof::Certificate(certificate, token)) => {
             out.push(2);
             put_bytes(out, certificate.der());
             out.push(u8::from(token.is_some()));
             if let Some(token) = token {
-                put_token(out, token);
+                put_claim(out, token);
             }
         }
         Asked::Software {
@@ -252,20 +317,14 @@ fn put_asked(out: &mut Vec<u8>, asked: &Asked) {
 
 fn read_asked(reader: &mut Reader<'_>) -> Result<Asked, RequestError> {
     Ok(match reader.byte("proof")? {
-        0 => Asked::Authority(CameraProof::Token(TokenClaim::Structured(read_token(
-            reader,
-        )?))),
-        1 => {
-            let sealed = SealedNuc::from_packed(reader.slice(60, "token")?)?;
-            let mut key = || Ok::<_, DecodeError>((number(reader)?, number(reader)?));
-            let keys = [key()?, key()?, key()?];
-            let token = TokenClaim::Packed(PackedToken { sealed, keys });
-            Asked::Authority(CameraProof::Token(token))
+        form @ (STRUCTURED | PACKED) => {
+            Asked::Authority(CameraProof::Token(read_claim(reader, form)?))
         }
         2 => {
             let certificate = CameraCertificate::from_der(read_bytes(reader, "certificate")?)?;
             let token = if reader.flag("token")? {
-                Some(read_token(reader)?)
+                let form = reader.byte("token")?;
+                Some(read_claim(reader, form)?)
             } else {
                 None
             };
@@ -282,6 +341,39 @@ fn read_asked(reader: &mut Reader<'_>) -> Result<Asked, RequestError> {
         },
         _ => return Err(DecodeError::Value("proof").into()),
     })
+}
+
+const STRUCTURED: u8 = 0;
+const PACKED: u8 = 1;
+
+fn put_claim(out: &mut Vec<u8>, claim: &TokenClaim) {
+    match claim {
+        TokenClaim::Structured(token) => {
+            out.push(STRUCTURED);
+            put_token(out, token);
+        }
+        TokenClaim::Packed(token) => {
+            out.push(PACKED);
+            out.extend(token.sealed.to_packed());
+            for (table, index) in &token.keys {
+                out.extend(table.get().to_be_bytes());
+                out.extend(index.get().to_be_bytes());
+            }
+        }
+    }
+}
+
+fn read_claim(reader: &mut Reader<'_>, form: u8) -> Result<TokenClaim, RequestError> {
+    match form {
+        STRUCTURED => Ok(TokenClaim::Structured(read_token(reader)?)),
+        PACKED => {
+            let sealed = SealedNuc::from_packed(reader.slice(60, "token")?)?;
+            let mut key = || Ok::<_, DecodeError>((number(reader)?, number(reader)?));
+            let keys = [key()?, key()?, key()?];
+            Ok(TokenClaim::Packed(PackedToken { sealed, keys }))
+        }
+        _ => Err(DecodeError::Value("token").into()),
+    }
 }
 
 fn put_token(out: &mut Vec<u8>, token: &CameraToken) {
@@ -345,6 +437,16 @@ mod tests {
         Bundle::new(images.collect(), Timestamp::from_unix(1_790_000_000), None).unwrap()
     }
 
+    fn claimed(names: &[u8]) -> Claimed {
+        Claimed::unanchored(bundle(names)).unwrap()
+    }
+
+    fn signature() -> Signature {
+        use birthmark_ledger::VoteSigner as _;
+        let key = birthmark_ledger::VoteKey::from_bytes(&[7; 32]).unwrap();
+        key.sign(b"text").unwrap()
+    }
+
     fn token(byte: u8) -> CameraToken {
         CameraToken {
             sealed: SealedNuc {
@@ -362,9 +464,9 @@ mod tests {
         let spent = token(byte).sealed.fingerprint();
         Request::new(
             &key(),
-            bundle(&[1, 2]),
+            claimed(&[1, 2]),
             opening,
-            false,
+            None,
             &spent,
             Some(&spent),
             asked,
@@ -397,9 +499,9 @@ mod tests {
             };
             Request::new(
                 &key(),
-                bundle(names),
+                claimed(names),
                 hidden,
-                false,
+                None,
                 &credential,
                 None,
                 asked,
@@ -414,7 +516,7 @@ mod tests {
     proptest! {
         #[test]
         fn stored_bytes_are_read_back_and_nothing_else_is(
-            kind in 0_u8..6, byte in 0_u8..255, signed: bool, cut in 0_usize..64, text in "[a-z]{0,40}",
+            kind in 0_u8..6, byte in 0_u8..255, form in 0_u8..3, cut in 0_usize..64, text in "[a-z]{0,40}",
         ) {
             let asked = match kind {
                 0 => Asked::Authority(CameraProof::Token(TokenClaim::Structured(token(byte)))),
@@ -426,10 +528,18 @@ mod tests {
                 3 => Asked::Server { name: text, original: None },
                 _ => Asked::Server { name: text, original: Some(Digest::of(&[byte])) },
             };
+            let signed = match form {
+                0 => None,
+                1 => Some(CheckedSignature::Bundle(signature())),
+                _ => Some(CheckedSignature::Request {
+                    route: SubmissionRoute::Certificate,
+                    body: vec![byte; 40],
+                }),
+            };
             let spent = (kind < 2).then(|| token(byte).sealed.fingerprint());
             let hidden = Hidden::ByUs(Opening::from_bytes([byte; 32]));
             let request = Request::new(
-                &key(), bundle(&[1, 2, 3]), hidden, signed, &Digest::of(b"camera"), spent.as_ref(), asked,
+                &key(), claimed(&[1, 2, 3]), hidden, signed, &Digest::of(b"camera"), spent.as_ref(), asked,
             );
             let bytes = request.to_bytes();
             let read = Request::from_bytes(request.id, &bytes).unwrap();

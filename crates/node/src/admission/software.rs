@@ -2,7 +2,7 @@
 
 use birthmark_protocol::{Digest, Edit, SoftwareCertificate, Timestamp};
 
-use super::{Asked, Hidden, Refused, Request, check_time, draw_opening};
+use super::{Asked, Claimed, Hidden, Refused, Request, check_time, draw_opening};
 use crate::authorities::{AuthorityBook, Issuer};
 use crate::lookup_key::LookupKey;
 use crate::signatures;
@@ -17,7 +17,8 @@ pub fn check(
     check_time(edit.bundle.time(), now)?;
     let certificate = &edit.certificate;
     let authority = authority(certificate, book, now)?;
-    if !signatures::verify_digest(certificate.key(), &edit.signed_digest(), &edit.signature) {
+    let signed = edit.signed_digest().map_err(|_| Refused::Signature)?;
+    if !signatures::verify_digest(certificate.key(), &signed, &edit.signature) {
         return Err(Refused::Signature);
     }
     let asked = Asked::Software {
@@ -27,9 +28,9 @@ pub fn check(
     };
     Ok(Request::new(
         key,
-        edit.bundle.clone(),
+        Claimed::unanchored(edit.bundle.clone()).map_err(Refused::Anchor)?,
         Hidden::ByUs(draw_opening()?),
-        true,
+        None,
         &Digest::of(certificate.der()),
         None,
         asked,

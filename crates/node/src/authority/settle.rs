@@ -3,15 +3,15 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use birthmark_consensus::{Evidence, Vouching};
+use birthmark_consensus::{CameraSigned, Evidence, Vouching};
 use birthmark_ledger::{Label, Origin, Record, Source, Transaction, VoteKey};
 use birthmark_protocol::authority_request::CameraProof;
-use birthmark_protocol::{Assurance, Commitment, Digest, SignedVerdict};
+use birthmark_protocol::{Commitment, Digest, Opening, Proof, SignedVerdict, VerdictItem};
 use tokio::sync::Notify;
 use zeroize::Zeroizing;
 
 use super::Answer;
-use crate::admission::{Admission, Asked, Request};
+use crate::admission::{Admission, Asked, CheckedSignature, Request};
 use crate::clock;
 use crate::row_keys::RowKeys;
 use crate::store::{
@@ -31,17 +31,22 @@ pub struct Answered {
 
 /// What came back.
 pub enum Outcome {
-    /// The authority vouches: the device family and what it can attest.
-    Passed {
-        /// The device's family, as the verdict names it.
-        family: String,
-        /// What the authority itself vouches for.
-        assurance: Assurance,
-        /// Whether the verdict beside it covers this.
-        is_signed: bool,
-    },
+    /// The authority vouches.
+    Passed(Yes),
     /// It does not.
     Failed(String),
+}
+
+/// What an authority says with its yes.
+pub struct Yes {
+    /// The device's family, as the verdict names it.
+    family: String,
+    /// What the authority judged.
+    proof: Proof,
+    /// Whether it made up the fingerprint of the camera's sensor.
+    is_made_up: bool,
+    /// Whether the verdict beside it covers this.
+    is_signed: bool,
 }
 
 /// Settles answered submissions.
@@ -58,9 +63,28 @@ pub struct Settler {
 struct Candidate {
     id: ReceiptId,
     record: Record,
-    vouching: Vouching,
+    backing: Backing,
     claims: Vec<Vec<u8>>,
     token: Option<Vec<u8>>,
+}
+
+/// What stands behind a record.
+enum Backing {
+    /// Only this validator's word.
+    Word,
+    /// A signed verdict.
+    Verdict {
+        /// Leads from the record to the verdict.
+        opening: Opening,
+        /// What the camera signed, where a certificate was judged.
+        proof: Option<CameraChecked>,
+    },
+}
+
+/// A camera's certificate, in DER, and its signature that holds.
+struct CameraChecked {
+    certificate: Vec<u8>,
+    signature: CheckedSignature,
 }
 
 /// What the answer about one submission leads to, as far as the answer goes.
@@ -202,19 +226,12 @@ impl Settler {
         }
         let records = u32::try_from(passed.len())
             .map_err(|_| StoreError::Corrupt("more records than a transaction holds".into()))?;
-        let (all, vouching): (Vec<_>, Vec<_>) = passed
-            .into_iter()
-            .map(|one| (one.record, one.vouching))
-            .unzip();
-        let needs_verdict = vouching
-            .iter()
-            .any(|vouching| matches!(vouching, Vouching::Verdict { .. }));
-        let verdicts = verdict.filter(|_| needs_verdict).into_iter().collect();
+        let (all, evidence) = evidence_of(passed, verdict)?;
         let transaction = Transaction::sign(&self.chain, all, &*self.key).map_err(|error| {
             StoreError::Corrupt(format!("a transaction cannot be made: {error}"))
         })?;
         let hash = transaction.hash();
-        let evidence = Zeroizing::new(Evidence { verdicts, vouching }.encode());
+        let evidence = Zeroizing::new(evidence.encode());
         Ok(Some(Pooled {
             hash,
             records,
@@ -223,6 +240,64 @@ impl Settler {
             evidence: self.rows.seal(hash.as_bytes(), &evidence)?,
         }))
     }
+}
+
+/// The records, and what carries them. A certificate that several photos share is written once.
+fn evidence_of(
+    passed: Vec<Candidate>,
+    verdict: Option<SignedVerdict>,
+) -> Result<(Vec<Record>, Evidence), StoreError> {
+    let mut evidence = Evidence::default();
+    let mut records = Vec::with_capacity(passed.len());
+    for candidate in passed {
+        let vouching = match candidate.backing {
+            Backing::Word => Vouching::Word,
+            Backing::Verdict { opening, proof } => Vouching::Verdict {
+                verdict: 0,
+                opening,
+                signed: camera_signed(&mut evidence.certificates, proof)?,
+            },
+        };
+        evidence.vouching.push(vouching);
+        records.push(candidate.record);
+    }
+    let is_verdict = |vouching: &Vouching| matches!(vouching, Vouching::Verdict { .. });
+    if evidence.vouching.iter().any(is_verdict) {
+        evidence.verdicts.extend(verdict);
+    }
+    Ok((records, evidence))
+}
+
+/// What the camera signed, in the form voters check; `certificates` are those of the batch so far.
+fn camera_signed(
+    certificates: &mut Vec<Vec<u8>>,
+    proof: Option<CameraChecked>,
+) -> Result<CameraSigned, StoreError> {
+    let Some(CameraChecked {
+        certificate,
+        signature,
+    }) = proof
+    else {
+        return Ok(CameraSigned::Nothing);
+    };
+    let signature = match signature {
+        CheckedSignature::Bundle(signature) => signature,
+        CheckedSignature::Request { route, body } => {
+            return Ok(CameraSigned::Request { route, body });
+        }
+    };
+    // A batch has few cameras more often than many, and at most a thousand.
+    let known = certificates.iter().position(|known| *known == certificate);
+    let position = known.unwrap_or_else(|| {
+        certificates.push(certificate);
+        certificates.len() - 1
+    });
+    let certificate = u16::try_from(position)
+        .map_err(|_| StoreError::Corrupt("more certificates than a transaction has".into()))?;
+    Ok(CameraSigned::Bundle {
+        certificate,
+        signature,
+    })
 }
 
 /// A submission that can become a record, or why it never will.
@@ -237,13 +312,9 @@ fn judge(authority: &Label, answered: Answered) -> Result<Judged, StoreError> {
             settled: Settled::Rejected(reason),
         })
     };
-    let (family, assurance, is_signed) = match answer {
+    let yes = match answer {
         Outcome::Failed(reason) => return Ok(refused(reason)),
-        Outcome::Passed {
-            family,
-            assurance,
-            is_signed,
-        } => (family, assurance, is_signed),
+        Outcome::Passed(yes) => yes,
     };
     let Request {
         bundle,
@@ -254,7 +325,7 @@ fn judge(authority: &Label, answered: Answered) -> Result<Judged, StoreError> {
         asked,
         ..
     } = request;
-    let origin = match origin_of(&asked, authority, &family, signed, assurance)? {
+    let origin = match origin_of(&asked, authority, &yes)? {
         Ok(origin) => origin,
         Err(reason) => return Ok(refused(reason)),
     };
@@ -267,36 +338,43 @@ fn judge(authority: &Label, answered: Answered) -> Result<Judged, StoreError> {
         Ok(record) => record,
         Err(error) => return Ok(refused(error.to_string())),
     };
-    let vouching = if is_signed {
-        Vouching::Verdict {
-            verdict: 0,
+    let backing = match yes.is_signed {
+        true => Backing::Verdict {
             opening,
-        }
-    } else {
-        Vouching::Word
+            proof: checked_of(asked, signed),
+        },
+        false => Backing::Word,
     };
     Ok(Judged::Candidate(Box::new(Candidate {
         id,
         record,
-        vouching,
+        backing,
         claims,
         token,
     })))
+}
+
+fn checked_of(asked: Asked, signed: Option<CheckedSignature>) -> Option<CameraChecked> {
+    let Asked::Authority(CameraProof::Certificate(certificate, _)) = asked else {
+        return None;
+    };
+    Some(CameraChecked {
+        certificate: certificate.der().to_vec(),
+        signature: signed?,
+    })
 }
 
 /// Who answers for a record, or why nobody can.
 fn origin_of(
     asked: &Asked,
     authority: &Label,
-    family: &str,
-    signed: bool,
-    assurance: Assurance,
+    yes: &Yes,
 ) -> Result<Result<Origin, String>, StoreError> {
     let label =
         |text: &str| Label::new(text).map_err(|error| StoreError::Corrupt(error.to_string()));
     // What others call a device is theirs to choose: a name no record can hold is refused, and holds nobody else up.
     let named = match asked {
-        Asked::Authority(_) => Label::new(family),
+        Asked::Authority(_) => Label::new(&yes.family),
         Asked::Software { family, .. } => Label::new(family),
         Asked::Server { .. } => Label::new(""),
     };
@@ -309,12 +387,8 @@ fn origin_of(
     };
     let (source, authority) = match asked {
         Asked::Authority(_) => {
-            let assurance = match (signed, assurance) {
-                (false, _) => Assurance::Token,
-                (true, Assurance::Attested) => Assurance::Attested,
-                (true, _) => Assurance::Certificate,
-            };
-            (Source::camera(assurance), authority.clone())
+            let source = Source::camera(yes.proof.assurance());
+            (source, authority.clone())
         }
         Asked::Software { authority, .. } => (Source::Software, label(authority)?),
         Asked::Server { name, .. } => (Source::Server, label(name)?),
@@ -323,6 +397,7 @@ fn origin_of(
         source,
         authority,
         family,
+        made_up_fingerprint: yes.is_made_up,
     }))
 }
 
@@ -378,17 +453,17 @@ pub(super) fn join(
                 joined.unsigned.push((open, refusal(&answer.message)));
                 continue;
             }
-            (Some(_), Some(item)) if item.valid => Outcome::Passed {
-                family: item.device_family.clone(),
-                assurance: item.assurance,
-                is_signed: true,
-            },
-            (Some(_), None) if !must_be_signed => Outcome::Passed {
-                family: claimed_family(&open.request),
-                assurance: Assurance::Token,
-                is_signed: false,
-            },
-            // No answer, or a yes that the signed verdict does not repeat: not a yes, and not a no.
+            (Some(_), Some(item)) if item.valid && answers_to(item, &open.request) => {
+                Outcome::Passed(Yes {
+                    family: item.device_family.clone(),
+                    proof: item.proof,
+                    is_made_up: item.is_made_up,
+                    is_signed: true,
+                })
+            }
+            (Some(_), None) if !must_be_signed => Outcome::Passed(unsigned_yes(&open.request)),
+            // No answer, or a yes that the signed verdict does not repeat, or that is about another key: not a yes, and
+            // not a no.
             _ => {
                 joined.left.push(open);
                 continue;
@@ -409,13 +484,46 @@ impl Open {
     }
 }
 
-/// An authority that signs nothing names no family; the certificate it issued does.
-fn claimed_family(request: &Request) -> String {
-    match &request.asked {
+/// Whether a verdict is about what was asked: a token alone, or a certificate by its key.
+fn answers_to(item: &VerdictItem, request: &Request) -> bool {
+    let asked = match &request.asked {
         Asked::Authority(CameraProof::Certificate(certificate, _)) => {
-            certificate.extensions().device_family.clone()
+            Some(certificate.key().digest())
         }
-        _ => String::new(),
+        _ => None,
+    };
+    item.proof.key() == asked.as_ref()
+}
+
+/// The yes of an authority that signs nothing. It names no family; the certificate it issued does.
+fn unsigned_yes(request: &Request) -> Yes {
+    let (family, proof) = match &request.asked {
+        Asked::Authority(CameraProof::Certificate(certificate, _)) => (
+            certificate.extensions().device_family.clone(),
+            Proof::Certificate {
+                key: certificate.key().digest(),
+                attested: false,
+            },
+        ),
+        _ => (String::new(), Proof::Token),
+    };
+    Yes {
+        family,
+        proof,
+        is_made_up: false,
+        is_signed: false,
+    }
+}
+
+impl Yes {
+    /// For what nobody is asked about.
+    pub(super) const fn not_asked() -> Self {
+        Self {
+            family: String::new(),
+            proof: Proof::Token,
+            is_made_up: false,
+            is_signed: false,
+        }
     }
 }
 

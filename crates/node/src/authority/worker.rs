@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use birthmark_daemon::{Shutdown, random};
 use birthmark_ledger::Label;
+use birthmark_protocol::SignedVerdict;
 use birthmark_protocol::authority_request::Question;
-use birthmark_protocol::{Assurance, SignedVerdict};
 use tokio::sync::Notify;
 
-use super::settle::{Answered, Joined, Open, Outcome, join, refusal};
+use super::settle::{Answered, Joined, Open, Outcome, Yes, join, refusal};
 use super::{AskError, AuthorityClient, Settler, Standing};
 use crate::admission::{NOBODY, Request};
 use crate::authorities::Authority;
@@ -468,11 +468,7 @@ fn nobody() -> Result<Label, StoreError> {
 
 /// What nobody is asked about passes as it was admitted.
 fn unasked(open: Open) -> Answered {
-    open.answered(Outcome::Passed {
-        family: String::new(),
-        assurance: Assurance::Token,
-        is_signed: false,
-    })
+    open.answered(Outcome::Passed(Yes::not_asked()))
 }
 
 /// The verdict of an authority that signs; one that is not its own is a forgery of the whole answer.

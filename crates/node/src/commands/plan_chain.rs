@@ -112,6 +112,7 @@ fn record(hash: &OldHash) -> anyhow::Result<Record> {
         source: Source::Server,
         authority: Label::new(&hash.aggregator)?,
         family: Label::new("earlier chain")?,
+        made_up_fingerprint: false,
     };
     Ok(Record::new(bundle, origin)?)
 }
@@ -130,8 +131,8 @@ async fn keep(
     let vouching = records.iter().map(|_| Vouching::Word).collect();
     let transaction = Transaction::sign(&registry.genesis().hash(), records, key)?;
     let evidence = Evidence {
-        verdicts: Vec::new(),
         vouching,
+        ..Evidence::default()
     };
     let hash = transaction.hash();
     let pooled = Pooled {

@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use birthmark_daemon::Program;
 use birthmark_ledger::{ChainId, KeyName, Validator};
 use birthmark_protocol::{Digest, Timestamp};
-use clap::{Arg, ArgMatches, value_parser};
+use clap::{Arg, ArgAction, ArgMatches, value_parser};
 
 use super::{command, path, path_argument, say};
 use crate::settings::Settings;
@@ -31,6 +31,7 @@ pub(super) fn add(program: Program<Settings>) -> Program<Settings> {
         .arg(path_argument("file", "The genesis to write"))
         .arg(Arg::new("chain-id").long("chain-id").required(true).help("The registry's name, like birthmark.example/registry"))
         .arg(Arg::new("start").long("start").value_parser(value_parser!(i64)).help("Seconds since 1970; now if left out"))
+        .arg(Arg::new("rehearsal").long("rehearsal").action(ArgAction::SetTrue).help("A rehearsal: takes photos of simulated cameras, and every answer says so. No other registry does; it cannot be changed later"))
         .arg(Arg::new("validator").long("validator").required(true).num_args(1..).value_parser(value_parser!(PathBuf)).help("Files with the entries that `keys` printed"));
     let token = command(
         "hash-token",
@@ -74,7 +75,8 @@ fn create_genesis(matches: &ArgMatches) -> anyhow::Result<()> {
                 .with_context(|| format!("{} is no validator's entry", file.display()))?,
         );
     }
-    let genesis = setup::genesis(ChainId::new(text(matches, "chain-id")?)?, start, validators)?;
+    let chain_id = ChainId::new(text(matches, "chain-id")?)?;
+    let genesis = setup::genesis(chain_id, start, matches.get_flag("rehearsal"), validators)?;
     setup::write_genesis(&path(matches, "file")?, &genesis)?;
     say(&format!("genesis hash {}", genesis.hash()))
 }

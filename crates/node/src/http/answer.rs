@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use birthmark_ledger::{Record, Source};
-use birthmark_protocol::api::{Finding, Sighting};
+use birthmark_protocol::api::{CaptureView, Finding, Sighting};
 use birthmark_protocol::{Digest, Timestamp};
 
 use super::App;
@@ -42,13 +42,21 @@ impl App {
             role: image.role,
             modification_level: image.level,
             parent_image_hash: record.parent(digest),
+            rehearsal: self.is_rehearsal(record),
+            capture: record.bundle().capture().map(CaptureView::from),
             revocation: self.notice(record, header.time.timestamp()),
-            finding: finding_of(record, header.time),
+            finding: finding_of(record, header.time, self.is_rehearsal(record)),
         })
+    }
+
+    /// Whether a record is no evidence: everything in a registry that is a rehearsal, and elsewhere what comes from a
+    /// camera whose authority made up its sensor's fingerprint.
+    fn is_rehearsal(&self, record: &Record) -> bool {
+        self.registry.genesis().rehearsal || record.origin().made_up_fingerprint
     }
 }
 
-fn finding_of(record: &Record, registered: birthmark_ledger::BlockTime) -> String {
+fn finding_of(record: &Record, registered: birthmark_ledger::BlockTime, rehearsal: bool) -> String {
     let origin = record.origin();
     words::finding(
         origin.source,
@@ -56,6 +64,7 @@ fn finding_of(record: &Record, registered: birthmark_ledger::BlockTime) -> Strin
         origin.family.as_str(),
         record.time(),
         registered,
+        rehearsal,
     )
 }
 
@@ -81,6 +90,8 @@ pub fn finding(image_hash: Digest, sightings: &Sightings) -> Finding<'_> {
         parent_image_hash: strongest.parent_image_hash,
         device_family: Some(Cow::Borrowed(&strongest.device_family)),
         authority: Some(Cow::Borrowed(&strongest.authority)),
+        rehearsal: strongest.rehearsal,
+        capture: strongest.capture,
         revocation: strongest.revocation.as_deref().map(Cow::Borrowed),
         finding: Cow::Borrowed(&strongest.finding),
         not_proven: limits(strongest.source),
@@ -113,6 +124,8 @@ pub fn no_finding(image_hash: Digest) -> Finding<'static> {
         parent_image_hash: None,
         device_family: None,
         authority: None,
+        rehearsal: false,
+        capture: None,
         revocation: None,
         finding: Cow::Borrowed(words::NOT_FOUND),
         not_proven: Vec::new(),

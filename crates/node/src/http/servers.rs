@@ -11,7 +11,7 @@ use subtle::ConstantTimeEq as _;
 
 use super::submit::refused_request;
 use super::{App, Shared};
-use crate::admission::{self, Asked, Hidden, NOBODY, Refused};
+use crate::admission::{self, Asked, Claimed, Hidden, NOBODY, Refused};
 use crate::clock;
 
 impl App {
@@ -86,6 +86,7 @@ impl App {
             source: Source::Server,
             authority: name,
             family: Label::new("").map_err(ApiError::internal)?,
+            made_up_fingerprint: false,
         };
         let checked = Record::with_original(bundle.clone(), original, origin);
         checked.map_err(|error: RecordError| ApiError::bad_request(error.to_string()))?;
@@ -96,9 +97,9 @@ impl App {
         };
         Ok(admission::Request::new(
             self.admission.key(),
-            bundle,
+            Claimed::unanchored(bundle).map_err(ApiError::internal)?,
             Hidden::ByUs(admission::draw_opening()?),
-            false,
+            None,
             &credential,
             None,
             asked,

@@ -7,6 +7,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use birthmark_http::ApiError;
 use birthmark_http::body;
+use birthmark_ledger::Height;
 use birthmark_protocol::Edit;
 use birthmark_protocol::api::{Accepted, Stage};
 use birthmark_protocol::request::RequestError;
@@ -15,7 +16,7 @@ use bytes::Bytes;
 use serde::Deserialize;
 
 use super::{App, COME_BACK, Shared};
-use crate::admission::{NOBODY, Refused, Taken, software};
+use crate::admission::{NOBODY, Refused, Sent, Taken, software};
 use crate::{clock, journal};
 
 /// Structured token, two hashes, or packed token.
@@ -68,9 +69,9 @@ async fn take(app: &App, route: SubmissionRoute, body: Bytes) -> Result<Response
             return Ok(refused_request(&error));
         }
     };
-    // Its connection reads on into the same memory, if nobody holds it while the database is waited for.
-    drop(body);
-    app.answer(app.admission.submit(submission, clock::now()).await)
+    app.check_capture(&submission).await?;
+    let sent = Sent { route, body: &body };
+    app.answer(app.admission.submit(submission, sent, clock::now()).await)
 }
 
 async fn edit(app: &App, body: &[u8]) -> Result<Response, ApiError> {
@@ -90,6 +91,25 @@ async fn edit(app: &App, body: &[u8]) -> Result<Response, ApiError> {
 }
 
 impl App {
+    /// What a camera of ours says beside its digests, held against this registry.
+    async fn check_capture(&self, submission: &Submission) -> Result<(), ApiError> {
+        let bundle = &submission.bundle;
+        if bundle.is_rehearsal() && !self.registry.genesis().rehearsal {
+            return Err(self.turned_away(Refused::NoRehearsal));
+        }
+        let Some((height, block)) = bundle.anchor().zip(submission.anchor_block) else {
+            return Ok(());
+        };
+        let known = self.registry.block_hash(Height::new(height)).await?;
+        match known {
+            None => Err(self.turned_away(Refused::AnchorAhead { height })),
+            Some(known) if known != block => {
+                Err(self.turned_away(Refused::OtherRegistry { height }))
+            }
+            Some(_) => Ok(()),
+        }
+    }
+
     pub(super) fn answer(&self, taken: Result<Taken, Refused>) -> Result<Response, ApiError> {
         let taken = taken.map_err(|refused| self.turned_away(refused))?;
         self.metrics.accepted.inc();

@@ -114,6 +114,7 @@ mod tests {
             source: Source::CameraToken,
             authority: label.clone(),
             family: label,
+            made_up_fingerprint: false,
         };
         let bundle = Bundle::new(vec![claim], Timestamp::from_unix(0), None).unwrap();
         Record::new(bundle, origin).unwrap()

@@ -5,6 +5,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use birthmark_protocol::{Digest, PixelSource};
+use serde_json::{Value, json};
 
 use crate::authority::{Authority, NAME};
 use crate::camera::{Camera, digest, now};
@@ -84,6 +86,106 @@ async fn nobody_is_asked_where_nobody_is_configured() {
         .await;
     assert!(text.contains("no default authority"), "{text}");
     world.stop().await;
+}
+
+/// Without it, whoever owns any camera got a record of the best assurance with somebody else's published certificate.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_of_one_camera_beside_the_certificate_of_another_is_refused() {
+    let (mut world, authority, one) = stage(Base::Sqlite).await;
+    let two = Camera::new(&authority, "CAM-0002").await;
+    for (signer, token_of) in [(&one, &two), (&two, &one)] {
+        for packed in [false, true] {
+            let photo = digest();
+            let body = signer.with_token_of(token_of, photo, packed);
+            let id = world.submit("/api/v1/submit", &body).await;
+            let decided = world.decided(&id).await;
+            assert_eq!(decided["status"], "rejected", "{decided}");
+            let reason = decided["reason"].as_str().unwrap();
+            assert!(reason.contains("do not belong together"), "{reason}");
+            assert_eq!(world.verify(&photo).await.0, 404);
+            // The same with its own token is a camera of the documents as it should be.
+            let own = signer.with_token_of(signer, photo, packed);
+            let id = world.submit("/api/v1/submit", &own).await;
+            world.stored(&id).await;
+            assert_eq!(world.verify(&photo).await.1["assurance"], "certificate");
+        }
+    }
+    world.stop().await;
+    drop(authority);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_revoked_cameras_certificate_beside_anybodys_token_registers_nothing() {
+    let (mut world, authority, good) = stage(Base::Sqlite).await;
+    let stolen = Camera::new(&authority, "CAM-0002").await;
+    authority.revoke("CAM-0002").await;
+    for body in [
+        stolen.with_token_of(&good, digest(), false),
+        good.with_token_of(&stolen, digest(), false),
+    ] {
+        let id = world.submit("/api/v1/submit", &body).await;
+        assert_eq!(world.decided(&id).await["status"], "rejected");
+    }
+    world.stop().await;
+    drop(authority);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_simulation_is_taken_by_a_rehearsal_only() {
+    let (mut world, authority, camera) = stage(Base::Sqlite).await;
+    for source in [PixelSource::Simulated, PixelSource::File] {
+        let painted = camera.captured([digest(), digest(), digest()], now(), source, None);
+        let text = world.refused("/api/v1/submit-cert", &painted).await;
+        assert!(text.contains("this registry is no rehearsal"), "{text}");
+    }
+    world.stop().await;
+    drop(authority);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_anchor_is_a_block_of_this_registry_and_dates_the_photo_from_below() {
+    let (mut world, authority, camera) = stage(Base::Sqlite).await;
+    let first = world
+        .submit(
+            "/api/v1/submit-cert",
+            &camera.ours([digest(), digest(), digest()]),
+        )
+        .await;
+    world.stored(&first).await;
+    let (_, block) = world.get("/api/v1/block/1").await;
+    let hash: Digest = block["block_hash"].as_str().unwrap().parse().unwrap();
+    let anchored = |photo, anchor| {
+        let images = [photo, digest(), digest()];
+        camera.captured(images, now(), PixelSource::Sensor, Some(anchor))
+    };
+    let text = world
+        .refused("/api/v1/submit-cert", &anchored(digest(), (1, digest())))
+        .await;
+    assert!(text.contains("follows another registry"), "{text}");
+    let (status, answer) = world
+        .post("/api/v1/submit-cert", &anchored(digest(), (99, hash)))
+        .await;
+    assert_eq!(status, 503, "{answer}");
+    assert!(answer.to_string().contains("no block 99 yet"), "{answer}");
+
+    let photo = digest();
+    let id = world
+        .submit("/api/v1/submit-cert", &anchored(photo, (1, hash)))
+        .await;
+    world.stored(&id).await;
+    let (_, receipt) = world.get(&format!("/api/v1/receipt/{photo}")).await;
+    let receipt = birthmark_ledger::Receipt::from_json(&receipt.to_string()).unwrap();
+    let trusted = birthmark_ledger::Trusted::genesis(&world.genesis);
+    let verified = birthmark_ledger::verify_receipt(&receipt, &trusted).unwrap();
+    let not_before = verified.not_before.unwrap();
+    assert!(not_before < verified.block_time);
+    assert_eq!(json!(not_before), receipt_time(&block));
+    world.stop().await;
+    drop(authority);
+}
+
+fn receipt_time(block: &Value) -> Value {
+    block["header"]["time"].clone()
 }
 
 async fn tokens_and_duplicates(base: Base) {

@@ -32,6 +32,7 @@ fn record(
         },
         authority: label.clone(),
         family: label,
+        made_up_fingerprint: false,
     };
     let bundle = Bundle::new(vec![image], Timestamp::from_unix(taken), None).unwrap();
     Record::with_original(bundle, original, origin).unwrap()

@@ -5,9 +5,9 @@ use base64::engine::general_purpose::STANDARD;
 use birthmark_protocol::json::Value as PlainJson;
 use birthmark_protocol::submission::{OurSubmission, certificate_lines, python_text};
 use birthmark_protocol::{
-    Bundle, CameraCertificate, CameraToken, Commitment, DerivationProfile, Digest, DigestRole,
-    ImageClaim, KeyIndex, MasterKey, ModificationLevel, NucHash, Opening, SealedNuc, Signature,
-    TableId, Timestamp,
+    Bundle, CameraCertificate, CameraToken, Capture, Commitment, DerivationProfile, Digest,
+    DigestRole, ImageClaim, KeyIndex, MasterKey, ModificationLevel, NucHash, Opening, PixelSource,
+    SealedNuc, Signature, TableId, Timestamp,
 };
 use p256::ecdsa::SigningKey;
 use p256::ecdsa::signature::hazmat::PrehashSigner as _;
@@ -117,6 +117,30 @@ impl Camera {
         body
     }
 
+    /// The camera plan with another camera's token beside this camera's certificate, packed or structured. The signature
+    /// is this camera's and holds.
+    pub fn with_token_of(&self, other: &Self, image: Digest, packed: bool) -> Value {
+        let token = other.token();
+        if !packed {
+            return self.camera_plan(image, &token, true);
+        }
+        let mut body = json!({
+            "image_hash": image,
+            "encrypted_nuc_token": STANDARD.encode(token.sealed.to_packed()),
+            "table_references": [1, token.table, 9],
+            "key_indices": [42, token.index, 891],
+            "timestamp": now(),
+        });
+        let text = body.to_string();
+        let PlainJson::Object(fields) = PlainJson::parse(text.as_bytes()).unwrap() else {
+            panic!()
+        };
+        let signature = self.sign(&Digest::of(python_text(&fields).as_bytes()));
+        body["device_signature"] = hex::encode(signature.to_der()).into();
+        body["device_certificate"] = STANDARD.encode(self.certificate().der()).into();
+        body
+    }
+
     /// The integration plan: two hashes, a named authority.
     pub fn two_hashes(
         &self,
@@ -167,7 +191,24 @@ impl Camera {
         self.ours_at(images, now())
     }
 
-    pub fn ours_at(&self, [raw, file, data]: [Digest; 3], time: Timestamp) -> Value {
+    pub fn ours_at(&self, images: [Digest; 3], time: Timestamp) -> Value {
+        self.captured(images, time, PixelSource::Sensor, None)
+    }
+
+    /// The same, with what the camera says of its pixels and the newest block it has checked.
+    pub fn captured(
+        &self,
+        [raw, file, data]: [Digest; 3],
+        time: Timestamp,
+        source: PixelSource,
+        anchor: Option<(u64, Digest)>,
+    ) -> Value {
+        let capture = Capture {
+            source,
+            software: Some(Digest::of(b"a system image")),
+            anchor: anchor.map(|(height, _)| height),
+            disclosure: Some(Digest::of(b"salted leaves")),
+        };
         let claim = |digest, role, level, parent| ImageClaim {
             digest,
             role,
@@ -189,10 +230,12 @@ impl Camera {
                 Some(file),
             ),
         ];
-        let bundle = Bundle::new(images, time, Some(Digest::of(b"a salted place"))).unwrap();
+        let bundle = Bundle::captured(images, time, capture).unwrap();
+        let block = anchor.map(|(_, block)| block);
+        let digest = bundle.digest(block.as_ref()).unwrap();
         let opening = Opening::from_bytes(random());
         let (table, master) = self.table(0);
-        let commitment = Commitment::new(&bundle.digest(), &opening);
+        let commitment = Commitment::new(&digest, &opening);
         let token = CameraToken::issue(
             &self.nuc(),
             &master,
@@ -201,14 +244,15 @@ impl Camera {
             random(),
             &commitment,
         );
-        let signature = self.sign(&bundle.digest());
-        serde_json::to_value(OurSubmission::new(
+        let signature = self.sign(&digest);
+        let submission = OurSubmission::new(
             &bundle,
+            block,
             self.certificate().der(),
             token,
             &opening,
             &signature,
-        ))
-        .unwrap()
+        );
+        serde_json::to_value(submission.unwrap()).unwrap()
     }
 }

@@ -78,7 +78,7 @@ async fn doctor_tells_another_genesis_from_damage() {
     let stranger = setup::create_keys(&keys.path().join("keys"), name).unwrap();
     let chain = birthmark_ledger::ChainId::new("test.example/registry").unwrap();
     let start = birthmark_protocol::Timestamp::from_unix(1_700_000_000);
-    let other = setup::genesis(chain, start, vec![stranger]).unwrap();
+    let other = setup::genesis(chain, start, false, vec![stranger]).unwrap();
     let file = world.folder.path().join("other.toml");
     setup::write_genesis(&file, &other).unwrap();
     world.settings.genesis = file;

@@ -59,6 +59,7 @@ impl World {
         let genesis = setup::genesis(
             chain_id,
             Timestamp::from_unix(1_700_000_000),
+            false,
             vec![validator],
         )
         .unwrap();

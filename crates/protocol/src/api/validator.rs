@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
+use crate::bundle::{Capture, PixelSource};
 use crate::digest::{Digest, DigestRole};
 use crate::numbers::{ModificationLevel, Timestamp};
 use crate::source::Source;
@@ -143,6 +144,13 @@ pub struct Finding<'a> {
     #[serde(default)]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<String>))]
     pub authority: Option<Cow<'a, str>>,
+    /// Whether it is a rehearsal and no evidence: of a registry that is one, or of a camera whose authority made up its
+    /// sensor's fingerprint.
+    #[serde(default)]
+    pub rehearsal: bool,
+    /// What a camera of ours claims beside the digests; null for all others.
+    #[serde(default)]
+    pub capture: Option<CaptureView>,
     /// What is known against it, such as a withdrawn firmware.
     #[serde(default)]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<String>))]
@@ -209,11 +217,45 @@ pub struct Sighting {
     #[serde(default)]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<String>))]
     pub parent_image_hash: Option<Digest>,
+    /// Whether it is a rehearsal and no evidence.
+    #[serde(default)]
+    pub rehearsal: bool,
+    /// What a camera of ours claims beside the digests; null for all others.
+    #[serde(default)]
+    pub capture: Option<CaptureView>,
     /// What is known against it.
     #[serde(default)]
     pub revocation: Option<String>,
     /// A sentence that may be quoted.
     pub finding: String,
+}
+
+/// What a camera of ours claims beside the digests, under its signature.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct CaptureView {
+    /// Where its program took the pixels from: `sensor`, `file` or `simulated`.
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
+    pub source: PixelSource,
+    /// Digest of the system image that ran, where the system measures it.
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>))]
+    pub software: Option<Digest>,
+    /// Height of the newest block the camera had checked: the photo is younger than that block. The receipt proves it.
+    pub anchor: Option<u64>,
+    /// Root over what the photographer may disclose.
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>))]
+    pub disclosure_root: Option<Digest>,
+}
+
+impl From<&Capture> for CaptureView {
+    fn from(capture: &Capture) -> Self {
+        Self {
+            source: capture.source,
+            software: capture.software,
+            anchor: capture.anchor,
+            disclosure_root: capture.disclosure,
+        }
+    }
 }
 
 impl Finding<'_> {
@@ -310,6 +352,8 @@ mod tests {
             parent_image_hash: None,
             device_family: Some("Model".into()),
             authority: Some("maker.example".into()),
+            rehearsal: false,
+            capture: None,
             revocation: None,
             finding: "A sentence.".into(),
             not_proven: vec!["That the scene is real.".into()],

@@ -141,7 +141,7 @@ proptest! {
     fn what_we_ask_is_read_back(
         (ciphertext, nonce, tag) in any::<([u8; 32], [u8; 12], [u8; 16])>(),
         keys in proptest::array::uniform3((0i64..2500, 0i64..1000)),
-        shape in 0..4,
+        shape in 0..5,
         commitment: [u8; 32],
     ) {
         let sealed = SealedNuc { ciphertext, nonce, tag };
@@ -151,7 +151,8 @@ proptest! {
         let proof = match shape {
             0 => CameraProof::Token(TokenClaim::Structured(token)),
             1 => CameraProof::Token(TokenClaim::Packed(PackedToken { sealed, keys })),
-            2 => CameraProof::Certificate(certificate(), Some(token)),
+            2 => CameraProof::Certificate(certificate(), Some(TokenClaim::Structured(token))),
+            3 => CameraProof::Certificate(certificate(), Some(TokenClaim::Packed(PackedToken { sealed, keys }))),
             _ => CameraProof::Certificate(certificate(), None),
         };
         let question = Question { commitment: Some(Commitment::from_bytes(commitment)), proof, authority_id: Some("maker".into()) };

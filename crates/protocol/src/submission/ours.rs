@@ -2,9 +2,9 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
-use crate::bundle::{BUNDLE_VERSION, Bundle, ImageClaim};
+use crate::bundle::{AnchorError, BUNDLE_VERSION, Bundle, ImageClaim};
 use crate::commitment::Opening;
 use crate::digest::Digest;
 use crate::numbers::{ModificationLevel, Timestamp};
@@ -17,11 +17,38 @@ pub struct OurSubmission {
     bundle_version: u8,
     image_hashes: Vec<OurImage>,
     timestamp: Timestamp,
-    gps_hash: Option<Digest>,
+    source: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    software: Option<Digest>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    anchor: Option<Anchor>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    disclosure_root: Option<Digest>,
     camera_cert: String,
     camera_token: CameraToken,
     opening: String,
     bundle_signature: String,
+}
+
+/// The newest block a camera had checked.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Anchor {
+    /// Its height.
+    pub height: u64,
+    /// Its hash.
+    pub block_hash: Digest,
+}
+
+/// Why a bundle cannot be sent in our form.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum NotOurs {
+    /// It is one of the documents' forms.
+    #[error("the bundle states no source")]
+    NoSource,
+    /// Bundle and block do not fit together.
+    #[error(transparent)]
+    Anchor(#[from] AnchorError),
 }
 
 #[derive(Serialize)]
@@ -33,24 +60,32 @@ struct OurImage {
 }
 
 impl OurSubmission {
-    /// Puts a request together. `token` is bound to the commitment of `bundle` and `opening`.
+    /// Puts a request together. `token` is bound to the commitment of `bundle` and `opening`; `anchor_block` is the hash
+    /// of the block at the bundle's anchor.
     pub fn new(
         bundle: &Bundle,
+        anchor_block: Option<Digest>,
         certificate_der: &[u8],
         token: CameraToken,
         opening: &Opening,
         signature: &Signature,
-    ) -> Self {
-        Self {
+    ) -> Result<Self, NotOurs> {
+        let capture = bundle.capture().ok_or(NotOurs::NoSource)?;
+        bundle.digest(anchor_block.as_ref())?;
+        let anchor = capture.anchor.zip(anchor_block);
+        Ok(Self {
             bundle_version: BUNDLE_VERSION,
             image_hashes: bundle.images().iter().map(OurImage::from).collect(),
             timestamp: bundle.time(),
-            gps_hash: bundle.gps(),
+            source: capture.source.name(),
+            software: capture.software,
+            anchor: anchor.map(|(height, block_hash)| Anchor { height, block_hash }),
+            disclosure_root: capture.disclosure,
             camera_cert: STANDARD.encode(certificate_der),
             camera_token: token,
             opening: hex::encode(opening.expose()),
             bundle_signature: STANDARD.encode(signature.to_der()),
-        }
+        })
     }
 }
 

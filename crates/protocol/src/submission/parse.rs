@@ -8,7 +8,7 @@ use super::{
     Camera, FreshToken, MAX_SUBMISSION, NamedAuthority, SignedClaims, SignedForm, SignedText,
     Submission, SubmissionRoute,
 };
-use crate::bundle::{BUNDLE_VERSION, Bundle, ImageClaim, MAX_IMAGES};
+use crate::bundle::{BUNDLE_VERSION, Bundle, Capture, ImageClaim, MAX_IMAGES, PixelSource};
 use crate::certificate::CameraCertificate;
 use crate::commitment::Opening;
 use crate::digest::{Digest, DigestRole};
@@ -71,6 +71,7 @@ fn camera_plan(form: &Form<'_>) -> Result<Submission> {
     form.text("device_signature")?;
     Ok(Submission {
         bundle,
+        anchor_block: None,
         camera: Camera::Token {
             token,
             signed: device_signed(form)?,
@@ -104,6 +105,7 @@ fn two_hashes(form: &Form<'_>) -> Result<Submission> {
     };
     Ok(Submission {
         bundle,
+        anchor_block: None,
         camera,
         named_authority: Some(named_authority),
     })
@@ -116,6 +118,7 @@ fn node_plan(form: &Form<'_>) -> Result<Submission> {
     form.text("device_signature")?;
     Ok(Submission {
         bundle,
+        anchor_block: None,
         camera: Camera::Token {
             token,
             signed: device_signed(form)?,
@@ -129,27 +132,35 @@ fn certificate(form: &Form<'_>) -> Result<Submission> {
     if form.has("software_cert") {
         return Err(form.wrong("software_cert", "software certificates are not accepted"));
     }
-    let bundle = if form.has("image_hashes") {
-        several(form)?
-    } else {
-        single(form)?
+    let is_ours = form.has("bundle_version");
+    let (bundle, anchor_block) = match (is_ours, form.has("image_hashes")) {
+        (true, _) => ours(form)?,
+        (false, true) => (several(form)?, None),
+        (false, false) => (single(form)?, None),
     };
     let fresh = fresh_token(form)?;
     let signed = SignedClaims {
         certificate: read_certificate(form, "camera_cert")?,
         signature: read_signature(form, "bundle_signature")?,
-        texts: certificate_texts(form, &bundle, fresh.is_some())?,
+        texts: certificate_texts(form, &bundle, anchor_block.as_ref(), fresh.is_some())?,
     };
     Ok(Submission {
         bundle,
+        anchor_block,
         camera: Camera::Certificate { signed, fresh },
         named_authority: None,
     })
 }
 
 /// Older texts do not cover what our own requests add, so they count only where nothing was added.
-fn certificate_texts(form: &Form<'_>, bundle: &Bundle, fresh: bool) -> Result<Vec<SignedText>> {
-    let mut texts = vec![SignedText::bundle(bundle)];
+fn certificate_texts(
+    form: &Form<'_>,
+    bundle: &Bundle,
+    anchor_block: Option<&Digest>,
+    fresh: bool,
+) -> Result<Vec<SignedText>> {
+    let signed = SignedText::bundle(bundle, anchor_block);
+    let mut texts = vec![signed.map_err(|problem| form.wrong("anchor", problem))?];
     let [image] = bundle.images() else {
         return Ok(texts);
     };
@@ -235,14 +246,61 @@ fn single(form: &Form<'_>) -> Result<Bundle> {
 }
 
 fn several(form: &Form<'_>) -> Result<Bundle> {
+    bundle(form, "image_hashes", images(form)?)
+}
+
+fn images(form: &Form<'_>) -> Result<Vec<ImageClaim>> {
     if form.has("image_hash") {
         return Err(form.wrong("image_hash", "give image_hash or image_hashes, not both"));
     }
-    let images = form
-        .forms("image_hashes", MAX_IMAGES)?
+    form.forms("image_hashes", MAX_IMAGES)?
         .map(|item| image(&item?))
-        .collect::<Result<_>>()?;
-    bundle(form, "image_hashes", images)
+        .collect()
+}
+
+/// The bundle of a camera of ours, and the hash of the block it is anchored to.
+fn ours(form: &Form<'_>) -> Result<(Bundle, Option<Digest>)> {
+    if form.has("gps_hash") {
+        let problem = "a bundle of version 1 has its place under disclosure_root";
+        return Err(form.wrong("gps_hash", problem));
+    }
+    let (anchor, anchor_block) = anchor(form)?.unzip();
+    let capture = Capture {
+        source: source(form)?,
+        software: form.optional_digest("software")?,
+        anchor,
+        disclosure: form.optional_digest("disclosure_root")?,
+    };
+    let bundle = Bundle::captured(images(form)?, form.timestamp("timestamp")?, capture);
+    let bundle = bundle.map_err(|problem| form.wrong("image_hashes", problem))?;
+    Ok((bundle, anchor_block))
+}
+
+fn source(form: &Form<'_>) -> Result<PixelSource> {
+    let name = form.text("source")?;
+    let sources = [
+        PixelSource::Sensor,
+        PixelSource::File,
+        PixelSource::Simulated,
+    ];
+    let found = sources.into_iter().find(|source| source.name() == name);
+    found.ok_or_else(|| {
+        form.refuse(
+            "source",
+            "literal_error",
+            "expected sensor, file or simulated",
+        )
+    })
+}
+
+fn anchor(form: &Form<'_>) -> Result<Option<(u64, Digest)>> {
+    if !form.has("anchor") {
+        return Ok(None);
+    }
+    let anchor = form.form("anchor")?;
+    let height = u64::try_from(anchor.integer("height")?)
+        .map_err(|_| anchor.wrong("height", "expected a block's height"))?;
+    Ok(Some((height, anchor.digest("block_hash")?)))
 }
 
 fn image(form: &Form<'_>) -> Result<ImageClaim> {

@@ -1,6 +1,6 @@
 //! The texts that cameras sign, rebuilt from what they sent.
 
-use crate::bundle::Bundle;
+use crate::bundle::{AnchorError, Bundle};
 use crate::digest::Digest;
 use crate::json::{Object, Value};
 use crate::numbers::Timestamp;
@@ -29,11 +29,14 @@ pub enum SignedForm {
 }
 
 impl SignedText {
-    pub(super) fn bundle(bundle: &Bundle) -> Self {
-        Self {
+    pub(super) fn bundle(
+        bundle: &Bundle,
+        anchor_block: Option<&Digest>,
+    ) -> Result<Self, AnchorError> {
+        Ok(Self {
             form: SignedForm::Bundle,
-            digest: bundle.digest(),
-        }
+            digest: bundle.digest(anchor_block)?,
+        })
     }
 
     pub(super) fn new(form: SignedForm, text: &str) -> Self {

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use serde_json::{Value as Json, json};
 
 use super::*;
-use crate::bundle::ImageClaim;
+use crate::bundle::{Capture, ImageClaim, PixelSource};
 use crate::digest::DigestRole;
 use crate::json::Value;
 use crate::numbers::ModificationLevel;
@@ -129,25 +129,26 @@ fn photo() -> Bundle {
             Some(b"file"),
         ),
     ];
-    Bundle::new(
-        images,
-        Timestamp::from_unix(TIME),
-        Some(Digest::of(b"place")),
-    )
-    .unwrap()
+    let capture = Capture {
+        source: PixelSource::Sensor,
+        software: Some(Digest::of(b"image")),
+        anchor: Some(812),
+        disclosure: Some(Digest::of(b"leaves")),
+    };
+    Bundle::captured(images, Timestamp::from_unix(TIME), capture).unwrap()
+}
+
+fn anchor_block(bundle: &Bundle) -> Option<Digest> {
+    bundle.anchor().map(|_| Digest::of(b"block"))
 }
 
 fn ours(bundle: &Bundle) -> Json {
     let opening = Opening::from_bytes([5; 32]);
-    let signature = sign(&bundle.digest());
-    serde_json::to_value(OurSubmission::new(
-        bundle,
-        &certificate(),
-        token(),
-        &opening,
-        &signature,
-    ))
-    .unwrap()
+    let block = anchor_block(bundle);
+    let signature = sign(&bundle.digest(block.as_ref()).unwrap());
+    let submission =
+        OurSubmission::new(bundle, block, &certificate(), token(), &opening, &signature);
+    serde_json::to_value(submission.unwrap()).unwrap()
 }
 
 fn read(route: SubmissionRoute, body: &Json) -> Result<Submission, RequestError> {
@@ -185,7 +186,7 @@ fn the_camera_plans_request_is_one_hash_and_one_token() {
         matches!(&read.camera, Camera::Token { token: TokenClaim::Structured(found), signed: None } if *found == token())
     );
     assert_eq!(read.camera.spends(), Some(token().sealed.fingerprint()));
-    assert_eq!((read.authority(), read.commitment()), (None, None));
+    assert_eq!(read.authority(), None);
 }
 
 #[test]
@@ -237,15 +238,71 @@ fn our_own_request_reads_back_with_its_commitment() {
         read.camera.signed().unwrap().verify(),
         Ok(SignedForm::Bundle)
     );
-    assert_eq!(
-        read.commitment(),
-        Some(Commitment::new(
-            &bundle.digest(),
-            &Opening::from_bytes([5; 32])
-        ))
-    );
+    let block = Digest::of(b"block");
+    assert_eq!(read.anchor_block, Some(block));
+    assert_eq!(read.bundle_digest(), bundle.digest(Some(&block)));
     assert_eq!(read.camera.spends(), Some(token().sealed.fingerprint()));
     assert_eq!(read.authority().unwrap().id, "test-maker");
+}
+
+#[test]
+fn our_request_says_where_the_pixels_came_from_and_what_it_is_anchored_to() {
+    let body = ours(&photo());
+    let refused = |body: &Json| refusal(SubmissionRoute::Certificate, body);
+    assert_eq!(
+        refused(&without(&body, "source")),
+        "body.source: field required"
+    );
+    assert_eq!(
+        refused(&with(&body, "source", "scanner".into())),
+        "body.source: expected sensor, file or simulated"
+    );
+    assert_eq!(
+        refused(&with(&body, "anchor", json!({"height": 812}))),
+        "body.anchor.block_hash: field required"
+    );
+    assert_eq!(
+        refused(&with(
+            &body,
+            "anchor",
+            json!({"height": -1, "block_hash": "ab".repeat(32)})
+        )),
+        "body.anchor.height: expected a block's height"
+    );
+    assert_eq!(
+        refused(&with(&body, "gps_hash", "ab".repeat(32).into())),
+        "body.gps_hash: a bundle of version 1 has its place under disclosure_root"
+    );
+}
+
+#[test]
+fn every_claim_of_ours_is_signed() {
+    let body = ours(&photo());
+    let hash = Json::from("ab".repeat(32));
+    for (name, value) in [
+        ("source", "simulated".into()),
+        ("software", hash.clone()),
+        ("disclosure_root", hash.clone()),
+        ("anchor", json!({"height": 812, "block_hash": hash})),
+        (
+            "anchor",
+            json!({"height": 811, "block_hash": Digest::of(b"block")}),
+        ),
+        ("anchor", Json::Null),
+    ] {
+        let changed = read(SubmissionRoute::Certificate, &with(&body, name, value)).unwrap();
+        let verified = changed.camera.signed().unwrap().verify();
+        assert_eq!(verified, Err(SignatureError::Mismatch), "{name}");
+    }
+}
+
+#[test]
+fn a_bundle_of_the_documents_is_not_sent_in_our_form() {
+    let bundle = read(SubmissionRoute::Submit, &two_hashes()).unwrap().bundle;
+    let opening = Opening::from_bytes([5; 32]);
+    let signature = sign(&bundle.digest(None).unwrap());
+    let sent = OurSubmission::new(&bundle, None, &certificate(), token(), &opening, &signature);
+    assert_eq!(sent.err(), Some(NotOurs::NoSource));
 }
 
 #[test]
@@ -312,7 +369,7 @@ fn a_registered_hash_may_name_any_parent_but_itself() {
 
 proptest! {
     #[test]
-    fn every_submission_of_ours_reads_back(names in proptest::collection::hash_set(any::<[u8; 32]>(), 1..=8), time: i64, gps: Option<[u8; 32]>) {
+    fn every_submission_of_ours_reads_back(names in proptest::collection::hash_set(any::<[u8; 32]>(), 1..=8), time: i64, root: Option<[u8; 32]>, anchor in proptest::option::of(0u64..1 << 53)) {
         let names: Vec<_> = names.into_iter().map(Digest::from_bytes).collect();
         let images = names.iter().enumerate().map(|(position, digest)| ImageClaim {
             digest: *digest,
@@ -320,7 +377,13 @@ proptest! {
             level: if position == 0 { ModificationLevel::RAW } else { ModificationLevel::MODIFIED },
             parent: position.checked_sub(1).map(|before| names[before]),
         });
-        let bundle = Bundle::new(images.collect(), Timestamp::from_unix(time), gps.map(Digest::from_bytes)).unwrap();
+        let capture = Capture {
+            source: PixelSource::Simulated,
+            software: None,
+            anchor,
+            disclosure: root.map(Digest::from_bytes),
+        };
+        let bundle = Bundle::captured(images.collect(), Timestamp::from_unix(time), capture).unwrap();
         let read = read(SubmissionRoute::Certificate, &ours(&bundle)).unwrap();
         prop_assert_eq!(read.bundle, bundle);
     }

@@ -106,7 +106,7 @@ async fn every_file_that_does_not_fit_is_refused_with_its_reason() {
     assert!(!client.status().await.unwrap().provisioned);
     assert!(!place.state().join("camera.json").exists());
     client.provision(&text).await.unwrap();
-    client.sign_bundle(&bundle("one")).await.unwrap();
+    client.sign_bundle(&bundle("one"), None).await.unwrap();
 }
 
 /// The tables of somebody else: all different, all with keys, none the certificate's.
@@ -136,7 +136,7 @@ async fn a_file_is_imported_once_and_its_clear_copy_destroyed() {
     let running = place.start();
     let mut client = place.client().await;
     assert!(client.status().await.unwrap().provisioned);
-    client.sign_bundle(&bundle("one")).await.unwrap();
+    client.sign_bundle(&bundle("one"), None).await.unwrap();
     assert!(!file.exists(), "the clear copy is gone");
     drop(client);
     running.stop();
@@ -147,7 +147,7 @@ async fn a_file_is_imported_once_and_its_clear_copy_destroyed() {
         client.status().await.unwrap().problem.is_none(),
         "without a file there is nothing to complain of"
     );
-    client.sign_bundle(&bundle("two")).await.unwrap();
+    client.sign_bundle(&bundle("two"), None).await.unwrap();
     drop(client);
     running.stop();
 }

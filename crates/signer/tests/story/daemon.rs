@@ -60,7 +60,7 @@ async fn a_camera_is_enrolled_provisioned_used_and_found_again_after_a_power_cut
     );
     assert!(status.problem.unwrap().contains("no signing key"));
     assert!(matches!(
-        refusal(client.sign_bundle(&bundle("one")).await),
+        refusal(client.sign_bundle(&bundle("one"), None).await),
         SignerRefusal::NotProvisioned { .. }
     ));
 
@@ -76,13 +76,13 @@ async fn a_camera_is_enrolled_provisioned_used_and_found_again_after_a_power_cut
         ("TEST-0001", KeyStoreKind::Tpm)
     );
 
-    let signed = client.sign_bundle(&bundle("one")).await.unwrap();
+    let signed = client.sign_bundle(&bundle("one"), None).await.unwrap();
     let certificate = CameraCertificate::from_der(&signed.certificate).unwrap();
     certificate
         .key()
         .p256()
         .unwrap()
-        .verify_digest(&bundle("one").digest(), &signed.signature)
+        .verify_digest(&bundle("one").digest(None).unwrap(), &signed.signature)
         .unwrap();
     assert_eq!(signed.signature.normalized(), signed.signature);
     let salt = client.gps_salt(&Digest::of(b"raw")).await.unwrap();
@@ -97,7 +97,7 @@ async fn a_camera_is_enrolled_provisioned_used_and_found_again_after_a_power_cut
     );
     assert!(status.certificate_not_after.unwrap() > 1_790_000_000);
     assert_eq!(status.signatures, 0);
-    client.sign_bundle(&bundle("two")).await.unwrap();
+    client.sign_bundle(&bundle("two"), None).await.unwrap();
     assert_eq!(
         client.gps_salt(&Digest::of(b"raw")).await.unwrap(),
         salt,
@@ -161,7 +161,10 @@ async fn only_whole_bundles_of_a_known_version_are_signed() {
         (good[..good.len() - 1].to_vec(), "the bytes end inside"),
         ([good.clone(), vec![0]].concat(), "1 bytes follow the end"),
         (foreign, "version 2 is not known"),
-        (bundle("one").digest().as_bytes().to_vec(), "not a bundle"),
+        (
+            bundle("one").digest(None).unwrap().as_bytes().to_vec(),
+            "not a bundle",
+        ),
         (Vec::new(), "the bytes end inside version"),
     ];
     for (bytes, expected) in cases {
@@ -205,7 +208,7 @@ async fn callers_may_not_administer_and_strangers_may_not_even_ask() {
         );
     }
     assert!(matches!(
-        refusal(client.sign_bundle(&bundle("one")).await),
+        refusal(client.sign_bundle(&bundle("one"), None).await),
         SignerRefusal::NotProvisioned { .. }
     ));
     drop(client);
@@ -222,7 +225,7 @@ async fn callers_may_not_administer_and_strangers_may_not_even_ask() {
     let mut client = place.client().await;
     provision(&mut client).await;
     for refusal in [
-        refusal(client.sign_bundle(&bundle("one")).await),
+        refusal(client.sign_bundle(&bundle("one"), None).await),
         refusal(client.issue_token(&commitment("x")).await),
         refusal(client.gps_salt(&Digest::of(b"x")).await),
     ] {
@@ -255,7 +258,9 @@ async fn a_full_queue_and_a_silent_chip_are_named_at_once_and_in_time() {
     let mut calls = tokio::task::JoinSet::new();
     for number in 0..5 {
         let mut client = place.client().await;
-        calls.spawn(async move { refusal(client.sign_bundle(&bundle(&number.to_string())).await) });
+        calls.spawn(async move {
+            refusal(client.sign_bundle(&bundle(&number.to_string()), None).await)
+        });
     }
     let refusals = calls.join_all().await;
     let count = |matching: fn(&SignerRefusal) -> bool| {
@@ -270,14 +275,14 @@ async fn a_full_queue_and_a_silent_chip_are_named_at_once_and_in_time() {
         "{refusals:?}"
     );
     emulator.proceed().unwrap();
-    let mut signed = client.sign_bundle(&bundle("again")).await;
+    let mut signed = client.sign_bundle(&bundle("again"), None).await;
     while matches!(
         signed,
         Err(SignerCallError::Refused(
             SignerRefusal::Late { .. } | SignerRefusal::Busy { .. }
         ))
     ) {
-        signed = client.sign_bundle(&bundle("again")).await;
+        signed = client.sign_bundle(&bundle("again"), None).await;
     }
     signed.unwrap();
 }
@@ -289,7 +294,7 @@ async fn a_missing_short_or_exchanged_credential_is_one_clear_sentence() {
     let running = place.start();
     let mut client = place.client().await;
     provision(&mut client).await;
-    client.sign_bundle(&bundle("one")).await.unwrap();
+    client.sign_bundle(&bundle("one"), None).await.unwrap();
     drop(client);
     running.stop();
 
@@ -298,7 +303,7 @@ async fn a_missing_short_or_exchanged_credential_is_one_clear_sentence() {
     let running = place.start();
     let mut client = place.client().await;
     for refused in [
-        refusal(client.sign_bundle(&bundle("two")).await),
+        refusal(client.sign_bundle(&bundle("two"), None).await),
         refusal(client.issue_token(&commitment("two")).await),
     ] {
         assert!(
@@ -333,7 +338,7 @@ async fn a_missing_short_or_exchanged_credential_is_one_clear_sentence() {
     place
         .client()
         .await
-        .sign_bundle(&bundle("three"))
+        .sign_bundle(&bundle("three"), None)
         .await
         .unwrap();
 }
@@ -345,15 +350,15 @@ async fn a_cleared_replaced_or_missing_chip_is_one_clear_sentence() {
     let running = place.start();
     let mut client = place.client().await;
     provision(&mut client).await;
-    client.sign_bundle(&bundle("one")).await.unwrap();
+    client.sign_bundle(&bundle("one"), None).await.unwrap();
 
     emulator.resume().unwrap();
     client
-        .sign_bundle(&bundle("two"))
+        .sign_bundle(&bundle("two"), None)
         .await
         .expect("a reset of the chip is survived");
     emulator.stop();
-    let gone = refusal(client.sign_bundle(&bundle("three")).await).to_string();
+    let gone = refusal(client.sign_bundle(&bundle("three"), None).await).to_string();
     assert!(gone.contains("no TPM answers at swtpm:"), "{gone}");
     assert!(
         client
@@ -366,7 +371,7 @@ async fn a_cleared_replaced_or_missing_chip_is_one_clear_sentence() {
     );
 
     emulator.replace().unwrap();
-    let other = refusal(client.sign_bundle(&bundle("four")).await).to_string();
+    let other = refusal(client.sign_bundle(&bundle("four"), None).await).to_string();
     assert!(
         other.contains("not the TPM this camera was provisioned with"),
         "{other}"
@@ -380,14 +385,14 @@ async fn a_cleared_replaced_or_missing_chip_is_one_clear_sentence() {
 
     let (key, _) = client.enrol(true).await.unwrap();
     assert!(matches!(
-        refusal(client.sign_bundle(&bundle("five")).await),
+        refusal(client.sign_bundle(&bundle("five"), None).await),
         SignerRefusal::NotProvisioned { .. }
     ));
     client
         .provision(&provisioning_for(&key).to_string())
         .await
         .unwrap();
-    client.sign_bundle(&bundle("six")).await.unwrap();
+    client.sign_bundle(&bundle("six"), None).await.unwrap();
     drop(client);
     assert!(running.stop().success());
 }
@@ -433,7 +438,7 @@ async fn the_state_shows_no_secret_and_nobody_else_can_read_it() {
     let running = place.start();
     let mut client = place.client().await;
     provision(&mut client).await;
-    client.sign_bundle(&bundle("one")).await.unwrap();
+    client.sign_bundle(&bundle("one"), None).await.unwrap();
     client.issue_token(&commitment("one")).await.unwrap();
     let salt = client.gps_salt(&Digest::of(b"raw")).await.unwrap();
     drop(client);

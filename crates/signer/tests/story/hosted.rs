@@ -42,7 +42,7 @@ async fn inside_another_program_it_leaves_the_chip_as_it_found_it() {
         .await
         .unwrap();
     provision(&mut client).await;
-    client.sign_bundle(&bundle("one")).await.unwrap();
+    client.sign_bundle(&bundle("one"), None).await.unwrap();
     drop(client);
     shutdown.request();
     daemon.await.unwrap().unwrap();
@@ -126,7 +126,7 @@ async fn it_leaves_when_idle_and_is_there_again_at_the_next_call() {
 
     let second = activated(&place, &socket);
     let mut client = SignerClient::connect(&place.path("passed")).await.unwrap();
-    client.sign_bundle(&bundle("one")).await.unwrap();
+    client.sign_bundle(&bundle("one"), None).await.unwrap();
     drop(client);
     assert!(second.end().success(), "{}", place.log());
 }
@@ -194,7 +194,7 @@ async fn an_import_cut_off_at_any_moment_happens_in_the_end() {
     let mut client = place.client().await;
     let status = client.status().await.unwrap();
     assert!(status.provisioned && status.problem.is_none(), "{status:?}");
-    client.sign_bundle(&bundle("one")).await.unwrap();
+    client.sign_bundle(&bundle("one"), None).await.unwrap();
     assert!(!file.exists());
 }
 

@@ -32,14 +32,14 @@ async fn a_development_build_names_its_software_keys_in_every_answer() {
     let file = crate::authority::provisioning_with_private_key();
     let reply = client.provision(&file.to_string()).await.unwrap();
     assert_eq!(reply.key_store, KeyStoreKind::Software);
-    let signed = client.sign_bundle(&bundle("one")).await.unwrap();
+    let signed = client.sign_bundle(&bundle("one"), None).await.unwrap();
     assert_eq!(signed.key_store, KeyStoreKind::Software);
     let certificate = CameraCertificate::from_der(&signed.certificate).unwrap();
     certificate
         .key()
         .p256()
         .unwrap()
-        .verify_digest(&bundle("one").digest(), &signed.signature)
+        .verify_digest(&bundle("one").digest(None).unwrap(), &signed.signature)
         .unwrap();
     assert_eq!(
         client.status().await.unwrap().key_store,

@@ -3,7 +3,8 @@
 
 use birthmark_protocol::submission::OurSubmission;
 use birthmark_protocol::{
-    Bundle, Commitment, Digest, DigestRole, ImageClaim, ModificationLevel, Opening, Timestamp,
+    Bundle, Capture, Commitment, Digest, DigestRole, ImageClaim, ModificationLevel, Opening,
+    PixelSource, Timestamp,
 };
 use birthmark_signer::SignerClient;
 use birthmark_testkit::tpm::Swtpm;
@@ -39,6 +40,7 @@ async fn two_submissions_of_one_camera_share_nothing_but_what_is_listed() {
             "/image_hashes/0/parent_image_hash",
             "/image_hashes/1/role",
             "/image_hashes/1/modification_level",
+            "/source",
             "/camera_cert",
         ],
         "tables and indices may be equal by chance, one in three and one in a thousand; nothing else may"
@@ -61,20 +63,26 @@ async fn submission(client: &mut SignerClient, name: &str, time: i64) -> Value {
         ModificationLevel::PROCESSED,
         Some(digest("raw")),
     );
-    let place = Some(digest("place"));
-    let bundle = Bundle::new(vec![raw, file], Timestamp::from_unix(time), place).unwrap();
+    let capture = Capture {
+        source: PixelSource::Sensor,
+        software: None,
+        anchor: None,
+        disclosure: Some(digest("leaves")),
+    };
+    let bundle = Bundle::captured(vec![raw, file], Timestamp::from_unix(time), capture).unwrap();
     let opening = Opening::from_bytes(*digest("a random opening").as_bytes());
-    let signed = client.sign_bundle(&bundle).await.unwrap();
-    let commitment = Commitment::new(&bundle.digest(), &opening);
+    let signed = client.sign_bundle(&bundle, None).await.unwrap();
+    let commitment = Commitment::new(&signed.digest, &opening);
     let token = client.issue_token(&commitment).await.unwrap();
     let request = OurSubmission::new(
         &bundle,
+        None,
         &signed.certificate,
         token,
         &opening,
         &signed.signature,
     );
-    serde_json::to_value(request).unwrap()
+    serde_json::to_value(request.unwrap()).unwrap()
 }
 
 /// Names the fields with equal values.
@@ -122,7 +130,7 @@ fn no_bytes_in_common(one: &Value, other: &Value) {
 fn secrets(value: &Value, found: &mut Vec<Vec<u8>>) {
     match value {
         Value::Object(fields) => {
-            let known = ["camera_cert", "role", "parent_image_hash"];
+            let known = ["camera_cert", "role", "source", "parent_image_hash"];
             let own = fields
                 .iter()
                 .filter(|(name, _)| !known.contains(&name.as_str()));

@@ -1,15 +1,15 @@
 //! The authority's signing keys as they are in use: opened from the database, replaced by rotation.
 
-use birthmark_protocol::{KeyId, PublicKey, SignedVerdict, Timestamp, Verdict, VerdictItem};
+use birthmark_protocol::verdict::VERDICT_DOMAIN;
+use birthmark_protocol::{
+    Digest, KeyId, PublicKey, SignedVerdict, Timestamp, Verdict, VerdictItem,
+};
 use der::Decode;
 use x509_cert::Certificate;
 
 use crate::issue::ca::{self, CaError, FastKey, Issuer, PrivateKey};
 use crate::keep::store::{KeyPurpose, SigningKeyRow};
 use crate::keep::vault::{Vault, VaultError};
-
-/// What a verdict's digest begins with.
-const VERDICT_DOMAIN: &[u8] = b"birthmark/verdict/v1";
 
 /// A verdict key as the public sees it.
 #[derive(Debug, Clone)]
@@ -144,9 +144,10 @@ impl Keyring {
         items: Vec<VerdictItem>,
     ) -> Option<SignedVerdict> {
         let verdict = Verdict::new(manufacturer, now, items).ok()?;
-        let signature = self
-            .signer
-            .sign(&[VERDICT_DOMAIN, &verdict.encode()].concat())?;
+        let signature = self.signer.sign(&Digest::tagged_message(
+            VERDICT_DOMAIN,
+            &[&verdict.encode()],
+        ))?;
         Some(SignedVerdict { verdict, signature })
     }
 

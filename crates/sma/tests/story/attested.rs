@@ -2,8 +2,10 @@
 
 use std::path::Path;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use birthmark_protocol::attestation::{Credential, Evidence};
-use birthmark_protocol::{Assurance, Digest, SignedVerdict};
+use birthmark_protocol::{Digest, Proof, SignedVerdict, VerdictItem};
 use birthmark_signer::Blob;
 use birthmark_signer::tpm::{ChipAuth, Tpm};
 use birthmark_sma::ca;
@@ -96,6 +98,13 @@ async fn examine(stand: &Stand, nonce: &str, evidence: &Evidence) -> (u16, Value
         .await
 }
 
+/// What stands in the verdict of an answer.
+fn item_of(answer: &Value) -> VerdictItem {
+    let verdict = STANDARD.decode(answer["verdict"].as_str().unwrap());
+    let signed = SignedVerdict::decode(&verdict.unwrap()).unwrap();
+    signed.verdict.items()[0].clone()
+}
+
 fn request(session: &Value, secret: &str) -> Value {
     json!({"device_serial": "CAM-1", "device_family": "Test Camera", "attestation": {"session": session, "secret": secret, "seal_keys": false}})
 }
@@ -107,7 +116,7 @@ async fn refused(stand: &Stand, nonce: &str, evidence: &Evidence, reason: &str) 
 }
 
 #[tokio::test]
-async fn a_chip_that_proves_itself_is_attested_in_every_verdict() {
+async fn a_chip_that_proves_itself_is_attested_and_a_token_alone_is_never() {
     let emulator = Swtpm::start().unwrap();
     let (mut stand, _folder) = stand(&[&emulator]).await;
     let mut chip = ChipOf::new(emulator);
@@ -141,15 +150,20 @@ async fn a_chip_that_proves_itself_is_attested_in_every_verdict() {
     };
     assert!(has(&camera));
     let (_, answer) = stand.post("/validate", &json!({"camera_token": camera.token(&commitment(1)), "commitment": commitment(1).to_string()})).await;
+    // A token alone is never attested, whatever is known about its camera: nobody knows who signed.
+    assert_eq!(answer["assurance"], "token");
+    assert_eq!(item_of(&answer).proof, Proof::Token);
+    // A certificate is, and the verdict names its key: it says nothing to whoever cannot sign with that key.
+    let question = json!({
+        "camera_cert": STANDARD.encode(camera.certificate().der()),
+        "commitment": commitment(2).to_string(),
+        "camera_token": camera.token(&commitment(2)),
+    });
+    let (_, answer) = stand.post("/validate-cert", &question).await;
     assert_eq!(answer["assurance"], "attested");
-    use base64::Engine;
-    let verdict = base64::engine::general_purpose::STANDARD
-        .decode(answer["verdict"].as_str().unwrap())
-        .unwrap();
-    assert_eq!(
-        SignedVerdict::decode(&verdict).unwrap().verdict.items()[0].assurance,
-        Assurance::Attested
-    );
+    let key = camera.certificate().key().digest();
+    let attested = true;
+    assert_eq!(item_of(&answer).proof, Proof::Certificate { key, attested });
 
     // The master keys can also come sealed, so that only the chip's owner reads them.
     let nonce = begin(&stand).await;

@@ -4,7 +4,7 @@ use std::process::Command;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use birthmark_protocol::{DerivationProfile, SignedVerdict};
+use birthmark_protocol::{Assurance, DerivationProfile, SignedVerdict};
 use serde_json::json;
 
 use crate::camera::{Camera, commitment};
@@ -186,7 +186,8 @@ async fn every_shape_of_question_is_answered() {
         let question = json!({"camera_token": bound, "manufacturer_authority_id": "test-maker", "commitment": asked.to_string()});
         let (status, answer) = stand.post("/validate", &question).await;
         assert_eq!((status, &answer["valid"]), (200, &json!(valid)), "{answer}");
-        assert_eq!(answer["verdict"].is_string(), valid);
+        // A no is signed like a yes.
+        assert_eq!(verdict(&answer["verdict"]).verdict.items()[0].valid, valid);
     }
 
     // A certificate; the verdict is about what was asked, and nothing else.
@@ -236,13 +237,20 @@ async fn a_batch_is_answered_item_by_item_under_one_signature() {
         birthmark_protocol::PublicKey::from_pem(keys["keys"][0]["public_key"].as_str().unwrap())
             .unwrap();
     signed.verify(&key).unwrap();
-    let covered: Vec<_> = signed
-        .verdict
-        .items()
-        .iter()
-        .map(|item| item.commitment)
+    let items = signed.verdict.items().iter();
+    let said: Vec<_> = items
+        .map(|item| (item.commitment, item.valid, item.proof.assurance()))
         .collect();
-    assert_eq!(covered, [commitment(1), commitment(3)]);
+    let (token, certificate) = (Assurance::Token, Assurance::Certificate);
+    assert_eq!(
+        said,
+        [
+            (commitment(1), true, token),
+            (commitment(2), false, token),
+            (commitment(3), true, certificate),
+            (commitment(4), false, certificate),
+        ]
+    );
 }
 
 pub fn verdict(text: &serde_json::Value) -> SignedVerdict {

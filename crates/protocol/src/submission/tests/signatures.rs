@@ -86,7 +86,9 @@ fn the_texts_of_a_certificate_request_are_tried_in_order() {
     let ours = with(
         &body,
         "bundle_signature",
-        STANDARD.encode(sign(&bundle.digest()).to_der()).into(),
+        STANDARD
+            .encode(sign(&bundle.digest(None).unwrap()).to_der())
+            .into(),
     );
     assert_eq!(verify(&ours), Ok(SignedForm::Bundle));
     assert_eq!(
@@ -122,7 +124,10 @@ fn an_older_text_never_signs_what_it_does_not_name() {
         "opening",
         "05".repeat(32).into(),
     );
-    for body in [fresh, with(&body, "bundle_version", 1.into())] {
+    let mut ours = with(&body, "bundle_version", 1.into());
+    ours["source"] = "sensor".into();
+    ours["image_hashes"] = json!([{"image_hash": body["image_hash"], "modification_level": 0}]);
+    for body in [fresh, without(&ours, "image_hash")] {
         let read = read(SubmissionRoute::Certificate, &body).unwrap();
         assert_eq!(
             read.camera.signed().unwrap().verify(),
