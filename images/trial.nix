@@ -13,6 +13,7 @@
       enable = true;
       gps.enable = false;
     };
+    signer.package = pkgs.birthmark-signer-rehearsal;
     capture = {
       package = pkgs.birthmark-capture-rehearsal;
       settings.source = {

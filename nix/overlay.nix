@@ -8,7 +8,10 @@ final: _prev:
   };
   # The camera of a rehearsal, which has no sensor.
   birthmark-rehearsal = final.callPackage ./package.nix {
-    crates = [ "capture" ];
+    crates = [
+      "signer"
+      "capture"
+    ];
     pname = "birthmark-rehearsal";
     rehearsal = true;
   };

@@ -48,7 +48,10 @@ rustPlatform.buildRustPackage {
   # The camera's sensor through the kernel's own interface; off in tests, which have no such device.
   buildFeatures =
     lib.optional (lib.elem "capture" crates) "birthmark-capture/v4l2"
-    ++ lib.optional rehearsal "birthmark-capture/rehearsal";
+    ++ lib.optionals rehearsal [
+      "birthmark-capture/rehearsal"
+      "birthmark-signer/rehearsal"
+    ];
   cargoBuildFlags = map (crate: "--package=birthmark-${crate}") crates;
 
   # The tests need a TPM emulator, PostgreSQL and a browser: they are a check of their own (checks.nix), not part of every build.

@@ -12,6 +12,7 @@
     birthmark-capture
     birthmark-capture-libcamera
     birthmark-capture-rehearsal
+    birthmark-signer-rehearsal
     birthmark-sma
     birthmark-node
     birthmark-common

@@ -42,6 +42,11 @@ let
     "birthmark-${name}.socket"
   ];
 
+  signerUnits = unitsOf "signer" ++ [
+    "birthmark-signer-credential.service"
+    "dev-tpmrm0.device.d/50-birthmark.conf"
+  ];
+
   daemon =
     name: about:
     slice {
@@ -54,10 +59,7 @@ in
   birthmark-signer = slice {
     program = "birthmark-signer";
     about = "Sole owner of a camera's TPM: enrols, seals, signs, issues tokens";
-    units = unitsOf "signer" ++ [
-      "birthmark-signer-credential.service"
-      "dev-tpmrm0.device.d/50-birthmark.conf"
-    ];
+    units = signerUnits;
   };
   birthmark-gps = daemon "gps" "Reads a camera's GPS receiver and answers with fixes";
   birthmark-capture = daemon "capture" "Takes photos, hashes, develops, queues and submits them";
@@ -68,7 +70,13 @@ in
     units = unitsOf "capture";
     built = birthmark-camera-libcamera;
   };
-  # The same with painted scenes and files as its sources: for the trial machine and the scenarios.
+  # The same two for rehearsals, with painted scenes and files as sources: for the trial machine and the scenarios.
+  birthmark-signer-rehearsal = slice {
+    program = "birthmark-signer";
+    about = "Signs a rehearsal's photos, which no sensor delivered";
+    units = signerUnits;
+    built = birthmark-rehearsal;
+  };
   birthmark-capture-rehearsal = slice {
     program = "birthmark-capture";
     about = "Rehearses a camera with painted scenes instead of a sensor";

@@ -17,6 +17,7 @@ let
   # A painted scene is in no package that ships.
   rehearsed = lib.optionalAttrs (described.rehearsal or false) {
     capture.package = pkgs.birthmark-capture-rehearsal;
+    signer.package = pkgs.birthmark-signer-rehearsal;
   };
   enabled =
     daemon: settings:

@@ -92,6 +92,7 @@ impl Vault {
         anchor_block: Option<&Digest>,
         now: Timestamp,
     ) -> Result<Signed, SignerError> {
+        check_source(bundle, self.kind())?;
         let certificate = self.checked_camera()?.certificate.clone();
         let digest = bundle
             .digest(anchor_block)
@@ -288,4 +289,28 @@ impl Vault {
         }
         self.secrets.as_ref().ok_or(SignerError::NotProvisioned)
     }
+}
+
+/// Under a key that an authority answers for, only what a sensor delivered is signed. The caller builds the
+/// bundle, so this stops a mistake and a rehearsal in the wrong place, not a caller that lies.
+fn check_source(bundle: &Bundle, keys: KeyStoreKind) -> Result<(), SignerError> {
+    let Some(capture) = bundle.capture() else {
+        return Err(SignerError::input(
+            "bundle",
+            "states no source: a camera of ours says where its pixels come from",
+        ));
+    };
+    let is_rehearsal = capture.source.is_rehearsal();
+    // Keys in a file exist in development builds only, and every answer names them.
+    if is_rehearsal && keys == KeyStoreKind::Tpm && !cfg!(feature = "rehearsal") {
+        let source = capture.source.name();
+        return Err(SignerError::input(
+            "bundle",
+            format!(
+                "has `{source}` as its source: under a key of the TPM this program signs only what a sensor \
+                 delivered; rehearsals need a build made for them (cargo feature rehearsal)"
+            ),
+        ));
+    }
+    Ok(())
 }

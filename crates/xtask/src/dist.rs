@@ -115,7 +115,10 @@ fn build(house: &House, options: &DistOptions) -> anyhow::Result<()> {
 }
 
 /// What turns the camera's programs into those of a rehearsal.
-const REHEARSAL: [&str; 2] = ["--features", "birthmark-capture/rehearsal"];
+const REHEARSAL: [&str; 2] = [
+    "--features",
+    "birthmark-capture/rehearsal,birthmark-signer/rehearsal",
+];
 
 /// Hardly anything is compiled that the tests have not compiled: everything at once, then the camera's programs anew. The signer
 /// must not have the demonstration's keys in a file, nor the camera its painted scene, unless that was asked for.

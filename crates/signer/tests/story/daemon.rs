@@ -2,8 +2,8 @@
 
 use birthmark_protocol::gps::GpsSecret;
 use birthmark_protocol::{
-    Bundle, CameraCertificate, Commitment, Digest, DigestRole, ImageClaim, ModificationLevel,
-    Opening, Timestamp,
+    Bundle, CameraCertificate, Capture, Commitment, Digest, DigestRole, ImageClaim,
+    ModificationLevel, Opening, PixelSource, Timestamp,
 };
 use birthmark_signer::messages::KeyStoreKind;
 use birthmark_signer::{SignerCallError, SignerClient, SignerRefusal};
@@ -13,6 +13,20 @@ use crate::authority::{TABLES, master_key, nuc_hash, provisioning_for};
 use crate::running::Place;
 
 pub fn bundle(name: &str) -> Bundle {
+    let capture = Capture {
+        source: PixelSource::Sensor,
+        software: None,
+        anchor: None,
+        disclosure: None,
+    };
+    Bundle::captured(images(name), TIME, capture).unwrap()
+}
+
+/// When the photos of these tests were taken.
+pub const TIME: Timestamp = Timestamp::from_unix(1_790_000_000);
+
+/// A frame and the file made of it.
+pub fn images(name: &str) -> Vec<ImageClaim> {
     let image = |role, level, text: &str, parent| ImageClaim {
         role,
         level,
@@ -26,7 +40,7 @@ pub fn bundle(name: &str) -> Bundle {
         "file",
         Some(raw.digest),
     );
-    Bundle::new(vec![raw, file], Timestamp::from_unix(1_790_000_000), None).unwrap()
+    vec![raw, file]
 }
 
 fn commitment(text: &str) -> Commitment {

@@ -1,6 +1,58 @@
-//! Software keys: absent from ordinary builds, and named everywhere in the others.
+//! What is absent from the builds that ship: software keys, and signatures of rehearsals.
 
+use birthmark_protocol::{Bundle, Capture, PixelSource};
+use birthmark_signer::SignerRefusal;
+use birthmark_testkit::tpm::Swtpm;
+
+use crate::daemon::{TIME, images, provision, refusal};
 use crate::running::Place;
+
+/// The camera's daemon builds the bundle, and says where its pixels came from.
+fn from(source: PixelSource) -> Bundle {
+    let capture = Capture {
+        source,
+        software: None,
+        anchor: None,
+        disclosure: None,
+    };
+    Bundle::captured(images("one"), TIME, capture).unwrap()
+}
+
+#[tokio::test]
+async fn under_a_key_of_the_chip_only_builds_for_rehearsal_sign_what_no_sensor_delivered() {
+    let emulator = Swtpm::start().unwrap();
+    let place = Place::with_tpm(&emulator, "", "");
+    let _running = place.start();
+    let mut client = place.client().await;
+    provision(&mut client).await;
+    for source in [PixelSource::File, PixelSource::Simulated] {
+        let outcome = client.sign_bundle(&from(source), None).await;
+        if cfg!(feature = "rehearsal") {
+            outcome.unwrap();
+            continue;
+        }
+        let refused = refusal(outcome);
+        let SignerRefusal::BadInput { field, reason } = &refused else {
+            panic!("{refused:?}");
+        };
+        assert_eq!(field, "bundle");
+        assert!(
+            reason.contains(source.name()) && reason.contains("only what a sensor"),
+            "{reason}"
+        );
+    }
+    // A camera of the documents states none; ours must.
+    let unstated = Bundle::new(images("one"), TIME, None).unwrap();
+    let refused = refusal(client.sign_bundle(&unstated, None).await);
+    assert!(
+        refused.to_string().contains("states no source"),
+        "{refused}"
+    );
+    client
+        .sign_bundle(&from(PixelSource::Sensor), None)
+        .await
+        .unwrap();
+}
 
 #[cfg(not(feature = "software-keys"))]
 #[test]
@@ -23,7 +75,7 @@ async fn a_development_build_names_its_software_keys_in_every_answer() {
     use birthmark_protocol::{CameraCertificate, Digest, PublicKey};
     use birthmark_signer::messages::KeyStoreKind;
 
-    use crate::daemon::{bundle, refusal};
+    use crate::daemon::bundle;
 
     let place = Place::new();
     place.configure("key_store = \"software\"\n");
