@@ -192,16 +192,24 @@ let
       )
       && lib.elem "%h/.ssh/authorized_keys" config.services.openssh.authorizedKeysFiles
       && lib.elem "dmi_sysfs" config.boot.initrd.availableKernelModules;
-    "only the trial machine photographs paintings" =
-      lib.attrNames (
-        lib.filterAttrs (
-          _: host:
-          let
-            inherit (host.config.services.birthmark) capture;
-          in
-          capture.enable && capture.package == pkgs.birthmark-capture-rehearsal
-        ) self.nixosConfigurations
-      ) == lib.optional pkgs.stdenv.hostPlatform.isx86_64 "trial";
+    "only the trial machine photographs paintings, in a demonstration that reaches nothing else" =
+      lib.all (
+        host:
+        host.config.services.birthmark.capture.enable
+        -> host.config.services.birthmark.capture.package != host.pkgs.birthmark-capture-rehearsal
+      ) (lib.attrValues self.nixosConfigurations)
+      &&
+        lib.attrNames (
+          lib.filterAttrs (_: host: host.config.systemd.services ? trial) self.nixosConfigurations
+        ) == [ "trial" ]
+      && (
+        let
+          demonstration = self.nixosConfigurations.trial.config.systemd.services.trial;
+        in
+        has demonstration.serviceConfig.ExecStart "/bin/birthmark demo "
+        && demonstration.serviceConfig.IPAddressDeny == "any"
+        && lib.elem pkgs.swtpm.name (map (program: program.name) demonstration.path)
+      );
     "only the trial machine lets in whoever sees its screen" =
       lib.attrNames (
         lib.filterAttrs (_: host: host.config.services.getty.autologinUser != null) self.nixosConfigurations
