@@ -102,7 +102,7 @@ def encode_set(validators):
     ordered = sorted(validators, key=validator_id)
     out = bytes([1, len(ordered)])
     for entry in ordered:
-        out += short(entry["name"]) + bytes.fromhex(entry["vote_key"] + entry["checkpoint_key"])
+        out += short(entry["name"]) + bytes.fromhex(entry["vote_key"] + entry["checkpoint_key"] + entry["log_key"])
     return out
 
 
@@ -275,9 +275,17 @@ def check_checkpoint(note, genesis, header):
                 base64.b64encode(bytes.fromhex(header["tree_root"])).decode()]
     assert text.split("\n") == expected, "another checkpoint"
     keys = {entry["name"]: bytes.fromhex(entry["checkpoint_key"]) for entry in genesis["validators"]}
+    logs = {}
+    for entry in genesis["validators"]:
+        key = bytes.fromhex(entry["log_key"])
+        logs[sha256(genesis["chain_id"].encode() + b"\n\1" + key).digest()[:4]] = key
     for line in lines.strip().split("\n"):
         _, name, signature = line.split(" ")
-        signature, key = base64.b64decode(signature), keys[name]
+        signature = base64.b64decode(signature)
+        if name == genesis["chain_id"]:
+            verify_ed25519(logs[signature[:4]], f"{text}\n".encode(), signature[4:])
+            continue
+        key = keys[name]
         assert signature[:4] == sha256(name.encode() + b"\n\4" + key).digest()[:4], "another key"
         time = int.from_bytes(signature[4:12], "big")
         verify_ed25519(key, f"cosignature/v1\ntime {time}\n{text}\n".encode(), signature[12:])

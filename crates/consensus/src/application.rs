@@ -38,8 +38,8 @@ pub struct Decided {
     pub certificate: CommitCertificate,
     /// The state after it. Store [`Tip::frontier`] and, when it changed, [`Tip::validators`] with the block.
     pub tip: Tip,
-    /// This validator's line under the checkpoint of the new tree.
-    pub cosignature: NoteSignature,
+    /// This validator's lines under the checkpoint of the new tree.
+    pub checkpoint_lines: Vec<NoteSignature>,
 }
 
 /// The node, as block production sees it.

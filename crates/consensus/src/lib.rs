@@ -18,4 +18,4 @@ pub use application::{Application, Backlog, Decided, Offer};
 pub use evidence::{Authorities, CameraSigned, Evidence, EvidenceError, Vouching};
 pub use pacing::{Due, Pacing};
 pub use proposal::{Proposal, ProposeError, Refusal, cosign, judge, propose, validate};
-pub use single::{SingleValidator, Step, StepError, ValidatorKeys};
+pub use single::{SingleValidator, Step, StepError, ValidatorKeys, is_of};

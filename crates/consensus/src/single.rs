@@ -164,12 +164,12 @@ impl<A: Application, V: VoteSigner> SingleValidator<A, V> {
                 ProposeError::Refused(refusal) => StepError::OwnBlock(refusal),
             })?;
         let certificate = self.certify(&proposal.block)?;
-        let cosignature = self.cosign_checkpoint(&proposal.block, &name)?;
+        let checkpoint_lines = self.sign_checkpoint(&proposal.block, &name)?;
         Ok(Decided {
             block: proposal.block,
             certificate,
             tip: next,
-            cosignature,
+            checkpoint_lines,
         })
     }
 
@@ -177,9 +177,8 @@ impl<A: Application, V: VoteSigner> SingleValidator<A, V> {
         let own = tip
             .validators()
             .get(&ValidatorId::of(&self.keys.vote.public_key()));
-        let alone = own.filter(|own| {
-            tip.validators().len() == 1 && own.checkpoint_key == self.keys.checkpoint.public_key()
-        });
+        let alone =
+            own.filter(|own| tip.validators().len() == 1 && is_of(own, &self.keys.checkpoint));
         alone.ok_or(StepError::NotAlone(tip.height().next()))
     }
 
@@ -196,12 +195,17 @@ impl<A: Application, V: VoteSigner> SingleValidator<A, V> {
         })
     }
 
-    fn cosign_checkpoint(
+    fn sign_checkpoint(
         &self,
         block: &Block,
         name: &KeyName,
-    ) -> Result<birthmark_ledger::note::NoteSignature, NoteError> {
+    ) -> Result<Vec<birthmark_ledger::note::NoteSignature>, NoteError> {
         let checkpoint = Checkpoint::after(self.chain_id.clone(), &block.header);
-        checkpoint.cosign(name, &self.keys.checkpoint, block.header.time.timestamp())
+        checkpoint.sign(name, &self.keys.checkpoint, block.header.time.timestamp())
     }
+}
+
+/// Whether a validator's entry names these keys of checkpoints.
+pub fn is_of(entry: &Validator, keys: &CheckpointKey) -> bool {
+    entry.checkpoint_key == keys.public_key() && entry.log_key == keys.log_public_key()
 }

@@ -1,6 +1,10 @@
 //! Checkpoints (c2sp.org/tlog-checkpoint) with the validators' cosignatures (c2sp.org/tlog-cosignature, Ed25519): how
 //! existing mirrors and witnesses follow the registry.
 //!
+//! Other software wants a signature of *the log* as well, by a key named like the checkpoint's origin. A registry of many
+//! has no such key, so each validator has one: any of these lines satisfies it. To us only the quorum of cosignatures
+//! counts; a line of a validator that does not hold spoils the checkpoint either way.
+//!
 //! A cosignature covers `cosignature/v1`, a line `time` with seconds since 1970, and the checkpoint's text. Validators
 //! write the block's time there: Ed25519 is deterministic, so a lost cosignature can be made again, the same.
 
@@ -18,6 +22,8 @@ use crate::validators::{Validator, ValidatorSet};
 
 /// The byte that stands for timestamped Ed25519 cosignatures in key ids.
 const COSIGNATURE: u8 = 4;
+/// The byte that stands for plain Ed25519 signatures, as logs make them.
+const LOG: u8 = 1;
 
 /// The registry at one size.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -94,9 +100,42 @@ impl Checkpoint {
         signature.extend(key.sign(self.cosigned_message(seconds).as_bytes()));
         Ok(NoteSignature {
             name: name.to_string(),
-            key_id: key_id(name, &key.public_key()),
+            key_id: key_id(name.as_str(), COSIGNATURE, &key.public_key()),
             signature,
         })
+    }
+
+    /// One validator's line as the log: under the registry's name, over the text alone.
+    pub fn sign_as_log(&self, key: &CheckpointKey) -> NoteSignature {
+        NoteSignature {
+            name: self.origin.to_string(),
+            key_id: key_id(self.origin.as_str(), LOG, &key.log_public_key()),
+            signature: key.sign_as_log(self.text().as_bytes()).to_vec(),
+        }
+    }
+
+    /// Both lines of a validator: its cosignature, and its signature as the log.
+    pub fn sign(
+        &self,
+        name: &KeyName,
+        key: &CheckpointKey,
+        time: Timestamp,
+    ) -> Result<Vec<NoteSignature>, NoteError> {
+        Ok(vec![self.sign_as_log(key), self.cosign(name, key, time)?])
+    }
+
+    /// Whether a line is the one that `validator` wrote as the log, and if so whether it holds.
+    fn verify_log_line(&self, validator: &Validator, line: &NoteSignature) -> Option<bool> {
+        let id = validator.log_key_id(&self.origin);
+        if line.name != self.origin.as_str() || line.key_id != id {
+            return None;
+        }
+        let signature = line.signature.as_slice().try_into();
+        let holds = signature.is_ok_and(|signature| {
+            let text = self.text();
+            validator.log_key.verifies(text.as_bytes(), signature)
+        });
+        Some(holds)
     }
 
     fn cosigned_message(&self, seconds: u64) -> String {
@@ -134,6 +173,12 @@ impl SignedCheckpoint {
     pub fn cosigners(&self, set: &ValidatorSet) -> Result<BTreeMap<KeyName, Timestamp>, NoteError> {
         let mut cosigners = BTreeMap::new();
         for line in &self.signatures {
+            let as_log = |validator: &&Validator| {
+                self.checkpoint.verify_log_line(validator, line) == Some(false)
+            };
+            if let Some(validator) = set.validators().iter().find(as_log) {
+                return Err(NoteError::Invalid(validator.name.clone()));
+            }
             let own = |validator: &&Validator| {
                 validator.name.as_str() == line.name && validator.checkpoint_key_id() == line.key_id
             };
@@ -178,32 +223,54 @@ impl fmt::Display for SignedCheckpoint {
 impl Validator {
     /// Which line under a checkpoint is this validator's.
     pub fn checkpoint_key_id(&self) -> [u8; 4] {
-        key_id(&self.name, &self.checkpoint_key)
+        key_id(self.name.as_str(), COSIGNATURE, &self.checkpoint_key)
+    }
+
+    /// Which line under a checkpoint of this registry is the one it wrote as the log.
+    pub fn log_key_id(&self, origin: &ChainId) -> [u8; 4] {
+        key_id(origin.as_str(), LOG, &self.log_key)
+    }
+
+    /// Its key as the log, as other software takes it: `origin+id+key`.
+    pub fn log_verifier_key(&self, origin: &ChainId) -> String {
+        verifier_key(origin.as_str(), LOG, &self.log_key)
     }
 
     /// The key as witnesses and mirrors take it: `name+id+key`.
     pub fn verifier_key(&self) -> String {
-        let key = [[COSIGNATURE].as_slice(), &self.checkpoint_key.to_bytes()].concat();
-        format!(
-            "{}+{}+{}",
-            self.name,
-            hex::encode(self.checkpoint_key_id()),
-            BASE64_STANDARD.encode(key)
-        )
+        verifier_key(self.name.as_str(), COSIGNATURE, &self.checkpoint_key)
     }
 }
 
-fn key_id(name: &KeyName, key: &CheckpointPublicKey) -> [u8; 4] {
-    let digest = Digest::of(
-        &[
-            name.as_str().as_bytes(),
-            b"\n",
-            &[COSIGNATURE],
-            &key.to_bytes(),
-        ]
-        .concat(),
-    );
-    let [a, b, c, d, ..] = *digest.as_bytes();
+impl ValidatorSet {
+    /// The policy file (c2sp.org/tlog-policy) by which other software accepts this registry's checkpoints: any validator's
+    /// line as the log, and cosignatures of more than two thirds of them.
+    pub fn tlog_policy(&self, origin: &ChainId) -> String {
+        let mut policy = format!("# The registry {origin}\n");
+        for validator in self.validators() {
+            policy.push_str(&format!("log {}\n", validator.log_verifier_key(origin)));
+        }
+        let mut names = String::new();
+        for validator in self.validators() {
+            let name = &validator.name;
+            policy.push_str(&format!("witness {name} {}\n", validator.verifier_key()));
+            names.push_str(&format!(" {name}"));
+        }
+        policy.push_str(&format!("group validators {}{names}\n", self.quorum()));
+        policy.push_str("quorum validators\n");
+        policy
+    }
+}
+
+fn verifier_key(name: &str, kind: u8, key: &CheckpointPublicKey) -> String {
+    let id = hex::encode(key_id(name, kind, key));
+    let key = [[kind].as_slice(), &key.to_bytes()].concat();
+    format!("{name}+{id}+{}", BASE64_STANDARD.encode(key))
+}
+
+fn key_id(name: &str, kind: u8, key: &CheckpointPublicKey) -> [u8; 4] {
+    let hashed = [name.as_bytes(), b"\n", &[kind], &key.to_bytes()].concat();
+    let [a, b, c, d, ..] = *Digest::of(&hashed).as_bytes();
     [a, b, c, d]
 }
 

@@ -11,6 +11,7 @@
 //! name = "library.example.edu"
 //! vote_key = "02…"            # compressed P-256 point, 66 hexadecimal characters
 //! checkpoint_key = "…"        # Ed25519, 64 hexadecimal characters
+//! log_key = "…"               # Ed25519, 64 hexadecimal characters
 //! ```
 //!
 //! Its hash is `SHA-256("birthmark/genesis/v1" ‖ 00 ‖ u8 version (1) ‖ u8 + chain id ‖ i64 start ‖ u8 rehearsal 0|1 ‖

@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use birthmark_protocol::{PublicKey, Signature};
+use birthmark_protocol::{Digest, PublicKey, Signature};
 use ed25519_dalek::Signer as _;
 use p256::ecdsa::SigningKey;
 use serde::{Deserialize, Serialize};
@@ -33,8 +33,12 @@ pub enum SigningError {
 /// A P-256 vote key in memory. Signatures are deterministic (RFC 6979).
 pub struct VoteKey(SigningKey);
 
-/// An Ed25519 checkpoint key in memory.
-pub struct CheckpointKey(ed25519_dalek::SigningKey);
+/// The Ed25519 keys of checkpoints in memory: one for cosignatures, and one with which the validator signs as the log. The
+/// second is derived from the seed of the first: they have one keeper, and one secret less can be lost.
+pub struct CheckpointKey {
+    cosigning: ed25519_dalek::SigningKey,
+    log: ed25519_dalek::SigningKey,
+}
 
 /// The public half of a checkpoint key.
 #[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -84,17 +88,31 @@ impl fmt::Debug for VoteKey {
 impl CheckpointKey {
     /// Takes the 32 bytes every Ed25519 key grows from.
     pub fn from_seed(seed: &[u8; 32]) -> Self {
-        Self(ed25519_dalek::SigningKey::from_bytes(seed))
+        let log_seed = Digest::tagged("birthmark/log-key/v1", &[seed]);
+        Self {
+            cosigning: ed25519_dalek::SigningKey::from_bytes(seed),
+            log: ed25519_dalek::SigningKey::from_bytes(log_seed.as_bytes()),
+        }
     }
 
     /// The key others know.
     pub fn public_key(&self) -> CheckpointPublicKey {
-        CheckpointPublicKey(self.0.verifying_key())
+        CheckpointPublicKey(self.cosigning.verifying_key())
+    }
+
+    /// The key of its lines as the log.
+    pub fn log_public_key(&self) -> CheckpointPublicKey {
+        CheckpointPublicKey(self.log.verifying_key())
+    }
+
+    /// An Ed25519 signature over `message`, as the log.
+    pub(crate) fn sign_as_log(&self, message: &[u8]) -> [u8; 64] {
+        self.log.sign(message).to_bytes()
     }
 
     /// An Ed25519 signature over `message`.
     pub(crate) fn sign(&self, message: &[u8]) -> [u8; 64] {
-        self.0.sign(message).to_bytes()
+        self.cosigning.sign(message).to_bytes()
     }
 }
 

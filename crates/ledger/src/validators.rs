@@ -8,6 +8,7 @@
 //!     u8 + text  name
 //!     33  vote key, compressed P-256 point
 //!     32  checkpoint key, Ed25519
+//!     32  log key, Ed25519
 //! ```
 //!
 //! A validator's id is `SHA-256("birthmark/validator/v1" ‖ vote key)`, a set's hash `SHA-256("birthmark/validators/v1" ‖ bytes)`.
@@ -50,6 +51,9 @@ pub struct Validator {
     pub vote_key: PublicKey,
     /// The key of its checkpoint cosignatures.
     pub checkpoint_key: CheckpointPublicKey,
+    /// The key with which it signs checkpoints as the log itself: verifiers of other software ask for such a line, under
+    /// the registry's own name. What counts here is the quorum of cosignatures.
+    pub log_key: CheckpointPublicKey,
 }
 
 /// The validators of one height, in their one order.
@@ -114,16 +118,19 @@ impl Validator {
         self.name.put(out);
         out.extend(self.vote_key.to_compressed());
         out.extend(self.checkpoint_key.to_bytes());
+        out.extend(self.log_key.to_bytes());
     }
 
     fn take(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
         let name = label::take(reader, "validator's name")?;
         let vote_key = PublicKey::from_sec1(&reader.array::<33>("vote key")?);
         let checkpoint_key = CheckpointPublicKey::from_bytes(&reader.array("checkpoint key")?);
+        let log_key = CheckpointPublicKey::from_bytes(&reader.array("log key")?);
         Ok(Self {
             name,
             vote_key: vote_key.map_err(|_| DecodeError::Value("vote key"))?,
             checkpoint_key: checkpoint_key.map_err(|_| DecodeError::Value("checkpoint key"))?,
+            log_key: log_key.map_err(|_| DecodeError::Value("log key"))?,
         })
     }
 }
@@ -140,8 +147,12 @@ impl ValidatorSet {
             if !names.insert(&validator.name) {
                 return Err(SetError::SameName(validator.name.clone()));
             }
-            let fresh_vote_key = keys.insert(validator.vote_key.to_compressed().to_vec());
-            if !fresh_vote_key || !keys.insert(validator.checkpoint_key.to_bytes().to_vec()) {
+            let own = [
+                validator.vote_key.to_compressed().to_vec(),
+                validator.checkpoint_key.to_bytes().to_vec(),
+                validator.log_key.to_bytes().to_vec(),
+            ];
+            if !own.into_iter().all(|key| keys.insert(key)) {
                 return Err(SetError::SameKey(validator.name.clone()));
             }
         }

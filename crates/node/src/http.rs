@@ -36,6 +36,7 @@ mod servers;
 mod status;
 mod submission;
 mod submit;
+mod tiles;
 mod verify;
 
 pub use answer::{finding, no_finding};
@@ -100,6 +101,9 @@ pub fn router(app: Arc<App>) -> Router {
             get(provenance::provenance),
         )
         .route("/api/v1/checkpoint", get(checkpoints::newest))
+        .route("/checkpoint", get(checkpoints::newest))
+        .route("/api/v1/tlog-policy", get(checkpoints::policy))
+        .route("/tile/{*path}", get(tiles::tile))
         .route("/api/v1/consistency", get(checkpoints::consistency))
         .route(
             "/api/v1/tlog-proof/{image_hash}",

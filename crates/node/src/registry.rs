@@ -29,7 +29,7 @@ pub use index::index_of;
 pub use lookup::{Found, Page};
 
 use cache::BlockCache;
-use decided::cosignature_line;
+use decided::written_lines;
 use shelf::Shelf;
 
 /// The registry.
@@ -331,7 +331,7 @@ impl Registry {
             let block = index_of(&agreed.block, &agreed.certificate, &before);
             before = agreed.tip.frontier().clone();
             NewBlock {
-                cosignature: cosignature_line(&agreed.cosignature),
+                checkpoint_lines: written_lines(&agreed.checkpoint_lines),
                 ..block
             }
         };
@@ -347,7 +347,7 @@ impl Registry {
             frontier: agreed.tip.frontier().clone(),
             block: agreed.block.clone(),
             certificate: agreed.certificate.clone(),
-            cosignature: Some(agreed.cosignature.clone()),
+            checkpoint_lines: agreed.checkpoint_lines.clone(),
         };
         self.remember_link(&kept);
         self.cache.insert(Arc::new(kept));

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
+use birthmark_consensus::is_of;
 use birthmark_daemon::{Context, Credentials, Shutdown};
 use birthmark_http::site::RateLimit;
 use birthmark_http::{Listener, LogThrottle, Seats, ServerLimits, serve};
@@ -87,7 +88,7 @@ pub async fn run(settings: Settings, mut context: Context) -> anyhow::Result<()>
         let reason = "it belongs to no validator of the genesis";
         identity::unusable(identity::VOTE_KEY, reason)
     })?;
-    if entry.checkpoint_key != keys.checkpoint.public_key() {
+    if !is_of(entry, &keys.checkpoint) {
         let reason = "it is not this validator's in the genesis; load the one that was made with the vote key";
         return Err(identity::unusable(identity::CHECKPOINT_KEY, reason).into());
     }

@@ -28,10 +28,12 @@ pub fn create_keys(folder: &Path, name: KeyName) -> anyhow::Result<Validator> {
         write_secret(&folder.join(name), text.as_bytes())?;
     }
     let vote_key = VoteKey::from_pem(&pem)?.public_key();
+    let checkpoint = CheckpointKey::from_seed(&seed);
     Ok(Validator {
         name,
         vote_key,
-        checkpoint_key: CheckpointKey::from_seed(&seed).public_key(),
+        checkpoint_key: checkpoint.public_key(),
+        log_key: checkpoint.log_public_key(),
     })
 }
 

@@ -20,10 +20,12 @@ pub fn other_key() -> VoteKey {
 }
 
 pub fn genesis(key: &VoteKey) -> Genesis {
+    let checkpoint = CheckpointKey::from_seed(&[0x53; 32]);
     let validator = Validator {
         name: "validator.test.example".parse().unwrap(),
         vote_key: key.public_key(),
-        checkpoint_key: CheckpointKey::from_seed(&[0x53; 32]).public_key(),
+        checkpoint_key: checkpoint.public_key(),
+        log_key: checkpoint.log_public_key(),
     };
     Genesis {
         chain_id: "test.example/registry".parse().unwrap(),

@@ -92,10 +92,12 @@ fn new_genesis(folder: &Folder) -> anyhow::Result<Genesis> {
     folder.file(&format!("validator/credentials/{CHECKPOINT_KEY}"), &seed)?;
     let lookup = random::<32>()?;
     folder.file(&format!("validator/credentials/{LOOKUP_KEY}"), &lookup)?;
+    let checkpoint = CheckpointKey::from_seed(&seed);
     let validator = birthmark_ledger::Validator {
         name: NAME.parse().context("the validator's name")?,
         vote_key: VoteKey::from_pem(&pem)?.public_key(),
-        checkpoint_key: CheckpointKey::from_seed(&seed).public_key(),
+        checkpoint_key: checkpoint.public_key(),
+        log_key: checkpoint.log_public_key(),
     };
     Ok(Genesis {
         rehearsal: true,

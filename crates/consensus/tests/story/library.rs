@@ -34,6 +34,7 @@ pub fn genesis(validators: u8) -> Genesis {
         name: format!("library-{number}.example").parse().unwrap(),
         vote_key: keys(number).vote.public_key(),
         checkpoint_key: keys(number).checkpoint.public_key(),
+        log_key: keys(number).checkpoint.log_public_key(),
     };
     Genesis {
         chain_id: "birthmark.example/registry".parse().unwrap(),
@@ -331,7 +332,7 @@ pub fn audit(memory: &Memory) {
         let Decided {
             block,
             certificate,
-            cosignature,
+            checkpoint_lines,
             ..
         } = decided;
         tip = tip.check(block, &seen).unwrap();
@@ -342,7 +343,7 @@ pub fn audit(memory: &Memory) {
         let checkpoint = Checkpoint::after(genesis.chain_id.clone(), &block.header);
         let signed = SignedCheckpoint {
             checkpoint,
-            signatures: vec![cosignature.clone()],
+            signatures: checkpoint_lines.clone(),
         };
         signed
             .verify(&genesis.chain_id, &genesis.validators)

@@ -59,7 +59,7 @@ fn a_cosigned_checkpoint_verifies_with_the_block_time() {
 fn what_a_cosignature_covers_is_exactly_the_specified_text() {
     use ed25519_dalek::Verifier as _;
     let (world, checkpoint) = story();
-    let (line, member) = (&checkpoint.signatures[0], &world.members[0]);
+    let (line, member) = (&checkpoint.signatures[1], &world.members[0]);
     let (time, signature) = line.signature.split_first_chunk::<8>().unwrap();
     let message = format!(
         "cosignature/v1\ntime {}\n{}",
@@ -83,7 +83,7 @@ fn too_few_wrong_or_foreign_cosignatures_do_not_carry() {
     let (world, good) = story();
     let (origin, set) = (&world.genesis.chain_id, &world.genesis.validators);
     let mut few = good.clone();
-    few.signatures.pop();
+    few.signatures.truncate(4);
     assert_eq!(
         few.verify(origin, set),
         Err(NoteError::TooFew {
@@ -93,7 +93,7 @@ fn too_few_wrong_or_foreign_cosignatures_do_not_carry() {
         })
     );
     let mut twice = few.clone();
-    twice.signatures.push(few.signatures[0].clone());
+    twice.signatures.push(few.signatures[1].clone());
     assert_eq!(
         twice.verify(origin, set),
         Err(NoteError::TooFew {
@@ -109,9 +109,15 @@ fn too_few_wrong_or_foreign_cosignatures_do_not_carry() {
         Err(NoteError::Invalid(_))
     ));
     let mut backdated = good.clone();
-    backdated.signatures[0].signature[7] ^= 1;
+    backdated.signatures[1].signature[7] ^= 1;
     assert!(matches!(
         backdated.verify(origin, set),
+        Err(NoteError::Invalid(_))
+    ));
+    let mut forged = good.clone();
+    forged.signatures[0].signature[7] ^= 1;
+    assert!(matches!(
+        forged.verify(origin, set),
         Err(NoteError::Invalid(_))
     ));
     let other: ChainId = "other.example".parse().unwrap();
@@ -119,6 +125,47 @@ fn too_few_wrong_or_foreign_cosignatures_do_not_carry() {
         good.verify(&other, set),
         Err(NoteError::Origin(other.clone()))
     );
+}
+
+#[test]
+fn a_validator_signs_as_the_log_under_the_registrys_name() {
+    use ed25519_dalek::Verifier as _;
+    let (world, checkpoint) = story();
+    let (line, member) = (&checkpoint.signatures[0], &world.members[0]);
+    let origin = &world.genesis.chain_id;
+    assert_eq!(line.name, origin.as_str());
+    assert_ne!(member.entry.log_key, member.entry.checkpoint_key);
+    let key = ed25519_dalek::VerifyingKey::from_bytes(&member.entry.log_key.to_bytes()).unwrap();
+    let signature = ed25519_dalek::Signature::from_slice(&line.signature).unwrap();
+    let text = checkpoint.checkpoint.text();
+    assert!(key.verify(text.as_bytes(), &signature).is_ok());
+    let verifier = member.entry.log_verifier_key(origin);
+    let start = format!("{origin}+{}+", hex::encode(line.key_id));
+    assert!(verifier.starts_with(&start), "{verifier}");
+}
+
+#[test]
+fn lines_as_the_log_never_make_a_quorum() {
+    let (world, mut checkpoint) = story();
+    let as_log = |member: &Member| checkpoint.checkpoint.sign_as_log(&member.checkpoint);
+    checkpoint.signatures = world.members.iter().map(as_log).collect();
+    let refused = checkpoint.verify(&world.genesis.chain_id, &world.genesis.validators);
+    let (have, need, of) = (0, 3, 4);
+    assert_eq!(refused, Err(NoteError::TooFew { have, need, of }));
+}
+
+#[test]
+fn the_policy_file_names_every_key_and_the_quorum() {
+    let (world, _) = story();
+    let policy = world
+        .genesis
+        .validators
+        .tlog_policy(&world.genesis.chain_id);
+    let lines: Vec<_> = policy.lines().collect();
+    let starting = |word: &str| lines.iter().filter(|line| line.starts_with(word)).count();
+    assert_eq!((starting("log "), starting("witness ")), (4, 4));
+    assert!(policy.contains("\ngroup validators 3 "));
+    assert!(policy.ends_with("\nquorum validators\n"));
 }
 
 #[test]

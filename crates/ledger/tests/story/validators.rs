@@ -173,13 +173,18 @@ fn no_two_validators_share_a_name_or_a_key() {
         Err(SetError::SameKey(_))
     ));
     let same_checkpoint = Validator {
-        checkpoint_key: one.checkpoint_key,
+        log_key: one.checkpoint_key,
         ..two.clone()
     };
     assert!(matches!(
         make(&[&one, &same_checkpoint]),
         Err(SetError::SameKey(_))
     ));
+    let same_twice = Validator {
+        log_key: two.checkpoint_key,
+        ..two.clone()
+    };
+    assert!(matches!(make(&[&same_twice]), Err(SetError::SameKey(_))));
     assert_eq!(make(&[&one, &two]).unwrap(), make(&[&two, &one]).unwrap());
 }
 

@@ -21,6 +21,7 @@ pub fn member(number: u8) -> Member {
         name: format!("library-{number}.example").parse().unwrap(),
         vote_key: vote.public_key(),
         checkpoint_key: checkpoint.public_key(),
+        log_key: checkpoint.log_public_key(),
     };
     Member {
         vote,
@@ -140,14 +141,13 @@ impl World {
     ) -> SignedCheckpoint {
         let checkpoint = Checkpoint::after(self.genesis.chain_id.clone(), &block.header);
         let time = block.header.time.timestamp();
-        let signatures = signers.into_iter().map(|position| {
-            let member = &self.members[position];
-            checkpoint
-                .cosign(&member.entry.name, &member.checkpoint, time)
-                .unwrap()
+        let members = signers.into_iter().map(|at| &self.members[at]);
+        let lines = members.flat_map(|member| {
+            let lines = checkpoint.sign(&member.entry.name, &member.checkpoint, time);
+            lines.unwrap()
         });
         SignedCheckpoint {
-            signatures: signatures.collect(),
+            signatures: lines.collect(),
             checkpoint,
         }
     }

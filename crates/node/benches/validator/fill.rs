@@ -142,13 +142,13 @@ fn block(tip: &Tip, genesis: &Genesis, keys: &Keys, records: Vec<Record>) -> Dec
     };
     let name = &genesis.validators.at(0).unwrap().name;
     let checkpoint = Checkpoint::after(genesis.chain_id.clone(), &block.header);
-    let cosignature = checkpoint
-        .cosign(name, &keys.checkpoint, time.timestamp())
+    let checkpoint_lines = checkpoint
+        .sign(name, &keys.checkpoint, time.timestamp())
         .unwrap();
     Decided {
         block,
         certificate,
         tip: next,
-        cosignature,
+        checkpoint_lines,
     }
 }

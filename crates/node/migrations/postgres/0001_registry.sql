@@ -7,7 +7,7 @@ CREATE TABLE blocks (
     body        BYTEA NOT NULL,
     certificate BYTEA NOT NULL,
     frontier    BYTEA NOT NULL,
-    cosignature BYTEA
+    checkpoint_lines BYTEA
 );
 CREATE INDEX blocks_by_leaf ON blocks (first_leaf);
 

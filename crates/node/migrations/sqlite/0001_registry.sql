@@ -7,7 +7,7 @@ CREATE TABLE blocks (
     body        BLOB NOT NULL,
     certificate BLOB NOT NULL,
     frontier    BLOB NOT NULL,
-    cosignature BLOB
+    checkpoint_lines BLOB
 );
 CREATE INDEX blocks_by_leaf ON blocks (first_leaf);
 

@@ -161,7 +161,7 @@ async fn check_block(
     }
     let cosigned = SignedCheckpoint {
         checkpoint: Checkpoint::after(registry.genesis().chain_id.clone(), &decided.block.header),
-        signatures: decided.cosignature.iter().cloned().collect(),
+        signatures: decided.checkpoint_lines.clone(),
     };
     if let Err(error) = cosigned.cosigners(tip.validators()) {
         findings.add(format!("block {height}: {error}"));

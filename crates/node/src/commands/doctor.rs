@@ -4,6 +4,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use birthmark_consensus::is_of;
 use birthmark_daemon::{Context, CredentialError, Program};
 use birthmark_http::database::cannot_open;
 use birthmark_ledger::{Genesis, ValidatorId, VoteSigner as _};
@@ -112,7 +113,7 @@ impl Report {
         match (genesis, keys) {
             (Ok(genesis), Ok(keys)) => {
                 match identity::entry(&genesis, &keys) {
-                    Some(entry) if entry.checkpoint_key != keys.checkpoint.public_key() => {
+                    Some(entry) if !is_of(entry, &keys.checkpoint) => {
                         self.ill(
                             "the checkpoint key is not the one in the genesis",
                             "Load the key that was made together with the vote key.",

@@ -5,7 +5,7 @@
 use std::path::Path;
 
 use anyhow::Context as _;
-use birthmark_consensus::{Decided as Agreed, ValidatorKeys};
+use birthmark_consensus::{Decided as Agreed, ValidatorKeys, is_of};
 use birthmark_daemon::{Context, Program, durable};
 use birthmark_ledger::note::NoteSignature;
 use birthmark_ledger::{
@@ -14,9 +14,9 @@ use birthmark_ledger::{
 };
 
 use super::{command, open, open_stopped, path, path_argument, say};
-use crate::identity;
 use crate::registry::Registry;
 use crate::settings::Settings;
+use crate::{clock, identity};
 
 const BLOCK: &str = "block";
 const CERTIFICATE: &str = "certificate";
@@ -97,7 +97,7 @@ pub async fn export(registry: &Registry, folder: &Path) -> anyhow::Result<u64> {
 /// A validator that vouches for the trees it imports.
 ///
 /// A cosignature says that the tree was checked and is one this validator stands by; that is as true of an imported tree as
-/// of one it saw grow. It carries the block's time and Ed25519 is deterministic: what is made here is, byte for byte, what was made then.
+/// of one it saw grow. It carries the time at which it is made, and that is now.
 pub struct Cosigner(ValidatorKeys<VoteKey>);
 
 impl Cosigner {
@@ -114,23 +114,22 @@ impl Cosigner {
         Ok(Some(Self::new(identity::keys(&context.credentials)?)))
     }
 
-    /// Its line under the checkpoint after this block, if it was one of the validators who decided it.
-    fn cosign(
+    /// Its lines under the checkpoint after this block, if it was one of the validators who decided it.
+    fn sign(
         &self,
         chain: &ChainId,
         block: &Block,
         validators: &ValidatorSet,
-    ) -> anyhow::Result<Option<NoteSignature>> {
+    ) -> anyhow::Result<Vec<NoteSignature>> {
         let key = &self.0.checkpoint;
         let entry = validators
             .get(&ValidatorId::of(&self.0.vote.public_key()))
-            .filter(|entry| entry.checkpoint_key == key.public_key());
+            .filter(|entry| is_of(entry, key));
         let Some(entry) = entry else {
-            return Ok(None);
+            return Ok(Vec::new());
         };
         let checkpoint = Checkpoint::after(chain.clone(), &block.header);
-        let time = block.header.time.timestamp();
-        Ok(Some(checkpoint.cosign(&entry.name, key, time)?))
+        Ok(checkpoint.sign(&entry.name, key, clock::now())?)
     }
 }
 
@@ -218,22 +217,14 @@ async fn check(
     certificate.verify(&block.header, tip.validators())?;
     let own = cosigner.map(|own| {
         let chain = &registry.genesis().chain_id;
-        own.cosign(chain, &block, tip.validators())
+        own.sign(chain, &block, tip.validators())
     });
-    let cosignature = own.transpose()?.flatten().unwrap_or_else(no_cosignature);
+    // Where nobody here could sign there are none.
+    let checkpoint_lines = own.transpose()?.unwrap_or_else(Vec::new);
     Ok(Agreed {
         block,
         certificate,
         tip: next,
-        cosignature,
+        checkpoint_lines,
     })
-}
-
-/// What is stored where nobody here could cosign.
-fn no_cosignature() -> NoteSignature {
-    NoteSignature {
-        name: String::new(),
-        key_id: [0; 4],
-        signature: Vec::new(),
-    }
 }

@@ -34,7 +34,7 @@ impl App {
         );
         SignedCheckpoint {
             checkpoint,
-            signatures: decided.cosignature.iter().cloned().collect(),
+            signatures: decided.checkpoint_lines.clone(),
         }
     }
 }
@@ -49,6 +49,14 @@ pub async fn newest(State(app): Shared) -> Result<Response, ApiError> {
         .await?
         .ok_or_else(|| ApiError::not_found("there is no block yet"))?;
     Ok(([TEXT, FRESH], app.checkpoint_of(&decided).to_string()).into_response())
+}
+
+/// By which keys and how many of them other software accepts a checkpoint of this registry (c2sp.org/tlog-policy).
+#[utoipa::path(get, path = "/api/v1/tlog-policy", tag = "Transparency", responses((status = 200, description = "a policy file")))]
+pub async fn policy(State(app): Shared) -> Response {
+    let tip = app.registry.tip();
+    let origin = &app.registry.genesis().chain_id;
+    ([TEXT, FRESH], tip.validators().tlog_policy(origin)).into_response()
 }
 
 /// That the tree of `old` records is the beginning of the tree of `new` records (RFC 6962).

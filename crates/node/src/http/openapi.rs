@@ -3,7 +3,9 @@
 use axum::response::{IntoResponse, Response};
 use utoipa::OpenApi;
 
-use super::{blocks, checkpoints, events, provenance, servers, status, submission, submit, verify};
+use super::{
+    blocks, checkpoints, events, provenance, servers, status, submission, submit, tiles, verify,
+};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -27,6 +29,8 @@ use super::{blocks, checkpoints, events, provenance, servers, status, submission
         blocks::genesis,
         events::blocks,
         checkpoints::newest,
+        checkpoints::policy,
+        tiles::tile,
         checkpoints::consistency,
         checkpoints::tlog_proof,
         status::status,

@@ -71,7 +71,7 @@ impl App {
             receipt_id: receipt_id.to_string(),
             status,
             reason: submission.reason.or_else(|| waits_for.map(str::to_owned)),
-            received_at: submission.received_at,
+            received_at: Some(submission.received_at),
             block_height: found.map(|found| found.header().height.get()),
             tx_hash: found.map(|found| found.transaction().to_string()),
             image_hashes: record

@@ -19,8 +19,8 @@ pub struct Decided {
     pub certificate: CommitCertificate,
     /// The right edge of the tree after it.
     pub frontier: Frontier,
-    /// This validator's line under the checkpoint of the tree after it.
-    pub cosignature: Option<NoteSignature>,
+    /// This validator's lines under the checkpoint of the tree after it; none where it could not sign.
+    pub checkpoint_lines: Vec<NoteSignature>,
 }
 
 impl Decided {
@@ -34,18 +34,16 @@ impl Decided {
         let certificate = certificate_of(stored.height, &stored.certificate, &block.header)?;
         let frontier = Frontier::parse(&stored.frontier)
             .map_err(|error: MerkleError| damaged(error.to_string()))?;
-        let cosignature = stored
-            .cosignature
-            .as_deref()
-            .map(read_cosignature)
-            .transpose()
+        let lines = stored.checkpoint_lines.as_deref();
+        let checkpoint_lines = lines
+            .map_or_else(|| Ok(Vec::new()), read_lines)
             .map_err(damaged)?;
         Ok(Self {
             block,
             bytes: stored.body,
             certificate,
             frontier,
-            cosignature,
+            checkpoint_lines,
         })
     }
 }
@@ -84,33 +82,35 @@ fn certificate_of(
     Ok(certificate)
 }
 
-/// Name, key id and signature, apart from each other by one space.
-pub(super) fn cosignature_line(cosignature: &NoteSignature) -> Option<Vec<u8>> {
-    if cosignature.signature.is_empty() {
-        return None;
-    }
-    let NoteSignature {
-        name,
-        key_id,
-        signature,
-    } = cosignature;
-    Some(format!("{name} {} {}", hex::encode(key_id), hex::encode(signature)).into_bytes())
+/// Each line as name, key id and signature, apart from each other by one space.
+pub(super) fn written_lines(lines: &[NoteSignature]) -> Option<Vec<u8>> {
+    let written = |line: &NoteSignature| {
+        let NoteSignature {
+            name,
+            key_id,
+            signature,
+        } = line;
+        format!("{name} {} {}", hex::encode(key_id), hex::encode(signature))
+    };
+    let lines: Vec<_> = lines.iter().map(written).collect();
+    (!lines.is_empty()).then(|| lines.join("\n").into_bytes())
 }
 
-fn read_cosignature(line: &[u8]) -> Result<NoteSignature, String> {
-    let unreadable = || "its cosignature cannot be read".to_owned();
-    let text = std::str::from_utf8(line).map_err(|_| unreadable())?;
-    let [name, key_id, signature] = text
-        .split(' ')
-        .collect::<Vec<_>>()
-        .try_into()
-        .map_err(|_| unreadable())?;
+fn read_lines(lines: &[u8]) -> Result<Vec<NoteSignature>, String> {
+    let unreadable = |_| "its lines under the checkpoint cannot be read".to_owned();
+    let text = std::str::from_utf8(lines).map_err(|_| unreadable(()))?;
+    let read = text.split('\n').map(|line| read_line(line).ok_or(()));
+    read.collect::<Result<_, _>>().map_err(unreadable)
+}
+
+fn read_line(line: &str) -> Option<NoteSignature> {
+    let parts: Vec<_> = line.split(' ').collect();
+    let [name, key_id, signature] = <[&str; 3]>::try_from(parts).ok()?;
     let mut id = [0; 4];
-    hex::decode_to_slice(key_id, &mut id).map_err(|_| unreadable())?;
-    let signature = hex::decode(signature).map_err(|_| unreadable())?;
-    Ok(NoteSignature {
+    hex::decode_to_slice(key_id, &mut id).ok()?;
+    Some(NoteSignature {
         name: name.to_owned(),
         key_id: id,
-        signature,
+        signature: hex::decode(signature).ok()?,
     })
 }

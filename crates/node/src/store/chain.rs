@@ -36,7 +36,7 @@ pub struct NewBlock {
     /// The right edge of the tree after it.
     pub frontier: Vec<u8>,
     /// Our line under the checkpoint of the tree after it.
-    pub cosignature: Option<Vec<u8>>,
+    pub checkpoint_lines: Option<Vec<u8>>,
     /// Whether other validators decide the next block.
     pub hands_over: bool,
 }
@@ -53,7 +53,7 @@ pub struct StoredBlock {
     /// The right edge of the tree after it.
     pub frontier: Vec<u8>,
     /// Our line under the checkpoint of the tree after it.
-    pub cosignature: Option<Vec<u8>>,
+    pub checkpoint_lines: Option<Vec<u8>>,
 }
 
 type BlockRow = (i64, Vec<u8>, Vec<u8>, Vec<u8>, Option<Vec<u8>>);
@@ -135,7 +135,7 @@ impl Store {
     /// One database transaction. If we stop before its commit, none of the blocks is there and they are proposed or fetched
     /// again; after it, all are there with all of their index. There is nothing in between.
     pub async fn append_blocks(&self, blocks: &[NewBlock]) -> Result<(), StoreError> {
-        const BLOCK: &str = "INSERT INTO blocks (height, first_leaf, leaves, time_ms, body, certificate, frontier, cosignature) \
+        const BLOCK: &str = "INSERT INTO blocks (height, first_leaf, leaves, time_ms, body, certificate, frontier, checkpoint_lines) \
             VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
         on!(&self.write, pool => {
             let mut tx = pool.begin().await?;
@@ -143,7 +143,7 @@ impl Store {
                 let query = sqlx::query(BLOCK).bind(to_i64(block.height)).bind(to_i64(block.first_leaf));
                 let query = query.bind(to_i64(block.leaves)).bind(block.time_ms);
                 let query = query.bind(block.body.clone()).bind(block.certificate.clone());
-                query.bind(block.frontier.clone()).bind(block.cosignature.clone()).execute(&mut *tx).await?;
+                query.bind(block.frontier.clone()).bind(block.checkpoint_lines.clone()).execute(&mut *tx).await?;
             }
             index(&mut *tx, blocks).await?;
             for (hash, ..) in blocks.iter().flat_map(|block| &block.transactions) {
@@ -184,8 +184,7 @@ impl Store {
 
     /// The block at a height.
     pub async fn block(&self, height: u64) -> Result<Option<StoredBlock>, StoreError> {
-        const SQL: &str =
-            "SELECT height, body, certificate, frontier, cosignature FROM blocks WHERE height = $1";
+        const SQL: &str = "SELECT height, body, certificate, frontier, checkpoint_lines FROM blocks WHERE height = $1";
         let row: Option<BlockRow> = on!(&self.read, pool => sqlx::query_as(SQL).bind(to_i64(height)).fetch_optional(pool).await?);
         row.map(stored).transpose()
     }
@@ -196,7 +195,7 @@ impl Store {
         height: u64,
         limit: u32,
     ) -> Result<Vec<StoredBlock>, StoreError> {
-        const SQL: &str = "SELECT height, body, certificate, frontier, cosignature FROM blocks WHERE height > $1 ORDER BY height LIMIT $2";
+        const SQL: &str = "SELECT height, body, certificate, frontier, checkpoint_lines FROM blocks WHERE height > $1 ORDER BY height LIMIT $2";
         let rows: Vec<BlockRow> = on!(&self.read, pool => {
             sqlx::query_as(SQL).bind(to_i64(height)).bind(i64::from(limit)).fetch_all(pool).await?
         });
@@ -205,7 +204,7 @@ impl Store {
 
     /// The block that holds a record.
     pub async fn block_of_leaf(&self, leaf: u64) -> Result<Option<StoredBlock>, StoreError> {
-        const SQL: &str = "SELECT height, body, certificate, frontier, cosignature FROM blocks WHERE first_leaf <= $1 AND leaves > 0 \
+        const SQL: &str = "SELECT height, body, certificate, frontier, checkpoint_lines FROM blocks WHERE first_leaf <= $1 AND leaves > 0 \
             ORDER BY first_leaf DESC LIMIT 1";
         let row: Option<BlockRow> = on!(&self.read, pool => sqlx::query_as(SQL).bind(to_i64(leaf)).fetch_optional(pool).await?);
         row.map(stored).transpose()
@@ -319,13 +318,13 @@ async fn index<C: Bulk>(connection: &mut C, blocks: &[NewBlock]) -> sqlx::Result
 }
 
 fn stored(
-    (height, body, certificate, frontier, cosignature): BlockRow,
+    (height, body, certificate, frontier, checkpoint_lines): BlockRow,
 ) -> Result<StoredBlock, StoreError> {
     Ok(StoredBlock {
         height: to_u64(height, "a height")?,
         body,
         certificate,
         frontier,
-        cosignature,
+        checkpoint_lines,
     })
 }

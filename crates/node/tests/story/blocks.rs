@@ -4,7 +4,7 @@ use birthmark_consensus::{Decided, cosign};
 use birthmark_daemon::Credentials;
 use birthmark_ledger::{
     BlockTime, CommitCertificate, Label, Lookups, Origin, Record, SetSignature, Source,
-    Transaction, ValidatorId, VoteSigner as _, note::NoteSignature,
+    Transaction, ValidatorId, VoteSigner as _,
 };
 use birthmark_node::identity;
 use birthmark_node::registry::Registry;
@@ -80,10 +80,6 @@ pub async fn decided(world: &World, registry: &Registry, records: Vec<Record>) -
         tip: tip.check(&block, &known).unwrap(),
         block,
         certificate,
-        cosignature: NoteSignature {
-            name: String::new(),
-            key_id: [0; 4],
-            signature: Vec::new(),
-        },
+        checkpoint_lines: Vec::new(),
     }
 }

@@ -23,6 +23,7 @@ mod edits;
 mod endpoints;
 mod families;
 mod flows;
+mod foreign;
 mod forgotten;
 mod journal;
 mod kill;

@@ -51,9 +51,10 @@ pub struct Fate {
     /// Why it was refused, or what it waits for.
     #[serde(default)]
     pub reason: Option<String>,
-    /// When it came, in seconds since 1970.
+    /// When it came, in seconds since 1970. Validators of the documents do not say.
+    #[serde(default)]
     #[cfg_attr(feature = "openapi", schema(value_type = i64))]
-    pub received_at: Timestamp,
+    pub received_at: Option<Timestamp>,
     /// The block that holds it.
     #[serde(default)]
     pub block_height: Option<u64>,
@@ -366,8 +367,7 @@ mod tests {
 
     #[test]
     fn a_receipt_is_passed_on_as_it_was_written() {
-        let text =
-            r#"{"receipt_id":"7b","status":"stored","received_at":5,"receipt":{"b":1, "a":[2]}}"#;
+        let text = r#"{"receipt_id":"7b","status":"stored","receipt":{"b":1, "a":[2]}}"#;
         let fate: Fate = serde_json::from_str(text).unwrap();
         assert_eq!(fate.status, Stage::Stored);
         assert_eq!(fate.receipt.unwrap().get(), r#"{"b":1, "a":[2]}"#);
