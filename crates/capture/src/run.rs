@@ -8,6 +8,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use birthmark_daemon::varlink::{self, Peers, User};
 use birthmark_daemon::{ConfigError, Context, Elsewhere, Idle};
+use birthmark_protocol::Digest;
 
 use crate::album::Album;
 use crate::camera::Camera;
@@ -88,6 +89,7 @@ pub async fn assemble(
         .context("the camera's thread cannot be started")?;
     let studio = Studio {
         pixels: settings.source()?.pixels(),
+        software: software(settings)?,
         camera,
         darkroom: Darkroom {
             quality: settings.jpeg_quality,
@@ -127,6 +129,21 @@ fn open_storage(photos: &Path, state: &Path) -> anyhow::Result<(Album, Queue)> {
     }
     log::info!(WAITING = queue.counts().waiting; "{} proofs are waiting, {} were refused", queue.counts().waiting, queue.counts().refused);
     Ok((album, queue))
+}
+
+/// The digest of the system image. A file that was named and cannot be read is a wrong setting: a photo
+/// must not quietly say less about its camera than it was meant to.
+fn software(settings: &CaptureSettings) -> Result<Option<Digest>, ConfigError> {
+    let Some(path) = &settings.software else {
+        return Ok(None);
+    };
+    let unusable =
+        |reason: String| ConfigError::field("software", format!("{}: {reason}", path.display()));
+    let text = std::fs::read_to_string(path).map_err(|error| unusable(error.to_string()))?;
+    let digest = text.trim().parse::<Digest>();
+    digest
+        .map(Some)
+        .map_err(|error| unusable(error.to_string()))
 }
 
 /// A configured genesis that cannot be used is a wrong setting: starting again does not help.

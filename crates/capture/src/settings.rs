@@ -44,6 +44,9 @@ pub struct CaptureSettings {
     pub place: Place,
     /// Where frames come from. There is no default: a camera that was not told photographs nothing.
     pub source: Option<Source>,
+    /// A file with the SHA-256 of the system image that runs, in hexadecimal, where the system knows it. It is
+    /// signed with every photo, so that an answer can name the release.
+    pub software: Option<PathBuf>,
     /// Whether the raw frame is kept as a DNG beside the JPEG.
     pub dng: bool,
     /// Quality of the JPEG, 1 to 100.
@@ -188,6 +191,7 @@ impl Default for CaptureSettings {
             gps_users: Vec::new(),
             place: Place::Committed,
             source: None,
+            software: None,
             dng: false,
             jpeg_quality: 95,
             zone_minutes: 0,

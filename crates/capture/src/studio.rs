@@ -112,6 +112,8 @@ pub struct Studio {
     pub keep_free_mib: u64,
     /// Where the pixels come from, as every bundle says.
     pub pixels: PixelSource,
+    /// Digest of the system image that runs, where it is known.
+    pub software: Option<Digest>,
     /// Photos taken so far.
     pub taken: AtomicU64,
     /// Seats in the darkroom.
@@ -255,7 +257,7 @@ impl Studio {
         };
         let capture = Capture {
             source: self.pixels,
-            software: None,
+            software: self.software,
             anchor: None,
             disclosure: disclosure.as_ref().map(Disclosure::root),
         };

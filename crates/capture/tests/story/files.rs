@@ -107,6 +107,38 @@ fn a_wrong_setting_is_named_and_ends_with_the_status_for_configuration() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_photo_says_which_system_took_it_and_a_digest_that_is_none_is_refused() {
+    let mut world = World::new().await;
+    let _signer = world.sign();
+    let file = world.path("image-digest");
+    let digest = birthmark_protocol::Digest::of(b"an image");
+    std::fs::write(&file, format!("{digest}\n")).unwrap();
+    world.settings.software = Some(file.clone());
+    let mut camera = world.shoot().await;
+    let photo = camera.capture().await;
+    let sidecar = std::path::Path::new(&photo.path).with_extension("json");
+    let sidecar: birthmark_capture::sidecar::Sidecar =
+        serde_json::from_slice(&std::fs::read(sidecar).unwrap()).unwrap();
+    let bytes = base64::Engine::decode(&base64::engine::general_purpose::STANDARD, &sidecar.bundle);
+    let bundle = birthmark_protocol::Bundle::decode(&bytes.unwrap()).unwrap();
+    assert_eq!(bundle.capture().unwrap().software, Some(digest));
+    camera.stop().await;
+
+    std::fs::write(&file, "release 7").unwrap();
+    let (context, _ready) = birthmark_daemon::Context::embedded(
+        birthmark_daemon::Credentials::none(),
+        birthmark_daemon::Shutdown::default(),
+    );
+    let settings = world.settings.clone();
+    let error = birthmark_capture::run(settings, context).await.unwrap_err();
+    let told = format!("{error:#}");
+    assert!(
+        told.contains("`software`") && told.contains("image-digest"),
+        "{told}"
+    );
+}
+
 #[test]
 fn a_machine_that_trusts_no_certificate_authority_is_told_what_to_install() {
     let folder = tempfile::tempdir().unwrap();
