@@ -1,41 +1,29 @@
 //! The camera: from the sensor's bytes to a photo whose proof will arrive.
 //!
-//! One photo passes through the rooms of this crate: a source delivers a frame
-//! ([`birthmark_sensor`]), the [`darkroom`] hashes and develops
-//! it, the [`signer`] stands behind it, the [`queue`] keeps the proof, the [`album`] the files, and [`submit`] gets the proof
-//! to a validator and the receipt back. [`studio`] has the order in which all that happens; [`Capture`] is what others call.
+//! One photo passes through the rooms of this crate. In `shutter` a source delivers a frame
+//! ([`birthmark_sensor`]) and [`studio`] has the order in which everything else happens; in `files`
+//! the [`darkroom`] hashes and develops it; in `keep` the [`queue`] holds the proof and the [`album`]
+//! the files; in `send` the [`signer`] is asked for a signature, and [`submit`] gets the proof to a
+//! validator and the receipt back; `face` is what others see, above all [`Capture`].
 //!
 //! The crate does not know the camera's keys, and never opens the TPM.
 
-pub mod album;
 pub mod calibrate;
-pub mod camera;
-pub mod client;
-pub mod darkroom;
-pub mod develop;
-pub mod dng;
-pub mod exif;
-pub mod lamp;
-pub mod messages;
-mod opener;
-pub mod panel;
+mod face;
+mod files;
+mod keep;
 pub mod place;
-pub mod queue;
-pub mod registry;
-#[cfg(feature = "rehearsal")]
-mod replay;
 mod run;
-mod service;
+mod send;
 pub mod settings;
-pub mod sidecar;
-pub mod signer;
-pub mod studio;
-pub mod submit;
-mod tag;
-pub mod tiff;
-pub mod timeline;
+mod shutter;
 
-pub use opener::{OpenLibcamera, no_libcamera};
+pub use face::service::{Capture, told};
+pub use face::{client, lamp, messages, panel};
+pub use files::{darkroom, develop, dng, exif, tiff};
+pub use keep::{album, queue, sidecar};
 pub use run::{assemble, run, run_with};
-pub use service::{Capture, told};
+pub use send::{registry, signer, submit};
 pub use settings::CaptureSettings;
+pub use shutter::opener::{OpenLibcamera, no_libcamera};
+pub use shutter::{camera, studio, timeline};

@@ -10,20 +10,20 @@ use birthmark_daemon::varlink::{self, Peers, User};
 use birthmark_daemon::{ConfigError, Context, Elsewhere, Idle};
 use birthmark_protocol::Digest;
 
-use crate::album::Album;
-use crate::camera::Camera;
-use crate::darkroom::Darkroom;
-use crate::lamp::Lamp;
-use crate::opener::{OpenLibcamera, no_libcamera, opener};
-use crate::panel;
+use crate::face::lamp::Lamp;
+use crate::face::panel;
+use crate::face::service::Capture;
+use crate::files::darkroom::Darkroom;
+use crate::keep::album::Album;
+use crate::keep::queue::Queue;
 use crate::place::{Locator, Nowhere, RemoteLocator};
-use crate::queue::Queue;
-use crate::registry::Registry;
-use crate::service::Capture;
+use crate::send::registry::Registry;
+use crate::send::signer::{RemoteSigner, Signer};
+use crate::send::submit::{Nodes, Submitter};
 use crate::settings::CaptureSettings;
-use crate::signer::{RemoteSigner, Signer};
-use crate::studio::{Studio, StudioError};
-use crate::submit::{Nodes, Submitter};
+use crate::shutter::camera::Camera;
+use crate::shutter::opener::{OpenLibcamera, no_libcamera, opener};
+use crate::shutter::studio::{Studio, StudioError};
 
 /// Permission bits of the socket: its group may give commands, if the configuration lists its members.
 const SOCKET_MODE: u32 = 0o660;

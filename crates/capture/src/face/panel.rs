@@ -6,7 +6,7 @@ use gpiocdev::Request;
 use gpiocdev::line::{Bias, EdgeDetection, Value};
 use tokio::sync::watch;
 
-use crate::lamp::{Lamp, Shown};
+use crate::face::lamp::{Lamp, Shown};
 use crate::settings::Panel;
 
 /// Contacts bounce for a few milliseconds; nobody presses twice within this.

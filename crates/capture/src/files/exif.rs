@@ -7,8 +7,8 @@ use birthmark_sensor::{Exposure, Moment};
 use serde::{Deserialize, Serialize};
 use time::{OffsetDateTime, UtcOffset};
 
-use crate::tag;
-use crate::tiff::{self, Directory, Value};
+use crate::files::tag;
+use crate::files::tiff::{self, Directory, Value};
 
 /// A position for the picture itself, readable by anybody who gets the file.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]

@@ -20,16 +20,15 @@ use birthmark_daemon::{Backoff, Shutdown, random};
 use birthmark_ledger::Receipt;
 use birthmark_protocol::submission::OurSubmission;
 use birthmark_protocol::{Bundle, Opening, Signature};
-
 use birthmark_sensor::clock;
 pub use node::{Fate, Node, NodeError, SetupError};
 pub use nodes::Nodes;
 
-use crate::album::Album;
-use crate::queue::{Entry, EntryId, Queue, QueueError, Refusal, Stage};
-use crate::registry::{GenesisProblem, LearnError, ReceiptFault, Registry};
-use crate::sidecar;
-use crate::signer::{Proof, Signer, SignerError, ToSign};
+use crate::keep::album::Album;
+use crate::keep::queue::{Entry, EntryId, Queue, QueueError, Refusal, Stage};
+use crate::keep::sidecar;
+use crate::send::registry::{GenesisProblem, LearnError, ReceiptFault, Registry};
+use crate::send::signer::{Proof, Signer, SignerError, ToSign};
 
 /// The first question about a submission comes after this long; a node with four validators has an answer by then.
 const FIRST_QUESTION: Duration = Duration::from_millis(700);

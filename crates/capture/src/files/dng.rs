@@ -9,9 +9,9 @@ use birthmark_sensor::{
     WHITE_LEVEL,
 };
 
-use crate::exif::Caption;
-use crate::tag;
-use crate::tiff::{self, Directory, Entry, Reader, TiffError, Value};
+use crate::files::exif::Caption;
+use crate::files::tag;
+use crate::files::tiff::{self, Directory, Entry, Reader, TiffError, Value};
 
 const COLOUR_FILTER: u16 = 32_803;
 const IDENTITY: Matrix = [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]];
@@ -293,7 +293,7 @@ mod tests {
     use time::UtcOffset;
 
     use super::*;
-    use crate::develop;
+    use crate::files::develop;
 
     fn taken() -> (Shot, Vec<u8>) {
         let shot = Simulated::with_size(9, 3, 256, 192).capture().unwrap();

@@ -12,9 +12,9 @@ use birthmark_protocol::{Bundle, Digest, Disclosure, ModificationLevel, PixelSou
 use birthmark_sensor::Exposure;
 use serde::{Deserialize, Serialize};
 
-use crate::album::{Album, SIDECAR};
-use crate::signer::Proof;
-use crate::timeline::Step;
+use crate::keep::album::{Album, SIDECAR};
+use crate::send::signer::Proof;
+use crate::shutter::timeline::Step;
 
 /// The bytes of the file with the leaves.
 pub fn encode_leaves(disclosure: &Disclosure) -> io::Result<Vec<u8>> {

@@ -13,8 +13,8 @@ use birthmark_sensor::Moment;
 use serde::Serialize;
 use time::UtcOffset;
 
-use crate::exif::date_of;
-use crate::queue::EntryId;
+use crate::files::exif::date_of;
+use crate::keep::queue::EntryId;
 
 /// The ending of a sidecar's name.
 pub const SIDECAR: &str = "json";

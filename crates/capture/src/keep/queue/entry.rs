@@ -7,7 +7,7 @@ use std::str::FromStr;
 use birthmark_protocol::Digest;
 use serde::{Deserialize, Serialize};
 
-use crate::signer::Proof;
+use crate::send::signer::Proof;
 
 /// The name of an entry: when the photo was taken, and eight random bytes. Older photos come first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

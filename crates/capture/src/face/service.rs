@@ -10,15 +10,15 @@ use tokio::time::Instant;
 use zlink::Reply;
 
 use crate::calibrate::SharedBench;
-use crate::lamp::{Lamp, Shown};
-use crate::messages::{
+use crate::face::lamp::{Lamp, Shown};
+use crate::face::messages::{
     Calibration, CaptureRefusal, Photo, QueueItem, QueuePage, Registry, Retried, Status,
     TimelineStep,
 };
-use crate::queue::{EntryId, QueueError, Stage};
+use crate::keep::queue::{EntryId, QueueError, Stage};
+use crate::send::submit::Submitter;
 use crate::settings::Place;
-use crate::studio::{self, Studio, StudioError};
-use crate::submit::Submitter;
+use crate::shutter::studio::{self, Studio, StudioError};
 
 mod calibrating;
 
@@ -294,15 +294,16 @@ pub(crate) fn refused<T: Send + 'static>(
 }
 
 fn named(field: &str, text: &str) -> Result<EntryId, CaptureRefusal> {
-    text.parse()
-        .map_err(|error: crate::queue::IdError| CaptureRefusal::BadInput {
+    text.parse().map_err(
+        |error: crate::keep::queue::IdError| CaptureRefusal::BadInput {
             field: field.to_owned(),
             reason: error.to_string(),
-        })
+        },
+    )
 }
 
 fn interrupted() -> StudioError {
-    StudioError::Darkroom(crate::darkroom::DarkroomError::Interrupted)
+    StudioError::Darkroom(crate::files::darkroom::DarkroomError::Interrupted)
 }
 
 fn refusal(error: &StudioError) -> CaptureRefusal {

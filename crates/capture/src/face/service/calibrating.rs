@@ -10,7 +10,7 @@ use zlink::Reply;
 
 use super::{Capture, refused};
 use crate::calibrate::{CalibrationError, FRAMES, Report, Step, free_map_path};
-use crate::messages::{Calibration, CalibrationResult, CaptureRefusal};
+use crate::face::messages::{Calibration, CalibrationResult, CaptureRefusal};
 
 type Answer = Result<Reply<Calibration>, CaptureRefusal>;
 

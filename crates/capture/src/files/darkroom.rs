@@ -7,10 +7,10 @@ use birthmark_protocol::{
 use birthmark_sensor::{Picture, Shot};
 use time::UtcOffset;
 
-use crate::develop::{self, JpegError};
-use crate::dng;
-use crate::exif::{Caption, Position};
-use crate::timeline::Timeline;
+use crate::files::develop::{self, JpegError};
+use crate::files::dng;
+use crate::files::exif::{Caption, Position};
+use crate::shutter::timeline::Timeline;
 
 /// Width and height of the picture inside the files, at most.
 const THUMBNAIL_SIDE: usize = 320;

@@ -2,7 +2,7 @@
 
 use futures_util::Stream;
 
-use crate::messages::{Calibration, CaptureRefusal, Photo, QueuePage, Retried, Status};
+use crate::face::messages::{Calibration, CaptureRefusal, Photo, QueuePage, Retried, Status};
 
 /// The calls as they travel. Connect with [`birthmark_daemon::varlink::connect`].
 #[zlink::proxy("org.birthmark.Capture")]

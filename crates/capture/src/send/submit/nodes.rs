@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::node::{Node, SetupError};
-use crate::queue::Refusal;
+use crate::keep::queue::Refusal;
 
 /// At least one validator.
 #[derive(Debug)]

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use birthmark_sensor::{FixedExposure, RawSource, Shot, SourceError, clock};
 
-use crate::dng;
+use crate::files::dng;
 
 /// A folder of DNG files.
 #[derive(Debug)]

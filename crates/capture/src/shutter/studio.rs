@@ -22,16 +22,16 @@ use birthmark_protocol::{Bundle, BundleError, Capture, Digest, Disclosure, Openi
 use birthmark_sensor::{Shot, SourceError};
 use tokio::sync::Semaphore;
 
-use crate::album::{self, Album, Name};
-use crate::camera::Camera;
-use crate::darkroom::{Darkroom, DarkroomError, Developed, Digests};
-use crate::exif;
+use crate::files::darkroom::{Darkroom, DarkroomError, Developed, Digests};
+use crate::files::exif;
+use crate::keep::album::{self, Album, Name};
+use crate::keep::queue::{Entry, EntryId, Queue, QueueError, Stage};
+use crate::keep::sidecar::{self, Sidecar};
 use crate::place::{Locator, Whereabouts};
-use crate::queue::{Entry, EntryId, Queue, QueueError, Stage};
+use crate::send::signer::{Proof, Signer, ToSign};
 use crate::settings::Place;
-use crate::sidecar::{self, Sidecar};
-use crate::signer::{Proof, Signer, ToSign};
-use crate::timeline::{Step, Timeline};
+use crate::shutter::camera::Camera;
+use crate::shutter::timeline::{Step, Timeline};
 
 /// How many photos are worked on at once. Each takes up to a hundred megabytes while it is developed.
 const AT_ONCE: usize = 2;

@@ -7,8 +7,8 @@ use std::path::Path;
 
 use birthmark_sensor::{RawSource, SourceError};
 
-use crate::camera::Opener;
 use crate::settings::Source;
+use crate::shutter::camera::Opener;
 
 /// Opens a camera of libcamera: the one with this id, or the first.
 pub type OpenLibcamera = fn(Option<&str>) -> Result<Box<dyn RawSource>, SourceError>;
@@ -25,7 +25,7 @@ pub(crate) fn opener(source: Source, libcamera: OpenLibcamera) -> Opener {
             height,
         } => Ok(simulated(*sensor, *width, *height)),
         #[cfg(feature = "rehearsal")]
-        Source::Dng { folder } => Ok(Box::new(crate::replay::Replay::open(folder)?)),
+        Source::Dng { folder } => Ok(Box::new(crate::shutter::replay::Replay::open(folder)?)),
         #[cfg(not(feature = "rehearsal"))]
         Source::Simulated { .. } | Source::Dng { .. } => Err(SourceError::Device(
             crate::settings::NO_REHEARSAL.to_owned(),

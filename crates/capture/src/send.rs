@@ -1,0 +1,5 @@
+//! What leaves this process: to the signer for a signature, to a validator for a receipt.
+
+pub mod registry;
+pub mod signer;
+pub mod submit;
