@@ -463,11 +463,14 @@ async fn fate(State(validator): State<Validator>, Segment(id): Segment<String>) 
         }
         Mood::Rejecting => {
             return Json(
-                json!({"status": "rejected", "reason": "the authority does not know this camera"}),
+                json!({"receipt_id": id, "received_at": 5, "status": "rejected", "reason": "the authority does not know this camera"}),
             )
             .into_response();
         }
-        Mood::NoReceipt => return Json(json!({"status": "stored"})).into_response(),
+        Mood::NoReceipt => {
+            let answer = json!({"receipt_id": id, "received_at": 5, "status": "stored"});
+            return Json(answer).into_response();
+        }
         _ => {}
     }
     let Some(bundle) = book.bundles.get(&id) else {
@@ -483,8 +486,7 @@ async fn fate(State(validator): State<Validator>, Segment(id): Segment<String>) 
         _ => receipts::cut(bundle, &receipts::test_vote_key()),
     };
     let receipt = serde_json::to_value(receipt).unwrap();
-    let answer =
-        json!({"status": "stored", "receipt_id": id, "block_height": 1, "receipt": receipt});
+    let answer = json!({"status": "stored", "receipt_id": id, "received_at": 5, "block_height": 1, "receipt": receipt});
     Json(answer).into_response()
 }
 
