@@ -117,7 +117,7 @@
               name = "birthmark-demo";
               # With the emulator the demonstration's camera keeps its keys in a TPM, as a real one does.
               runtimeInputs = [ pkgs.swtpm ];
-              text = ''exec ${lib.getExe pkgs.birthmark-command} demo "$@"'';
+              text = ''exec ${lib.getExe pkgs.birthmark-demo} "$@"'';
             }
           );
           meta.description = "A camera, an authority and a validator on this machine, and one photo through all of them";

@@ -15,12 +15,17 @@ final: _prev:
     pname = "birthmark-rehearsal";
     rehearsal = true;
   };
+  birthmark-demo = final.callPackage ./package.nix {
+    crates = [ "demo" ];
+    pname = "birthmark-demo";
+  };
   # Everything at once, for people who try it.
   birthmark = final.symlinkJoin {
     name = "birthmark";
     paths = [
       final.birthmark-command
       final.birthmark-daemons
+      final.birthmark-demo
     ];
     inherit (final.birthmark-command) meta;
   };

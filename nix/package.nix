@@ -1,8 +1,8 @@
 # Programs of the workspace, built together. The packages that machines install are cut from this in slices.nix, so that a
 # validator's closure has no TPM library and a camera's no database.
 {
-  # Which crates. Daemons and command are never built in one go: the command's demonstration has a signer with keys in a file,
-  # and cargo would give that ability to the camera's signer as well.
+  # Which crates. Daemons and demonstration are never built in one go: its signer can have keys in a file and its camera a
+  # painted scene, and cargo would give that to the camera's own programs as well.
   crates ? [
     "signer"
     "gps"
@@ -62,6 +62,7 @@ rustPlatform.buildRustPackage {
   postInstall = lib.optionalString (stdenv.buildPlatform.canExecute stdenv.hostPlatform) ''
     for program in "$out"/bin/birthmark*; do
       name=$(basename "$program")
+      test "$name" = birthmark-demo && continue
       section=8
       test "$name" = birthmark && section=1
       "$program" man > "$name.$section"
@@ -77,7 +78,7 @@ rustPlatform.buildRustPackage {
     description = "Registers photos at the moment of capture, signed by the camera that took them";
     homepage = "https://github.com/Birthmark-Standard/Birthmark";
     license = lib.licenses.asl20;
-    mainProgram = "birthmark";
+    mainProgram = if lib.elem "demo" crates then "birthmark-demo" else "birthmark";
     platforms = lib.platforms.linux;
   };
 }

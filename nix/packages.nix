@@ -7,6 +7,7 @@
     birthmark
     birthmark-daemons
     birthmark-command
+    birthmark-demo
     birthmark-signer
     birthmark-gps
     birthmark-capture

@@ -1,25 +1,12 @@
 //! The `birthmark` command: in the photographer's hand, at the fact-checker's desk, and for a first look.
 #![allow(clippy::print_stdout, reason = "printing is what this program is for")]
 
-mod camera;
-#[cfg(feature = "demo")]
-mod demo;
-mod device;
-mod digests;
-mod edit;
-mod old_settings;
-mod options;
-mod pipe;
-mod receipt;
-mod terminal;
-mod verify;
-
 use std::process::ExitCode;
 
+use birthmark_cli::options::{Command, DigestOptions, Options, ReceiptCommand};
+use birthmark_cli::terminal::Style;
+use birthmark_cli::{camera, digests, edit, old_settings, pipe, receipt, verify};
 use clap::{CommandFactory, Parser};
-
-use crate::options::{Command, DigestOptions, Options, ReceiptCommand};
-use crate::terminal::Style;
 
 fn main() -> ExitCode {
     let options = Options::parse();
@@ -43,8 +30,6 @@ async fn answer(options: Options) -> ExitCode {
 async fn run(options: Options) -> anyhow::Result<ExitCode> {
     match options.command {
         Command::Camera(command) => camera::run(command, &options.sockets).await,
-        #[cfg(feature = "demo")]
-        Command::Demo(options) => demo::run(&options).await,
         Command::Verify(options) => verify::run(&options).await,
         Command::Edit(options) => edit::run(&options).await,
         Command::SoftwareAuthority(command) => edit::software::run(&command),

@@ -19,16 +19,13 @@ pub struct Options {
 /// Everything `birthmark` can do.
 #[derive(Subcommand, Debug)]
 pub enum Command {
-    /// Run an authority, a validator and a simulated camera on this machine, and follow photos from shutter to verified
-    #[cfg(feature = "demo")]
-    Demo(DemoOptions),
     /// The camera's own commands
     #[command(flatten)]
     Camera(crate::camera::CameraCommand),
     /// Check photos, or digests, against a validator
     Verify(VerifyOptions),
     /// Register a picture that was made from a registered one
-    Edit(crate::edit::EditOptions),
+    Edit(EditOptions),
     /// Certify editing software
     #[command(subcommand)]
     SoftwareAuthority(crate::edit::software::SoftwareAuthorityCommand),
@@ -40,41 +37,12 @@ pub enum Command {
     /// Turn the prototype's .env, docker-compose.yml or device_config.json into settings of the daemons here
     OldSettings(crate::old_settings::OldSettingsOptions),
     /// Print a shell completion script
-    #[command(hide = true)]
     Completions {
         /// Which shell
         shell: clap_complete::Shell,
     },
     /// Print the manual page
-    #[command(hide = true)]
     Man,
-}
-
-/// `birthmark demo`
-#[cfg(feature = "demo")]
-#[derive(Args, Debug, Clone)]
-pub struct DemoOptions {
-    /// How many photos to take
-    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=1000))]
-    pub photos: u32,
-    /// End after the photos, with exit status 0 only if all were verified
-    #[arg(long)]
-    pub once: bool,
-    /// Print one JSON document instead of text (implies --once)
-    #[arg(long)]
-    pub json: bool,
-    /// Keep everything in this folder; otherwise a temporary one is used and removed
-    #[arg(long, value_name = "FOLDER")]
-    pub dir: Option<PathBuf>,
-    /// Port of the authority; 0 takes a free one
-    #[arg(long, value_name = "PORT", default_value_t = 0)]
-    pub sma_port: u16,
-    /// Port of the validator; 0 takes a free one
-    #[arg(long, value_name = "PORT", default_value_t = 0)]
-    pub node_port: u16,
-    /// Show what the daemons log, on standard error
-    #[arg(long, short)]
-    pub verbose: bool,
 }
 
 /// `birthmark verify`
@@ -88,7 +56,7 @@ pub struct VerifyOptions {
         long,
         value_name = "URL",
         env = "BIRTHMARK_NODE",
-        default_value = "http://127.0.0.1:8545"
+        default_value_t = crate::demonstration::validator()
     )]
     pub node: String,
     /// Print one JSON document instead of text
@@ -125,6 +93,46 @@ pub struct ReceiptShowOptions {
     /// The photo the receipt is said to be about
     #[arg(long, value_name = "FILE")]
     pub photo: Option<PathBuf>,
+    /// Print one JSON document instead of text
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `birthmark edit`
+#[derive(Args, Debug, Clone)]
+pub struct EditOptions {
+    /// The edited picture
+    #[arg(value_name = "FILE")]
+    pub edited: PathBuf,
+    /// What it was made from: a file, or a digest of 64 hexadecimal characters; it must be registered
+    #[arg(long, value_name = "FILE|DIGEST")]
+    pub parent: String,
+    /// 1: lightly edited (crop, exposure, colour); 2: content changed. Never lower than the parent's
+    #[arg(long, value_parser = clap::value_parser!(u8).range(1..=2))]
+    pub level: u8,
+    /// The software's certificate (PEM or DER), from an authority the validator pins
+    #[arg(long, value_name = "FILE")]
+    pub certificate: PathBuf,
+    /// The key of the certificate (PKCS#8 PEM)
+    #[arg(long, value_name = "FILE")]
+    pub key: PathBuf,
+    /// The validator to submit to
+    #[arg(
+        long,
+        value_name = "URL",
+        env = "BIRTHMARK_NODE",
+        default_value_t = crate::demonstration::validator()
+    )]
+    pub node: String,
+    /// The registry's genesis file: the receipt is checked against it before it is stored
+    #[arg(long, value_name = "FILE")]
+    pub genesis: Option<PathBuf>,
+    /// Where the receipt goes [default: beside the picture, ending in .receipt.json]
+    #[arg(long, value_name = "FILE")]
+    pub receipt: Option<PathBuf>,
+    /// How many seconds to wait for the receipt
+    #[arg(long, value_name = "SECONDS", default_value_t = 300)]
+    pub wait: u64,
     /// Print one JSON document instead of text
     #[arg(long)]
     pub json: bool,

@@ -66,7 +66,6 @@ pub fn show(options: &ReceiptShowOptions) -> anyhow::Result<ExitCode> {
 }
 
 /// Succeeds when the receipt holds against the genesis and is about the photo.
-#[cfg(feature = "demo")]
 pub fn check_files(receipt: &Path, genesis: &Path, photo: &Path) -> anyhow::Result<()> {
     check(
         &read_receipt(receipt)?,

@@ -4,7 +4,7 @@ use std::io::IsTerminal;
 use std::pin::pin;
 use std::time::Duration;
 
-use indicatif::ProgressBar;
+use indicatif::{ProgressBar, ProgressStyle};
 
 /// What takes longer is shown to be under way.
 const PATIENCE: Duration = Duration::from_millis(700);
@@ -66,10 +66,26 @@ pub async fn watched<T>(what: &str, work: impl Future<Output = T>) -> T {
         () = tokio::time::sleep(PATIENCE) => {}
     }
     let spinner = ProgressBar::new_spinner().with_message(what.to_owned());
+    spinner.set_style(spinner_style());
     spinner.enable_steady_tick(Duration::from_millis(100));
     let done = work.await;
     spinner.finish_and_clear();
     done
+}
+
+/// A sign of life with what is waited for: its own message, not a bar of an unknown length.
+pub fn spinner_style() -> ProgressStyle {
+    styled("{spinner} {msg}")
+}
+
+/// A bar with what it is about.
+pub fn bar_style() -> ProgressStyle {
+    styled("{msg} {wide_bar} {pos}/{len}")
+}
+
+fn styled(template: &str) -> ProgressStyle {
+    #[expect(clippy::expect_used, reason = "both templates are made in the tests")]
+    ProgressStyle::with_template(template).expect("a template of ours is well formed")
 }
 
 /// A moment as people write it; seconds since 1970 where the calendar ends.
@@ -90,6 +106,11 @@ mod tests {
     fn moments_are_readable_and_never_wrong() {
         assert_eq!(moment(0), "1970-01-01 00:00:00 UTC");
         assert_eq!(moment(i64::MAX), "9223372036854775807 s since 1970");
+    }
+
+    #[test]
+    fn the_styles_of_progress_are_well_formed() {
+        let _ = (spinner_style(), bar_style());
     }
 
     #[test]

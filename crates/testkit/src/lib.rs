@@ -1,7 +1,9 @@
 //! Fixtures for tests: TPM emulator, databases, daemons on free ports. Never published.
 
+pub mod demonstration;
 pub mod postgres;
 mod running;
 pub mod tpm;
 
+pub use demonstration::Demonstration;
 pub use running::Running;

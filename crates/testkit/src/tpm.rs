@@ -4,6 +4,7 @@
 
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -20,7 +21,9 @@ const PORT_ATTEMPTS: usize = 10;
 /// A running emulator. It is stopped by its process id and its folder removed when this value goes.
 #[derive(Debug)]
 pub struct Swtpm {
-    folder: TempDir,
+    folder: PathBuf,
+    /// Goes with this value; a folder that was given stays.
+    _temporary: Option<TempDir>,
     port: u16,
     process: Option<Child>,
 }
@@ -36,16 +39,30 @@ impl Swtpm {
             .is_ok_and(|status| status.success())
     }
 
-    /// Makes a new TPM with an RSA-2048 endorsement key, certified by an authority of its own, and starts it.
+    /// Makes a new TPM with an RSA-2048 endorsement key, certified by an authority of its own, and
+    /// starts it.
     pub fn start() -> anyhow::Result<Self> {
         let folder = TempDir::with_prefix("birthmark-swtpm-")
             .context("making a folder for the TPM emulator")?;
         manufacture(folder.path())?;
+        Self::power_on(folder.path().to_owned(), Some(folder))
+    }
+
+    /// Starts the TPM whose state is in this folder; makes a new one there if the folder is empty.
+    pub fn start_in(folder: PathBuf) -> anyhow::Result<Self> {
+        if !state(&folder).exists() {
+            manufacture(&folder)?;
+        }
+        Self::power_on(folder, None)
+    }
+
+    fn power_on(folder: PathBuf, temporary: Option<TempDir>) -> anyhow::Result<Self> {
         for _ in 0..PORT_ATTEMPTS {
             let port = free_port_pair()?;
-            if let Some(process) = launch(&state(folder.path()), port)? {
+            if let Some(process) = launch(&state(&folder), port)? {
                 return Ok(Self {
                     folder,
+                    _temporary: temporary,
                     port,
                     process: Some(process),
                 });
@@ -93,7 +110,7 @@ impl Swtpm {
     /// Gives the power back, on the same ports.
     pub fn resume(&mut self) -> anyhow::Result<()> {
         self.stop();
-        self.process = launch(&state(self.folder.path()), self.port)?;
+        self.process = launch(&state(&self.folder), self.port)?;
         ensure!(
             self.process.is_some(),
             "the ports of the TPM emulator were taken while it was off"
@@ -104,8 +121,8 @@ impl Swtpm {
     /// Puts a factory-new TPM in this one's place: same address, other seeds, nothing in it.
     pub fn replace(&mut self) -> anyhow::Result<()> {
         self.stop();
-        fs::remove_dir_all(state(self.folder.path())).context("removing the old TPM's state")?;
-        manufacture(self.folder.path())?;
+        fs::remove_dir_all(state(&self.folder)).context("removing the old TPM's state")?;
+        manufacture(&self.folder)?;
         self.resume()
     }
 
@@ -114,7 +131,7 @@ impl Swtpm {
         ["issuercert.pem", "swtpm-localca-rootca-cert.pem"]
             .iter()
             .map(|name| {
-                let path = self.folder.path().join("ca").join(name);
+                let path = self.folder.join("ca").join(name);
                 fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))
             })
             .collect()
@@ -218,6 +235,8 @@ fn launch(state: &Path, port: u16) -> anyhow::Result<Option<Child>> {
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::null())
+        // Ctrl-C on the terminal is for who uses the chip, who then lets go of it in good order.
+        .process_group(0)
         .spawn()
         .context("starting swtpm")?;
     let control = SocketAddr::from((Ipv4Addr::LOCALHOST, port + 1));
@@ -247,10 +266,20 @@ mod tests {
     fn a_dropped_emulator_leaves_neither_process_nor_folder() {
         let tpm = Swtpm::start().unwrap();
         let process = PathBuf::from(format!("/proc/{}", tpm.pid().unwrap()));
-        let folder = tpm.folder.path().to_owned();
+        let folder = tpm.folder.clone();
         assert!(process.exists() && folder.exists());
         drop(tpm);
         assert!(!process.exists() && !folder.exists());
+    }
+
+    #[test]
+    fn a_folder_that_was_given_keeps_its_chip() {
+        let folder = TempDir::new().unwrap();
+        let first = Swtpm::start_in(folder.path().to_owned()).unwrap();
+        let maker = first.endorsement_authorities().unwrap();
+        drop(first);
+        let again = Swtpm::start_in(folder.path().to_owned()).unwrap();
+        assert_eq!(again.endorsement_authorities().unwrap(), maker);
     }
 
     #[test]

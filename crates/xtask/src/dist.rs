@@ -85,8 +85,8 @@ impl Release {
     }
 }
 
-/// Daemons and command are never built in one go: the command's demonstration has a signer with keys in a file, and cargo
-/// would give that ability to the camera's signer as well.
+/// The demonstration is not among them: its signer can have keys in a file and its camera a painted
+/// scene, and in a build with the others cargo would give that to the camera's own programs as well.
 fn build(house: &House, options: &DistOptions) -> anyhow::Result<()> {
     let daemons =
         ["signer", "gps", "capture", "sma", "node"].map(|daemon| format!("birthmark-{daemon}"));

@@ -3,9 +3,11 @@
 //! Not a parser of Rust: it knows comments, strings, names and brackets, which is what it takes to
 //! find imports, functions and comments without mistaking a text for code.
 
+mod examples;
 mod lexer;
 mod modules;
 
+pub(crate) use examples::has_example;
 pub(crate) use lexer::{Comment, Kind, Token};
 pub(crate) use modules::{Crate, Usage};
 

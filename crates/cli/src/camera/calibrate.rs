@@ -13,6 +13,7 @@ use futures_util::StreamExt as _;
 use indicatif::ProgressBar;
 
 use super::{Sockets, print_json};
+use crate::terminal::bar_style;
 
 /// How long one frame may take.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -71,15 +72,16 @@ async fn step(
 ) -> anyhow::Result<Option<CalibrationResult>> {
     let mut camera = sockets.capture().await?;
     let mut answers = pin!(camera.calibrate(name, options.frames).await?);
-    let bar = ProgressBar::new(0).with_message(name.to_owned());
+    let bar = ProgressBar::new(0).with_message(format!("{name} frames"));
+    bar.set_style(bar_style());
     let mut result = None;
     while let Some(answer) = tokio::time::timeout(PATIENCE, answers.next())
         .await
         .context("the camera has stopped answering")?
     {
         let answer = answer?.with_context(|| format!("calibration, step {name}"))?;
-        bar.set_length(u64::try_from(answer.total).unwrap_or_default());
-        bar.set_position(u64::try_from(answer.done).unwrap_or_default());
+        bar.set_length(answer.total.unsigned_abs());
+        bar.set_position(answer.done.unsigned_abs());
         result = answer.result;
     }
     bar.finish_and_clear();

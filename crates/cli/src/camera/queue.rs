@@ -48,14 +48,16 @@ pub async fn run(command: &QueueCommand, sockets: &Sockets) -> anyhow::Result<Ex
 
 /// Prints the queue part by part: of a hundred thousand proofs the first are there at once.
 async fn list(camera: &mut Connection<Bounded>, json: bool) -> anyhow::Result<()> {
-    let (mut items, mut after) = (Vec::new(), None);
+    let (mut items, mut after, mut count) = (Vec::new(), None, 0);
     loop {
         let page = within(DEADLINE, camera.list_queue(after.as_deref(), PAGE))
             .await?
             .context("the queue cannot be read")?;
-        match json {
-            true => items.extend(page.items),
-            false => page.items.iter().for_each(print_item),
+        count += page.items.len();
+        if json {
+            items.extend(page.items);
+        } else {
+            page.items.iter().for_each(print_item);
         }
         after = page.next;
         if after.is_none() {
@@ -64,6 +66,8 @@ async fn list(camera: &mut Connection<Bounded>, json: bool) -> anyhow::Result<()
     }
     if json {
         print_json(&items)?;
+    } else if count == 0 {
+        println!("no proof is waiting");
     }
     Ok(())
 }

@@ -3,10 +3,12 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use birthmark_testkit::Demonstration;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::running::{Demonstration, output, texts};
+use crate::process::binary;
+use crate::running::{output, texts};
 
 struct Desk {
     demonstration: Demonstration,
@@ -18,7 +20,8 @@ impl Desk {
         let temporary = TempDir::new().unwrap();
         let kept = temporary.path().join("kept");
         let arguments = ["--photos", "1", "--dir", kept.to_str().unwrap()];
-        let demonstration = Demonstration::start(&arguments, temporary.path());
+        let demonstration =
+            Demonstration::start(&binary("birthmark-demo"), &arguments, temporary.path());
         Self {
             demonstration,
             temporary,

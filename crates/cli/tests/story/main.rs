@@ -8,8 +8,6 @@
 )]
 
 mod checking;
-mod demonstration;
-#[cfg(feature = "demo")]
 mod editing;
 mod enrolment;
 mod institutions;

@@ -1,12 +1,14 @@
 //! The steps that are cargo's.
 
 use std::path::Path;
+use std::process::Command;
 
 use anyhow::{Context, Result};
 
 use super::Options;
 use super::step::Outcome;
 use crate::house::{self, House};
+use crate::source::has_example;
 use crate::tools;
 
 pub(super) fn format(house: &House, _: &Options) -> Result<Outcome> {
@@ -42,32 +44,39 @@ const MANIFESTS: [&str; 3] = [
 ];
 
 pub(super) fn licences(house: &House, _: &Options) -> Result<Outcome> {
-    let deny = tools::find_or_install(house, "cargo-deny", "cargo-deny")?;
     for manifest in MANIFESTS {
-        let mut check = house.program(&deny);
-        check.args([
-            "--manifest-path",
-            manifest,
-            "check",
-            "--config",
-            "deny.toml",
-        ]);
-        check.arg("--hide-inclusion-graph");
-        if manifest != "Cargo.toml" {
-            // The list of what is allowed is the workspace's; the others need less of it.
-            check.args(["--allow", "license-not-encountered"]);
-            check.args(["--allow", "unmatched-skip"]);
+        let mut check = deny(house, manifest)?;
+        check.args(["check", "--hide-inclusion-graph"]);
+        // Of the two outside only what they have of their own is looked at: the lists of licences
+        // and of second versions are the workspace's.
+        let others = [
+            "license-not-encountered",
+            "license-exception-not-encountered",
+            "unmatched-skip",
+            "unnecessary-skip",
+            "duplicate",
+        ];
+        if manifest == "Cargo.toml" {
+            check.args(["--allow", "license-exception-not-encountered"]);
+        } else {
+            check.args(others.iter().flat_map(|code| ["--allow", code]));
         }
         house::run(check.args(["licenses", "bans", "sources"]))?;
     }
     Ok(Outcome::passed())
 }
 
+fn deny(house: &House, manifest: &str) -> Result<Command> {
+    let deny = tools::find_or_install(house, "cargo-deny", "cargo-deny")?;
+    let mut deny = house.program(deny);
+    deny.args(["--manifest-path", manifest, "--config", "deny.toml"]);
+    Ok(deny)
+}
+
 /// Known weaknesses of what we depend on, by the newest list that can be had: fetched now, or
 /// fetched before and not older than cargo-deny accepts, which is 90 days.
 pub(super) fn advisories(house: &House, _: &Options) -> Result<Outcome> {
-    let deny = tools::find_or_install(house, "cargo-deny", "cargo-deny")?;
-    let mut fetch = house.program(&deny);
+    let mut fetch = deny(house, "Cargo.toml")?;
     let is_new = house::run(fetch.args(["--log-level", "off", "fetch", "db"])).is_ok();
     match (is_new, kept_list(house)) {
         (true, _) => {}
@@ -79,16 +88,9 @@ pub(super) fn advisories(house: &House, _: &Options) -> Result<Outcome> {
         }
     }
     for manifest in MANIFESTS {
-        let mut check = house.program(&deny);
-        check.args([
-            "--manifest-path",
-            manifest,
-            "check",
-            "--config",
-            "deny.toml",
-        ]);
-        check.args(["--disable-fetch", "--hide-inclusion-graph", "advisories"]);
-        house::run(&mut check)?;
+        let mut check = deny(house, manifest)?;
+        check.args(["check", "--disable-fetch", "--hide-inclusion-graph"]);
+        house::run(check.arg("advisories"))?;
     }
     Ok(Outcome::passed())
 }
@@ -96,16 +98,21 @@ pub(super) fn advisories(house: &House, _: &Options) -> Result<Outcome> {
 /// The day of the list that was fetched last, if there is one.
 fn kept_list(house: &House) -> Option<String> {
     let lists = tools::cargo_home().ok()?.join("advisory-dbs");
-    let list = std::fs::read_dir(lists).ok()?.flatten().next()?.path();
+    let lists = std::fs::read_dir(lists).ok()?.flatten();
+    let list = lists.map(|entry| entry.path()).find(|path| path.is_dir())?;
     let mut ask = house.program("git");
     ask.arg("-C").arg(list).args(["log", "-1", "--format=%cs"]);
     let day = house::output(&mut ask).ok()?;
     Some(day.trim().to_owned())
 }
 
+/// Only of the crates that have examples: rustdoc reads a whole crate to find that it has none.
 pub(super) fn doc_tests(house: &House, _: &Options) -> Result<Outcome> {
     let mut command = house.cargo();
-    command.args(["test", "--workspace", "--doc", "--quiet", "--no-fail-fast"]);
+    command.args(["test", "--doc", "--quiet", "--no-fail-fast"]);
+    for package in packages_with_examples(house)? {
+        command.args(["--package", &package]);
+    }
     let (ended, said) = house::watch(&mut command)?;
     let results = said
         .lines()
@@ -119,6 +126,21 @@ pub(super) fn doc_tests(house: &House, _: &Options) -> Result<Outcome> {
         ended?;
     }
     Ok(Outcome::Ran { passed, failed })
+}
+
+fn packages_with_examples(house: &House) -> Result<Vec<String>> {
+    let mut packages = vec![];
+    for entry in std::fs::read_dir(house.path("crates"))? {
+        let entry = entry?;
+        let sources = house.tracked(&format!("crates/{}/src/*.rs", entry.file_name().display()));
+        let mut texts = sources.iter().map(std::fs::read_to_string);
+        // Files that are gone but still tracked have none.
+        if texts.any(|text| text.is_ok_and(|text| has_example(&text))) {
+            packages.push(format!("birthmark-{}", entry.file_name().display()));
+        }
+    }
+    anyhow::ensure!(!packages.is_empty(), "no crate has an example");
+    Ok(packages)
 }
 
 /// The number that stands before `word`.

@@ -52,10 +52,10 @@ const STEPS: &[Step] = &[
     Step::new("advisories", rust::advisories),
     Step::new("browser", browser),
     Step::new("fuzz", fuzzing),
-    Step::new("doc-tests", rust::doc_tests),
     Step::new("shipped-signer", rust::shipped_signer),
     Step::new("shipped-camera", rust::shipped_camera),
     Step::new("tests", rust::tests),
+    Step::new("doc-tests", rust::doc_tests),
     Step::new("machines", machines),
 ];
 

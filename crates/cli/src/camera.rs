@@ -24,8 +24,19 @@ pub use provision::ProvisionOptions;
 pub use queue::QueueCommand;
 pub use shutter::{CaptureOptions, TimelapseOptions};
 
+use crate::demonstration;
+
 /// How long the camera may take to answer anything.
 const DEADLINE: Duration = Duration::from_secs(60);
+
+/// What the help of every camera command ends with; other commands need no daemons.
+const SOCKETS: &str = "\
+Where the camera's daemons listen (or those of a running demonstration):
+  --capture-socket PATH  [/run/birthmark/capture, or $BIRTHMARK_CAPTURE_SOCKET]
+  --signer-socket PATH   [/run/birthmark/signer, or $BIRTHMARK_SIGNER_SOCKET]
+  --gps-socket PATH      [/run/birthmark/gps, or $BIRTHMARK_GPS_SOCKET]
+
+Exit status: 0 it is well, 1 something needs attention, 2 it could not be done.";
 
 /// Where the camera's daemons listen.
 #[derive(Args, Debug, Clone)]
@@ -34,30 +45,30 @@ pub struct Sockets {
     #[arg(
         long,
         global = true,
+        hide = true,
         value_name = "PATH",
-        default_value = "/run/birthmark/capture",
-        hide_default_value = true,
-        help_heading = "Where the camera's daemons listen"
+        env = "BIRTHMARK_CAPTURE_SOCKET",
+        default_value_os_t = demonstration::capture_socket()
     )]
     pub capture_socket: PathBuf,
     /// Socket of the signer
     #[arg(
         long,
         global = true,
+        hide = true,
         value_name = "PATH",
-        default_value = "/run/birthmark/signer",
-        hide_default_value = true,
-        help_heading = "Where the camera's daemons listen"
+        env = "BIRTHMARK_SIGNER_SOCKET",
+        default_value_os_t = demonstration::signer_socket()
     )]
     pub signer_socket: PathBuf,
     /// Socket of the GPS daemon
     #[arg(
         long,
         global = true,
+        hide = true,
         value_name = "PATH",
-        default_value = "/run/birthmark/gps",
-        hide_default_value = true,
-        help_heading = "Where the camera's daemons listen"
+        env = "BIRTHMARK_GPS_SOCKET",
+        default_value = "/run/birthmark/gps"
     )]
     pub gps_socket: PathBuf,
 }
@@ -66,25 +77,30 @@ pub struct Sockets {
 #[derive(Subcommand, Debug)]
 pub enum CameraCommand {
     /// Take one photo
+    #[command(after_help = SOCKETS)]
     Capture(CaptureOptions),
     /// Take photos at an interval
+    #[command(after_help = SOCKETS)]
     Timelapse(TimelapseOptions),
     /// Say how the camera is
+    #[command(after_help = SOCKETS)]
     Status {
         /// Print one JSON document instead of text
         #[arg(long)]
         json: bool,
     },
     /// Say which camera this is: serial number, tables, certificate, chip
+    #[command(after_help = SOCKETS)]
     Info {
         /// Print one JSON document instead of text
         #[arg(long)]
         json: bool,
     },
     /// Look at the proofs that are on their way
-    #[command(subcommand)]
+    #[command(subcommand, after_help = SOCKETS)]
     Queue(QueueCommand),
     /// Say where the camera is, or why that is not known
+    #[command(after_help = SOCKETS)]
     Gps {
         /// Keep printing whenever it changes
         #[arg(long)]
@@ -94,10 +110,13 @@ pub enum CameraCommand {
         json: bool,
     },
     /// Try every part of the camera and say what to do about each failure
+    #[command(after_help = SOCKETS)]
     Test,
     /// Measure the sensor's own pattern, step by step
+    #[command(after_help = SOCKETS)]
     Calibrate(CalibrateOptions),
     /// Introduce a new camera to its authority
+    #[command(after_help = SOCKETS)]
     Provision(ProvisionOptions),
 }
 

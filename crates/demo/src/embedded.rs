@@ -3,24 +3,24 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
-use birthmark_daemon::{Addresses, Context, Credentials, Settings, Shutdown};
+use birthmark_daemon::{Context, Credentials, Settings, Shutdown};
 use tokio::task::JoinHandle;
 
 /// A daemon that is ready.
 #[derive(Debug)]
-pub struct Embedded {
+pub(crate) struct Embedded {
     name: &'static str,
     task: JoinHandle<anyhow::Result<()>>,
 }
 
 impl Embedded {
     /// Starts a daemon and waits until it serves, or until it says why it does not.
-    pub async fn start<S, R, F>(
+    pub(crate) async fn start<S, R, F>(
         settings: S,
         credentials: Credentials,
         shutdown: &Shutdown,
         run: R,
-    ) -> anyhow::Result<(Self, Addresses)>
+    ) -> anyhow::Result<Self>
     where
         S: Settings,
         R: FnOnce(S, Context) -> F,
@@ -30,8 +30,8 @@ impl Embedded {
         let (context, ready) = Context::embedded(credentials, shutdown.clone());
         let mut task = tokio::spawn(run(settings, context));
         tokio::select! {
-            addresses = ready => match addresses {
-                Ok(addresses) => Ok((Self { name: S::DAEMON, task }, addresses)),
+            ready = ready => match ready {
+                Ok(_) => Ok(Self { name: S::DAEMON, task }),
                 Err(_) => Err(failure(task.await)),
             },
             ended = &mut task => Err(failure(ended)),
@@ -39,11 +39,11 @@ impl Embedded {
     }
 
     /// Waits until the daemon, which has been asked to stop, is gone.
-    pub async fn stopped(mut self, grace: Duration) {
+    pub(crate) async fn stopped(mut self, grace: Duration) {
         match tokio::time::timeout(grace, &mut self.task).await {
             Ok(Ok(Ok(()))) => {}
-            Ok(Ok(Err(error))) => eprintln!("birthmark: {} ended badly: {error:#}", self.name),
-            Ok(Err(error)) => eprintln!("birthmark: {} broke: {error}", self.name),
+            Ok(Ok(Err(error))) => eprintln!("birthmark-demo: {} ended badly: {error:#}", self.name),
+            Ok(Err(error)) => eprintln!("birthmark-demo: {} broke: {error}", self.name),
             Err(_) => self.task.abort(),
         }
     }
@@ -57,7 +57,7 @@ fn failure(ended: Result<anyhow::Result<()>, tokio::task::JoinError>) -> anyhow:
 }
 
 /// A port that is free now. `wanted` is taken as it is unless it is 0.
-pub fn free_port(wanted: u16) -> anyhow::Result<u16> {
+pub(crate) fn free_port(wanted: u16) -> anyhow::Result<u16> {
     let listener = std::net::TcpListener::bind(("127.0.0.1", wanted)).with_context(|| {
         format!("port {wanted} cannot be used: choose another, or 0 for a free one")
     })?;

@@ -3,23 +3,23 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use birthmark_cli::terminal::{Style, spinner_style};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
 
-use super::folder::Folder;
-use super::photo::Walk;
-use crate::options::DemoOptions;
-use crate::terminal::Style;
+use crate::folder::Folder;
+use crate::options::Options;
+use crate::photo::Walk;
 
 /// Prints as things happen, unless a program listens.
-pub struct Reporter {
+pub(crate) struct Reporter {
     quiet: bool,
     style: Style,
 }
 
 /// Everything that happened, at the end.
 #[derive(Debug, Serialize)]
-pub struct Summary {
+pub(crate) struct Summary {
     key_store: String,
     authority: String,
     validator: String,
@@ -30,7 +30,7 @@ pub struct Summary {
 
 impl Summary {
     /// Puts the summary together.
-    pub fn new(
+    pub(crate) fn new(
         key_store: &str,
         authority: &str,
         validator: &str,
@@ -48,19 +48,19 @@ impl Summary {
     }
 
     /// Whether every photo went the whole way.
-    pub fn all_verified(&self) -> bool {
+    pub(crate) fn all_verified(&self) -> bool {
         self.all_verified
     }
 }
 
 impl Reporter {
     /// Prints nothing but the summary when `quiet`.
-    pub fn new(quiet: bool, style: Style) -> Self {
+    pub(crate) fn new(quiet: bool, style: Style) -> Self {
         Self { quiet, style }
     }
 
     /// One part is ready.
-    pub fn step(&self, part: &str, what: &str) {
+    pub(crate) fn step(&self, part: &str, what: &str) {
         self.print(&format!(
             "{:<10} {what}",
             self.style.strong(&format!("{part:<10}"))
@@ -68,7 +68,7 @@ impl Reporter {
     }
 
     /// All parts are ready.
-    pub fn ready(&self, after: Duration) {
+    pub(crate) fn ready(&self, after: Duration) {
         self.print(&self.style.faint(&format!(
             "           everything is ready after {:.1} s\n",
             after.as_secs_f64()
@@ -76,7 +76,7 @@ impl Reporter {
     }
 
     /// What happened to a photo.
-    pub fn photo(&self, walk: &Walk) {
+    pub(crate) fn photo(&self, walk: &Walk) {
         let headline = match (&walk.problem, walk.is_verified()) {
             (None, true) => self.style.good("verified"),
             (problem, _) => self.style.bad(problem.as_deref().unwrap_or("not verified")),
@@ -87,10 +87,12 @@ impl Reporter {
             walk.path.display()
         ));
         self.print(&format!(
-            "           {:>6} ms  files and proof are on disk: {}",
-            walk.saved_ms,
-            timeline(walk)
+            "           {:>6} ms  files and proof are on disk",
+            walk.saved_ms
         ));
+        for line in timeline(walk) {
+            self.print(&self.style.faint(&format!("                      {line}")));
+        }
         if let (Some(ms), Some(answer)) = (walk.verified_ms, &walk.answer) {
             let block = answer.block_height.unwrap_or(0);
             let assurance = answer
@@ -111,7 +113,7 @@ impl Reporter {
     }
 
     /// The end of the photos.
-    pub fn summary(&self, summary: &Summary, options: &DemoOptions) -> anyhow::Result<()> {
+    pub(crate) fn summary(&self, summary: &Summary, options: &Options) -> anyhow::Result<()> {
         if options.json {
             println!("{}", serde_json::to_string_pretty(summary)?);
             return Ok(());
@@ -134,18 +136,37 @@ impl Reporter {
     }
 
     /// What to try while everything runs.
-    pub fn invite(&self, validator: &str, folder: &Folder) {
-        let photos: &Path = &folder.path().join("photos");
+    pub(crate) fn invite(&self, validator: &str, genesis: &Path, folder: &Folder, last: &Path) {
+        let strong = |text: &str| self.style.strong(text);
+        let command = command();
         self.print(&format!(
-            "\nOpen {} and drop a photo from {}",
-            self.style.strong(validator),
-            photos.display()
+            "\nOpen {} and drop a photo onto the page: it computes the digests itself.",
+            strong(validator)
         ));
-        self.print("onto the page: it computes the digests itself. Ctrl-C ends the demonstration.");
+        self.print(&format!(
+            "The photos are in {}",
+            folder.path().join("photos").display()
+        ));
+        self.print("\nThe command finds this demonstration by itself:\n");
+        for line in [
+            format!("verify {}", last.display()),
+            format!(
+                "receipt show {} --genesis {}",
+                last.with_extension("receipt.json").display(),
+                genesis.display()
+            ),
+            "status".to_owned(),
+            "capture".to_owned(),
+            "queue list".to_owned(),
+        ] {
+            self.print(&format!("  {command} {line}"));
+        }
+        self.print(&format!("\nElsewhere give verify --node {validator}"));
+        self.print("Ctrl-C ends the demonstration.");
     }
 
     /// A bar for something long, only where somebody watches.
-    pub fn progress(&self, what: &str, total: u64) -> ProgressBar {
+    pub(crate) fn progress(&self, what: &str, total: u64) -> ProgressBar {
         let bar = ProgressBar::with_draw_target(Some(total), self.target());
         if let Ok(style) = ProgressStyle::with_template("{msg} {wide_bar} {pos}/{len}") {
             bar.set_style(style);
@@ -154,9 +175,9 @@ impl Reporter {
     }
 
     /// A sign of life for something whose length nobody knows.
-    pub fn spinner(&self, what: &str) -> ProgressBar {
-        let spinner =
-            ProgressBar::with_draw_target(None, self.target()).with_message(what.to_owned());
+    pub(crate) fn spinner(&self) -> ProgressBar {
+        let spinner = ProgressBar::with_draw_target(None, self.target());
+        spinner.set_style(spinner_style());
         spinner.enable_steady_tick(Duration::from_millis(100));
         spinner
     }
@@ -176,11 +197,24 @@ impl Reporter {
     }
 }
 
-/// The camera's own account of the time until the proof was durable.
-fn timeline(walk: &Walk) -> String {
+/// How `birthmark` is called here: by its name where a shell would find it, otherwise by its path
+/// beside this program.
+fn command() -> String {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let is_found = std::env::split_paths(&path).any(|folder| folder.join("birthmark").is_file());
+    let beside = std::env::current_exe().map(|own| own.with_file_name("birthmark"));
+    match beside {
+        Ok(beside) if !is_found && beside.is_file() => beside.display().to_string(),
+        _ => "birthmark".to_owned(),
+    }
+}
+
+/// The camera's own account of the time until the proof was durable, in lines that fit.
+fn timeline(walk: &Walk) -> Vec<String> {
     let steps = walk
         .timeline
         .iter()
         .map(|step| format!("{} {}", step.name, step.duration_us / 1000));
-    steps.collect::<Vec<_>>().join(", ")
+    let steps: Vec<_> = steps.collect();
+    steps.chunks(5).map(|few| few.join(", ")).collect()
 }

@@ -16,7 +16,6 @@ use birthmark_protocol::{
     Digest, DigestRole, EditClaims, EditSubmission, ModificationLevel, Signature,
     SoftwareCertificate, Timestamp,
 };
-use clap::Args;
 use p256::ecdsa::SigningKey;
 use p256::ecdsa::signature::hazmat::PrehashSigner as _;
 use p256::pkcs8::DecodePrivateKey as _;
@@ -24,49 +23,10 @@ use serde::Serialize;
 use zeroize::Zeroizing;
 
 use crate::digests::FileDigests;
+use crate::options::EditOptions;
 use crate::terminal::Style;
 use crate::verify::answer::Validator;
 use submission::{Fate, Submitter};
-
-/// `birthmark edit`
-#[derive(Args, Debug, Clone)]
-pub struct EditOptions {
-    /// The edited picture
-    #[arg(value_name = "FILE")]
-    pub edited: PathBuf,
-    /// What it was made from: a file, or a digest of 64 hexadecimal characters; it must be registered
-    #[arg(long, value_name = "FILE|DIGEST")]
-    pub parent: String,
-    /// 1: lightly edited (crop, exposure, colour); 2: content changed. Never lower than the parent's
-    #[arg(long, value_parser = clap::value_parser!(u8).range(1..=2))]
-    pub level: u8,
-    /// The software's certificate (PEM or DER), from an authority the validator pins
-    #[arg(long, value_name = "FILE")]
-    pub certificate: PathBuf,
-    /// The key of the certificate (PKCS#8 PEM)
-    #[arg(long, value_name = "FILE")]
-    pub key: PathBuf,
-    /// The validator to submit to
-    #[arg(
-        long,
-        value_name = "URL",
-        env = "BIRTHMARK_NODE",
-        default_value = "http://127.0.0.1:8545"
-    )]
-    pub node: String,
-    /// The registry's genesis file: the receipt is checked against it before it is stored
-    #[arg(long, value_name = "FILE")]
-    pub genesis: Option<PathBuf>,
-    /// Where the receipt goes [default: beside the picture, ending in .receipt.json]
-    #[arg(long, value_name = "FILE")]
-    pub receipt: Option<PathBuf>,
-    /// How many seconds to wait for the receipt
-    #[arg(long, value_name = "SECONDS", default_value_t = 300)]
-    pub wait: u64,
-    /// Print one JSON document instead of text
-    #[arg(long)]
-    pub json: bool,
-}
 
 /// What became of it, for programs.
 #[derive(Debug, Serialize)]

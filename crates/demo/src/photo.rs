@@ -5,15 +5,14 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use birthmark_capture::messages::{Photo, TimelineStep};
+use birthmark_cli::digests::FileDigests;
+use birthmark_cli::receipt;
+use birthmark_cli::verify::answer::{Answer, Validator as Remote};
 use birthmark_protocol::Digest;
 use serde::Serialize;
 
-use super::camera::SimulatedCamera;
-use super::report::Reporter;
-use super::validator::Validator;
-use crate::digests::FileDigests;
-use crate::receipt;
-use crate::verify::answer::{Answer, Validator as Remote};
+use crate::camera::SimulatedCamera;
+use crate::validator::Validator;
 
 /// How long a photo may take from shutter to receipt.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -22,47 +21,46 @@ const EVERY: Duration = Duration::from_millis(20);
 
 /// What happened to one photo.
 #[derive(Debug, Serialize)]
-pub struct Walk {
+pub(crate) struct Walk {
     /// Which photo of this run.
-    pub number: u32,
+    pub(crate) number: u32,
     /// The picture.
-    pub path: PathBuf,
+    pub(crate) path: PathBuf,
     /// The file digest, computed anew from the file on disk.
-    pub digest: Digest,
+    pub(crate) digest: Digest,
     /// Shutter to files and proof on disk.
-    pub saved_ms: i64,
+    pub(crate) saved_ms: i64,
     /// What the camera did in that time.
-    pub timeline: Vec<TimelineStep>,
+    pub(crate) timeline: Vec<TimelineStep>,
     /// Shutter to found by a stranger who has only the file.
-    pub verified_ms: Option<u64>,
+    pub(crate) verified_ms: Option<u64>,
     /// Shutter to receipt beside the photo, checked against the genesis alone.
-    pub receipt_ms: Option<u64>,
+    pub(crate) receipt_ms: Option<u64>,
     /// The validator's last answer.
-    pub answer: Option<Answer>,
+    pub(crate) answer: Option<Answer>,
     /// What went wrong, if anything.
-    pub problem: Option<String>,
+    pub(crate) problem: Option<String>,
 }
 
 impl Walk {
-    /// Takes a photo and follows it until its receipt is there.
-    pub async fn of_one_photo(
+    /// Takes a photo and follows it until its receipt is there; says what is waited for.
+    pub(crate) async fn of_one_photo(
         number: u32,
         camera: &SimulatedCamera,
         validator: &Validator,
-        reporter: &Reporter,
+        waiting: impl Fn(String),
     ) -> anyhow::Result<Self> {
-        let progress = reporter.spinner(&format!("photo {number}: shutter"));
+        waiting(format!("photo {number}: shutter"));
         let shutter = Instant::now();
         let photo = camera
             .shoot()
             .await
             .with_context(|| format!("photo {number} could not be taken"))?;
-        progress.set_message(format!("photo {number}: waiting for its block"));
+        waiting(format!("photo {number}: waiting for its block"));
         let mut walk = Self::begun(number, camera, photo)?;
         if let Err(error) = walk.follow(shutter, validator).await {
             walk.problem = Some(format!("{error:#}"));
         }
-        progress.finish_and_clear();
         Ok(walk)
     }
 
@@ -105,13 +103,14 @@ impl Walk {
     }
 
     /// Whether a stranger finds the photo and its receipt holds without a network.
-    pub fn is_verified(&self) -> bool {
+    pub(crate) fn is_verified(&self) -> bool {
         self.verified_ms.is_some() && self.receipt_ms.is_some() && self.problem.is_none()
     }
 }
 
 fn millis(since: Instant) -> u64 {
-    u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX)
+    let elapsed = since.elapsed();
+    elapsed.as_secs() * 1000 + u64::from(elapsed.subsec_millis())
 }
 
 async fn pause(shutter: Instant, what: &str) -> anyhow::Result<()> {

@@ -7,22 +7,23 @@ use birthmark_capture::CaptureSettings;
 use birthmark_capture::client::CaptureCalls as _;
 use birthmark_capture::messages::Photo;
 use birthmark_capture::settings::{Place, Source};
+use birthmark_cli::camera::provision::{ProvisionOptions, provision};
 use birthmark_daemon::varlink::{Peers, connect, within};
 use birthmark_daemon::{Credentials, Shutdown};
 use birthmark_signer::{KeyStoreKind, SignerClient, SignerSettings};
 use birthmark_testkit::tpm::Swtpm;
 
-use super::authority::{Authority, random};
-use super::embedded::Embedded;
-use super::folder::Folder;
-use super::validator::Validator;
-use crate::camera::provision::{ProvisionOptions, provision};
+use crate::authority::Authority;
+use crate::embedded::Embedded;
+use crate::folder::Folder;
+use crate::random::random;
+use crate::validator::Validator;
 
 /// How long one photo may take before the demonstration gives up.
 const DEADLINE: Duration = Duration::from_secs(120);
 
 /// A camera of which only the sensor is simulated.
-pub struct SimulatedCamera {
+pub(crate) struct SimulatedCamera {
     serial: String,
     signer: SignerSettings,
     capture: CaptureSettings,
@@ -32,8 +33,12 @@ pub struct SimulatedCamera {
 }
 
 impl SimulatedCamera {
-    /// Prepares the camera around a TPM, if there is one.
-    pub fn new(folder: &Folder, emulator: Option<Swtpm>) -> anyhow::Result<Self> {
+    /// Prepares the camera with this sensor around a TPM, if there is one.
+    pub(crate) fn new(
+        folder: &Folder,
+        sensor: u64,
+        emulator: Option<Swtpm>,
+    ) -> anyhow::Result<Self> {
         let mut signer = SignerSettings {
             socket: folder.socket("signer"),
             callers: Vec::new(),
@@ -46,17 +51,17 @@ impl SimulatedCamera {
             None => signer.key_store = KeyStoreKind::Software,
         }
         let credentials = folder.part("camera/credentials")?;
-        folder.file("camera/credentials/chip-auth", &random::<32>()?)?;
-        let sensor = u64::from_be_bytes(random()?);
+        if !credentials.join("chip-auth").exists() {
+            folder.file("camera/credentials/chip-auth", &random::<32>()?)?;
+        }
         let capture = CaptureSettings {
             socket: folder.socket("capture"),
             photos: folder.part("photos")?,
             state: folder.part("camera/capture")?,
             signer: signer.socket.clone(),
             place: Place::Ignored,
-            // TOML, the format of settings, has signed integers only.
             source: Some(Source::Simulated {
-                sensor: sensor >> 1,
+                sensor,
                 width: None,
                 height: None,
             }),
@@ -73,49 +78,59 @@ impl SimulatedCamera {
     }
 
     /// The camera's serial number.
-    pub fn serial(&self) -> &str {
+    pub(crate) fn serial(&self) -> &str {
         &self.serial
     }
 
+    /// Whether its key is in an emulated TPM.
+    pub(crate) fn has_chip(&self) -> bool {
+        self.emulator.is_some()
+    }
+
     /// Where its photos are.
-    pub fn photos(&self) -> &PathBuf {
+    pub(crate) fn photos(&self) -> &PathBuf {
         &self.capture.photos
     }
 
+    /// Where its daemons listen: capture, then the signer.
+    pub(crate) fn sockets(&self) -> [&PathBuf; 2] {
+        [&self.capture.socket, &self.signer.socket]
+    }
+
     /// Starts the signer.
-    pub async fn start_signer(&self, shutdown: &Shutdown) -> anyhow::Result<Embedded> {
-        Ok(Embedded::start(
-            self.signer.clone(),
+    pub(crate) async fn start_signer(&self, shutdown: &Shutdown) -> anyhow::Result<Embedded> {
+        let settings = self.signer.clone();
+        Embedded::start(
+            settings,
             Credentials::at(&self.credentials),
             shutdown,
             birthmark_signer::run,
         )
-        .await?
-        .0)
+        .await
     }
 
     /// Starts capture, which sends its proofs to `validator`.
-    pub async fn start_capture(
+    pub(crate) async fn start_capture(
         &self,
         validator: &Validator,
         shutdown: &Shutdown,
     ) -> anyhow::Result<Embedded> {
-        Ok(Embedded::start(
-            CaptureSettings {
-                node: validator.address().into(),
-                genesis: Some(validator.genesis.clone()),
-                ..self.capture.clone()
-            },
+        let settings = CaptureSettings {
+            node: validator.address().into(),
+            genesis: Some(validator.genesis.clone()),
+            ..self.capture.clone()
+        };
+        Embedded::start(
+            settings,
             Credentials::none(),
             shutdown,
             birthmark_capture::run,
         )
-        .await?
-        .0)
+        .await
     }
 
     /// Makes the key, has the chip attested and the authority certify it, and seals the secrets. Answers where the key is, in words.
-    pub async fn provision(&self, authority: &Authority) -> anyhow::Result<String> {
+    pub(crate) async fn provision(&self, authority: &Authority) -> anyhow::Result<String> {
         let mut signer = SignerClient::connect(&self.signer.socket).await?;
         let options = ProvisionOptions {
             authority: authority.address(),
@@ -137,7 +152,7 @@ impl SimulatedCamera {
     }
 
     /// Presses the shutter.
-    pub async fn shoot(&self) -> anyhow::Result<Photo> {
+    pub(crate) async fn shoot(&self) -> anyhow::Result<Photo> {
         let mut camera = connect(&self.capture.socket, &Peers::same_user(), DEADLINE).await?;
         Ok(within(DEADLINE, camera.capture()).await??)
     }

@@ -11,30 +11,34 @@ use birthmark_node::settings::AuthoritySettings;
 use birthmark_protocol::Timestamp;
 use p256::pkcs8::{EncodePrivateKey, LineEnding};
 
-use super::authority::{Authority, random};
-use super::embedded::{Embedded, free_port};
-use super::folder::Folder;
+use crate::authority::Authority;
+use crate::embedded::Embedded;
+use crate::folder::Folder;
+use crate::random::random;
 
 /// What the demonstration's validator is called.
 const NAME: &str = "validator.demo.birthmark.example";
 
 /// A validator with its own keys, genesis and database.
-pub struct Validator {
+pub(crate) struct Validator {
     settings: Settings,
     credentials: PathBuf,
     /// The genesis file every receipt is checked against.
-    pub genesis: PathBuf,
+    pub(crate) genesis: PathBuf,
 }
 
 impl Validator {
-    /// Makes keys, a genesis of one validator and a configuration that knows one authority.
-    pub fn found(folder: &Folder, port: u16, authority: &Authority) -> anyhow::Result<Self> {
+    /// The validator of this folder, which knows one authority. Its keys and its genesis are made
+    /// if there are none.
+    pub(crate) fn new(folder: &Folder, port: u16, authority: &Authority) -> anyhow::Result<Self> {
         let part = folder.part("validator")?;
-        let port = free_port(port).context("--node-port")?;
         let credentials = folder.part("validator/credentials")?;
-        let genesis =
-            toml::to_string(&new_genesis(folder)?).context("the genesis cannot be written")?;
-        let genesis = folder.file("validator/genesis.toml", genesis.as_bytes())?;
+        let genesis = part.join("genesis.toml");
+        if !genesis.exists() {
+            let made = new_genesis(folder)?;
+            let text = toml::to_string(&made).context("the genesis cannot be written")?;
+            folder.file("validator/genesis.toml", text.as_bytes())?;
+        }
         let mut settings = Settings::new(
             format!("sqlite://{}", part.join("node.db").display()),
             &genesis,
@@ -47,6 +51,8 @@ impl Validator {
             ca: vec![authority.intermediate.clone()],
             verdict_keys: vec![authority.verdict_key.clone()],
             revocations: Some(format!("{}/crl", authority.address())),
+            // Without it a withdrawal would show on new photos only.
+            revocation_feed: Some(format!("{}/revocations", authority.address())),
             ..AuthoritySettings::new(authority.name(), authority.address())
         });
         Ok(Self {
@@ -57,30 +63,25 @@ impl Validator {
     }
 
     /// Starts the daemon.
-    pub async fn start(&self, shutdown: &Shutdown) -> anyhow::Result<Embedded> {
+    pub(crate) async fn start(&self, shutdown: &Shutdown) -> anyhow::Result<Embedded> {
         let credentials = Credentials::at(&self.credentials);
-        Ok(Embedded::start(
-            self.settings.clone(),
-            credentials,
-            shutdown,
-            birthmark_node::run,
-        )
-        .await?
-        .0)
+        let settings = self.settings.clone();
+        Embedded::start(settings, credentials, shutdown, birthmark_node::run).await
     }
 
     /// What it is called in receipts.
-    pub fn name(&self) -> &str {
+    pub(crate) fn name(&self) -> &str {
         NAME
     }
 
     /// Where it answers.
-    pub fn address(&self) -> String {
+    pub(crate) fn address(&self) -> String {
         format!("http://{}", self.settings.http.listen)
     }
 }
 
-/// Draws the validator's keys, leaves them as credentials, and makes a genesis of their public halves.
+/// Draws the validator's keys, leaves them as credentials, and makes a genesis of their public
+/// halves.
 fn new_genesis(folder: &Folder) -> anyhow::Result<Genesis> {
     let secret =
         p256::SecretKey::from_slice(&random::<32>()?).context("the vote key cannot be drawn")?;

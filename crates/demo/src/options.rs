@@ -1,0 +1,37 @@
+//! What the command line of `birthmark-demo` looks like.
+
+use std::path::PathBuf;
+
+use clap::Parser;
+
+/// Run an authority, a validator and a simulated camera on this machine, and follow photos from
+/// shutter to verified.
+#[derive(Parser, Debug, Clone)]
+#[command(name = "birthmark-demo", version, max_term_width = 100, after_help = STATUSES)]
+pub(crate) struct Options {
+    /// How many photos to take
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub(crate) photos: u32,
+    /// End after the photos
+    #[arg(long)]
+    pub(crate) once: bool,
+    /// Print one JSON document instead of text (implies --once)
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Keep everything in this folder, or go on with what it holds; otherwise a temporary one is
+    /// used and removed
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) dir: Option<PathBuf>,
+    /// Port of the authority; 0 takes a free one
+    #[arg(long, value_name = "PORT", default_value_t = 0)]
+    pub(crate) sma_port: u16,
+    /// Port of the validator; 0 takes a free one
+    #[arg(long, value_name = "PORT", default_value_t = 0)]
+    pub(crate) node_port: u16,
+    /// Show what the daemons log, on standard error
+    #[arg(long, short)]
+    pub(crate) verbose: bool,
+}
+
+const STATUSES: &str = "Exit status: 0 all photos were verified, 1 one was not, 2 it could not run, \
+                        128 and the signal's number when a signal ended it.";
