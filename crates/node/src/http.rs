@@ -111,7 +111,7 @@ pub fn router(app: Arc<App>) -> Router {
         )
         .route("/api/v1/events/blocks", get(events::blocks))
         .merge(pages())
-        .fallback(|| async { ApiError::not_found("there is nothing at this address") })
+        .fallback(pages::nothing_here)
         .method_not_allowed_fallback(|| async {
             ApiError::new(
                 axum::http::StatusCode::METHOD_NOT_ALLOWED,
@@ -139,6 +139,8 @@ fn pages() -> Router<Arc<App>> {
         .route("/style.css", get(site::style))
         .route("/favicon.ico", get(site::icon))
         .route("/verify.js", get(pages::verify_script))
+        .route("/verifier.js", get(pages::verifier_script))
+        .route("/verifier.wasm", get(pages::verifier))
         .route("/docs.js", get(site::docs_script))
 }
 

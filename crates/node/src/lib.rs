@@ -23,7 +23,6 @@ pub mod settings;
 pub mod setup;
 mod signatures;
 pub mod store;
-pub mod words;
 
 pub use guard::Guard;
 pub use run::{HTTP_SOCKET, run};

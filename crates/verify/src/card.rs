@@ -54,6 +54,8 @@ pub enum Tone {
     Picture,
     /// Something was done to it after it left a camera, or no camera was checked.
     Edit,
+    /// A rehearsal: no photo of anything that happened.
+    Rehearsal,
     /// It, or what it was made from, was withdrawn.
     Withdrawn,
     /// A validator says that there is a record, and nothing proves it.
@@ -89,6 +91,7 @@ impl Tone {
             Self::Registered => "registered",
             Self::Picture => "picture",
             Self::Edit => "edit",
+            Self::Rehearsal => "rehearsal",
             Self::Withdrawn => "withdrawn",
             Self::Unproven => "unproven",
             Self::Unknown => "unknown",
@@ -127,7 +130,7 @@ impl Card {
         card.warnings = warnings(notices);
         card.sentence = sentences::finding(sighted, notices.own.as_deref());
         card.times = Some(Times {
-            after: None,
+            after: sighted.after.map(|after| when(after.timestamp().unix())),
             before: when(sighted.before.timestamp().unix()),
             claimed: when(sighted.claimed.unix()),
         });
@@ -184,7 +187,10 @@ impl Card {
 
     /// Whether a program may take it for registered with nothing against it.
     pub const fn holds(&self) -> bool {
-        matches!(self.tone, Tone::Registered | Tone::Picture | Tone::Edit)
+        matches!(
+            self.tone,
+            Tone::Registered | Tone::Picture | Tone::Edit | Tone::Rehearsal
+        )
     }
 
     fn empty(file: &FileDigests, tone: Tone, headline: String) -> Self {
@@ -219,6 +225,15 @@ impl Card {
             "Assurance",
             Some(sentences::assurance(sighted.source).to_owned()),
         );
+        let pixels = sighted.pixels.map(sentences::pixels);
+        self.fact("Pixels from", pixels.map(str::to_owned));
+        self.fact(
+            "Software",
+            sighted.software.map(|software| software.to_hex()),
+        );
+        let made_up = sighted.has_made_up_fingerprint;
+        let made_up = made_up.then(|| "made up by the authority".to_owned());
+        self.fact("Sensor's fingerprint", made_up);
         self.fact("Matched", Some(sentences::role(sighted.role).to_owned()));
         self.fact("Made from", self.parent.map(|parent| parent.to_hex()));
         self.fact("Block", Some(sighted.height.to_string()));
@@ -235,6 +250,8 @@ impl Card {
 fn tone(sighted: &Sighted<'_>, notices: &Notices) -> Tone {
     if notices.own.is_some() || notices.parent.is_some() {
         Tone::Withdrawn
+    } else if sighted.is_rehearsal() {
+        Tone::Rehearsal
     } else if sighted.is_edit() {
         Tone::Edit
     } else if matches!(sighted.role, DigestRole::ImageData | DigestRole::Raw) {
@@ -264,11 +281,20 @@ fn headline(sighted: &Sighted<'_>, notices: &Notices) -> String {
         (None, Some(_)) => "Made from a withdrawn photo: ",
         (None, None) => "",
     };
+    let rehearsal = if sighted.is_rehearsal() {
+        "Rehearsal record: "
+    } else {
+        ""
+    };
     let whole = format!("{what}{part}");
-    if against.is_empty() {
-        return whole;
-    }
-    format!("{against}{}", whole.replacen("Registered", "registered", 1))
+    let before = format!("{rehearsal}{}", against.to_lowercase());
+    let mut headline = match (rehearsal, against) {
+        ("", "") => return whole,
+        ("", against) => against.to_owned(),
+        _ => before,
+    };
+    headline.push_str(&whole.replacen("Registered", "registered", 1));
+    headline
 }
 
 fn warnings(notices: &Notices) -> Vec<String> {
@@ -289,6 +315,8 @@ fn warnings(notices: &Notices) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
+    use birthmark_protocol::PixelSource;
+
     use super::*;
     use crate::proof::tests::proof;
     use crate::sighted::tests::sighted;
@@ -404,6 +432,32 @@ mod tests {
                 Tone::Withdrawn,
                 "Made from a withdrawn photo: registered as an edit: content changed"
             )
+        );
+    }
+
+    #[test]
+    fn a_rehearsal_says_so_in_its_headline() {
+        let photo = sighted(Source::CameraAttested, 1, DigestRole::File);
+        let rehearsal = Sighted {
+            pixels: Some(PixelSource::Simulated),
+            ..photo
+        };
+        let card =
+            |notices: &Notices| Card::told(&file(FileKind::Picture), &rehearsal, notices, None);
+        let plain = card(&Notices::default());
+        assert_eq!(
+            (plain.tone, plain.headline.as_str()),
+            (Tone::Rehearsal, "Rehearsal record: registered")
+        );
+        assert!(
+            plain
+                .facts
+                .iter()
+                .any(|fact| fact.value.contains("a simulation"))
+        );
+        assert_eq!(
+            card(&withdrawn("firmware 2.0")).headline,
+            "Rehearsal record: withdrawn: registered"
         );
     }
 

@@ -17,6 +17,8 @@ pub struct Proof {
     pub registry: ChainId,
     /// The genesis it was checked against.
     pub genesis: Digest,
+    /// Whether that registry is a rehearsal.
+    pub is_rehearsal: bool,
     digest: Digest,
 }
 
@@ -64,6 +66,7 @@ pub fn check(
         verified,
         registry: genesis.chain_id.clone(),
         genesis: genesis.hash(),
+        is_rehearsal: genesis.rehearsal,
         digest,
     })
 }
@@ -72,12 +75,17 @@ impl Proof {
     /// What the record says about the digest it was checked for.
     pub fn sighted(&self) -> Option<Sighted<'_>> {
         let verified = &self.verified;
-        Sighted::new(
+        let sighted = Sighted::new(
             &verified.record,
             &self.digest,
             verified.height,
             verified.block_time,
-        )
+        )?;
+        Some(Sighted {
+            after: verified.not_before,
+            is_in_rehearsal: self.is_rehearsal,
+            ..sighted
+        })
     }
 
     /// Who signed, against what it was checked.

@@ -1,7 +1,7 @@
 //! What an answer says in words a newsroom can quote, and what it does not prove.
 
 use birthmark_ledger::{BlockTime, Source};
-use birthmark_protocol::{DigestRole, ModificationLevel};
+use birthmark_protocol::{DigestRole, ModificationLevel, PixelSource};
 use time::OffsetDateTime;
 
 use crate::sighted::Sighted;
@@ -55,11 +55,19 @@ pub fn finding(sighted: &Sighted<'_>, notice: Option<&str>) -> String {
     let withdrawn = notice.map_or_else(String::new, |notice| {
         format!("Withdrawn: {}. Before that: ", notice.trim_end_matches('.'))
     });
+    let rehearsal = if sighted.is_rehearsal() {
+        "A rehearsal, and no evidence: "
+    } else {
+        ""
+    };
     let (what, by) = (subject(sighted.role), by_whom(sighted));
+    let after = sighted.after.map_or_else(String::new, |after| {
+        format!("It was taken after {}. ", when(after.timestamp().unix()))
+    });
     let before = when(sighted.before.timestamp().unix());
     let claimed = when(sighted.claimed.unix());
     format!(
-        "{withdrawn}{what} was registered {by}. It existed before {before}; the device's own clock said {claimed}."
+        "{rehearsal}{withdrawn}{what} was registered {by}. {after}It existed before {before}; the device's own clock said {claimed}."
     )
 }
 
@@ -133,6 +141,15 @@ fn camera(family: &str) -> String {
         "a camera".into()
     } else {
         format!("a camera of the family {family:?}")
+    }
+}
+
+/// Where the pixels came from, in a few words.
+pub const fn pixels(source: PixelSource) -> &'static str {
+    match source {
+        PixelSource::Sensor => "an image sensor, says the camera",
+        PixelSource::File => "a file: a rehearsal, not a photo",
+        PixelSource::Simulated => "a simulation: a rehearsal, not a photo",
     }
 }
 
@@ -258,6 +275,22 @@ mod tests {
             picture.starts_with("This picture, without its metadata")
                 && picture.contains("orientation are not covered"),
             "{picture}"
+        );
+    }
+
+    #[test]
+    fn a_rehearsal_says_so_first_and_an_anchor_gives_both_ends_of_the_time() {
+        let photo = sighted(Source::CameraAttested, 1, DigestRole::File);
+        let anchored = Sighted {
+            after: Some(BlockTime::from_millis(1_794_990_000_000)),
+            is_in_rehearsal: true,
+            ..photo
+        };
+        let said = finding(&anchored, Some("firmware 2.0"));
+        assert!(said.starts_with("A rehearsal, and no evidence: "), "{said}");
+        assert!(
+            said.contains("It was taken after 2026-11-18 08:20:00 UTC. It existed before"),
+            "{said}"
         );
     }
 

@@ -1,7 +1,7 @@
 //! One record's word about one digest, wherever the record was read.
 
 use birthmark_ledger::{BlockTime, Height, Record, Source};
-use birthmark_protocol::{Digest, DigestRole, ModificationLevel, Timestamp};
+use birthmark_protocol::{Digest, DigestRole, ModificationLevel, PixelSource, Timestamp};
 
 /// What a record says about a digest, and the block that holds it.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -26,10 +26,21 @@ pub struct Sighted<'a> {
     pub height: Height,
     /// The block's time: the image existed before it.
     pub before: BlockTime,
+    /// The time of the block that the camera had checked before it took the photo, where that is proven.
+    pub after: Option<BlockTime>,
+    /// Where the camera's program took the pixels from; cameras of the documents do not say.
+    pub pixels: Option<PixelSource>,
+    /// The system image that ran in the camera, where the system measures it.
+    pub software: Option<Digest>,
+    /// Whether the authority made up the fingerprint of the camera's sensor.
+    pub has_made_up_fingerprint: bool,
+    /// Whether the registry itself is a rehearsal.
+    pub is_in_rehearsal: bool,
 }
 
 impl<'a> Sighted<'a> {
-    /// What a record in a block says about a digest; nothing if the digest is not in it.
+    /// What a record in a block says about a digest; nothing if the digest is not in it. Whether the registry is a
+    /// rehearsal and what block came before, whoever knows fills in.
     pub fn new(
         record: &'a Record,
         digest: &Digest,
@@ -49,7 +60,23 @@ impl<'a> Sighted<'a> {
             claimed: record.time(),
             height,
             before,
+            after: None,
+            pixels: record.bundle().capture().map(|capture| capture.source),
+            software: record
+                .bundle()
+                .capture()
+                .and_then(|capture| capture.software),
+            has_made_up_fingerprint: origin.made_up_fingerprint,
+            is_in_rehearsal: false,
         })
+    }
+
+    /// Whether it is no evidence: the registry is a rehearsal, the camera says that its pixels are, or its authority made up
+    /// its sensor's fingerprint.
+    pub fn is_rehearsal(&self) -> bool {
+        self.is_in_rehearsal
+            || self.has_made_up_fingerprint
+            || self.pixels.is_some_and(PixelSource::is_rehearsal)
     }
 
     /// Whether something was done to the picture after it left a camera.
@@ -86,6 +113,11 @@ pub(crate) mod tests {
             claimed: Timestamp::from_unix(1_794_995_970),
             height: Height::new(7),
             before: BlockTime::from_millis(1_794_996_000_000),
+            after: None,
+            pixels: Some(PixelSource::Sensor),
+            software: None,
+            has_made_up_fingerprint: false,
+            is_in_rehearsal: false,
         }
     }
 
@@ -99,6 +131,30 @@ pub(crate) mod tests {
             Source::Server,
         ];
         assert!(order.map(strength).is_sorted());
+    }
+
+    #[test]
+    fn a_rehearsal_is_one_by_its_registry_or_by_its_own_word() {
+        let photo = sighted(Source::CameraAttested, 1, DigestRole::File);
+        assert!(!photo.is_rehearsal());
+        for source in [PixelSource::File, PixelSource::Simulated] {
+            let pixels = Some(source);
+            assert!(
+                Sighted {
+                    pixels,
+                    ..photo.clone()
+                }
+                .is_rehearsal()
+            );
+        }
+        let is_in_rehearsal = true;
+        assert!(
+            Sighted {
+                is_in_rehearsal,
+                ..photo
+            }
+            .is_rehearsal()
+        );
     }
 
     #[test]

@@ -4,12 +4,13 @@ use std::borrow::Cow;
 
 use birthmark_ledger::{Record, Source};
 use birthmark_protocol::api::{CaptureView, Finding, Sighting};
-use birthmark_protocol::{Digest, Timestamp};
+use birthmark_protocol::{Digest, DigestRole, Timestamp};
+use birthmark_verify::sentences;
+use birthmark_verify::sighted::{Sighted, strength};
 
 use super::App;
 use super::verify::Sightings;
 use crate::registry::Found;
-use crate::words;
 
 impl App {
     /// What is known against a record: by this node's operator, or by the authority itself.
@@ -19,16 +20,27 @@ impl App {
         self.settings.notice(record, registered).or_else(said)
     }
 
+    /// What one record says about an image, for sentences about it.
+    pub(super) fn sighted<'a>(&self, found: &'a Found, digest: &Digest) -> Option<Sighted<'a>> {
+        let header = found.header();
+        let sighted = Sighted::new(found.record(), digest, header.height, header.time)?;
+        Some(Sighted {
+            is_in_rehearsal: self.registry.genesis().rehearsal,
+            ..sighted
+        })
+    }
+
     /// What one record says about an image.
     pub fn sighting(&self, found: &Found, digest: &Digest) -> Option<Sighting> {
         let record = found.record();
-        let image = record.image(digest)?;
         let header = found.header();
+        let sighted = self.sighted(found, digest)?;
         let origin = record.origin();
+        let revocation = self.notice(record, header.time.timestamp());
         Some(Sighting {
             index: found.leaf,
             block_height: header.height.get(),
-            block_time: words::block_moment(header.time),
+            block_time: sentences::block_moment(header.time),
             timestamp: record.time(),
             aggregator: self
                 .registry
@@ -39,33 +51,15 @@ impl App {
             assurance: origin.source.assurance(),
             authority: origin.authority.to_string(),
             device_family: origin.family.to_string(),
-            role: image.role,
-            modification_level: image.level,
-            parent_image_hash: record.parent(digest),
-            rehearsal: self.is_rehearsal(record),
+            role: sighted.role,
+            modification_level: sighted.level,
+            parent_image_hash: sighted.parent,
+            rehearsal: sighted.is_rehearsal(),
             capture: record.bundle().capture().map(CaptureView::from),
-            revocation: self.notice(record, header.time.timestamp()),
-            finding: finding_of(record, header.time, self.is_rehearsal(record)),
+            finding: sentences::finding(&sighted, revocation.as_deref()),
+            revocation,
         })
     }
-
-    /// Whether a record is no evidence: everything in a registry that is a rehearsal, and elsewhere what comes from a
-    /// camera whose authority made up its sensor's fingerprint.
-    fn is_rehearsal(&self, record: &Record) -> bool {
-        self.registry.genesis().rehearsal || record.origin().made_up_fingerprint
-    }
-}
-
-fn finding_of(record: &Record, registered: birthmark_ledger::BlockTime, rehearsal: bool) -> String {
-    let origin = record.origin();
-    words::finding(
-        origin.source,
-        origin.authority.as_str(),
-        origin.family.as_str(),
-        record.time(),
-        registered,
-        rehearsal,
-    )
 }
 
 /// The answer from records of the image.
@@ -94,14 +88,14 @@ pub fn finding(image_hash: Digest, sightings: &Sightings) -> Finding<'_> {
         capture: strongest.capture,
         revocation: strongest.revocation.as_deref().map(Cow::Borrowed),
         finding: Cow::Borrowed(&strongest.finding),
-        not_proven: limits(strongest.source),
+        not_proven: limits(strongest.source, strongest.role),
         records: Cow::Borrowed(records),
         more: more.as_deref().map(Cow::Borrowed),
     }
 }
 
-fn limits(source: Source) -> Vec<Cow<'static, str>> {
-    words::limits(source)
+fn limits(source: Source, role: DigestRole) -> Vec<Cow<'static, str>> {
+    sentences::limits(source, role)
         .into_iter()
         .map(Cow::Borrowed)
         .collect()
@@ -127,7 +121,7 @@ pub fn no_finding(image_hash: Digest) -> Finding<'static> {
         rehearsal: false,
         capture: None,
         revocation: None,
-        finding: Cow::Borrowed(words::NOT_FOUND),
+        finding: Cow::Borrowed(sentences::NOT_FOUND),
         not_proven: Vec::new(),
         records: Cow::Borrowed(&[]),
         more: None,
@@ -141,14 +135,4 @@ pub(super) const fn rank(sighting: &Sighting) -> (bool, u8, u64) {
         strength(sighting.source),
         sighting.index,
     )
-}
-
-const fn strength(source: Source) -> u8 {
-    match source {
-        Source::CameraAttested => 0,
-        Source::CameraCertificate => 1,
-        Source::CameraToken => 2,
-        Source::Software => 3,
-        Source::Server => 4,
-    }
 }

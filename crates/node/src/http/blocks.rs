@@ -8,11 +8,11 @@ use axum::response::{IntoResponse, Response};
 use birthmark_http::{ApiError, Path, Query};
 use birthmark_ledger::{BlockHeader, CommitCertificate, Transaction};
 use birthmark_protocol::{Digest, DigestRole, ModificationLevel, Timestamp};
+use birthmark_verify::sentences;
 use serde::{Deserialize, Serialize};
 
 use super::{App, FRESH, IMMUTABLE, Shared};
 use crate::registry::Decided;
-use crate::words;
 
 /// A block for people and programs.
 #[derive(Serialize, utoipa::ToSchema)]
@@ -118,7 +118,7 @@ impl App {
             block_hash: header.hash().to_string(),
             previous_hash: header.previous.to_string(),
             timestamp: header.time.timestamp().unix(),
-            block_time: words::block_moment(header.time),
+            block_time: sentences::block_moment(header.time),
             validator_id: name(&header.proposer),
             transactions: transactions.collect(),
             header: header.clone(),
@@ -201,7 +201,7 @@ pub async fn list(State(app): Shared, Query(page): Query<Page>) -> Result<Respon
             serde_json::json!({
                 "block_height": block.height,
                 "records": block.leaves,
-                "block_time": words::moment(block.time_ms.div_euclid(1000)),
+                "block_time": sentences::moment(block.time_ms.div_euclid(1000)),
             })
         })
         .collect();

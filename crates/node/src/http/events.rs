@@ -9,12 +9,12 @@ use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::sse::{Event, KeepAlive, Sse};
 use birthmark_http::{ApiError, NoSeat, Peer};
+use birthmark_verify::sentences;
 use futures_util::stream::{Stream, unfold};
 use serde_json::json;
 use tokio::sync::watch;
 
 use super::{App, COME_BACK, Shared};
-use crate::words;
 
 /// One event per block, from the next block on. A reader that is too slow misses blocks, never the newest.
 #[utoipa::path(get, path = "/api/v1/events/blocks", tag = "Blocks", responses((status = 200, description = "Server-Sent Events named `block`"), (status = 429, description = "the client listens often enough"), (status = 503, description = "too many listen; come back later")))]
@@ -57,7 +57,7 @@ async fn next(
         let data = json!({
             "block_height": height,
             "block_hash": header.hash(),
-            "block_time": words::block_moment(header.time),
+            "block_time": sentences::block_moment(header.time),
             "records": header.records,
             "tree_size": header.tree_size,
             "tree_root": header.tree_root,

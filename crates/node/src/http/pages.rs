@@ -1,23 +1,34 @@
 //! Pages for people: verify, status, interface. Self-contained; nothing is loaded from elsewhere.
+//!
+//! Trust: whoever serves this page decides what it shows, like every page. What it shows of a photo with scripts is
+//! checked in the browser against receipts; without scripts it is this validator's word and says so.
 
-use std::fmt::Write as _;
+use std::sync::LazyLock;
 
+use askama::Template;
 use axum::extract::State;
-use axum::response::Response;
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
 use birthmark_http::site::{self, Policy};
 use birthmark_http::{ApiError, Query};
 use birthmark_protocol::Digest;
-use birthmark_protocol::api::Finding;
+use birthmark_verify::answer::Notices;
+use birthmark_verify::{Card, FileDigests, subject};
 use serde::Deserialize;
 
-use super::{App, Shared, finding};
-use crate::words;
+use super::{App, FRESH, Shared, provenance, verify};
 
 mod status;
 
 pub use status::status;
 
-const VERIFY: &str = include_str!("../pages/verify.html");
+const NOTHING: &str = include_str!("../pages/nothing.html");
+/// What a page is made of, beside HTML: the bytes, and a name of their state by which browsers know that they have them.
+struct Asset {
+    kind: &'static str,
+    bytes: &'static [u8],
+    tag: HeaderValue,
+}
 
 /// What a visitor without scripts asks.
 #[derive(Deserialize)]
@@ -25,12 +36,65 @@ pub struct Asked {
     image_hash: Option<String>,
 }
 
-/// The script of the verify page.
-pub async fn verify_script() -> Response {
-    site::asset(
-        "text/javascript; charset=utf-8",
-        include_str!("../pages/verify.js"),
-    )
+#[derive(Template)]
+#[template(path = "verify.html")]
+struct VerifyPage<'a> {
+    operator: &'a str,
+    asked: &'a str,
+    problem: Option<String>,
+    card: Option<Card>,
+    /// The card's colour.
+    tone: &'static str,
+}
+
+fn rendered(policy: Policy, template: &impl Template) -> Result<Response, ApiError> {
+    let html = template.render().map_err(ApiError::internal)?;
+    Ok(site::page(policy, html))
+}
+
+impl Asset {
+    fn new(kind: &'static str, bytes: &'static [u8]) -> Self {
+        let tag = Digest::of(bytes).with_hex(|hex| HeaderValue::from_str(&format!("\"{hex}\"")));
+        Self {
+            kind,
+            bytes,
+            // A digest in quotes is always a header's value.
+            tag: tag.unwrap_or(HeaderValue::from_static("\"\"")),
+        }
+    }
+
+    /// Browsers ask each time whether it is still the same: after an update all parts of a page must fit together.
+    fn answer(&self, asked: &HeaderMap) -> Response {
+        let headers = [
+            (header::CONTENT_TYPE, HeaderValue::from_static(self.kind)),
+            (header::ETAG, self.tag.clone()),
+            FRESH,
+        ];
+        if asked.get(header::IF_NONE_MATCH) == Some(&self.tag) {
+            return (StatusCode::NOT_MODIFIED, headers).into_response();
+        }
+        (headers, self.bytes).into_response()
+    }
+}
+
+macro_rules! assets {
+    ($($(#[$about:meta])* $name:ident: $kind:literal, $file:literal;)+) => {$(
+        $(#[$about])*
+        pub async fn $name(asked: HeaderMap) -> Response {
+            static ASSET: LazyLock<Asset> =
+                LazyLock::new(|| Asset::new($kind, include_bytes!(concat!("../pages/", $file))));
+            ASSET.answer(&asked)
+        }
+    )+};
+}
+
+assets! {
+    /// The script of the verify page.
+    verify_script: "text/javascript; charset=utf-8", "verify.js";
+    /// What lets that script call the verifier.
+    verifier_script: "text/javascript; charset=utf-8", "verifier.js";
+    /// The verifier: the Rust code of `verify-wasm`, built by `cargo xtask wasm`.
+    verifier: "application/wasm", "verifier.wasm";
 }
 
 /// The interface.
@@ -38,132 +102,69 @@ pub async fn docs() -> Response {
     site::docs(&[("/", "Verify a photo"), ("/status", "Status")])
 }
 
+/// Whatever has no page: a sentence for programs, a page for browsers.
+pub async fn nothing_here(headers: HeaderMap) -> Response {
+    let wants_page = headers
+        .get(header::ACCEPT)
+        .and_then(|kinds| kinds.to_str().ok())
+        .is_some_and(|kinds| kinds.contains("text/html"));
+    if wants_page {
+        return (StatusCode::NOT_FOUND, site::page(Policy::Plain, NOTHING)).into_response();
+    }
+    ApiError::not_found("there is nothing at this address").into_response()
+}
+
 /// Verify a photo, or a digest if the visitor brings one.
 pub async fn verify(State(app): Shared, Query(asked): Query<Asked>) -> Result<Response, ApiError> {
-    let text = asked.image_hash.unwrap_or_default();
-    let result = match text.trim() {
-        "" => String::new(),
-        text => match text.parse::<Digest>() {
-            Ok(digest) => {
-                let sightings = super::verify::sightings(&app, digest).await?;
-                verdict(&finding(digest, &sightings))
-            }
-            Err(error) => format!(
-                "<p>This is no SHA-256 digest: {}.</p>",
-                escape(&error.to_string())
-            ),
-        },
+    let text = asked.image_hash.as_deref().map_or("", str::trim);
+    let (card, problem) = match subject::typed_digest(text) {
+        _ if text.is_empty() => (None, None),
+        Ok(digest) => (Some(card(&app, digest).await?), None),
+        Err(error) => (None, Some(error.to_string())),
     };
-    let html = VERIFY
-        .replace("{{operator}}", &escape(&app.operator()))
-        .replace("{{asked}}", &escape(text.trim()));
-    Ok(site::page(
-        Policy::Plain,
-        html.replace("{{result}}", &result),
-    ))
+    let page = VerifyPage {
+        operator: &app.operator(),
+        asked: text,
+        problem,
+        tone: card.as_ref().map_or("", |card| card.tone.name()),
+        card,
+    };
+    rendered(Policy::WithWasm, &page)
 }
 
 impl App {
     fn operator(&self) -> String {
         let operator = self.settings.http.operator.as_deref().unwrap_or(&self.name);
-        format!("A registry of photo digests, kept by {operator}")
+        format!("A registry of photo digests. Operator: {operator}")
     }
 }
 
-/// The same words the script shows.
-fn verdict(finding: &Finding<'_>) -> String {
-    let (class, title) = match (finding.verified, &finding.revocation) {
-        (true, None) => (" found", "Registered"),
-        (true, Some(_)) => (" against", "Registered, but read the warning"),
-        (false, _) => ("", "No record found"),
+/// What this validator itself says about a digest.
+async fn card(app: &App, digest: Digest) -> Result<Card, ApiError> {
+    let file = FileDigests::of_digest(digest);
+    let page = app.registry.page(&digest, None, verify::SHOWN).await?;
+    let sightings = app.sightings_of(&page, &digest).records;
+    let Some((strongest, others)) = sightings.split_first() else {
+        return Ok(Card::unknown(&file));
     };
-    let mut html = format!(
-        "<section class=\"verdict{class}\"><h2>{title}</h2><p>{}</p>",
-        escape(&finding.finding)
-    );
-    if let Some(warning) = &finding.revocation {
-        let _ = write!(html, "<p>Warning: {}</p>", escape(warning));
-    }
-    if finding.verified {
-        html.push_str("<h3>What is not proven</h3><ul>");
-        finding.not_proven.iter().for_each(|limit| {
-            let _ = write!(html, "<li>{}</li>", escape(limit));
-        });
-        html.push_str("</ul>");
-        details(&mut html, finding);
-        let _ = write!(
-            html,
-            "<a href=\"/api/v1/receipt/{}\">Receipt (verifies offline)</a>",
-            finding.image_hash
-        );
-    }
-    html.push_str("</section>");
-    html
-}
-
-fn details(html: &mut String, finding: &Finding<'_>) {
-    let rows = [
-        (
-            "Registered before",
-            finding.block_time.as_deref().map(str::to_owned),
-        ),
-        (
-            "The device's own clock",
-            finding
-                .timestamp
-                .and_then(|time| words::moment(time.unix())),
-        ),
-        (
-            "Device",
-            finding.device_family.as_deref().map(str::to_owned),
-        ),
-        (
-            "Block",
-            finding.block_height.map(|height| height.to_string()),
-        ),
-        (
-            "Taken in by",
-            finding.aggregator.as_deref().map(str::to_owned),
-        ),
-        (
-            "Vouched for by",
-            finding.authority.as_deref().map(str::to_owned),
-        ),
-        (
-            "Assurance",
-            finding
-                .source
-                .map(|source| words::assurance(source).to_owned()),
-        ),
-        (
-            "Records of this data",
-            Some(finding.records.len().to_string()),
-        ),
-    ];
-    html.push_str("<dl>");
-    for (name, value) in rows {
-        let value = value.filter(|value| !value.is_empty());
-        if let Some(value) = value {
-            let _ = write!(html, "<dt>{name}</dt><dd>{}</dd>", escape(&value));
-        }
-    }
-    html.push_str("</dl>");
-}
-
-/// Text that stays text inside HTML.
-fn escape(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for character in text.chars() {
-        match character {
-            '&' => escaped.push_str("&amp;"),
-            '<' => escaped.push_str("&lt;"),
-            '>' => escaped.push_str("&gt;"),
-            '"' => escaped.push_str("&quot;"),
-            '\'' => escaped.push_str("&#39;"),
-            other => escaped.push(other),
-        }
-    }
-    escaped
+    let mut found = page.found.into_iter();
+    let Some(found) = found.find(|found| found.leaf == strongest.index) else {
+        return Ok(Card::unknown(&file));
+    };
+    let parent = provenance::withdrawn_ancestor(app, digest, found.clone()).await?;
+    let notices = Notices {
+        own: strongest.revocation.clone(),
+        parent,
+        others: others
+            .iter()
+            .filter_map(|other| other.revocation.clone())
+            .collect(),
+        other_records: others.len(),
+    };
+    let Some(sighted) = app.sighted(&found, &digest) else {
+        return Ok(Card::unknown(&file));
+    };
+    Ok(Card::told(&file, &sighted, &notices, None))
 }
 
 #[cfg(test)]
@@ -172,33 +173,51 @@ mod tests {
 
     #[test]
     fn what_visitors_write_stays_text() {
-        assert_eq!(escape("<script>\"'&"), "&lt;script&gt;&quot;&#39;&amp;");
-    }
-
-    #[test]
-    fn the_script_says_what_the_page_without_scripts_says() {
-        use birthmark_ledger::Source;
-        for source in [
-            Source::CameraToken,
-            Source::CameraCertificate,
-            Source::CameraAttested,
-            Source::Software,
-            Source::Server,
-        ] {
-            let name = serde_json::to_string(&source).unwrap();
-            let line = format!("{name}: \"{}\",", words::assurance(source));
-            assert!(include_str!("../pages/verify.js").contains(&line), "{line}");
+        let page = VerifyPage {
+            operator: "<b>",
+            asked: "\"><script>alert(1)</script>",
+            problem: Some("<i>".into()),
+            card: None,
+            tone: "",
+        };
+        let html = page.render().unwrap();
+        for raw in ["<b>", "<script>alert", "<i>", "value=\"\">"] {
+            assert!(!html.contains(raw), "{raw}");
         }
     }
 
     #[test]
     fn pages_load_nothing_from_elsewhere() {
-        for text in [VERIFY, include_str!("../pages/verify.js")] {
+        for text in [
+            include_str!("../../templates/verify.html"),
+            include_str!("../../templates/card.html"),
+            include_str!("../../templates/status.html"),
+            NOTHING,
+            include_str!("../pages/verify.js"),
+        ] {
             assert!(
                 !text.contains("http://")
                     && !text.contains("https://")
                     && !text.contains("<script>")
+                    && !text.contains("@import")
             );
         }
+    }
+
+    #[test]
+    fn the_script_computes_nothing_itself() {
+        let script = include_str!("../pages/verify.js");
+        assert!(!script.contains("crypto.subtle") && !script.contains("0xff"));
+    }
+
+    #[test]
+    fn a_browser_that_has_an_asset_is_not_sent_it_again() {
+        let asset = Asset::new("text/plain", b"content");
+        let first = asset.answer(&HeaderMap::new());
+        assert_eq!(first.status(), StatusCode::OK);
+        let mut again = HeaderMap::new();
+        again.insert(header::IF_NONE_MATCH, first.headers()[header::ETAG].clone());
+        assert_eq!(asset.answer(&again).status(), StatusCode::NOT_MODIFIED);
+        assert_ne!(Asset::new("text/plain", b"other").tag, asset.tag);
     }
 }

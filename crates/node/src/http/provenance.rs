@@ -7,11 +7,11 @@ use axum::response::{IntoResponse, Response};
 use birthmark_http::{ApiError, Path};
 use birthmark_protocol::Digest;
 use birthmark_protocol::api::Sighting;
+use birthmark_verify::sentences;
 use serde::Serialize;
 
 use super::{App, FRESH, Shared, digest_of};
 use crate::registry::Found;
-use crate::words;
 
 /// How far up and how far down is looked.
 const DEPTH: usize = 16;
@@ -73,9 +73,28 @@ pub async fn provenance(
         ancestors,
         descendants,
         is_cut: walk.is_cut,
-        not_proven: words::FAMILY_LIMITS.to_vec(),
+        not_proven: sentences::FAMILY_LIMITS.to_vec(),
     };
     Ok(([FRESH], axum::Json(answer)).into_response())
+}
+
+/// What was withdrawn of the nearest image that this one was made from, by another record than its own.
+pub(super) async fn withdrawn_ancestor(
+    app: &App,
+    digest: Digest,
+    own: Found,
+) -> Result<Option<String>, ApiError> {
+    let index = own.leaf;
+    let mut walk = Walk {
+        app,
+        left: READ,
+        is_cut: false,
+    };
+    let chain = walk.ancestors(digest, vec![own]).await?;
+    let mut others = chain
+        .into_iter()
+        .filter(|relative| relative.record.index != index);
+    Ok(others.find_map(|relative| relative.record.revocation))
 }
 
 /// A walk through a family, within what one answer may read.

@@ -5,9 +5,9 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use birthmark_http::{ApiError, site};
 use birthmark_protocol::api::{Status, ValidatorHealth};
+use birthmark_verify::sentences;
 
 use super::{App, FRESH, Shared};
-use crate::words;
 
 impl App {
     /// Everything a status page shows.
@@ -24,7 +24,7 @@ impl App {
             total_hashes: tip.frontier().size(),
             pending_submissions: self.admission.queued(),
             last_block_time: if has_blocks {
-                words::block_moment(tip.time())
+                sentences::block_moment(tip.time())
             } else {
                 None
             },

@@ -19,7 +19,7 @@ use crate::registry::Page;
 /// How many digests one question may hold.
 const MOST: usize = 1000;
 /// How many records the answer about one digest shows. Anybody with a camera can register a digest as often as he likes.
-const SHOWN: usize = 64;
+pub(super) const SHOWN: usize = 64;
 /// How many records of each digest an answer about many shows.
 const SHOWN_OF_MANY: usize = 4;
 /// A thousand digests take 67,000 bytes.
@@ -123,14 +123,9 @@ pub struct Sightings {
     pub more: Option<String>,
 }
 
-pub(super) async fn sightings(app: &App, digest: Digest) -> Result<Sightings, ApiError> {
-    let page = app.registry.page(&digest, None, SHOWN).await?;
-    Ok(app.sightings_of(&page, &digest))
-}
-
 impl App {
     /// What the records of an image say about it, counted as a lookup.
-    fn sightings_of(&self, page: &Page, digest: &Digest) -> Sightings {
+    pub(super) fn sightings_of(&self, page: &Page, digest: &Digest) -> Sightings {
         let counter = match page.found.as_slice() {
             [] => &self.metrics.misses,
             _ => &self.metrics.hits,
@@ -149,18 +144,35 @@ impl App {
     }
 }
 
-/// The receipt of the first record of an image: verifies offline, for ever.
-#[utoipa::path(get, path = "/api/v1/receipt/{image_hash}", tag = "Verification", responses((status = 200, description = "a receipt"), (status = 404, description = "not registered")))]
+/// Which of an image's records.
+#[derive(Deserialize, utoipa::IntoParams)]
+pub struct Which {
+    /// The record's index in the registry; the oldest record if it is left out.
+    index: Option<u64>,
+}
+
+/// The receipt of one record of an image: verifies offline, for ever.
+#[utoipa::path(get, path = "/api/v1/receipt/{image_hash}", tag = "Verification", params(Which), responses((status = 200, description = "a receipt"), (status = 404, description = "not registered")))]
 pub async fn receipt(
     State(app): Shared,
     Path(image_hash): Path<String>,
+    Query(which): Query<Which>,
 ) -> Result<Response, ApiError> {
     let digest = digest_of(&image_hash)?;
-    let page = app.registry.page(&digest, None, 1).await?;
-    let found = page
-        .found
-        .first()
-        .ok_or_else(|| ApiError::not_found("this image is not registered"))?;
+    // The page that begins at an index begins with its record.
+    let before = which.index.and_then(|index| index.checked_sub(1));
+    let page = app.registry.page(&digest, before, 1).await?;
+    let mut records = page.found.iter();
+    let found = match which.index {
+        None => records.next(),
+        Some(index) => records.find(|found| found.leaf == index),
+    };
+    let found = found.ok_or_else(|| {
+        ApiError::not_found(match which.index {
+            None => "this image is not registered",
+            Some(_) => "this image has no record of that index",
+        })
+    })?;
     let receipt = app.registry.receipt(found).await?;
     Ok(([IMMUTABLE], axum::Json(receipt)).into_response())
 }

@@ -1,184 +1,479 @@
-"use strict";
-// Computes digests of a photo in the browser and asks the node about them. The photo itself is never sent.
+// Hands photos to the verifier (WebAssembly, the same Rust code as everywhere) and shows what it decides. The photos never
+// leave the browser: only their digests are sent, and the receipts that come back are checked here.
 
-const drop = document.getElementById("drop");
-const picker = document.getElementById("file");
-const result = document.getElementById("result");
+import init, { Checker, FileDigests, metadata, typed_digest, without_metadata } from "/verifier.js";
 
-const hex = (buffer) => Array.from(new Uint8Array(buffer), (byte) => byte.toString(16).padStart(2, "0")).join("");
-const sha256 = async (bytes) => hex(await crypto.subtle.digest("SHA-256", bytes));
+// Larger files are not drawn: their bytes would have to be copied as a whole.
+const LARGEST_DRAWN = 64 * 1024 * 1024;
+const MOST_FILES = 5000;
+const DIGESTS_PER_QUESTION = 1000;
+const MOST_OPEN = 8;
 
-function join(parts) {
-  const out = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
-  let at = 0;
-  for (const part of parts) { out.set(part, at); at += part.length; }
-  return out;
-}
-
-// JPEG without APP0–APP15, COM, fill bytes and what follows the end of the image.
-function jpegData(bytes) {
-  const kept = [bytes.subarray(0, 2)];
-  let at = 2, scans = false;
-  for (;;) {
-    if (bytes[at] !== 0xff) return null;
-    while (bytes[at] === 0xff) at += 1;
-    const marker = bytes[at];
-    at += 1;
-    if (marker === 0xd9) {
-      if (!scans) return null;
-      kept.push(Uint8Array.of(0xff, 0xd9));
-      return join(kept);
-    }
-    if (marker === 0x01) { kept.push(Uint8Array.of(0xff, 0x01)); continue; }
-    if (marker === undefined || marker < 0xc0 || (marker >= 0xd0 && marker <= 0xd8)) return null;
-    const end = at + (bytes[at] * 256 + bytes[at + 1]);
-    if (!(end >= at + 2) || end > bytes.length) return null;
-    const isMetadata = (marker >= 0xe0 && marker <= 0xef) || marker === 0xfe;
-    if (!isMetadata) kept.push(Uint8Array.of(0xff, marker), bytes.subarray(at, end));
-    at = end;
-    if (marker === 0xda) { scans = true; at = scan(bytes, at, kept); }
-    if (at >= bytes.length) return null;
-  }
-}
-
-// Entropy-coded data up to the next marker; fill bytes are dropped.
-function scan(bytes, at, kept) {
-  let start = at;
-  while (at < bytes.length) {
-    if (bytes[at] !== 0xff) { at += 1; continue; }
-    let code = at + 1;
-    while (bytes[code] === 0xff) code += 1;
-    const value = bytes[code];
-    const isData = value === 0 || (value >= 0xd0 && value <= 0xd7);
-    kept.push(bytes.subarray(start, at));
-    if (!isData) return at;
-    kept.push(Uint8Array.of(0xff, value));
-    at = code + 1;
-    start = at;
-  }
-  return at;
-}
-
-// PNG: the signature, then content, length and type of every chunk that says what the image looks like.
-function pngData(bytes) {
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  const kept = [bytes.subarray(0, 8)];
-  let at = 8, pixels = -1;
-  const endPixels = () => { if (pixels >= 0) kept.push(chunkEnd(pixels, "IDAT")); pixels = -1; };
-  while (at + 12 <= bytes.length) {
-    const length = view.getUint32(at);
-    const type = String.fromCharCode(...bytes.subarray(at + 4, at + 8));
-    if (at + 12 + length > bytes.length) return null;
-    const content = bytes.subarray(at + 8, at + 8 + length);
-    at += 12 + length;
-    if (type === "IDAT") { kept.push(content); pixels = Math.max(pixels, 0) + length; continue; }
-    endPixels();
-    const counts = (type.charCodeAt(0) & 0x20) === 0 || ["tRNS", "acTL", "fcTL", "fdAT"].includes(type);
-    if (counts) kept.push(content, chunkEnd(length, type));
-    if (type === "IEND") return join(kept);
-  }
-  return null;
-}
-
-function chunkEnd(length, type) {
-  const end = new Uint8Array(12);
-  new DataView(end.buffer).setUint32(4, length);
-  for (let at = 0; at < 4; at += 1) end[8 + at] = type.charCodeAt(at);
-  return end;
-}
-
-function imageData(bytes) {
-  if (bytes[0] === 0xff && bytes[1] === 0xd8) return jpegData(bytes);
-  if (bytes[0] === 0x89 && bytes[1] === 0x50) return pngData(bytes);
-  return null;
-}
+const byId = (id) => document.getElementById(id);
+const [say, drop, summary, results] = ["say", "drop", "summary", "results"].map(byId);
+// What was dropped last. Answers to an earlier question are written into cards that no longer stand on the page.
+let round = 0;
+let checker = null;
 
 function element(name, text, className) {
   const made = document.createElement(name);
-  if (text !== undefined) made.textContent = text;
+  if (text !== undefined && text !== null) made.textContent = text;
   if (className) made.className = className;
   return made;
 }
 
-// The words of the page without scripts.
-const ASSURANCE = {
-  "camera-token": "token: the authority knows the camera",
-  "camera-certificate": "certificate: the camera's signature was checked",
-  "camera-attested": "attested: a security chip holds the camera's key",
-  "software": "certificate: of the editing software; no camera was asked about",
-  "server": "none: a submission server's word",
+function list(sentences, className) {
+  const made = element("ul", null, className);
+  for (const sentence of sentences) made.append(element("li", sentence));
+  return made;
+}
+
+function tell(...sentences) {
+  say.replaceChildren(...sentences.map((sentence) => element("p", sentence)));
+  say.hidden = sentences.length === 0;
+}
+
+const pause = (seconds) => new Promise((done) => setTimeout(done, seconds * 1000));
+
+// A question to the validator. Where it is busy and says when to come back, it is asked again; what it cannot answer
+// becomes a sentence.
+async function ask(path, options, waiting) {
+  for (let attempt = 0; ; attempt += 1) {
+    let response;
+    try {
+      response = await fetch(path, options);
+    } catch {
+      throw new Error("The validator cannot be reached. Check your connection, then try again.");
+    }
+    if (response.ok) return response;
+    const body = await response.json().catch(() => null);
+    const detail = typeof body?.detail === "string" ? body.detail : null;
+    const after = Number(response.headers.get("retry-after"));
+    const isBusy = response.status === 429 || response.status === 503;
+    if (!isBusy) {
+      throw new Error(detail ? "The validator says: " + detail + "." : "The validator answered with status " + response.status + ".");
+    }
+    const when = after > 0 ? after : 5;
+    const why = detail ? "The validator says: " + detail + "." : "The validator is busy.";
+    if (attempt === 3 || when > 30) throw new Error(why + " Try again in " + when + " seconds.");
+    waiting(why + " Asking again in " + when + " seconds …");
+    await pause(when);
+  }
+}
+
+// One file or digest, with the card that stands for it and for nothing else.
+class Subject {
+  constructor(name, file) {
+    this.name = name;
+    this.file = file;
+    this.card = element("article", null, "card working");
+    this.card.setAttribute("aria-label", name);
+    this.working("Waiting …");
+  }
+
+  working(what) {
+    const words = element("div", null, "words");
+    words.append(element("p", this.name, "name"), element("p", what));
+    this.card.replaceChildren(words);
+  }
+
+  failed(error) {
+    const words = element("div", null, "words");
+    const again = element("button", "Try again");
+    again.type = "button";
+    again.addEventListener("click", () => run([this]));
+    words.append(element("p", this.name, "name"), element("h2", "It could not be found out", "headline"), element("p", error.message), again);
+    this.card.className = "card unproven";
+    this.card.replaceChildren(words);
+    this.tone = "failed";
+  }
+
+  async read() {
+    if (!this.file) return;
+    const hasher = new FileDigests();
+    const reader = this.file.stream().getReader();
+    let read = 0;
+    let shown = 0;
+    for (;;) {
+      const { done, value } = await reader.read();
+      if (done) break;
+      hasher.update(value);
+      read += value.length;
+      if (this.file.size > 20_000_000 && read - shown > 10_000_000) {
+        shown = read;
+        this.working("Reading, " + Math.floor((read / this.file.size) * 100) + " % …");
+      }
+    }
+    this.digests = JSON.parse(hasher.finish());
+  }
+
+  // Everything that is known once the validator has answered about the digests.
+  async find(answers) {
+    const own = new Set(this.digests.digests.map((found) => found.digest));
+    const results = answers.filter((answer) => own.has(answer.image_hash));
+    const choice = JSON.parse(checker.choose(JSON.stringify(this.digests), JSON.stringify({ results })));
+    const looked = { digests: this.digests, choice };
+    if (choice) {
+      this.working("Checking the receipt …");
+      const waiting = (what) => this.working(what);
+      const index = choice.index === null ? "" : "?index=" + choice.index;
+      try {
+        this.receipt = await (await ask("/api/v1/receipt/" + choice.digest + index, {}, waiting)).text();
+        looked.receipt = { Ok: this.receipt };
+      } catch (error) {
+        looked.receipt = { Err: error.message.replace(/\.$/, "") };
+      }
+      // Without its family an edit is still shown; the card then says nothing about it.
+      const family = await ask("/api/v1/provenance/" + choice.digest, {}, waiting).catch(() => null);
+      if (family) looked.provenance = await family.json();
+      await this.lookInside(looked);
+    }
+    this.show(JSON.parse(checker.card(JSON.stringify(looked))));
+  }
+
+  async lookInside(looked) {
+    if (!this.file || this.file.size > LARGEST_DRAWN || this.digests.kind !== "picture") return;
+    this.bytes = new Uint8Array(await this.file.arrayBuffer());
+    looked.metadata = JSON.parse(metadata(this.bytes));
+    this.isTurned = looked.metadata.orientation !== null;
+  }
+
+  show(card) {
+    this.tone = card.tone;
+    this.card.className = "card " + card.tone;
+    const top = element("div", null, "top");
+    const words = element("div", null, "words");
+    words.append(element("p", this.name, "name"), element("h2", card.headline, "headline"));
+    if (card.warnings.length) words.append(list(card.warnings, "warnings"));
+    const sentence = element("blockquote", null, "sentence");
+    sentence.append(element("p", card.sentence));
+    words.append(sentence);
+    if (card.times) words.append(times(card.times));
+    top.append(words);
+    const picture = this.picture(card);
+    if (picture) {
+      top.classList.add("with-picture");
+      top.append(picture);
+    }
+    const more = this.more(card);
+    this.card.replaceChildren(top, ...(more ? [more] : []));
+  }
+
+  // The picture as it is registered: where only the image data matched, without whatever else the file says.
+  picture(card) {
+    if (!this.file || this.file.size === 0 || this.digests.kind === "no-picture" || this.file.size > LARGEST_DRAWN) return null;
+    const isPictureOnly = card.matched?.role === "image-data" && this.bytes;
+    const shown = isPictureOnly ? new Blob([without_metadata(this.bytes)], { type: this.file.type }) : this.file;
+    this.bytes = null;
+    const figure = element("figure");
+    const image = element("img");
+    image.alt = "The picture in " + this.name;
+    image.src = URL.createObjectURL(shown);
+    image.addEventListener("load", () => URL.revokeObjectURL(image.src));
+    image.addEventListener("error", () => {
+      // A format that this browser does not draw.
+      URL.revokeObjectURL(image.src);
+      figure.parentElement?.classList.remove("with-picture");
+      figure.remove();
+    });
+    figure.append(image);
+    if (isPictureOnly) {
+      const turned = this.isTurned ? "; the file itself asks viewers to turn or mirror it" : "";
+      figure.append(element("figcaption", "As registered, without the file's metadata" + turned));
+    }
+    return figure;
+  }
+
+  more(card) {
+    const more = element("div", null, "more");
+    const part = (title, sentences) => {
+      if (sentences.length) more.append(element("h3", title), list(sentences));
+    };
+    part("What this file says, and the record does not", card.not_covered);
+    part("What is not proven", card.not_proven);
+    if (card.family) more.append(...family(card.family));
+    part("About this file", card.notes);
+    if (card.facts.length || card.digests.length) more.append(details(card));
+    if (card.matched) more.append(this.actions(card));
+    return more.childElementCount ? more : null;
+  }
+
+  actions(card) {
+    const row = element("p", null, "row actions");
+    if (this.receipt && card.checked) {
+      const stem = this.file ? this.name.split("/").pop().replace(/\.[^.]*$/, "") : card.matched.digest.slice(0, 16);
+      const receipt = element("a", "Download the receipt", "button");
+      receipt.href = URL.createObjectURL(new Blob([this.receipt], { type: "application/json" }));
+      receipt.download = stem + ".receipt.json";
+      row.append(receipt);
+    }
+    const link = element("a", "Link to this record", "button");
+    link.href = "/verify?image_hash=" + card.matched.digest;
+    row.append(link);
+    if (navigator.clipboard) {
+      const copy = element("button", "Copy the sentence", "plain");
+      copy.type = "button";
+      copy.addEventListener("click", async () => {
+        await navigator.clipboard.writeText(card.sentence);
+        copy.textContent = "Copied";
+      });
+      row.append(copy);
+    }
+    return row;
+  }
+}
+
+function times(times) {
+  const made = element("ul", null, "times");
+  if (times.after) made.append(element("li", "Not before " + times.after + " (proven)"));
+  made.append(element("li", "Existed before " + times.before + " (proven)"));
+  made.append(element("li", "Taken at " + times.claimed + " by the device's own clock (claimed)"));
+  return made;
+}
+
+function details(card) {
+  const made = element("details");
+  made.append(element("summary", "Details"));
+  const facts = element("dl");
+  for (const fact of card.facts) facts.append(element("dt", fact.name), element("dd", fact.value));
+  for (const found of card.digests) {
+    if (found.digest !== card.matched?.digest) facts.append(element("dt", "SHA-256, " + found.role), element("dd", found.digest));
+  }
+  made.append(facts);
+  if (card.checked) {
+    made.append(element("p", card.checked));
+    made.append(element("p", "This was checked in your browser. The receipt proves it again without a network, for ever: birthmark receipt show FILE.receipt.json --genesis genesis.json", "soft"));
+  }
+  return made;
+}
+
+function family(family) {
+  const made = [];
+  const part = (title, members) => {
+    if (!members.length) return;
+    const list = element("ul");
+    for (const member of members) {
+      const item = element("li");
+      const link = element("a", member.digest.slice(0, 12) + "…", "hash");
+      link.href = "/verify?image_hash=" + member.digest;
+      item.append(member.what + " ", link);
+      if (member.notice) item.append(element("strong", " Withdrawn: " + member.notice));
+      list.append(item);
+    }
+    made.push(element("h3", title), list);
+  };
+  part("Made from", family.made_from);
+  part("Made from this", family.made_into);
+  if (family.made_from.length || family.made_into.length) made.push(element("p", family.limits[0], "soft"));
+  return made;
+}
+
+const WORDS = {
+  registered: "registered",
+  picture: "registered, metadata not covered",
+  edit: "registered as an edit or by a server",
+  rehearsal: "rehearsal records",
+  withdrawn: "withdrawn",
+  unproven: "claimed, not proven",
+  unknown: "without a record",
+  failed: "not found out",
 };
 
-function moment(seconds) {
-  const time = new Date(seconds * 1000);
-  return isNaN(time) ? null : time.toISOString().replace(".000", "");
+function summarise(subjects) {
+  const counts = new Map();
+  for (const subject of subjects) counts.set(subject.tone, (counts.get(subject.tone) || 0) + 1);
+  const parts = Object.entries(WORDS).filter(([tone]) => counts.has(tone)).map(([tone, words]) => counts.get(tone) + " " + words);
+  summary.textContent = subjects.length === 1 ? "" : subjects.length + " files: " + parts.join("; ");
 }
 
-function detail(list, name, value) {
-  if (value === null || value === undefined || value === "") return;
-  list.append(element("dt", name), element("dd", String(value)));
+// Where there are many, a card that found nothing is folded.
+function fold(subjects) {
+  if (subjects.length <= MOST_OPEN) return;
+  const order = ["withdrawn", "failed", "unproven", "rehearsal", "edit", "picture", "registered", "unknown"];
+  const rank = (subject) => order.indexOf(subject.tone);
+  const sorted = [...subjects].sort((one, two) => rank(one) - rank(two));
+  const open = sorted.filter((subject) => subject.tone !== "unknown");
+  const folded = element("details");
+  folded.append(element("summary", subjects.length - open.length + " files without a record"));
+  folded.append(...sorted.slice(open.length).map((subject) => subject.card));
+  const shown = open.map((subject) => subject.card);
+  results.replaceChildren(...shown, ...(open.length < subjects.length ? [folded] : []));
 }
 
-function show(answer, how) {
-  const box = element("section", undefined, "verdict" + (answer.verified ? (answer.revocation ? " against" : " found") : ""));
-  box.append(element("h2", answer.verified ? (answer.revocation ? "Registered, but read the warning" : "Registered") : "No record found"));
-  box.append(element("p", answer.finding));
-  if (answer.revocation) box.append(element("p", "Warning: " + answer.revocation));
-  if (answer.verified) {
-    box.append(element("p", how));
-    box.append(element("h3", "What is not proven"));
-    const limits = element("ul");
-    for (const limit of answer.not_proven) limits.append(element("li", limit));
-    box.append(limits);
-    const list = element("dl");
-    detail(list, "Registered before", answer.block_time);
-    detail(list, "The device's own clock", moment(answer.timestamp));
-    detail(list, "Device", answer.device_family);
-    detail(list, "Block", answer.block_height);
-    detail(list, "Taken in by", answer.aggregator);
-    detail(list, "Vouched for by", answer.authority);
-    detail(list, "Assurance", ASSURANCE[answer.source]);
-    detail(list, "Records of this data", answer.records.length);
-    detail(list, "Digest", answer.image_hash);
-    box.append(list);
-    const receipt = element("a", "Receipt (verifies offline)");
-    receipt.href = "/api/v1/receipt/" + answer.image_hash;
-    box.append(receipt);
+async function connect() {
+  if (checker) return;
+  const genesis = await (await ask("/api/v1/genesis", {}, (what) => tell(what))).text();
+  checker = new Checker(genesis);
+  // A registry never changes its genesis. Whoever was here before would be told, were this another registry.
+  const { genesis: hash } = JSON.parse(checker.registry());
+  let known = null;
+  try {
+    known = localStorage.getItem("genesis");
+    localStorage.setItem("genesis", hash);
+  } catch {
+    // A browser that keeps nothing compares nothing.
   }
-  result.replaceChildren(box);
+  if (known && known !== hash) {
+    tell(
+      "This address now serves another registry than when this browser was here last: its genesis was " + known.slice(0, 16) + "…, and is " + hash.slice(0, 16) + "….",
+      "Do not rely on its answers before you know why.",
+    );
+  }
 }
 
-async function look(file) {
-  result.replaceChildren(element("p", "Computing digests of " + file.name + " …"));
-  const bytes = new Uint8Array(await file.arrayBuffer());
-  const whole = await sha256(bytes);
-  const data = imageData(bytes);
-  const digests = data ? [whole, await sha256(data)] : [whole];
-  const response = await fetch("/api/v1/verify", {
+async function question(subjects) {
+  const image_hashes = [...new Set(subjects.flatMap((subject) => subject.digests.digests.map((found) => found.digest)))];
+  const waiting = (what) => subjects.forEach((subject) => subject.working(what));
+  const response = await ask("/api/v1/verify", {
     method: "POST",
     headers: { "content-type": "application/json" },
-    body: JSON.stringify({ image_hashes: digests }),
-  });
-  if (!response.ok) throw new Error("the node answered " + response.status);
-  const [file_answer, data_answer] = (await response.json()).results;
-  if (file_answer.verified) return show(file_answer, "The file is registered byte for byte.");
-  if (data_answer && data_answer.verified) {
-    return show(data_answer, "The file's metadata was changed or removed since; the image data is registered unchanged.");
+    body: JSON.stringify({ image_hashes }),
+  }, waiting);
+  return (await response.json()).results;
+}
+
+// Looks subjects up, as many as one question holds at a time.
+async function run(subjects) {
+  const mine = round;
+  let asked = [];
+  const flush = async () => {
+    const batch = asked;
+    asked = [];
+    if (!batch.length) return;
+    try {
+      await connect();
+      const answers = await question(batch);
+      for (const subject of batch) {
+        if (mine !== round) return;
+        await subject.find(answers).catch((error) => subject.failed(error));
+      }
+    } catch (error) {
+      batch.forEach((subject) => subject.failed(error));
+    }
+  };
+  for (const subject of subjects) {
+    if (mine !== round) return;
+    subject.card.className = "card working";
+    subject.working("Reading …");
+    try {
+      await subject.read();
+      asked.push(subject);
+      subject.working("Asking the validator …");
+    } catch {
+      subject.failed(new Error("The file cannot be read. It may have been moved, changed or deleted since it was chosen."));
+    }
+    if (asked.length >= DIGESTS_PER_QUESTION / 2) await flush();
   }
-  show(file_answer, "");
+  await flush();
+  if (mine !== round) return;
+  const all = [...subjects];
+  if (all.length > 1) {
+    summarise(all);
+    fold(all);
+  }
 }
 
-function start(file) {
-  if (!file) return;
-  look(file).catch((error) => result.replaceChildren(element("p", "That did not work: " + error.message)));
+function start(subjects) {
+  round += 1;
+  summary.textContent = "";
+  results.replaceChildren(...subjects.map((subject) => subject.card));
+  summary.textContent = subjects.length > 1 ? subjects.length + " files" : "";
+  results.scrollIntoView({ block: "nearest" });
+  return run(subjects);
 }
 
-if (window.crypto && crypto.subtle) {
+function startFiles(named) {
+  if (!named.length) {
+    tell("There is no file in what was dropped.");
+    return;
+  }
+  tell(...(named.length > MOST_FILES ? ["These are " + named.length + " files; the first " + MOST_FILES + " are looked up. For more use the command: birthmark verify FOLDER --node " + location.origin] : []));
+  start(named.slice(0, MOST_FILES).map(([name, file]) => new Subject(name, file)));
+}
+
+function startDigest(text) {
+  let digests;
+  try {
+    digests = JSON.parse(typed_digest(text));
+  } catch (error) {
+    tell("This is no SHA-256 digest: " + error.message + ".");
+    return;
+  }
+  tell();
+  const subject = new Subject("SHA-256 " + digests.digests[0].digest, null);
+  subject.digests = digests;
+  start([subject]);
+}
+
+// Files and, inside folders, all files; each with its path.
+async function filesOf(transfer) {
+  const entries = [...transfer.items].filter((item) => item.kind === "file").map((item) => [item.webkitGetAsEntry?.(), item.getAsFile()]);
+  const found = [];
+  for (const [entry, file] of entries) {
+    if (entry?.isDirectory) await walk(entry, found);
+    else if (file) found.push([file.name, file]);
+  }
+  return found;
+}
+
+async function walk(folder, found) {
+  const reader = folder.createReader();
+  for (;;) {
+    const entries = await new Promise((done, failed) => reader.readEntries(done, failed));
+    if (!entries.length || found.length > MOST_FILES) return;
+    for (const entry of entries) {
+      if (entry.isDirectory) await walk(entry, found);
+      else found.push([entry.fullPath.slice(1), await new Promise((done, failed) => entry.file(done, failed))]);
+    }
+  }
+}
+
+async function dropped(event) {
+  event.preventDefault();
+  document.body.classList.remove("over");
+  const transfer = event.dataTransfer;
+  const isFromPage = [...transfer.types].some((type) => type === "text/uri-list" || type === "text/html");
+  const files = await filesOf(transfer).catch(() => []);
+  if (!files.length && isFromPage) {
+    tell("A picture dragged from another page does not bring its file along. Save it first (open its menu, “Save image as”), then drop the saved file here.");
+    return;
+  }
+  startFiles(files);
+  if (isFromPage && files.length) tell("This picture came from another page. Browsers may hand it over changed: if it is not found, save it there and drop the saved file.");
+}
+
+function listen() {
+  const pick = (button, input) => {
+    byId(button).addEventListener("click", () => byId(input).click());
+    byId(input).addEventListener("change", () => {
+      startFiles([...byId(input).files].map((file) => [file.webkitRelativePath || file.name, file]));
+      // The same files can be chosen again.
+      byId(input).value = "";
+    });
+  };
+  pick("choose", "files");
+  pick("choose-folder", "folder");
+  byId("choose-folder").hidden = !("webkitdirectory" in byId("folder"));
+  let depth = 0;
+  document.addEventListener("dragenter", () => { depth += 1; document.body.classList.add("over"); });
+  document.addEventListener("dragleave", () => { depth -= 1; if (depth <= 0) document.body.classList.remove("over"); });
+  document.addEventListener("dragover", (event) => event.preventDefault());
+  document.addEventListener("drop", (event) => { depth = 0; dropped(event); });
+  byId("digest-form").addEventListener("submit", (event) => {
+    event.preventDefault();
+    startDigest(byId("image_hash").value);
+  });
+}
+
+const command = "birthmark verify photo.jpg --node " + location.origin;
+try {
+  await init({ module_or_path: "/verifier.wasm" });
   drop.hidden = false;
-  picker.addEventListener("change", () => start(picker.files[0]));
-  drop.addEventListener("dragover", (event) => { event.preventDefault(); drop.classList.add("over"); });
-  drop.addEventListener("dragleave", () => drop.classList.remove("over"));
-  drop.addEventListener("drop", (event) => { event.preventDefault(); drop.classList.remove("over"); start(event.dataTransfer.files[0]); });
-} else {
-  result.append(element("p", "Browsers compute digests only on pages served over HTTPS. Enter a digest above, or use the command: birthmark verify photo.jpg"));
+  listen();
+  if (!window.isSecureContext) {
+    tell("This page came over plain HTTP: whoever is on the way could have changed it. For an answer that counts, use the command: " + command + " --genesis FILE");
+  }
+  if (byId("image_hash").value.trim()) startDigest(byId("image_hash").value);
+} catch {
+  tell("This browser cannot run the verifier (WebAssembly). Enter a digest below, or use the command: " + command);
 }

@@ -16,6 +16,7 @@ mod world;
 mod attacks;
 mod bad_input;
 mod bounds;
+mod browser;
 mod budgets;
 mod crowd;
 mod custody;

@@ -101,7 +101,7 @@ async fn pages_events_and_checkpoints_tell_the_same_story() {
     assert!(
         page.contains("Registered")
             && page.contains("What is not proven")
-            && page.contains("Library &lt;Test&gt;"),
+            && page.contains("Library &#60;Test&#62;"),
         "{page}"
     );
     assert!(
@@ -121,6 +121,9 @@ async fn pages_events_and_checkpoints_tell_the_same_story() {
         ("/docs", "text/html"),
         ("/style.css", "text/css"),
         ("/verify.js", "text/javascript"),
+        ("/verifier.js", "text/javascript"),
+        ("/verifier.wasm", "application/wasm"),
+        ("/favicon.ico", "image/svg+xml"),
         ("/openapi.json", "application/json"),
     ] {
         let (status, kind, _) = text(&world, path).await;

@@ -1,22 +1,23 @@
 //! The state of the node, in words for people.
 
-use std::fmt::Write as _;
-use std::sync::PoisonError;
+use std::sync::{Arc, Mutex, PoisonError};
 
+use askama::Template;
 use axum::extract::State;
 use axum::response::Response;
 use birthmark_http::ApiError;
-use birthmark_http::site::{self, Policy};
+use birthmark_http::site::Policy;
 use serde_json::Value;
 
-use super::escape;
+use super::rendered;
+use crate::authority::LaneReport;
 use crate::http::{App, Shared};
 
 /// What the fields of `/api/v1/status` are called on the page, in its order. Others follow under their own names.
 const NAMES: [(&str, &str); 13] = [
     ("total_hashes", "Records"),
     ("block_height", "Blocks"),
-    ("last_block_time", "Last block (UTC)"),
+    ("last_block_time", "Last block"),
     ("pending_submissions", "Waiting for an authority"),
     ("validated_submissions", "Waiting for a block"),
     ("node_id", "This validator"),
@@ -29,23 +30,39 @@ const NAMES: [(&str, &str); 13] = [
     ("version", "Version"),
 ];
 
-/// The state of the node, for people.
-pub async fn status(State(app): Shared) -> Result<Response, ApiError> {
-    let status = serde_json::to_value(app.status().await?).unwrap_or_default();
-    let mut html = String::from(
-        "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\
-         <title>Status</title><link rel=\"stylesheet\" href=\"/style.css\"></head><body><header><h1>Status</h1>",
-    );
-    // Writing into a string cannot fail.
-    let _ = write!(html, "<p>{}</p></header><main>", escape(&app.operator()));
-    in_a_word(&mut html, &app, &status);
-    facts(&mut html, &status);
-    authorities(&mut html, &app);
-    html.push_str("</main><footer><nav><a href=\"/\">Verify a photo</a> <a href=\"/docs\">Programming interface</a></nav></footer></body></html>");
-    Ok(site::page(Policy::Plain, html))
+#[derive(Template)]
+#[template(path = "status.html")]
+struct StatusPage<'a> {
+    operator: &'a str,
+    tone: &'static str,
+    headline: &'static str,
+    sentence: String,
+    facts: Vec<(String, String)>,
+    authorities: Vec<AuthorityRow>,
 }
 
-fn in_a_word(html: &mut String, app: &App, status: &Value) {
+struct AuthorityRow {
+    name: String,
+    state: String,
+    answered: u64,
+}
+
+/// The state of the node, for people.
+pub async fn status(State(app): Shared) -> Result<Response, ApiError> {
+    let status = serde_json::to_value(app.status().await?).map_err(ApiError::internal)?;
+    let (tone, headline, sentence) = in_short(&app, &status);
+    let page = StatusPage {
+        operator: &app.operator(),
+        tone,
+        headline,
+        sentence,
+        facts: facts(&status),
+        authorities: authorities(&app),
+    };
+    rendered(Policy::Plain, &page)
+}
+
+fn in_short(app: &App, status: &Value) -> (&'static str, &'static str, String) {
     let silent: Vec<_> = app
         .lanes
         .iter()
@@ -55,70 +72,59 @@ fn in_a_word(html: &mut String, app: &App, status: &Value) {
         })
         .map(|(name, _)| name.as_str())
         .collect();
-    let (class, title, text) = if silent.is_empty() {
+    if silent.is_empty() {
         let records = &status["total_hashes"];
         let text = format!("Photos are taken in, and {records} records are answered for.");
-        ("found", "All is well", text)
-    } else {
-        let text = format!(
-            "Photos are taken in and wait, because {} cannot be asked. Nothing is lost, and answers are given as always.",
-            silent.join(", ")
-        );
-        ("against", "An authority is away", text)
-    };
-    let _ = write!(
-        html,
-        "<section class=\"verdict {class}\"><h2>{title}</h2><p>{}</p></section>",
-        escape(&text)
+        return ("registered", "All is well", text);
+    }
+    let text = format!(
+        "Photos are taken in and wait, because {} cannot be asked. Nothing is lost, and answers are given as always.",
+        silent.join(", ")
     );
+    ("unproven", "An authority is away", text)
 }
 
-fn facts(html: &mut String, status: &Value) {
-    let mut fields = status.as_object().cloned().unwrap_or_default();
+fn facts(status: &Value) -> Vec<(String, String)> {
+    let mut fields = match status {
+        Value::Object(fields) => fields.clone(),
+        _ => serde_json::Map::new(),
+    };
     let known = NAMES.map(|(field, name)| (name.to_owned(), fields.remove(field)));
     let others = fields
         .into_iter()
         .map(|(field, value)| (field.replace('_', " "), Some(value)));
-    html.push_str("<dl>");
-    for (name, value) in known.into_iter().chain(others) {
-        let value = match value {
-            None | Some(Value::Null) => continue,
-            Some(Value::String(text)) => match text.as_str() {
-                "single" => "this validator alone".to_owned(),
-                "bft" => "more than two thirds of the validators".to_owned(),
-                _ => text,
-            },
-            Some(value) => value.to_string(),
-        };
-        let _ = write!(
-            html,
-            "<dt>{}</dt><dd>{}</dd>",
-            escape(&name),
-            escape(&value)
-        );
-    }
-    html.push_str("</dl>");
+    let written = |(name, value): (String, Option<Value>)| Some((name, in_words(value?)?));
+    known
+        .into_iter()
+        .chain(others)
+        .filter_map(written)
+        .collect()
 }
 
-fn authorities(html: &mut String, app: &App) {
-    html.push_str(
-        "<h2>Authorities</h2><table><tr><th>Name</th><th>State</th><th>Answered</th></tr>",
-    );
-    for (name, report) in &app.lanes {
-        let report = report
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone();
-        let state = match report.trouble {
-            Some(trouble) => format!("{trouble}; submissions wait"),
-            None => "answers".to_owned(),
-        };
-        let _ = write!(
-            html,
-            "<tr><td>{}</td><td>{state}</td><td>{}</td></tr>",
-            escape(name),
-            report.answered
-        );
+fn in_words(value: Value) -> Option<String> {
+    match value {
+        Value::Null => None,
+        Value::String(text) => Some(match text.as_str() {
+            "single" => "this validator alone".to_owned(),
+            "bft" => "more than two thirds of the validators".to_owned(),
+            _ => text,
+        }),
+        value => Some(value.to_string()),
     }
-    html.push_str("</table>");
+}
+
+fn authorities(app: &App) -> Vec<AuthorityRow> {
+    let row = |(name, report): &(String, Arc<Mutex<LaneReport>>)| {
+        let report = report.lock().unwrap_or_else(PoisonError::into_inner);
+        AuthorityRow {
+            name: name.clone(),
+            state: match report.trouble {
+                Some(trouble) => format!("{trouble}; submissions wait"),
+                None if report.answered == 0 => "not asked yet".to_owned(),
+                None => "answers".to_owned(),
+            },
+            answered: report.answered,
+        }
+    };
+    app.lanes.iter().map(row).collect()
 }

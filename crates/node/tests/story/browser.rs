@@ -1,0 +1,488 @@
+//! The pages as people use them, in a real browser: what it shows, what it sends, whether a script fails.
+
+use std::path::{Path, PathBuf};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use birthmark_node::settings::NoticeSettings;
+use birthmark_protocol::image_data::{image_data, without_metadata};
+use birthmark_protocol::{Digest, Timestamp};
+use birthmark_testkit::{Browser, Window};
+use serde_json::{Value, json};
+
+use crate::authority::Authority;
+use crate::camera::digest;
+use crate::edits;
+use crate::world::{Base, World};
+
+/// Pictures of the test vectors, and files made from them, in a folder.
+struct Photos {
+    folder: tempfile::TempDir,
+}
+
+impl Photos {
+    fn new() -> Self {
+        let photos = Self {
+            folder: tempfile::tempdir().unwrap(),
+        };
+        let plain = vector("plain.jpg");
+        photos.write("registered.jpg", &plain);
+        photos.write("labelled.jpg", &labelled(&plain));
+        photos.write("stripped.jpg", &without_metadata(&plain).unwrap());
+        photos.write("recoloured.jpg", &vector("profile.jpg"));
+        photos.write("edited.jpg", &vector("one-pixel.jpg"));
+        photos.write("unknown.jpg", &vector("progressive.jpg"));
+        photos.write("cut.jpg", &plain[..plain.len() / 2]);
+        photos.write("letter.txt", b"Dear editor, this is no picture.");
+        photos.write("empty.jpg", b"");
+        photos
+    }
+
+    fn write(&self, name: &str, content: &[u8]) {
+        std::fs::write(self.path(name), content).unwrap();
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn bytes(&self, name: &str) -> Vec<u8> {
+        std::fs::read(self.path(name)).unwrap()
+    }
+
+    /// What a camera registers of a file: made-up raw data, the file, its picture.
+    fn images(&self, name: &str) -> [Digest; 3] {
+        let file = self.bytes(name);
+        [
+            digest(),
+            Digest::of(&file),
+            image_data(&file).unwrap().digest,
+        ]
+    }
+}
+
+fn vector(name: &str) -> Vec<u8> {
+    let vectors = include_str!("../../../../spec/vectors/image-data.json");
+    let vectors: Value = serde_json::from_str(vectors).unwrap();
+    let mut cases = vectors["cases"].as_array().unwrap().iter();
+    let case = cases.find(|case| case["name"] == name).unwrap();
+    STANDARD
+        .decode(case["file_base64"].as_str().unwrap())
+        .unwrap()
+}
+
+/// The picture mirrored by its EXIF orientation and given another date.
+fn labelled(plain: &[u8]) -> Vec<u8> {
+    let mut exif = b"Exif\0\0MM\0*\0\0\0\x08\0\x02".to_vec();
+    exif.extend(b"\x01\x12\0\x03\0\0\0\x01\0\x02\0\0");
+    exif.extend(b"\x01\x32\0\x02\0\0\0\x14\0\0\0\x26\0\0\0\0");
+    exif.extend(b"2003:04:09 12:00:00\0");
+    let length = u16::try_from(exif.len() + 2).unwrap().to_be_bytes();
+    [&plain[..2], b"\xFF\xE1", &length, &exif, &plain[2..]].concat()
+}
+
+/// A validator with a camera's photo and an edit of it.
+async fn registry(photos: &Photos) -> (World, Authority) {
+    let (world, authority, camera) = edits::stage(Base::Sqlite).await;
+    let photo = photos.images("registered.jpg");
+    let edited = photos.images("edited.jpg");
+    let mut edit = edits::edit(photo[1], 2);
+    (edit.image, edit.image_data) = (edited[1], Some(edited[2]));
+    for body in [camera.ours(photo), edits::signed(&edit)] {
+        let id = world.submit("/api/v1/submit-cert", &body).await;
+        world.stored(&id).await;
+    }
+    (world, authority)
+}
+
+/// Drops files in a corner of the page, far from the box, and reads what the page says when it has finished.
+fn looked_up(browser: &Browser, photos: &Photos, names: &[&str]) -> String {
+    let paths: Vec<_> = names.iter().map(|name| photos.path(name)).collect();
+    let paths: Vec<&Path> = paths.iter().map(PathBuf::as_path).collect();
+    browser.drop_files((20, 30), &paths).unwrap();
+    finished(browser);
+    browser.text("#results").unwrap()
+}
+
+fn finished(browser: &Browser) {
+    let done =
+        "document.querySelector('#results .card') && !document.querySelector('.card.working')";
+    browser.wait_for(&format!("!!({done})")).unwrap();
+}
+
+fn headline(browser: &Browser) -> String {
+    browser.text("#results .headline").unwrap()
+}
+
+fn opened(url: &str, window: Window) -> Browser {
+    let browser = Browser::start(window).unwrap();
+    browser.open(&format!("{url}/")).unwrap();
+    browser
+        .wait_for("!document.getElementById('drop').hidden")
+        .unwrap();
+    browser
+}
+
+/// Whether everything fits the width of the window.
+fn fits(browser: &Browser) {
+    let too_wide = "[...document.querySelectorAll('body *')].filter((one) => one.getBoundingClientRect().right > innerWidth + 1 && !one.closest('.wide')).map((one) => one.outerHTML.slice(0, 200))";
+    assert_eq!(browser.value(too_wide).unwrap(), json!([]));
+}
+
+/// A picture of the page for whoever wants to look at it, where the environment names a folder.
+fn seen(browser: &Browser, name: &str) {
+    if let Some(folder) = std::env::var_os("BIRTHMARK_SCREENSHOTS") {
+        let file = Path::new(&folder).join(format!("{name}.png"));
+        browser.screenshot(&file).unwrap();
+    }
+}
+
+const CASES: [(&str, &str, &str); 9] = [
+    (
+        "registered.jpg",
+        "Registered",
+        "This exact data was registered by a camera",
+    ),
+    (
+        "labelled.jpg",
+        "Registered; metadata not covered",
+        "show the picture mirrored",
+    ),
+    (
+        "stripped.jpg",
+        "Registered; metadata not covered",
+        "date, place, caption and orientation are not covered",
+    ),
+    (
+        "recoloured.jpg",
+        "No record found",
+        "proves nothing about the photo",
+    ),
+    (
+        "edited.jpg",
+        "Registered as an edit: content changed",
+        "made it from another registered image",
+    ),
+    (
+        "unknown.jpg",
+        "No record found",
+        "proves nothing about the photo",
+    ),
+    (
+        "cut.jpg",
+        "No record found: the file is damaged",
+        "get an intact copy",
+    ),
+    (
+        "letter.txt",
+        "Not a picture, and no record found",
+        "no picture in a format known here",
+    ),
+    ("empty.jpg", "This file is empty", "nothing in this file"),
+];
+
+/// Runs what waits for a browser beside the validator that answers it.
+async fn beside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    tokio::task::spawn_blocking(work).await.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_verify_page_says_what_is_proven_and_sends_no_photo() {
+    let photos = Photos::new();
+    let (mut world, authority) = registry(&photos).await;
+    let url = world.url.clone();
+    let photos = beside(move || {
+        let browser = opened(&url, Window::DESKTOP);
+        for (name, expected, words) in CASES {
+            let text = looked_up(&browser, &photos, &[name]);
+            assert_eq!(headline(&browser), expected, "{name}");
+            assert!(
+                text.contains(name) && text.contains(words),
+                "{name}: {text}"
+            );
+            seen(&browser, &format!("desktop-{name}"));
+        }
+        an_answer_stands_under_its_own_file_only(&browser, &photos);
+        many_files_and_folders_are_all_looked_up(&browser, &photos);
+        no_file_is_said_to_be_none(&browser);
+        assert_eq!(browser.complaints().unwrap(), [""; 0]);
+        nothing_but_digests_left(&browser, &url, &photos);
+        photos
+    })
+    .await;
+    // What is known later against the camera stands first, in the answer about the edit as well.
+    world.stop().await;
+    world.settings.notices = vec![NoticeSettings {
+        authority: "test-maker".into(),
+        device_family: None,
+        from: Timestamp::from_unix(0),
+        until: None,
+        reason: "the maker lost its keys".into(),
+    }];
+    world.start().await;
+    let url = world.url.clone();
+    beside(move || {
+        let browser = opened(&url, Window::PHONE);
+        let text = looked_up(&browser, &photos, &["registered.jpg"]);
+        assert_eq!(headline(&browser), "Withdrawn: registered");
+        assert!(
+            text.contains("Withdrawn: the maker lost its keys. Before that:"),
+            "{text}"
+        );
+        seen(&browser, "phone-withdrawn");
+        looked_up(&browser, &photos, &["edited.jpg"]);
+        assert_eq!(
+            headline(&browser),
+            "Made from a withdrawn photo: registered as an edit: content changed"
+        );
+        fits(&browser);
+        seen(&browser, "phone-edit-of-withdrawn");
+        assert_eq!(browser.complaints().unwrap(), [""; 0]);
+    })
+    .await;
+    world.stop().await;
+    drop(authority);
+}
+
+fn an_answer_stands_under_its_own_file_only(browser: &Browser, photos: &Photos) {
+    // The answer to the first question comes after the second one was asked.
+    browser
+        .value(
+            "window.plainFetch = window.fetch; let held = true; window.fetch = async (...asked) => { if (held && String(asked[0]) === '/api/v1/verify') { held = false; await new Promise((done) => setTimeout(done, 1500)); } return plainFetch(...asked); }; 0",
+        )
+        .unwrap();
+    let registered = photos.path("registered.jpg");
+    browser.drop_files((20, 30), &[&registered]).unwrap();
+    browser
+        .wait_for("document.querySelector('#results').innerText.includes('Asking')")
+        .unwrap();
+    looked_up(browser, photos, &["unknown.jpg"]);
+    std::thread::sleep(std::time::Duration::from_secs(2));
+    assert_eq!(headline(browser), "No record found");
+    assert!(!browser.text("#results").unwrap().contains("registered.jpg"));
+    browser
+        .value("window.fetch = window.plainFetch; 0")
+        .unwrap();
+}
+
+fn many_files_and_folders_are_all_looked_up(browser: &Browser, photos: &Photos) {
+    let text = looked_up(
+        browser,
+        photos,
+        &["unknown.jpg", "registered.jpg", "edited.jpg"],
+    );
+    for name in ["unknown.jpg", "registered.jpg", "edited.jpg"] {
+        assert!(text.contains(name), "{text}");
+    }
+    let before = browser.sent().unwrap().len();
+    browser
+        .drop_files((20, 30), &[photos.folder.path()])
+        .unwrap();
+    browser
+        .wait_for(
+            "/^9 files: .*without a record/.test(document.getElementById('summary').innerText)",
+        )
+        .unwrap();
+    let summary = browser.text("#summary").unwrap();
+    assert!(
+        summary.starts_with(
+            "9 files: 1 registered; 2 registered, metadata not covered; 1 registered as an edit"
+        ),
+        "{summary}"
+    );
+    // One question for all of them.
+    let sent = browser.sent().unwrap();
+    let questions = sent[before..]
+        .iter()
+        .filter(|sent| sent.url.ends_with("/api/v1/verify"));
+    assert_eq!(questions.count(), 1);
+    seen(browser, "desktop-folder");
+}
+
+fn no_file_is_said_to_be_none(browser: &Browser) {
+    browser
+        .drop_text((20, 30), "text/uri-list", "https://news.example/photo.jpg")
+        .unwrap();
+    browser
+        .wait_for("document.getElementById('say').innerText.includes('Save it first')")
+        .unwrap();
+    browser.fill("#image_hash", "not a digest").unwrap();
+    browser.click("#digest-form button").unwrap();
+    browser
+        .wait_for("document.getElementById('say').innerText.includes('no SHA-256 digest')")
+        .unwrap();
+}
+
+fn nothing_but_digests_left(browser: &Browser, url: &str, photos: &Photos) {
+    let sent = browser.sent().unwrap();
+    assert!(sent.len() > 10);
+    let registered = photos.bytes("registered.jpg");
+    let encoded = [STANDARD.encode(&registered), hex::encode(&registered)];
+    for sent in sent {
+        assert!(sent.url.starts_with(url), "{sent:?}");
+        let Some(body) = &sent.body else { continue };
+        assert!(
+            sent.method == "POST" && sent.url == format!("{url}/api/v1/verify"),
+            "{sent:?}"
+        );
+        let question: Value = serde_json::from_str(body).unwrap();
+        let fields: Vec<_> = question.as_object().unwrap().keys().collect();
+        assert_eq!(fields, ["image_hashes"]);
+        for digest in question["image_hashes"].as_array().unwrap() {
+            digest.as_str().unwrap().parse::<Digest>().unwrap();
+        }
+        assert!(!encoded.iter().any(|photo| body.contains(&photo[..40])));
+    }
+}
+
+/// What stands between a visitor and an answer is said in a sentence that says what to do.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_does_not_work_is_said_in_sentences() {
+    let photos = Photos::new();
+    let (mut world, authority) = registry(&photos).await;
+    let url = world.url.clone();
+    beside(move || {
+        let browser = opened(&url, Window::PHONE);
+        let answers = [
+            (
+                "new Response('{\"detail\": \"the database is away\"}', { status: 503, headers: { 'retry-after': '120' } })",
+                "The validator says: the database is away. Try again in 120 seconds.",
+            ),
+            (
+                "new Response('{\"detail\": \"slow down\"}', { status: 429, headers: { 'retry-after': '60' } })",
+                "The validator says: slow down. Try again in 60 seconds.",
+            ),
+            ("new Response('<html>', { status: 502 })", "status 502"),
+            ("Promise.reject(new TypeError('Failed to fetch'))", "Check your connection"),
+        ];
+        for (answer, expected) in answers {
+            browser.open(&format!("{url}/?{}", expected.len())).unwrap();
+            browser.wait_for("!document.getElementById('drop').hidden").unwrap();
+            browser.value(&format!("window.fetch = async () => {answer}; 0")).unwrap();
+            let text = looked_up(&browser, &photos, &["registered.jpg"]);
+            assert!(text.contains("registered.jpg") && text.contains(expected), "{text}");
+            assert!(!text.contains("Registered"), "{text}");
+            fits(&browser);
+        }
+        seen(&browser, "phone-offline");
+
+        // Over plain HTTP from another machine; a browser treats only this machine's own addresses as safe.
+        let elsewhere = url.replace("127.0.0.1", "validator.test");
+        browser.open(&format!("{elsewhere}/")).unwrap();
+        browser.wait_for("!document.getElementById('drop').hidden").unwrap();
+        let said = browser.text("#say").unwrap();
+        assert!(
+            said.contains("plain HTTP") && said.contains(&format!("--node {elsewhere}")),
+            "{said}"
+        );
+        looked_up(&browser, &photos, &["registered.jpg"]);
+        assert_eq!(headline(&browser), "Registered");
+        seen(&browser, "phone-plain-http");
+
+        let no_wasm = json!({"source": "delete window.WebAssembly"});
+        browser.call("Page.addScriptToEvaluateOnNewDocument", no_wasm).unwrap();
+        browser.open(&format!("{url}/?again")).unwrap();
+        browser.wait_for("!document.getElementById('say').hidden").unwrap();
+        let said = browser.text("#say").unwrap();
+        assert!(said.contains(&format!("birthmark verify photo.jpg --node {url}")), "{said}");
+    })
+    .await;
+    world.stop().await;
+    drop(authority);
+}
+
+/// A receipt that does not hold is not shown as proven, whatever the validator says.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lying_validator_is_not_believed_by_the_page() {
+    let photos = Photos::new();
+    let (mut world, authority) = registry(&photos).await;
+    let url = world.url.clone();
+    beside(move || {
+        let browser = opened(&url, Window::DESKTOP);
+        browser
+            .value("window.plainFetch = window.fetch; window.fetch = async (...asked) => { const answer = await plainFetch(...asked); if (!String(asked[0]).includes('/receipt/')) return answer; return new Response((await answer.text()).replace('\"level\":2', '\"level\":1')); }; 0")
+            .unwrap();
+        let text = looked_up(&browser, &photos, &["edited.jpg"]);
+        assert_eq!(headline(&browser), "A record is claimed, not proven");
+        assert!(!text.contains("Registered") && text.contains("Do not call it registered"), "{text}");
+        seen(&browser, "desktop-unproven");
+    })
+    .await;
+    world.stop().await;
+    drop(authority);
+}
+
+/// Every page of a validator, on a phone and on a desk, in the light and in the dark.
+#[tokio::test(flavor = "multi_thread")]
+async fn every_page_fits_phones_and_desks_in_both_themes() {
+    let photos = Photos::new();
+    let (mut world, authority) = registry(&photos).await;
+    let url = world.url.clone();
+    beside(move || {
+        let windows = [
+            ("phone", Window::PHONE),
+            ("phone-dark", Window::PHONE.dark()),
+            ("desktop", Window::DESKTOP),
+            ("desktop-dark", Window::DESKTOP.dark()),
+        ];
+        let browser = opened(&url, Window::DESKTOP);
+        for (name, window) in windows {
+            browser.resize(window).unwrap();
+            browser.open(&format!("{url}/")).unwrap();
+            browser
+                .wait_for("!document.getElementById('drop').hidden")
+                .unwrap();
+            looked_up(
+                &browser,
+                &photos,
+                &["edited.jpg", "labelled.jpg", "registered.jpg", "cut.jpg"],
+            );
+            fits(&browser);
+            headlines_are_larger_than_everything_else(&browser);
+            readable(&browser);
+            seen(&browser, &format!("{name}-verify"));
+            for path in ["/status", "/docs", "/no/such/page"] {
+                browser.open(&format!("{url}{path}")).unwrap();
+                fits(&browser);
+                readable(&browser);
+                seen(&browser, &format!("{name}{}", path.replace('/', "-")));
+            }
+        }
+        // The page that does not exist is the one complaint there may be.
+        let complaints = browser.complaints().unwrap();
+        let others = complaints
+            .iter()
+            .filter(|text| !text.contains("/no/such/page"));
+        assert_eq!(others.collect::<Vec<_>>(), [""; 0]);
+    })
+    .await;
+    world.stop().await;
+    drop(authority);
+}
+
+fn headlines_are_larger_than_everything_else(browser: &Browser) {
+    let larger = "(() => { const size = (one) => parseFloat(getComputedStyle(one).fontSize); const smallest = Math.min(...[...document.querySelectorAll('.headline')].map(size)); return [...document.querySelectorAll('body *:not(.headline)')].filter((one) => one.innerText && size(one) >= smallest).map((one) => one.outerHTML.slice(0, 100)); })()";
+    assert_eq!(browser.value(larger).unwrap(), json!([]));
+}
+
+/// Text against its background 4.5 to 1, borders of what can be used 3 to 1, as WCAG asks.
+fn readable(browser: &Browser) {
+    let poor = r"(() => {
+        const canvas = document.createElement('canvas').getContext('2d', { willReadFrequently: true });
+        const rgb = (colour) => { canvas.clearRect(0, 0, 1, 1); canvas.fillStyle = colour; canvas.fillRect(0, 0, 1, 1); return canvas.getImageData(0, 0, 1, 1).data; };
+        const light = (colour) => { const [r, g, b] = [...rgb(colour)].map((part) => { const s = part / 255; return s <= 0.04045 ? s / 12.92 : ((s + 0.055) / 1.055) ** 2.4; }); return 0.2126 * r + 0.7152 * g + 0.0722 * b; };
+        const contrast = (one, two) => { const [high, low] = [light(one), light(two)].sort((a, b) => b - a); return (high + 0.05) / (low + 0.05); };
+        const behind = (one) => { for (let at = one; at; at = at.parentElement) { const colour = getComputedStyle(at).backgroundColor; if (rgb(colour)[3] === 255) return colour; } return getComputedStyle(document.body).backgroundColor; };
+        const poor = [];
+        for (const one of document.querySelectorAll('body *')) {
+            if (!one.checkVisibility()) continue;
+            const style = getComputedStyle(one);
+            const hasText = [...one.childNodes].some((node) => node.nodeType === 3 && node.textContent.trim());
+            if (hasText && contrast(style.color, behind(one)) < 4.5) poor.push('text ' + contrast(style.color, behind(one)).toFixed(2) + ' ' + one.outerHTML.slice(0, 120));
+            const isUsed = one.matches('input, select, button, .button, .drop, .card, details');
+            if (isUsed && contrast(style.borderTopColor, behind(one.parentElement)) < 3) poor.push('border ' + contrast(style.borderTopColor, behind(one.parentElement)).toFixed(2) + ' ' + one.outerHTML.slice(0, 120));
+        }
+        return poor;
+    })()";
+    assert_eq!(browser.value(poor).unwrap(), json!([]));
+}
