@@ -4,8 +4,8 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::{Context as _, ensure};
-use birthmark_client::{Authority, Options};
+use anyhow::{Context as _, anyhow, ensure};
+use birthmark_client::{Authority, CallError, Options};
 use birthmark_protocol::Digest;
 use birthmark_protocol::api::{CredentialAnswer, EvidenceRequest, Nonce};
 use birthmark_signer::{KeyStoreKind, SignerClient};
@@ -104,7 +104,7 @@ pub async fn provision(
         "attestation": attestation,
     });
     let answer = authority.provision(&without_nulls(request)).await;
-    let answer = answer.with_context(|| name(&authority))?;
+    let answer = answer.map_err(|error| told(&authority, &error))?;
     signer
         .provision(&answer)
         .await
@@ -144,7 +144,7 @@ fn authority(options: &ProvisionOptions) -> anyhow::Result<Authority> {
 /// Three steps, at the end of which the authority knows that the key lives in the chip of the endorsement certificate.
 async fn attest(authority: &Authority, signer: &mut SignerClient) -> anyhow::Result<Option<Value>> {
     let begun = authority.begin_attestation().await;
-    let Some(Nonce { nonce }) = begun.with_context(|| name(authority))? else {
+    let Some(Nonce { nonce }) = begun.map_err(|error| told(authority, &error))? else {
         return Ok(None);
     };
     let nonce_bytes: Digest = nonce.parse().context("the authority's nonce")?;
@@ -156,7 +156,7 @@ async fn attest(authority: &Authority, signer: &mut SignerClient) -> anyhow::Res
     let CredentialAnswer {
         session,
         credential,
-    } = believed.with_context(|| name(authority))?;
+    } = believed.map_err(|error| told(authority, &error))?;
     let secret = signer
         .activate(&credential)
         .await
@@ -165,8 +165,9 @@ async fn attest(authority: &Authority, signer: &mut SignerClient) -> anyhow::Res
     Ok(Some(json!({ "session": session, "secret": secret })))
 }
 
-fn name(authority: &Authority) -> String {
-    format!("the authority at {}", authority.address())
+/// Who answered what, as one sentence: the error begins with its verb.
+fn told(authority: &Authority, error: &CallError) -> anyhow::Error {
+    anyhow!("the authority at {} {error}", authority.address())
 }
 
 fn without_nulls(mut request: Value) -> Value {
