@@ -3,6 +3,11 @@
 //! Everything that a page asks a network for and everything its scripts complain about is kept, so that a test can say
 //! that no byte of a photo left and that no script failed.
 
+#![allow(
+    clippy::indexing_slicing,
+    reason = "a field that a JSON answer lacks is null and does not panic"
+)]
+
 use std::cell::{Cell, RefCell};
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
