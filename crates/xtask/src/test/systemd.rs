@@ -11,11 +11,11 @@ use crate::tools;
 /// The units use settings of this version; an older one would call them unknown.
 const WANTED: u32 = 257;
 /// What is used where this machine's own is older: the judge needs its libraries and systemd's own
-/// units, and the steps of the Nix check a shell.
+/// units, the units a `/bin/sh`, and the steps of the Nix check a shell.
 const TREE: Tree = Tree {
     name: "systemd",
     release: "trixie",
-    packages: "base-files,bash,coreutils,grep,sed,systemd,util-linux",
+    packages: "base-files,bash,coreutils,dash,grep,sed,systemd,util-linux",
 };
 
 /// A `systemd-analyze` that is new enough.
