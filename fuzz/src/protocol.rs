@@ -41,7 +41,7 @@ pub fn submission(input: &[u8]) {
                 let bytes = submission.bundle.encode();
                 assert_eq!(Bundle::decode(&bytes).as_ref(), Ok(&submission.bundle));
                 let _ = (
-                    submission.commitment(),
+                    submission.bundle_digest(),
                     submission.authority(),
                     submission.camera.spends(),
                 );
