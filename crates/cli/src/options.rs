@@ -23,7 +23,7 @@ pub enum Command {
     #[command(flatten)]
     Camera(crate::camera::CameraCommand),
     /// Check photos, or digests, against a validator
-    Verify(VerifyOptions),
+    Verify(crate::verify::VerifyOptions),
     /// Register a picture that was made from a registered one
     Edit(EditOptions),
     /// Certify editing software
@@ -43,25 +43,6 @@ pub enum Command {
     },
     /// Print the manual page
     Man,
-}
-
-/// `birthmark verify`
-#[derive(Args, Debug, Clone)]
-pub struct VerifyOptions {
-    /// JPEG, PNG or DNG files, or digests of 64 hexadecimal characters
-    #[arg(required = true, value_name = "FILE|DIGEST")]
-    pub subjects: Vec<String>,
-    /// The validator to ask
-    #[arg(
-        long,
-        value_name = "URL",
-        env = "BIRTHMARK_NODE",
-        default_value_t = crate::demonstration::validator()
-    )]
-    pub node: String,
-    /// Print one JSON document instead of text
-    #[arg(long)]
-    pub json: bool,
 }
 
 /// `birthmark digest`

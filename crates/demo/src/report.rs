@@ -200,8 +200,9 @@ impl Reporter {
 /// How `birthmark` is called here: by its name where a shell would find it, otherwise by its path
 /// beside this program.
 fn command() -> String {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let is_found = std::env::split_paths(&path).any(|folder| folder.join("birthmark").is_file());
+    let is_found = std::env::var_os("PATH").is_some_and(|path| {
+        std::env::split_paths(&path).any(|folder| folder.join("birthmark").is_file())
+    });
     let beside = std::env::current_exe().map(|own| own.with_file_name("birthmark"));
     match beside {
         Ok(beside) if !is_found && beside.is_file() => beside.display().to_string(),

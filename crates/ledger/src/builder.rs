@@ -35,8 +35,15 @@ pub enum NotAdded {
     Fault(#[from] TransactionFault),
 }
 
+impl Tip {
+    /// Starts the next block. Its time is `now`, or just after the last block's if the clock is behind it.
+    pub fn builder<'a>(&'a self, now: BlockTime, known: &'a Known) -> BlockBuilder<'a> {
+        BlockBuilder::new(self, now.max(self.time().plus_millis(1)), known)
+    }
+}
+
 impl<'a> BlockBuilder<'a> {
-    pub(crate) fn new(tip: &'a Tip, time: BlockTime, known: &'a Known) -> Self {
+    fn new(tip: &'a Tip, time: BlockTime, known: &'a Known) -> Self {
         let rules = Rules::at(tip.height().next());
         let (earlier, transactions) = (Earlier::default(), Vec::new());
         Self {

@@ -9,7 +9,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use birthmark_protocol::{Digest, ModificationLevel};
 
 use crate::block::{Block, transactions_root};
-use crate::builder::BlockBuilder;
 use crate::fault::{BlockError, TransactionFault};
 use crate::genesis::Genesis;
 use crate::header::{BlockHeader, BlockTime, Height};
@@ -121,11 +120,6 @@ impl Tip {
     /// The right edge of the tree.
     pub const fn frontier(&self) -> &Frontier {
         &self.frontier
-    }
-
-    /// Starts the next block. Its time is `now`, or just after the last block's if the clock is behind it.
-    pub fn builder<'a>(&'a self, now: BlockTime, known: &'a Known) -> BlockBuilder<'a> {
-        BlockBuilder::new(self, now.max(self.time.plus_millis(1)), known)
     }
 
     /// Judges a block; what comes back is the tip after it.

@@ -15,6 +15,8 @@ pub mod proof;
 pub mod sentences;
 pub mod sighted;
 pub mod subject;
+#[cfg(test)]
+mod vectors;
 
 pub use card::{Card, Tone};
 pub use judge::{Fetched, Judged, judge};

@@ -135,20 +135,8 @@ fn position(file: &[u8], wanted: &[u8]) -> Option<usize> {
 
 #[cfg(test)]
 mod tests {
-    use base64::Engine as _;
-
     use super::*;
-
-    fn picture(name: &str) -> Vec<u8> {
-        let vectors = include_str!("../../../spec/vectors/image-data.json");
-        let vectors: serde_json::Value = serde_json::from_str(vectors).unwrap();
-        let mut cases = vectors["cases"].as_array().unwrap().iter();
-        let case = cases.find(|case| case["name"] == name).unwrap();
-        let file = case["file_base64"].as_str().unwrap();
-        base64::engine::general_purpose::STANDARD
-            .decode(file)
-            .unwrap()
-    }
+    use crate::vectors::picture;
 
     /// An EXIF segment with an orientation and a date, put in front of a JPEG.
     fn labelled(orientation: u8, date: &[u8; 20]) -> Vec<u8> {

@@ -166,20 +166,8 @@ impl FileDigests {
 
 #[cfg(test)]
 mod tests {
-    use base64::Engine as _;
-
     use super::*;
-
-    fn picture(name: &str) -> Vec<u8> {
-        let vectors = include_str!("../../../spec/vectors/image-data.json");
-        let vectors: serde_json::Value = serde_json::from_str(vectors).unwrap();
-        let mut cases = vectors["cases"].as_array().unwrap().iter();
-        let case = cases.find(|case| case["name"] == name).unwrap();
-        let file = case["file_base64"].as_str().unwrap();
-        base64::engine::general_purpose::STANDARD
-            .decode(file)
-            .unwrap()
-    }
+    use crate::vectors::picture;
 
     fn digests(file: &[u8], chunk: usize) -> FileDigests {
         let mut hasher = FileHasher::default();

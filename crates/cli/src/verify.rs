@@ -9,13 +9,32 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use birthmark_protocol::{Digest, DigestRole};
+use clap::Args;
 use serde::Serialize;
 
 use crate::device::Device;
 use crate::digests::{FileDigest, FileDigests};
-use crate::options::VerifyOptions;
 use crate::terminal::{Style, moment};
 use answer::{Answer, Validator};
+
+/// `birthmark verify`
+#[derive(Args, Debug, Clone)]
+pub struct VerifyOptions {
+    /// JPEG, PNG or DNG files, or digests of 64 hexadecimal characters
+    #[arg(required = true, value_name = "FILE|DIGEST")]
+    pub subjects: Vec<String>,
+    /// The validator to ask
+    #[arg(
+        long,
+        value_name = "URL",
+        env = "BIRTHMARK_NODE",
+        default_value_t = crate::demonstration::validator()
+    )]
+    pub node: String,
+    /// Print one JSON document instead of text
+    #[arg(long)]
+    pub json: bool,
+}
 
 /// What was found out about one file or digest.
 #[derive(Debug, Serialize)]
