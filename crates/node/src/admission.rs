@@ -22,14 +22,16 @@ use crate::row_keys::RowKeys;
 use crate::signatures;
 use crate::store::{Kind, Store, StoreError};
 
+mod asked;
 mod certificates;
 mod intake;
 pub mod request;
 mod room;
 pub mod software;
 
+pub use asked::Asked;
 pub use intake::Taken;
-pub use request::{Asked, CheckedSignature, Claimed, Hidden, Request};
+pub use request::{CheckedSignature, Claimed, Hidden, Request};
 pub use room::QueueRoom;
 
 /// How far a camera's clock may be ahead of ours, in seconds.

@@ -130,19 +130,17 @@ pub fn apply_list(issuers: &[Issuer], bytes: &[u8]) -> Result<usize, String> {
         .tbs_cert_list
         .to_der()
         .map_err(|error| error.to_string())?;
-    let signature = Signature::from_der(list.signature.as_bytes().unwrap_or_default())
-        .map_err(|error| error.to_string())?;
+    let signature = list.signature.as_bytes();
+    let signature = signature.ok_or("the list's signature does not end with a whole byte")?;
+    let signature = Signature::from_der(signature).map_err(|error| error.to_string())?;
     let signed = |issuer: &&Issuer| signatures::verify(&issuer.certificate.key, &tbs, &signature);
     let issuer = issuers
         .iter()
         .find(signed)
         .ok_or("the list is not signed by a pinned key")?;
-    let revoked = list.tbs_cert_list.revoked_certificates.unwrap_or_default();
-    Ok(issuer.replace_revoked(
-        revoked
-            .iter()
-            .map(|entry| entry.serial_number.as_bytes().to_vec()),
-    ))
+    // A list that revokes nothing leaves the field out.
+    let revoked = list.tbs_cert_list.revoked_certificates.iter().flatten();
+    Ok(issuer.replace_revoked(revoked.map(|entry| entry.serial_number.as_bytes().to_vec())))
 }
 
 /// Leading zeros of an integer carry no meaning.

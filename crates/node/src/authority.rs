@@ -3,6 +3,7 @@
 //! An authority that is away is not a refusal: submissions wait in the database, for days if need be. A FAIL is final, an
 //! error is not. Nothing but commitments, tokens and certificates leaves this node.
 
+mod answers;
 mod client;
 mod pace;
 pub mod revocations;

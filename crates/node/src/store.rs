@@ -6,18 +6,19 @@
 
 mod bulk;
 mod chain;
+mod claims;
 mod open;
 mod pool;
 mod queue;
+mod receipt_id;
 mod state;
 
 pub use chain::{BlockSummary, NewBlock, STORED_LEVEL, StoredBlock};
+pub use claims::{Owners, Wanted};
 pub use open::StoreUrl;
 pub use pool::{Pooled, Waiting as PoolWaiting};
-pub use queue::{
-    Decision, Kind, NewSubmission, Owners, ReceiptId, Settled, Settlement, State, Submission,
-    Waiting, Wanted,
-};
+pub use queue::{Decision, Kind, NewSubmission, Settled, Settlement, State, Submission, Waiting};
+pub use receipt_id::ReceiptId;
 pub use state::Sizes;
 
 use birthmark_daemon::Elsewhere;

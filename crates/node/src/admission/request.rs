@@ -11,29 +11,18 @@
 //! 32   opening
 //! u8   number of claims; each 16 bytes
 //! u8 0|1 and then 16 bytes of the token it spends
-//!      proof, as below
-//! ```
-//!
-//! The proof says who stands behind the claims. Its bytes are also what the receipt id is made of:
-//!
-//! ```text
-//! u8 0  token with its one key: 60 bytes, u16 table, u16 index
-//! u8 1  token with three keys: 60 bytes, three times u16 table, u16 index
-//! u8 2  certificate: u64 + DER, then u8 0, or u8 1 and a token as in 0 or 1
-//! u8 3  editing software: authority and application (u64 + text each), 32 bytes of the original
-//! u8 4  submission server: name (u64 + text), u8 0|1 and then 32 bytes of the original
+//!      proof, see `asked`
 //! ```
 
-use birthmark_protocol::authority_request::{CameraProof, Question};
-use birthmark_protocol::bytes::{DecodeError, Reader, put_optional32};
+use birthmark_protocol::authority_request::Question;
+use birthmark_protocol::bytes::{DecodeError, Reader};
 use birthmark_protocol::submission::SubmissionRoute;
-use birthmark_protocol::token_claim::{PackedToken, TokenClaim};
 use birthmark_protocol::{
-    AnchorError, Bundle, BundleError, CameraCertificate, CameraToken, CertificateError, Commitment,
-    Digest, Opening, SealedNuc, Signature, TokenFormatError,
+    AnchorError, Bundle, BundleError, Commitment, Digest, Opening, Signature,
 };
 use zeroize::Zeroizing;
 
+use super::asked::{Asked, AskedError, put_bytes, read_bytes};
 use crate::lookup_key::{LookupKey, SHORT};
 use crate::store::{Kind, ReceiptId};
 
@@ -93,29 +82,6 @@ impl Claimed {
     }
 }
 
-/// Who is asked, or why nobody is.
-#[derive(Clone, Debug)]
-pub enum Asked {
-    /// A manufacturer's authority, about this camera.
-    Authority(CameraProof),
-    /// Nobody: editing software, its certificate checked here.
-    Software {
-        /// The software authority.
-        authority: String,
-        /// The application.
-        family: String,
-        /// The registered image it was made from.
-        original: Digest,
-    },
-    /// Nobody: a registered submission server's word.
-    Server {
-        /// The server.
-        name: String,
-        /// The registered image it was made from, if any.
-        original: Option<Digest>,
-    },
-}
-
 /// What hides a photo from its authority.
 #[derive(Debug)]
 pub enum Hidden {
@@ -134,12 +100,9 @@ pub enum RequestError {
     /// The bundle is wrong.
     #[error("a waiting submission's bundle cannot be read: {0}")]
     Bundle(#[from] BundleError),
-    /// The certificate is wrong.
-    #[error("a waiting submission's certificate cannot be read: {0}")]
-    Certificate(#[from] CertificateError),
-    /// The token is wrong.
-    #[error("a waiting submission's token cannot be read: {0}")]
-    Token(#[from] TokenFormatError),
+    /// Who stands behind it is wrong.
+    #[error(transparent)]
+    Asked(#[from] AskedError),
 }
 
 impl Request {
@@ -158,7 +121,7 @@ impl Request {
             Hidden::ByUs(_) => Vec::new(),
         };
         let mut proof = Vec::new();
-        put_asked(&mut proof, &asked);
+        asked.put(&mut proof);
         let (Hidden::ByCamera(opening) | Hidden::ByUs(opening)) = hidden;
         let claims = bundle.images().iter();
         Self {
@@ -213,7 +176,7 @@ impl Request {
         out.extend(self.claims.iter().flatten());
         out.push(u8::from(self.token.is_some()));
         out.extend(self.token.iter().flatten());
-        put_asked(&mut out, &self.asked);
+        self.asked.put(&mut out);
         out
     }
 
@@ -238,7 +201,7 @@ impl Request {
         } else {
             None
         };
-        let asked = read_asked(&mut reader)?;
+        let asked = Asked::read(&mut reader)?;
         reader.end()?;
         Ok(Self {
             id,
@@ -286,135 +249,13 @@ fn read_signed(reader: &mut Reader<'_>) -> Result<Option<CheckedSignature>, Deco
     })
 }
 
-fn put_asked(out: &mut Vec<u8>, asked: &Asked) {
-    match asked {
-        Asked::Authority(CameraProof::Token(token)) => put_claim(out, token),
-        Asked::Authority(CameraProof::Certificate(certificate, token)) => {
-            out.push(2);
-            put_bytes(out, certificate.der());
-            out.push(u8::from(token.is_some()));
-            if let Some(token) = token {
-                put_claim(out, token);
-            }
-        }
-        Asked::Software {
-            authority,
-            family,
-            original,
-        } => {
-            out.push(3);
-            put_bytes(out, authority.as_bytes());
-            put_bytes(out, family.as_bytes());
-            out.extend(original.as_bytes());
-        }
-        Asked::Server { name, original } => {
-            out.push(4);
-            put_bytes(out, name.as_bytes());
-            put_optional32(out, original.as_ref().map(Digest::as_bytes));
-        }
-    }
-}
-
-fn read_asked(reader: &mut Reader<'_>) -> Result<Asked, RequestError> {
-    Ok(match reader.byte("proof")? {
-        form @ (STRUCTURED | PACKED) => {
-            Asked::Authority(CameraProof::Token(read_claim(reader, form)?))
-        }
-        2 => {
-            let certificate = CameraCertificate::from_der(read_bytes(reader, "certificate")?)?;
-            let token = if reader.flag("token")? {
-                let form = reader.byte("token")?;
-                Some(read_claim(reader, form)?)
-            } else {
-                None
-            };
-            Asked::Authority(CameraProof::Certificate(Box::new(certificate), token))
-        }
-        3 => Asked::Software {
-            authority: read_text(reader, "authority")?,
-            family: read_text(reader, "application")?,
-            original: Digest::from_bytes(reader.array("original")?),
-        },
-        4 => Asked::Server {
-            name: read_text(reader, "server")?,
-            original: reader.optional32("original")?.map(Digest::from_bytes),
-        },
-        _ => return Err(DecodeError::Value("proof").into()),
-    })
-}
-
-const STRUCTURED: u8 = 0;
-const PACKED: u8 = 1;
-
-fn put_claim(out: &mut Vec<u8>, claim: &TokenClaim) {
-    match claim {
-        TokenClaim::Structured(token) => {
-            out.push(STRUCTURED);
-            put_token(out, token);
-        }
-        TokenClaim::Packed(token) => {
-            out.push(PACKED);
-            out.extend(token.sealed.to_packed());
-            for (table, index) in &token.keys {
-                out.extend(table.get().to_be_bytes());
-                out.extend(index.get().to_be_bytes());
-            }
-        }
-    }
-}
-
-fn read_claim(reader: &mut Reader<'_>, form: u8) -> Result<TokenClaim, RequestError> {
-    match form {
-        STRUCTURED => Ok(TokenClaim::Structured(read_token(reader)?)),
-        PACKED => {
-            let sealed = SealedNuc::from_packed(reader.slice(60, "token")?)?;
-            let mut key = || Ok::<_, DecodeError>((number(reader)?, number(reader)?));
-            let keys = [key()?, key()?, key()?];
-            Ok(TokenClaim::Packed(PackedToken { sealed, keys }))
-        }
-        _ => Err(DecodeError::Value("token").into()),
-    }
-}
-
-fn put_token(out: &mut Vec<u8>, token: &CameraToken) {
-    out.extend(token.sealed.to_packed());
-    out.extend(token.table.get().to_be_bytes());
-    out.extend(token.index.get().to_be_bytes());
-}
-
-fn read_token(reader: &mut Reader<'_>) -> Result<CameraToken, RequestError> {
-    Ok(CameraToken {
-        sealed: SealedNuc::from_packed(reader.slice(60, "token")?)?,
-        table: number(reader)?,
-        index: number(reader)?,
-    })
-}
-
-fn number<T: TryFrom<i64>>(reader: &mut Reader<'_>) -> Result<T, DecodeError> {
-    let number = u16::from_be_bytes(reader.array("a token's key")?);
-    T::try_from(i64::from(number)).map_err(|_| DecodeError::Value("a token's key"))
-}
-
-fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
-    out.extend((bytes.len() as u64).to_be_bytes());
-    out.extend(bytes);
-}
-
-fn read_bytes<'a>(reader: &mut Reader<'a>, what: &'static str) -> Result<&'a [u8], DecodeError> {
-    let length = u64::from_be_bytes(reader.array(what)?);
-    let length = usize::try_from(length).map_err(|_| DecodeError::Truncated(what))?;
-    reader.slice(length, what)
-}
-
-fn read_text(reader: &mut Reader<'_>, what: &'static str) -> Result<String, DecodeError> {
-    let text = std::str::from_utf8(read_bytes(reader, what)?);
-    text.map(str::to_owned)
-        .map_err(|_| DecodeError::Value(what))
-}
-
 #[cfg(test)]
 mod tests {
-    use birthmark_protocol::{DigestRole, ImageClaim, ModificationLevel, Timestamp};
+    use birthmark_protocol::authority_request::CameraProof;
+    use birthmark_protocol::token_claim::{PackedToken, TokenClaim};
+    use birthmark_protocol::{
+        CameraToken, DigestRole, ImageClaim, ModificationLevel, SealedNuc, Timestamp,
+    };
     use proptest::prelude::*;
 
     use super::*;

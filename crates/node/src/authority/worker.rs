@@ -10,7 +10,7 @@ use birthmark_protocol::SignedVerdict;
 use birthmark_protocol::authority_request::Question;
 use tokio::sync::Notify;
 
-use super::settle::{Answered, Joined, Open, Outcome, Yes, join, refusal};
+use super::answers::{Answered, Joined, Open, Outcome, Yes, join, refusal};
 use super::{AskError, AuthorityClient, Settler, Standing};
 use crate::admission::{NOBODY, Request};
 use crate::authorities::Authority;

@@ -9,8 +9,16 @@ use birthmark_verify::sentences;
 use birthmark_verify::sighted::{Sighted, strength};
 
 use super::App;
-use super::verify::Sightings;
 use crate::registry::Found;
+
+/// Some of the records of an image.
+#[derive(Default)]
+pub struct Sightings {
+    /// What each says, the strongest first.
+    pub records: Vec<Sighting>,
+    /// Where to ask for those that are left out.
+    pub more: Option<String>,
+}
 
 impl App {
     /// What is known against a record: by this node's operator, or by the authority itself.

@@ -8,10 +8,10 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use birthmark_http::{ApiError, Path, Query, body};
 use birthmark_protocol::Digest;
-use birthmark_protocol::api::{Finding, Findings, Question, Sighting};
+use birthmark_protocol::api::{Finding, Findings, Question};
 use serde::Deserialize;
 
-use super::answer::rank;
+use super::answer::{Sightings, rank};
 use super::headers::{guarded, public};
 use super::{App, FRESH, IMMUTABLE, Shared, absence, digest_of, finding};
 use crate::registry::Page;
@@ -69,7 +69,7 @@ pub(super) fn answer_at_once(app: &App, digest: &Digest) -> Option<Response> {
 
 fn spoken(digest: Digest, sightings: &Sightings) -> Response {
     let (status, body) = if sightings.records.is_empty() {
-        (StatusCode::NOT_FOUND, Ok(absence::text(&digest)))
+        (StatusCode::NOT_FOUND, absence::text(&digest))
     } else {
         (StatusCode::OK, json(&finding(digest, sightings)))
     };
@@ -112,15 +112,6 @@ pub async fn many(State(app): Shared, request: Request) -> Result<Response, ApiE
         .map(|(digest, sightings)| finding(*digest, sightings))
         .collect();
     Ok(([FRESH], axum::Json(Findings { results })).into_response())
-}
-
-/// Some of the records of an image.
-#[derive(Default)]
-pub struct Sightings {
-    /// What each says, the strongest first.
-    pub records: Vec<Sighting>,
-    /// Where to ask for those that are left out.
-    pub more: Option<String>,
 }
 
 impl App {

@@ -8,7 +8,7 @@ use sqlx::postgres::PgConnection;
 use sqlx::sqlite::SqliteConnection;
 use sqlx::{AssertSqlSafe, Postgres, QueryBuilder, Row as _, Sqlite};
 
-use super::queue::ReceiptId;
+use super::receipt_id::ReceiptId;
 
 /// SQLite's own limit of parameters is 32,766; small statements keep its parser quick.
 const SQLITE_PARAMETERS: usize = 2000;

@@ -4,7 +4,8 @@ use birthmark_ledger::TransactionHash;
 use birthmark_protocol::Timestamp;
 
 use super::bulk::{Bulk, Column, Table};
-use super::queue::{CLAIMS, ReceiptId, SPENT, keys_of};
+use super::claims::{CLAIMS, SPENT, keys_of};
+use super::receipt_id::ReceiptId;
 use super::{Store, StoreError, on};
 use crate::row_keys::Sealed;
 

@@ -1,20 +1,16 @@
 //! Submissions: taken, asked about, settled.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 
 use birthmark_protocol::Timestamp;
 use sqlx::AssertSqlSafe;
-use uuid::Uuid;
 
-use super::bulk::{Bulk, Column, Keys, Table};
+use super::bulk::{Bulk, Column, Table};
+use super::claims::{CLAIMS, Owners, SPENT, Wanted, keys_of, owned};
+use super::receipt_id::ReceiptId;
 use super::{Store, StoreError, on};
-use crate::lookup_key::SHORT;
 use crate::row_keys::Sealed;
 use crate::store::pool::Pooled;
-
-/// The name a submission is answered under. Equal submissions have equal names.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
-pub struct ReceiptId(pub Uuid);
 
 /// A submission that passed every check a node can make by itself.
 #[derive(Clone, Debug)]
@@ -141,30 +137,9 @@ const WAITING: Table = Table::new(
     ],
 );
 const WAITING_BY_SEQ: Table = Table::new("waiting", &["seq"]);
-pub(super) const CLAIMS: Keys = Keys {
-    table: "claims",
-    key: "claim",
-};
-pub(super) const SPENT: Keys = Keys {
-    table: "spent_tokens",
-    key: "token",
-};
-
 const WAITING_STATE: i64 = 0;
 const VALIDATED: i64 = 1;
 const REJECTED: i64 = 2;
-
-impl ReceiptId {
-    pub(super) fn bytes(self) -> Vec<u8> {
-        self.0.as_bytes().to_vec()
-    }
-
-    pub(super) fn from_stored(bytes: &[u8]) -> Result<Self, StoreError> {
-        Uuid::from_slice(bytes)
-            .map(Self)
-            .map_err(|_| StoreError::Corrupt("a receipt id".into()))
-    }
-}
 
 impl Store {
     /// Takes submissions; those that wait or were vouched for are left as they are. Returns for whom each of the
@@ -380,33 +355,6 @@ impl Store {
         rows.into_iter().map(row).collect()
     }
 
-    /// Who took these claims, for those that are taken.
-    pub async fn claimed(
-        &self,
-        claims: &[Vec<u8>],
-    ) -> Result<Vec<(Vec<u8>, ReceiptId)>, StoreError> {
-        self.owners(CLAIMS, claims).await
-    }
-
-    /// Which submissions these tokens were spent for, for those that are spent.
-    pub async fn spent(&self, tokens: &[Vec<u8>]) -> Result<Vec<(Vec<u8>, ReceiptId)>, StoreError> {
-        self.owners(SPENT, tokens).await
-    }
-
-    async fn owners(
-        &self,
-        table: Keys,
-        keys: &[Vec<u8>],
-    ) -> Result<Vec<(Vec<u8>, ReceiptId)>, StoreError> {
-        let rows = on!(&self.read, pool => {
-            let mut connection = pool.acquire().await?;
-            connection.owners(table, keys).await?
-        });
-        rows.into_iter()
-            .map(|(key, id)| Ok((key, ReceiptId::from_stored(&id)?)))
-            .collect()
-    }
-
     /// Records what became of submissions, and puts the transaction they stand in into the pool. `judge` is told who owns
     /// which of the claims and tokens already, and decides; what the placed ones need is theirs from then on.
     ///
@@ -480,24 +428,6 @@ impl Store {
     }
 }
 
-/// The claims and tokens some submissions need.
-#[derive(Clone, Debug, Default)]
-pub struct Wanted {
-    /// Each digest, for this camera.
-    pub claims: Vec<Vec<u8>>,
-    /// Each token.
-    pub tokens: Vec<Vec<u8>>,
-}
-
-/// Who owns what is wanted, of what is owned.
-#[derive(Debug, Default)]
-pub struct Owners {
-    /// By claim.
-    pub claims: HashMap<Vec<u8>, ReceiptId>,
-    /// By token.
-    pub tokens: HashMap<Vec<u8>, ReceiptId>,
-}
-
 /// What becomes of submissions that were answered.
 #[derive(Debug, Default)]
 pub struct Settlement {
@@ -524,17 +454,6 @@ fn waiting_of(
         tries: u32::try_from(tries).map_err(|_| StoreError::Corrupt("a number of tries".into()))?,
         request: Sealed::stored(epoch, request),
     })
-}
-
-fn owned(rows: Vec<(Vec<u8>, Vec<u8>)>) -> Result<HashMap<Vec<u8>, ReceiptId>, StoreError> {
-    rows.into_iter()
-        .map(|(key, id)| Ok((key, ReceiptId::from_stored(&id)?)))
-        .collect()
-}
-
-/// Claims or tokens as they stand one after another beside a transaction of the pool.
-pub(super) fn keys_of(bytes: &[u8]) -> Vec<Vec<u8>> {
-    bytes.chunks(SHORT).map(<[u8]>::to_vec).collect()
 }
 
 fn places(decisions: &[Decision]) -> Vec<(Vec<u8>, i64)> {
