@@ -7,6 +7,7 @@ mod leftovers;
 mod nix;
 mod rust;
 mod step;
+mod structure;
 mod systemd;
 mod units;
 
@@ -38,6 +39,7 @@ pub(crate) struct Options {
 /// come last: they install what the tests have built.
 const STEPS: &[Step] = &[
     Step::new("format", rust::format),
+    Step::new("structure", structure::structure),
     Step::new("scripts", scripts),
     Step::new("units", units::units),
     Step::new("nix-format", nix::format),
