@@ -1,14 +1,15 @@
 //! `cargo xtask wasm`: the browser's verifier, and the pure crates for `wasm32-unknown-unknown`.
 //!
 //! What a page loads is written to `target/wasm/page`: the module, and the JavaScript that
-//! `wasm-bindgen` makes for it.
+//! `wasm-bindgen` makes for it; and into `crates/node/src/pages`, where validators take it from. The
+//! test command builds it again and compares.
 
 use std::ffi::OsString;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result, anyhow, bail};
 
 use crate::house::{self, House};
 use crate::tools;
@@ -24,6 +25,21 @@ const PACKAGE: &str = "birthmark-verify-wasm";
 const PROFILE: &str = "browser";
 /// The files that a page loads.
 pub(crate) const FILES: [&str; 2] = ["birthmark_verify_wasm.js", "birthmark_verify_wasm_bg.wasm"];
+
+/// The same as they are checked in and served by every validator, so that a clone has a page without a compiler for
+/// browsers.
+const CHECKED_IN: [&str; 2] = ["verifier.js", "verifier.wasm"];
+const PAGES: &str = "crates/node/src/pages";
+/// Beside them: which compiler made them. Another one makes other bytes of the same code.
+const MADE_BY: &str = "verifier.made-by";
+
+/// How what is checked in compares with what was built.
+pub(crate) enum Compared {
+    /// The same bytes.
+    Same,
+    /// Another compiler made what is checked in, so bytes tell nothing.
+    OtherCompiler,
+}
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Options {
@@ -49,7 +65,34 @@ pub(crate) fn run(house: &House, options: &Options) -> Result<()> {
             fs::copy(made, out.join(name))?;
         }
     }
-    Ok(())
+    check_in(house, &page, &toolchain)
+}
+
+/// Puts what was built where the validator takes it from.
+fn check_in(house: &House, page: &Path, toolchain: &Toolchain) -> Result<()> {
+    let pages = house.path(PAGES);
+    for (made, name) in FILES.iter().zip(CHECKED_IN) {
+        fs::copy(page.join(made), pages.join(name))?;
+    }
+    let name = toolchain.name(house)?;
+    Ok(fs::write(pages.join(MADE_BY), name + "\n")?)
+}
+
+/// Whether the verifier that validators serve is what its source gives.
+pub(crate) fn compare(house: &House, page: &Path, toolchain: &Toolchain) -> Result<Compared> {
+    let pages = house.path(PAGES);
+    let made_by = fs::read_to_string(pages.join(MADE_BY))?;
+    if made_by.trim_end() != toolchain.name(house)? {
+        return Ok(Compared::OtherCompiler);
+    }
+    for (made, name) in FILES.iter().zip(CHECKED_IN) {
+        if fs::read(page.join(made))? != fs::read(pages.join(name))? {
+            bail!(
+                "{PAGES}/{name} is not what its source gives: run `cargo xtask wasm` and commit what it writes"
+            );
+        }
+    }
+    Ok(Compared::Same)
 }
 
 /// Builds, and says in which folder the files for a page are.
