@@ -5,97 +5,46 @@ use std::io::Read;
 use std::path::Path;
 
 use anyhow::Context as _;
-use birthmark_protocol::image_data::{ImageDataError, ImageDataHasher};
 use birthmark_protocol::{Digest, DigestRole};
-use serde::Serialize;
-use sha2::{Digest as _, Sha256};
+use birthmark_verify::{FileDigest, FileDigests, FileHasher, FileKind};
 
-/// One digest of a file, or why the file has none of that kind.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct FileDigest {
-    /// What it is computed over.
-    pub role: DigestRole,
-    /// The digest.
-    pub digest: Digest,
-}
-
-/// What a file gives.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct FileDigests {
-    /// The digests, the most specific first.
-    pub digests: Vec<FileDigest>,
-    /// What is worth knowing about them.
-    pub notes: Vec<String>,
-}
-
-impl FileDigests {
-    /// Reads a JPEG, PNG or DNG file once and computes what it allows.
-    pub fn of(path: &Path) -> anyhow::Result<Self> {
-        let (file, image_data) =
-            hash_file(path).with_context(|| format!("cannot read {}", path.display()))?;
-        let mut found = Self {
-            digests: vec![FileDigest {
-                role: DigestRole::File,
-                digest: file,
-            }],
-            notes: Vec::new(),
-        };
-        match image_data {
-            Ok(data) => {
-                found.digests.push(FileDigest {
-                    role: DigestRole::ImageData,
-                    digest: data.digest,
-                });
-                if data.trailing > 0 {
-                    found.notes.push(format!(
-                        "{} bytes follow the end of the image; the image-data digest does not cover them",
-                        data.trailing
-                    ));
-                }
-            }
-            Err(ImageDataError::UnknownFormat) => found.add_raw(path),
-            Err(error) => found.notes.push(format!("no image-data digest: {error}")),
-        }
-        Ok(found)
+/// Reads a file once and computes what it allows: beside what a browser can also the raw digest of our DNG files.
+pub fn of(path: &Path) -> anyhow::Result<FileDigests> {
+    let file = File::open(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let mut found = read(file).with_context(|| format!("cannot read {}", path.display()))?;
+    if found.kind == FileKind::OtherPicture {
+        add_raw(&mut found, path);
     }
+    Ok(found)
+}
 
-    fn add_raw(&mut self, path: &Path) {
-        match raw_digest(path) {
-            Ok(digest) => self.digests.push(FileDigest {
-                role: DigestRole::Raw,
-                digest,
-            }),
-            Err(error) => self.notes.push(format!(
-                "only the file digest: neither JPEG nor PNG, and {error}"
-            )),
+/// The digests of whatever is read from here.
+pub fn read(mut from: impl Read) -> std::io::Result<FileDigests> {
+    let mut hasher = FileHasher::default();
+    let mut buffer = vec![0; 64 * 1024];
+    loop {
+        let count = from.read(&mut buffer)?;
+        match buffer.get(..count) {
+            Some(read) if !read.is_empty() => hasher.update(read),
+            _ => return Ok(hasher.finish()),
         }
+    }
+}
+
+fn add_raw(found: &mut FileDigests, path: &Path) {
+    match raw_digest(path) {
+        Ok(digest) => {
+            let role = DigestRole::Raw;
+            found.digests.push(FileDigest { role, digest });
+            found.notes.clear();
+        }
+        Err(error) => found
+            .notes
+            .push(format!("no digest of its sensor data: {error}")),
     }
 }
 
 /// The digest of the sensor's bytes, which a DNG of ours holds without loss.
 fn raw_digest(path: &Path) -> anyhow::Result<Digest> {
     Ok(birthmark_capture::dng::read_frame(&std::fs::read(path)?)?.digest())
-}
-
-fn hash_file(
-    path: &Path,
-) -> anyhow::Result<(
-    Digest,
-    Result<birthmark_protocol::image_data::ImageData, ImageDataError>,
-)> {
-    let mut file = File::open(path)?;
-    let (mut whole, mut image_data) = (Sha256::new(), ImageDataHasher::new());
-    let mut buffer = vec![0; 64 * 1024];
-    loop {
-        let count = file.read(&mut buffer)?;
-        let Some(read) = buffer.get(..count).filter(|read| !read.is_empty()) else {
-            break;
-        };
-        whole.update(read);
-        image_data.update(read);
-    }
-    Ok((
-        Digest::from_bytes(whole.finalize().into()),
-        image_data.finish(),
-    ))
 }

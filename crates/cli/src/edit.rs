@@ -22,7 +22,7 @@ use p256::pkcs8::DecodePrivateKey as _;
 use serde::Serialize;
 use zeroize::Zeroizing;
 
-use crate::digests::FileDigests;
+use crate::digests;
 use crate::options::EditOptions;
 use crate::terminal::Style;
 use crate::verify::answer::Validator;
@@ -91,7 +91,7 @@ fn receipt_place(options: &EditOptions) -> anyhow::Result<PathBuf> {
 }
 
 async fn claims(options: &EditOptions, validator: &Validator) -> anyhow::Result<EditClaims> {
-    let digests = FileDigests::of(&options.edited)?;
+    let digests = digests::of(&options.edited)?;
     let find = |role| {
         let mut found = digests.digests.iter().filter(|found| found.role == role);
         found.next().map(|found| found.digest)
@@ -109,7 +109,7 @@ async fn claims(options: &EditOptions, validator: &Validator) -> anyhow::Result<
 async fn parent(parent: &str, validator: &Validator) -> anyhow::Result<Digest> {
     let candidates = match parent.parse::<Digest>() {
         Ok(digest) if !Path::new(parent).exists() => vec![digest],
-        _ => FileDigests::of(Path::new(parent))?
+        _ => digests::of(Path::new(parent))?
             .digests
             .iter()
             .map(|found| found.digest)

@@ -57,7 +57,7 @@ fn print_text(text: &[u8]) -> anyhow::Result<ExitCode> {
 fn print_digests(options: &DigestOptions) -> anyhow::Result<ExitCode> {
     let mut found = serde_json::Map::new();
     for path in &options.files {
-        let digests = digests::FileDigests::of(path)?;
+        let digests = digests::of(path)?;
         if options.json {
             found.insert(path.display().to_string(), serde_json::to_value(&digests)?);
             continue;

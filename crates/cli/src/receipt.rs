@@ -8,10 +8,11 @@ use std::process::ExitCode;
 use anyhow::{Context as _, bail};
 use birthmark_ledger::{Genesis, Receipt, Source, Trusted, Verified, verify_receipt};
 use birthmark_protocol::{Digest, DigestRole};
+use birthmark_verify::{FileDigest, FileDigests};
 use serde::Serialize;
 
 use crate::device::Device;
-use crate::digests::{FileDigest, FileDigests};
+use crate::digests;
 use crate::options::ReceiptShowOptions;
 use crate::terminal::{Style, moment};
 
@@ -44,7 +45,7 @@ struct Proof {
 pub fn show(options: &ReceiptShowOptions) -> anyhow::Result<ExitCode> {
     let genesis = read_genesis(&options.genesis)?;
     let receipt = read_receipt(&options.receipt)?;
-    let photo = options.photo.as_deref().map(FileDigests::of).transpose()?;
+    let photo = options.photo.as_deref().map(digests::of).transpose()?;
     let finding = match check(&receipt, &genesis, photo.as_ref()) {
         Ok(proof) => Finding {
             holds: true,
@@ -70,7 +71,7 @@ pub fn check_files(receipt: &Path, genesis: &Path, photo: &Path) -> anyhow::Resu
     check(
         &read_receipt(receipt)?,
         &read_genesis(genesis)?,
-        Some(&FileDigests::of(photo)?),
+        Some(&digests::of(photo)?),
     )
     .map(drop)
 }

@@ -8,12 +8,13 @@ use std::borrow::Cow;
 use std::path::Path;
 use std::process::ExitCode;
 
-use birthmark_protocol::{Digest, DigestRole};
+use birthmark_protocol::Digest;
+use birthmark_verify::{FileDigest, FileDigests};
 use clap::Args;
 use serde::Serialize;
 
 use crate::device::Device;
-use crate::digests::{FileDigest, FileDigests};
+use crate::digests;
 use crate::terminal::{Style, moment};
 use answer::{Answer, Validator};
 
@@ -99,17 +100,8 @@ async fn find(validator: &Validator, subject: &str) -> Finding {
 
 fn digests_of(subject: &str) -> anyhow::Result<FileDigests> {
     match subject.parse::<Digest>() {
-        Ok(digest) if !Path::new(subject).exists() => {
-            let digest = FileDigest {
-                role: DigestRole::Unstated,
-                digest,
-            };
-            Ok(FileDigests {
-                digests: vec![digest],
-                notes: Vec::new(),
-            })
-        }
-        _ => FileDigests::of(Path::new(subject)),
+        Ok(digest) if !Path::new(subject).exists() => Ok(FileDigests::of_digest(digest)),
+        _ => digests::of(Path::new(subject)),
     }
 }
 
@@ -243,6 +235,7 @@ const NOT_PROVEN: &str = "that the scene was real: a genuine camera can photogra
 
 #[cfg(test)]
 mod tests {
+    use birthmark_protocol::DigestRole;
     use serde_json::json;
 
     use super::*;

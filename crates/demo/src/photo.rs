@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use birthmark_capture::messages::{Photo, TimelineStep};
-use birthmark_cli::digests::FileDigests;
+use birthmark_cli::digests;
 use birthmark_cli::receipt;
 use birthmark_cli::verify::answer::{Answer, Validator as Remote};
 use birthmark_protocol::Digest;
@@ -66,7 +66,7 @@ impl Walk {
 
     fn begun(number: u32, camera: &SimulatedCamera, photo: Photo) -> anyhow::Result<Self> {
         let path = camera.photos().join(&photo.path);
-        let found = FileDigests::of(&path)?;
+        let found = digests::of(&path)?;
         let digest = found
             .digests
             .first()
