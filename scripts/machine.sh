@@ -32,6 +32,8 @@ missing() {
     has chromium || has chromium-browser || has google-chrome || echo chromium
     has exiftool || echo libimage-exiftool-perl
     has git || echo git
+    # The front that OPERATING.md describes. Debian leaves it off the PATH of people.
+    has nginx || [ -x /usr/sbin/nginx ] || echo nginx-light
     has shellcheck || echo shellcheck
     # A card's partitions are tried on a loop device, which is root's.
     [ "$(id -u)" -ne 0 ] || has sfdisk || echo fdisk
@@ -68,7 +70,25 @@ install_debian() {
     esac
     # Package lists may be absent or old; an unreachable mirror shows when installing.
     as_root apt-get update -q >&2 || true
-    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends "$@" >&2
+    # No package may start what it brings: the tests start their own servers. The policy is ours only while this runs, and stays
+    # as it is where the machine has one.
+    # shellcheck disable=SC2016 # expanded by the shell that is root
+    as_root env DEBIAN_FRONTEND=noninteractive sh -c '
+        policy=/usr/sbin/policy-rc.d
+        if [ ! -e "$policy" ]; then
+            trap "rm -f $policy" EXIT
+            trap "exit 1" HUP INT TERM
+            printf "#!/bin/sh\nexit 101\n" >"$policy"
+            chmod 755 "$policy"
+        fi
+        apt-get install -y -q --no-install-recommends "$@"
+    ' install "$@" >&2
+    case " $* " in
+    *" nginx-light "*)
+        # Nor at the next start of the machine.
+        ! has systemctl || as_root systemctl --quiet disable nginx.service >&2 || true
+        ;;
+    esac
 }
 
 prepare() {

@@ -133,9 +133,12 @@ class Nginx:
             client.close()
 
     def half_open(self, count):
-        """Requests that are begun and never ended."""
+        """Requests that are begun and never ended. nginx has read what came of each before the next ones: those that it has
+        not read yet it can give up, and the attack would harm only itself."""
         begun = []
-        for _ in range(count):
+        for number in range(count):
+            if number % 20 == 0:
+                time.sleep(0.02)
             client = socket.create_connection(("127.0.0.1", self.port), 5)
             client.sendall(b"GET / HTTP/1.1\r\nHost: ")
             begun.append(client)
