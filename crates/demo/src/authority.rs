@@ -30,9 +30,10 @@ impl Authority {
         chip_makers: Option<PathBuf>,
     ) -> anyhow::Result<Self> {
         let part = folder.part("authority")?;
+        let rehearsal = Settings::rehearsal("simulated-manufacturer");
         let provisioning = birthmark_sma::settings::Provisioning {
             tpm_roots: chip_makers,
-            ..Default::default()
+            ..rehearsal.provisioning
         };
         let settings = Settings {
             provisioning,
@@ -40,7 +41,7 @@ impl Authority {
             database: format!("sqlite://{}", part.join("authority.db").display()),
             listen: ([127, 0, 0, 1], port).into(),
             control: folder.socket("authority"),
-            ..Settings::default()
+            ..rehearsal
         };
         Ok(Self {
             settings,

@@ -2,12 +2,12 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use birthmark_consensus::Authorities;
-use birthmark_daemon::ConfigError;
+use birthmark_daemon::{ConfigError, Credentials, Secret};
 use birthmark_ledger::{Label, Origin, Record, ValidatorId};
 use birthmark_protocol::certificate::IssuerCertificate;
 use birthmark_protocol::{CameraCertificate, PublicKey, Signature, Timestamp};
@@ -37,6 +37,7 @@ pub struct Authority {
     /// The certificate authorities its cameras' certificates come from.
     pub issuers: Vec<Issuer>,
     verdict_keys: Vec<PublicKey>,
+    token: OnceLock<Secret>,
     revocations_at: Mutex<Option<Instant>>,
     notices: RwLock<Vec<NoticeSettings>>,
 }
@@ -166,6 +167,7 @@ impl Authority {
             settings: settings.clone(),
             issuers,
             verdict_keys,
+            token: OnceLock::new(),
             revocations_at: Mutex::default(),
             notices: RwLock::default(),
         })
@@ -205,6 +207,11 @@ impl Authority {
             .iter()
             .find(|notice| notice.concerns(record, registered))
             .map(|notice| notice.reason.clone())
+    }
+
+    /// The token by which it knows this validator, if it gave one.
+    pub fn token(&self) -> Option<&Secret> {
+        self.token.get()
     }
 
     /// Whether its verdicts are signed.
@@ -266,6 +273,22 @@ impl AuthorityBook {
             by_name,
             software,
         })
+    }
+
+    /// Takes the tokens that the configuration names from the credentials. One that is named and missing is an error: the
+    /// authority would answer slowly, and nobody would know why.
+    pub fn take_tokens(&self, credentials: &Credentials) -> anyhow::Result<()> {
+        for authority in self.by_name.values() {
+            let Some(name) = &authority.settings.token_credential else {
+                continue;
+            };
+            let named = || format!("authority {:?}", authority.settings.id);
+            let secret = credentials.secret(name).with_context(named)?;
+            secret.text().with_context(named)?;
+            // Taken once, at the start.
+            let _ = authority.token.set(secret);
+        }
+        Ok(())
     }
 
     /// The authority of this name.

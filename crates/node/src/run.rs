@@ -97,6 +97,7 @@ pub async fn run(settings: Settings, mut context: Context) -> anyhow::Result<()>
         &settings,
         ValidatorId::of(&keys.vote.public_key()),
     )?);
+    book.take_tokens(&context.credentials)?;
     // A newer version may have to rewrite tens of millions of records first.
     let opening = Store::open_or_explain(&settings.database, settings.memory.database_mb);
     let store = context.service.patiently("Opening the database", opening);

@@ -43,5 +43,5 @@ pub use numbers::{KeyIndex, ModificationLevel, OutOfRange, TableId, Timestamp};
 pub use public_key::{KeyId, PublicKey, Signature, SignatureError};
 pub use software::{SoftwareCertificate, SoftwareExtensions};
 pub use source::Source;
-pub use token::{CameraToken, OpenedBy, SealedNuc, TokenFormatError};
+pub use token::{CameraToken, OpenedBy, OpenedToken, SealedNuc, TokenFormatError};
 pub use verdict::{Assurance, Proof, SignedVerdict, Verdict, VerdictError, VerdictItem};

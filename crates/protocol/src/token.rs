@@ -48,6 +48,17 @@ pub enum OpenedBy {
     BareMasterKey,
 }
 
+/// A token that was opened.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct OpenedToken {
+    /// What was inside.
+    pub nuc: NucHash,
+    /// Which key opened it.
+    pub by: OpenedBy,
+    /// Whether it was bound to what it was shown with: a photo's commitment, or a certificate's key.
+    pub bound: bool,
+}
+
 /// Why a text is not a sealed NUC hash.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TokenFormatError {
@@ -173,32 +184,67 @@ impl CameraToken {
         }
     }
 
-    /// Opens with profile A, then B; each bound to `commitment` first, then unbound as older cameras send it.
-    pub fn open(
-        &self,
+    /// Makes the constant token inside the certificate of a key: it opens beside no other key.
+    pub fn issue_certificate(
+        nuc: &NucHash,
         master: &MasterKey,
-        commitment: Option<&Commitment>,
-    ) -> Option<(NucHash, OpenedBy)> {
+        table: TableId,
+        index: KeyIndex,
+        nonce: TokenNonce,
+        spki_der: &[u8],
+    ) -> Self {
+        let key = master.table_key(index, DerivationProfile::A);
+        let bound = certificate_binding(spki_der);
+        Self {
+            sealed: SealedNuc::seal(nuc, &key, nonce, bound.as_bytes()),
+            table,
+            index,
+        }
+    }
+
+    /// Opens with profile A, then B; each bound to `commitment` first, then unbound as older cameras send it.
+    pub fn open(&self, master: &MasterKey, commitment: Option<&Commitment>) -> Option<OpenedToken> {
+        self.open_bound(
+            master,
+            commitment.map(|commitment| &commitment.as_bytes()[..]),
+        )
+    }
+
+    /// Opens the constant token inside the certificate of this key: profile A, then B, then the bare
+    /// master key, under which certificates in the field were made.
+    pub fn open_certificate(&self, master: &MasterKey, spki_der: &[u8]) -> Option<OpenedToken> {
+        let bound = certificate_binding(spki_der);
+        self.open_bound(master, Some(bound.as_bytes())).or_else(|| {
+            Some(OpenedToken {
+                nuc: self.sealed.open(&master.bare(), &[])?,
+                by: OpenedBy::BareMasterKey,
+                bound: false,
+            })
+        })
+    }
+
+    fn open_bound(&self, master: &MasterKey, associated: Option<&[u8]>) -> Option<OpenedToken> {
         [DerivationProfile::A, DerivationProfile::B]
             .into_iter()
             .find_map(|profile| {
                 let key = master.table_key(self.index, profile);
-                let bound =
-                    commitment.and_then(|commitment| self.sealed.open(&key, commitment.as_bytes()));
-                bound
-                    .or_else(|| self.sealed.open(&key, &[]))
-                    .map(|nuc| (nuc, OpenedBy::Derived(profile)))
+                let opened = |nuc, bound| OpenedToken {
+                    nuc,
+                    by: OpenedBy::Derived(profile),
+                    bound,
+                };
+                let bound = associated.and_then(|associated| self.sealed.open(&key, associated));
+                match bound {
+                    Some(nuc) => Some(opened(nuc, true)),
+                    None => Some(opened(self.sealed.open(&key, &[])?, false)),
+                }
             })
     }
+}
 
-    /// Opens the constant token inside a certificate: profile A, then B, then the bare master key.
-    pub fn open_certificate(&self, master: &MasterKey) -> Option<(NucHash, OpenedBy)> {
-        self.open(master, None).or_else(|| {
-            self.sealed
-                .open(&master.bare(), &[])
-                .map(|nuc| (nuc, OpenedBy::BareMasterKey))
-        })
-    }
+/// What the token inside a certificate is bound to, so that it is worth nothing beside another key.
+fn certificate_binding(spki_der: &[u8]) -> Digest {
+    Digest::tagged("birthmark/certificate-token/v1", &[spki_der])
 }
 
 /// The structured form, as it stands in JSON.
@@ -288,7 +334,11 @@ mod tests {
         let (master, nuc, token) = token(&commitment);
         assert_eq!(
             token.open(&master, Some(&commitment)),
-            Some((nuc, OpenedBy::Derived(DerivationProfile::A)))
+            Some(OpenedToken {
+                nuc,
+                by: OpenedBy::Derived(DerivationProfile::A),
+                bound: true,
+            })
         );
         assert_eq!(
             token.open(&master, Some(&Commitment::from_bytes([8; 32]))),
@@ -307,7 +357,9 @@ mod tests {
                 ..token
             };
             let opened = older.open(&master, Some(&Commitment::from_bytes([1; 32])));
-            assert_eq!(opened, Some((nuc.clone(), OpenedBy::Derived(profile))));
+            let opened = opened.unwrap();
+            assert_eq!((&opened.nuc, opened.by), (&nuc, OpenedBy::Derived(profile)));
+            assert!(!opened.bound);
         }
     }
 
@@ -317,10 +369,20 @@ mod tests {
         let sealed = SealedNuc::seal(&nuc, &master.bare(), [4; 12], &[]);
         let token = CameraToken { sealed, ..token };
         assert_eq!(token.open(&master, None), None);
-        assert_eq!(
-            token.open_certificate(&master),
-            Some((nuc, OpenedBy::BareMasterKey))
-        );
+        let opened = token.open_certificate(&master, b"any key").unwrap();
+        assert_eq!((opened.nuc, opened.by), (nuc, OpenedBy::BareMasterKey));
+    }
+
+    #[test]
+    fn the_token_of_a_certificate_opens_beside_its_own_key_only() {
+        let (master, nuc, token) = token(&Commitment::from_bytes([9; 32]));
+        let (table, index) = (token.table, token.index);
+        let token =
+            CameraToken::issue_certificate(&nuc, &master, table, index, [4; 12], b"its key");
+        let opened = token.open_certificate(&master, b"its key").unwrap();
+        assert_eq!((opened.nuc, opened.bound), (nuc, true));
+        assert_eq!(token.open_certificate(&master, b"another key"), None);
+        assert_eq!(token.open(&master, None), None);
     }
 
     #[test]

@@ -332,8 +332,8 @@ fn check_tables(
             "the certificate names a table that is not among them",
         ));
     };
-    match token.open_certificate(key) {
-        Some((nuc, _)) if nuc == secrets.nuc_hash => Ok(()),
+    match token.open_certificate(key, &certificate.key().to_spki_der()) {
+        Some(opened) if opened.nuc == secrets.nuc_hash => Ok(()),
         Some(_) => Err(ProvisioningError::ForeignTables(
             "the certificate holds another NUC hash than the file",
         )),

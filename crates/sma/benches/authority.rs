@@ -22,12 +22,14 @@ use birthmark_daemon::{Context, Credentials, Shutdown};
 use birthmark_http::{Listener, ServerLimits};
 use birthmark_protocol::{
     CameraToken, Commitment, DerivationProfile, Digest, KeyIndex, NucHash, SealedNuc, TableId,
+    Timestamp,
 };
 use birthmark_sma::authority::nuc_label;
 use birthmark_sma::settings::{Limits, Settings};
 use birthmark_sma::setup::{self, Root};
-use birthmark_sma::store::Store;
+use birthmark_sma::store::{NewDevice, OperatorRow, Store};
 use birthmark_sma::tables::KeyTables;
+use birthmark_sma::vault::Vault;
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -46,9 +48,13 @@ fn settings(folder: &Path) -> Settings {
         limits: Limits {
             requests_per_second: 1_000_000_000,
             burst: 1_000_000_000,
+            public_questions_per_second: 1_000_000_000,
+            public_questions_burst: 1_000_000_000,
+            validator_questions_per_second: 1_000_000_000,
+            validator_questions_burst: 1_000_000_000,
             ..Limits::default()
         },
-        ..Settings::default()
+        ..Settings::rehearsal("bench-maker")
     }
 }
 
@@ -71,6 +77,26 @@ fn tables(number: u64) -> [TableId; 3] {
         .map(|shift| TableId::try_from(i64::try_from((number + shift) % 2500).unwrap()).unwrap())
 }
 
+fn device(vault: &Vault, number: u64) -> NewDevice {
+    let (serial, nuc) = (format!("CAM-{number:09}"), nuc(number));
+    NewDevice {
+        nuc_index: vault.index_of(nuc.expose()),
+        nuc_sealed: vault.seal(&nuc_label(&serial), nuc.expose()).unwrap(),
+        serial,
+        simulated_nuc: false,
+        tables: tables(number),
+        family: "Benchmark".into(),
+        firmware: None,
+        attested: false,
+        chip: None,
+        // The load is tokens of older cameras, made beforehand.
+        binds_tokens: false,
+        provisioned_at: Timestamp::from_unix(0),
+        enrolled_by: "benchmark".into(),
+        certificate: None,
+    }
+}
+
 /// Fills the database with cameras, many in one transaction.
 async fn fill(folder: &Path, devices: u64) {
     let settings = settings(folder);
@@ -88,21 +114,26 @@ async fn fill(folder: &Path, devices: u64) {
     .unwrap();
     let store = Store::open(&settings.database, 1).await.unwrap();
     let vault = setup::open_vault(&store, &credentials).await.unwrap();
-    let birthmark_http::Database::Sqlite(pool) = store.database() else {
-        panic!()
-    };
     for first in (0..devices).step_by(10_000) {
-        let mut transaction = pool.begin().await.unwrap();
-        for number in first..(first + 10_000).min(devices) {
-            let (serial, nuc) = (format!("CAM-{number:09}"), nuc(number));
-            let [a, b, c] = tables(number).map(i64::from);
-            sqlx::query("INSERT INTO devices (serial, nuc_index, nuc_sealed, table_a, table_b, table_c, family, attested, certificate_serial, issued_at, provisioned_at) VALUES ($1, $2, $3, $4, $5, $6, 'Benchmark', FALSE, $7, 0, 0)")
-                .bind(&serial).bind(vault.index_of(nuc.expose()).to_vec()).bind(vault.seal(&nuc_label(&serial), nuc.expose()).unwrap())
-                .bind(a).bind(b).bind(c).bind(number.to_be_bytes().to_vec())
-                .execute(&mut *transaction).await.unwrap();
-        }
-        transaction.commit().await.unwrap();
+        let cameras = (first..(first + 10_000).min(devices)).map(|number| device(&vault, number));
+        store
+            .register(&vault, cameras.collect(), None)
+            .await
+            .unwrap();
     }
+    let validator = OperatorRow {
+        name: "benchmark".into(),
+        token_hash: Digest::of(TOKEN.as_bytes()).as_bytes().to_vec(),
+        roles: "validate".into(),
+        serials: None,
+        cameras: None,
+        used: 0,
+        created_at: 0,
+        expires_at: None,
+        revoked_at: None,
+        mac: Vec::new(),
+    };
+    store.add_operator(&vault, &validator).await.unwrap();
     store.close().await;
 }
 
@@ -194,9 +225,12 @@ impl Drop for Server {
     }
 }
 
+/// The token of the validator that asks in batches.
+const TOKEN: &str = "bma_of_the_benchmark";
+
 fn request(path: &str, body: &str) -> Vec<u8> {
     format!(
-        "POST {path} HTTP/1.1\r\nhost: localhost\r\ncontent-length: {}\r\n\r\n{body}",
+        "POST {path} HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {TOKEN}\r\ncontent-length: {}\r\n\r\n{body}",
         body.len()
     )
     .into_bytes()

@@ -1,34 +1,35 @@
 //! The authority at work: what is in memory, and how it is kept equal to the database.
 
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use anyhow::Context as _;
-use birthmark_daemon::Credentials;
+use birthmark_daemon::{ConfigError, Credentials};
 use birthmark_http::ApiError;
-use birthmark_http::site::RateLimit;
 use birthmark_protocol::authority_request::{CameraProof, Question};
-use birthmark_protocol::{NucHash, Proof, TableId, Timestamp, VerdictItem};
+use birthmark_protocol::{Digest, KeyId, NucHash, Proof, TableId, Timestamp, VerdictItem};
 
 use crate::issue::attestation::Attestations;
-use crate::judge::cameras::{Cameras, Device, IssuedCertificate};
+use crate::judge::cameras::{Cameras, Device, DeviceId, IssuedCertificate, padded};
 use crate::judge::rules::{Revocation, Rules, Scope};
 use crate::judge::tables::KeyTables;
 use crate::judge::{Judge, Refusal};
 use crate::keep::audit::{Act, AuditLog, Outcome};
+use crate::keep::disk;
 use crate::keep::keyring::Keyring;
-use crate::keep::store::{Lease, RegisteredDevice, RevocationRow, Store};
+use crate::keep::rows::{self, Changed};
+use crate::keep::store::{DeviceRow, Lease, Store};
 use crate::keep::vault::Vault;
 use crate::settings::Settings;
-use crate::tell::crl_cache::ListCache;
+use crate::tell::limits::Allowances;
+use crate::tell::lists::Lists;
 use crate::tell::operators::Operators;
+use crate::tell::responders::Responders;
 use crate::tell::signed_list::SignedListCache;
 use crate::{clock, setup};
 
 /// How many cameras are read from the database at once.
 const PAGE: i64 = 10_000;
-/// In these parts of a request clients are charged.
-const TENTHS: u32 = 10;
 
 /// A running authority.
 #[derive(Debug)]
@@ -43,19 +44,23 @@ pub struct Authority {
     pub audit: AuditLog,
     /// Who may do what.
     pub operators: Operators,
-    /// How often clients may ask, in tenths of a request: a question about a token in a batch costs one tenth.
-    pub limits: RateLimit,
+    /// How often everybody may ask.
+    pub limits: Allowances,
     /// Chips that are proving themselves.
     pub attestations: Attestations,
-    /// Revocation lists that were just made.
-    pub lists: ListCache,
+    /// Public answers that were just made.
+    pub lists: Lists,
     /// The signed list that was last made.
     pub signed_list: SignedListCache,
     tables: KeyTables,
     cameras: RwLock<Cameras>,
     rules: RwLock<Arc<Rules>>,
-    revocations: RwLock<Arc<Vec<RevocationRow>>>,
+    revocations: RwLock<Arc<Vec<Revocation>>>,
     keyring: RwLock<Arc<Keyring>>,
+    responders: RwLock<Arc<Responders>>,
+    /// Counts changes of revocations and keys.
+    generation: AtomicU64,
+    disk_is_low: AtomicBool,
     lease: Lease,
 }
 
@@ -68,7 +73,7 @@ pub struct Answer {
     pub family: Option<Arc<str>>,
     /// What was judged, or was to be.
     pub proof: Proof,
-    /// Whether we made up the fingerprint of the camera's sensor.
+    /// Whether the camera's NUC hash was made up here: nothing is known about its sensor.
     pub is_made_up: bool,
 }
 
@@ -121,32 +126,35 @@ impl Authority {
         let lease = store.lease(&settings.database).await?;
         let vault = setup::open_vault(&store, credentials).await?;
         let tables = KeyTables::open(&vault, &store.key_tables().await?)?;
-        let keyring = Keyring::open(&vault, &store.signing_keys().await?)?;
+        let keyring = Keyring::load(&store, &vault).await.map_err(changed)?;
         let cameras = load_cameras(&store, &vault)
             .await
             .context("reading the registered cameras")?;
+        let operators = Operators::open(&store, &vault).await;
         let attestations = Attestations::open(settings.provisioning.tpm_roots.as_deref())?;
+        let responders = Responders::new(&settings, &keyring, clock::now())?;
         let authority = Self {
             audit: AuditLog::open(&store).await?,
-            operators: Operators::open(&store).await?,
-            limits: RateLimit::per_second(
-                settings.limits.requests_per_second.saturating_mul(TENTHS),
-                settings.limits.burst.saturating_mul(TENTHS),
-            ),
+            operators: operators.map_err(changed)?,
+            limits: Allowances::new(&settings.limits),
             attestations,
-            lists: ListCache::default(),
+            lists: Lists::default(),
             signed_list: SignedListCache::default(),
             tables,
             cameras: RwLock::new(cameras),
             rules: RwLock::default(),
             revocations: RwLock::default(),
             keyring: RwLock::new(Arc::new(keyring)),
+            responders: RwLock::new(Arc::new(responders)),
+            generation: AtomicU64::new(0),
+            disk_is_low: AtomicBool::new(false),
             settings,
             store,
             vault,
             lease,
         };
-        authority.reload_revocations().await?;
+        authority.look_at_disk();
+        authority.reload_revocations().await.map_err(changed)?;
         Ok(authority)
     }
 
@@ -184,8 +192,9 @@ impl Authority {
             .map(|question| judge_one(&judge, question))
             .collect();
         drop(cameras);
+        let outcomes: Vec<_> = answers.iter().map(|answer| answer.outcome).collect();
         self.audit
-            .record(&self.vault, answers.iter().map(|answer| answer.outcome));
+            .record(&self.vault, &outcomes, self.disk_is_low());
         Ok(answers)
     }
 
@@ -195,11 +204,52 @@ impl Authority {
         Arc::clone(&current)
     }
 
-    /// Reads the signing keys again, after one was replaced.
+    /// Reads the signing keys again, after one was replaced or distrusted.
     pub async fn reload_keyring(&self) -> anyhow::Result<()> {
-        let keyring = Keyring::open(&self.vault, &self.store.signing_keys().await?)?;
+        let keyring = Keyring::load(&self.store, &self.vault).await?;
+        let responders = Responders::new(&self.settings, &keyring, clock::now())?;
         *unpoisoned(self.keyring.write()) = Arc::new(keyring);
+        *unpoisoned(self.responders.write()) = Arc::new(responders);
+        self.generation.fetch_add(1, Ordering::Relaxed);
         Ok(())
+    }
+
+    /// What public lists rest on: a number that changes with every change of revocations and keys.
+    pub fn generation(&self) -> u64 {
+        self.generation.load(Ordering::Relaxed)
+    }
+
+    /// Who signs answers about single certificates.
+    pub fn responders(&self) -> Arc<Responders> {
+        let current = unpoisoned(self.responders.read());
+        Arc::clone(&current)
+    }
+
+    /// Puts new responders in the place of those that end soon.
+    pub fn renew_responders(&self, now: Timestamp) -> anyhow::Result<()> {
+        if self.responders().end_soon(now) {
+            let responders = Responders::new(&self.settings, &self.keyring(), now)?;
+            *unpoisoned(self.responders.write()) = Arc::new(responders);
+        }
+        Ok(())
+    }
+
+    /// Whether the database's disk has less room than is kept in reserve.
+    pub fn disk_is_low(&self) -> bool {
+        self.disk_is_low.load(Ordering::Relaxed)
+    }
+
+    /// Looks at the disk's room again.
+    pub fn look_at_disk(&self) {
+        let low = !disk::has_room(&self.settings);
+        let before = self.disk_is_low.swap(low, Ordering::Relaxed);
+        match (before, low) {
+            (false, true) => log::error!(
+                "the disk has less room than disk_reserve_mb: strangers are turned away and no camera is registered"
+            ),
+            (true, false) => log::info!("the disk has room again"),
+            _ => {}
+        }
     }
 
     /// The revocations in force.
@@ -209,7 +259,7 @@ impl Authority {
     }
 
     /// All revocations, oldest first.
-    pub fn revocations(&self) -> Arc<Vec<RevocationRow>> {
+    pub fn revocations(&self) -> Arc<Vec<Revocation>> {
         let current = unpoisoned(self.revocations.read());
         Arc::clone(&current)
     }
@@ -217,26 +267,36 @@ impl Authority {
     /// Reads the revocations again. The next question is judged by them.
     pub async fn reload_revocations(&self) -> anyhow::Result<()> {
         let rows = self.store.revocations().await?;
+        let all = self.store.row_set("revocations").await?;
+        rows::check_set(&self.vault, &rows, all.as_deref())?;
         let mut revocations = Vec::with_capacity(rows.len());
-        for row in &rows {
+        for row in rows {
             let scope: Scope = serde_json::from_str(&row.scope)
                 .with_context(|| format!("revocation {}", row.id))?;
-            let device = match &scope {
-                Scope::Device { serial } => {
-                    self.store.device(serial).await?.map(|device| device.id)
-                }
-                _ => None,
-            };
+            let device = self.device_of(&scope).await?;
             revocations.push(Revocation { row, scope, device });
         }
-        let rules = Rules::new(revocations);
+        let rules = Rules::new(&revocations);
         *unpoisoned(self.rules.write()) = Arc::new(rules);
-        *unpoisoned(self.revocations.write()) = Arc::new(rows);
+        *unpoisoned(self.revocations.write()) = Arc::new(revocations);
+        self.generation.fetch_add(1, Ordering::Relaxed);
         Ok(())
     }
 
+    /// Our number for the camera that a scope names, if it names one that is registered.
+    pub async fn device_of(&self, scope: &Scope) -> anyhow::Result<Option<DeviceId>> {
+        let Scope::Device { serial } = scope else {
+            return Ok(None);
+        };
+        let Some(row) = self.store.device(serial).await? else {
+            return Ok(None);
+        };
+        rows::check(&self.vault, &row)?;
+        Ok(Some(row.id))
+    }
+
     /// Adds a camera that was just registered.
-    pub fn remember(&self, row: &RegisteredDevice, nuc: &NucHash) -> anyhow::Result<()> {
+    pub fn remember(&self, row: &DeviceRow, nuc: &NucHash) -> anyhow::Result<()> {
         let mut cameras = unpoisoned(self.cameras.write());
         let device = device_of(&mut cameras, row)?;
         cameras.insert(nuc, device);
@@ -281,26 +341,27 @@ impl Authority {
 
 fn judge_one(judge: &Judge<'_>, question: &Question) -> Answer {
     let judged = judge.proof(&question.proof, question.commitment.as_ref());
-    let (result, family, proof) = match judged {
+    let outcome = |result| Outcome {
+        time: judge.now,
+        result,
+        commitment: question.commitment,
+    };
+    match judged {
         Ok(passed) => {
             passed.device.validations.fetch_add(1, Ordering::Relaxed);
-            (
-                Ok(passed.proof.assurance()),
-                Some(Arc::clone(&passed.device.family)),
-                passed.proof,
-            )
+            Answer {
+                outcome: outcome(Ok(passed.proof.assurance())),
+                family: Some(Arc::clone(&passed.device.family)),
+                proof: passed.proof,
+                is_made_up: passed.device.simulated_nuc,
+            }
         }
-        Err(refusal) => (Err(refusal), None, asked_about(&question.proof)),
-    };
-    Answer {
-        proof,
-        is_made_up: false,
-        outcome: Outcome {
-            time: judge.now,
-            result,
-            commitment: question.commitment,
+        Err(refusal) => Answer {
+            outcome: outcome(Err(refusal)),
+            family: None,
+            proof: asked_about(&question.proof),
+            is_made_up: false,
         },
-        family,
     }
 }
 
@@ -324,17 +385,30 @@ pub const fn unreadable(now: Timestamp) -> Outcome {
     }
 }
 
+/// What another program wrote into the database is never believed. A restart changes nothing about it.
+fn changed(error: impl Into<anyhow::Error>) -> anyhow::Error {
+    let error = error.into();
+    match error
+        .chain()
+        .find_map(|cause| cause.downcast_ref::<Changed>())
+    {
+        Some(changed) => ConfigError::field("database", changed.to_string()).into(),
+        None => error,
+    }
+}
+
 async fn load_cameras(store: &Store, vault: &Vault) -> anyhow::Result<Cameras> {
     let amount = store.count_devices().await?;
-    let mut cameras = Cameras::with_capacity(usize::try_from(amount).unwrap_or_default());
+    let mut cameras = Cameras::with_capacity(amount.try_into().context("too many cameras")?);
     let mut after = 0;
     loop {
-        let rows = store.registered_after(after, PAGE).await?;
-        let Some(last) = rows.last() else {
+        let page = store.registered_after(after, PAGE).await?;
+        let Some(last) = page.last() else {
             return Ok(cameras);
         };
         after = last.id;
-        for row in &rows {
+        for row in &page {
+            rows::check(vault, row).map_err(changed)?;
             let nuc = vault
                 .unseal32(&nuc_label(&row.serial), &row.nuc_sealed)
                 .with_context(|| format!("camera {}", row.serial))?;
@@ -349,9 +423,9 @@ pub fn nuc_label(serial: &str) -> String {
     format!("nuc of {serial}")
 }
 
-fn device_of(cameras: &mut Cameras, row: &RegisteredDevice) -> anyhow::Result<Device> {
-    let table =
-        |number: i64| TableId::try_from(number).with_context(|| format!("camera {}", row.serial));
+fn device_of(cameras: &mut Cameras, row: &DeviceRow) -> anyhow::Result<Device> {
+    let named = || format!("camera {}", row.serial);
+    let table = |number: i64| TableId::try_from(number).with_context(named);
     Ok(Device {
         id: row.id,
         tables: [
@@ -365,13 +439,32 @@ fn device_of(cameras: &mut Cameras, row: &RegisteredDevice) -> anyhow::Result<De
             .as_deref()
             .map(|firmware| cameras.name(firmware)),
         attested: row.attested,
-        certificate: row.certificate_serial.as_deref().map(|serial| {
-            IssuedCertificate::new(
-                serial,
-                row.issued_at.unwrap_or_default(),
-                row.certificate_issuer.as_deref(),
-            )
-        }),
+        simulated_nuc: row.simulated_nuc,
+        binds_tokens: row.binds_tokens,
+        certificate: issued(row).with_context(named)?,
         validations: 0.into(),
     })
+}
+
+/// The certificate that a row names: all of it, or none.
+fn issued(row: &DeviceRow) -> anyhow::Result<Option<IssuedCertificate>> {
+    let fields = (
+        row.certificate_serial.as_deref(),
+        row.certificate_issuer.as_deref(),
+        row.key_hash.as_deref(),
+        row.issued_at,
+    );
+    let (serial, issuer, key_hash, issued_at) = match fields {
+        (None, None, None, None) => return Ok(None),
+        (Some(serial), Some(issuer), Some(key_hash), Some(issued_at)) => {
+            (serial, issuer, key_hash, issued_at)
+        }
+        _ => anyhow::bail!("a part of its certificate's row is missing"),
+    };
+    Ok(Some(IssuedCertificate {
+        serial: padded(serial),
+        issued_at,
+        issuer: KeyId::from_bytes(issuer.try_into().context("the issuer's key id")?),
+        key_hash: Digest::from_bytes(key_hash.try_into().context("the certified key's hash")?),
+    }))
 }

@@ -33,6 +33,8 @@ pub fn program() -> Program<Settings> {
         .command(keys::token_command(), keys::token)
         .command(keys::rotate_ca_command(), keys::rotate_ca)
         .command(keys::rotate_verdict_command(), keys::rotate_verdict)
+        .command(keys::distrust_command(), keys::distrust)
+        .command(cameras::release_command(), cameras::release)
         .command(keys::audit_command(), keys::audit)
 }
 
@@ -55,6 +57,17 @@ fn text<'a>(matches: &'a ArgMatches, name: &str) -> anyhow::Result<&'a str> {
 
 fn path<'a>(matches: &'a ArgMatches, name: &str) -> Option<&'a PathBuf> {
     matches.get_one::<PathBuf>(name)
+}
+
+/// A moment: RFC 3339 or seconds since 1970.
+fn moment(text: &str) -> anyhow::Result<i64> {
+    if let Ok(seconds) = text.parse() {
+        return Ok(seconds);
+    }
+    let parsed = time::OffsetDateTime::parse(text, &time::format_description::well_known::Rfc3339);
+    Ok(parsed
+        .with_context(|| format!("{text:?} is neither RFC 3339 nor seconds since 1970"))?
+        .unix_timestamp())
 }
 
 fn read(path: &PathBuf) -> anyhow::Result<String> {

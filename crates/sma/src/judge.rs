@@ -1,7 +1,8 @@
 //! Says whether a token or certificate comes from a genuine camera. No I/O: keys, cameras and revocations are in memory.
 //!
-//! A pass means: the token opens under its table's key, the NUC hash inside belongs to a registered camera, that camera
-//! holds that table, and no revocation covers it now. Nothing of a former answer is reused.
+//! A pass means: the token opens under its table's key, the NUC hash inside belongs to a registered
+//! camera, that camera holds that table, and no revocation covers it now. A certificate passes only if
+//! it is the one that was issued to that camera. Nothing of a former answer is reused.
 
 mod activity;
 pub mod cameras;
@@ -11,13 +12,14 @@ pub mod tables;
 use birthmark_protocol::authority_request::CameraProof;
 use birthmark_protocol::token_claim::TokenClaim;
 use birthmark_protocol::{
-    CameraCertificate, CameraToken, Commitment, DerivationProfile, OpenedBy, Proof, PublicKey,
-    Timestamp,
+    CameraCertificate, CameraToken, Commitment, DerivationProfile, Digest, OpenedBy, OpenedToken,
+    Proof, Timestamp,
 };
 
-use crate::judge::cameras::{Cameras, Device, IssuedCertificate};
+use crate::judge::cameras::{Cameras, Device, padded};
 use crate::judge::rules::Rules;
 use crate::judge::tables::KeyTables;
+use crate::keep::keyring::IssuerKey;
 
 /// Why the answer is no. What a node is told is less precise, see [`Refusal::message`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -39,11 +41,17 @@ pub enum Refusal {
     Malformed = 7,
     /// Token and certificate are of different cameras.
     Contradiction = 8,
+    /// One of our keys signed the certificate, but it was never issued.
+    NotIssued = 9,
+    /// The key that signed the certificate may have been in other hands.
+    Distrusted = 10,
+    /// The token is bound to nothing, but this camera binds its tokens.
+    Unbound = 11,
 }
 
 impl Refusal {
     /// Every reason.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 11] = [
         Self::NotOpened,
         Self::UnknownDevice,
         Self::ForeignTable,
@@ -52,6 +60,9 @@ impl Refusal {
         Self::Expired,
         Self::Malformed,
         Self::Contradiction,
+        Self::NotIssued,
+        Self::Distrusted,
+        Self::Unbound,
     ];
 
     /// The word in statistics.
@@ -65,29 +76,23 @@ impl Refusal {
             Self::Expired => "expired",
             Self::Malformed => "malformed",
             Self::Contradiction => "contradiction",
+            Self::NotIssued => "not-issued",
+            Self::Distrusted => "distrusted-issuer",
+            Self::Unbound => "unbound",
         }
     }
 
-    /// The byte in the audit log.
-    pub const fn to_byte(self) -> u8 {
-        self as u8
-    }
-
-    /// The reason behind a byte of the audit log.
-    pub fn from_byte(byte: u8) -> Option<Self> {
-        Self::ALL
-            .into_iter()
-            .find(|refusal| refusal.to_byte() == byte)
-    }
-
-    /// What a node is told. The first three look alike: the difference would tell somebody who forges tokens how far they got.
+    /// What a node is told. Those about tokens look alike: the difference would tell somebody who
+    /// forges tokens how far they got.
     pub const fn message(self) -> &'static str {
         match self {
-            Self::NotOpened | Self::UnknownDevice | Self::ForeignTable => {
+            Self::NotOpened | Self::UnknownDevice | Self::ForeignTable | Self::Unbound => {
                 "the token is not one of a registered camera"
             }
             Self::Revoked => "the camera is revoked",
-            Self::ForeignIssuer => "the certificate was not issued by this authority",
+            Self::ForeignIssuer | Self::NotIssued | Self::Distrusted => {
+                "the certificate was not issued by this authority"
+            }
             Self::Expired => "the certificate is not valid at this time",
             Self::Malformed => "the certificate is not a camera certificate",
             Self::Contradiction => "the token and the certificate do not belong together",
@@ -114,55 +119,67 @@ pub struct Judge<'a> {
     /// The revocations.
     pub rules: &'a Rules,
     /// The keys that sign or signed camera certificates.
-    pub issuers: &'a [PublicKey],
+    pub issuers: &'a [IssuerKey],
     /// The time of the question.
     pub now: Timestamp,
 }
 
 impl<'a> Judge<'a> {
-    /// Judges a token; `commitment` is what it may be bound to.
-    pub fn token(
+    /// Judges a token; `commitment` is what it may be bound to. A token alone says that a camera
+    /// stands behind it, never that the key did which the camera's chip attested.
+    fn token(
         &self,
         token: &CameraToken,
         commitment: Option<&Commitment>,
     ) -> Result<Passed<'a>, Refusal> {
         let master = self.tables.get(token.table).ok_or(Refusal::NotOpened)?;
         let opened = token.open(master, commitment).ok_or(Refusal::NotOpened)?;
-        self.opened(token, opened, Proof::Token)
+        let device = self.holder(token, &opened)?;
+        if device.binds_tokens && !opened.bound {
+            return Err(Refusal::Unbound);
+        }
+        let proof = Proof::Token;
+        Ok(Passed { device, proof })
     }
 
-    /// Judges a certificate: issuer, validity, the token inside, revocation.
-    pub fn certificate(&self, certificate: &CameraCertificate) -> Result<Passed<'a>, Refusal> {
-        if !self
-            .issuers
-            .iter()
-            .any(|issuer| signed_by(certificate, issuer))
-        {
-            return Err(Refusal::ForeignIssuer);
+    /// Judges a certificate: issuer, dates, the token inside, revocation, and whether it was issued.
+    fn certificate(&self, certificate: &CameraCertificate) -> Result<Passed<'a>, Refusal> {
+        let signed = |issuer: &&IssuerKey| signed_by(certificate, issuer);
+        let issuer = self.issuers.iter().find(signed);
+        let issuer = issuer.ok_or(Refusal::ForeignIssuer)?;
+        if issuer.is_distrusted(self.now) {
+            return Err(Refusal::Distrusted);
         }
-        if !certificate.valid_at(self.now) {
+        let (from, until) = issuer.validity;
+        let begins = certificate.validity().0;
+        if !certificate.valid_at(self.now) || begins < from || until < begins {
             return Err(Refusal::Expired);
         }
         let token = &certificate.extensions().token;
         let master = self.tables.get(token.table).ok_or(Refusal::NotOpened)?;
-        let opened = token.open_certificate(master).ok_or(Refusal::NotOpened)?;
-        if opened.1 != OpenedBy::Derived(DerivationProfile::A) {
+        let spki = certificate.key().to_spki_der();
+        let opened = token.open_certificate(master, &spki);
+        let opened = opened.ok_or(Refusal::NotOpened)?;
+        if opened.by != OpenedBy::Derived(DerivationProfile::A) {
             log::info!(
                 "a certificate of an earlier form was opened with {:?}",
-                opened.1
+                opened.by
             );
         }
-        let proof = Proof::Certificate {
-            key: certificate.key().digest(),
-            attested: false,
-        };
-        let passed = self.opened(token, opened, proof)?;
-        let issued =
-            IssuedCertificate::new(certificate.serial(), certificate.validity().0.unix(), None);
-        match self.rules.covering_certificate(&issued, self.now) {
-            Some(_) => Err(Refusal::Revoked),
-            None => Ok(attested(passed)),
+        let device = self.holder(token, &opened)?;
+        // The token inside can be copied out of any published certificate, and somebody else may have
+        // the key of a former intermediate: only what was issued counts.
+        let issued = device.certificate.as_ref().is_some_and(|issued| {
+            issued.serial == padded(certificate.serial()) && issued.key_hash == Digest::of(&spki)
+        });
+        if !issued {
+            return Err(Refusal::NotIssued);
         }
+        let proof = Proof::Certificate {
+            key: Digest::of(&spki),
+            attested: device.attested,
+        };
+        Ok(Passed { device, proof })
     }
 
     /// Judges what a camera showed: a token, or a certificate with or without a token, which must then be of one camera.
@@ -203,39 +220,26 @@ impl<'a> Judge<'a> {
         Err(refusal)
     }
 
-    fn opened(
-        &self,
-        token: &CameraToken,
-        (nuc, _): (birthmark_protocol::NucHash, OpenedBy),
-        proof: Proof,
-    ) -> Result<Passed<'a>, Refusal> {
-        let device = self.cameras.find(&nuc).ok_or(Refusal::UnknownDevice)?;
+    /// The camera whose NUC hash was in the token, if it holds the table and is not revoked.
+    fn holder(&self, token: &CameraToken, opened: &OpenedToken) -> Result<&'a Device, Refusal> {
+        let device = self
+            .cameras
+            .find(&opened.nuc)
+            .ok_or(Refusal::UnknownDevice)?;
         if !device.tables.contains(&token.table) {
             return Err(Refusal::ForeignTable);
         }
         if self.rules.covering(device, self.now).is_some() {
             return Err(Refusal::Revoked);
         }
-        Ok(Passed { device, proof })
+        Ok(device)
     }
 }
 
-/// The same pass over a certificate, with what the authority saw of its key.
-fn attested(passed: Passed<'_>) -> Passed<'_> {
-    let proof = match passed.proof {
-        Proof::Certificate { key, .. } => Proof::Certificate {
-            key,
-            attested: passed.device.attested,
-        },
-        Proof::Token => Proof::Token,
-    };
-    Passed { proof, ..passed }
-}
-
 /// Whether `issuer` signed the certificate. The measured hot path of certificate validation, so not the protocol's own check.
-fn signed_by(certificate: &CameraCertificate, issuer: &PublicKey) -> bool {
+fn signed_by(certificate: &CameraCertificate, issuer: &IssuerKey) -> bool {
     use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED, UnparsedPublicKey};
-    let key = UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, issuer.to_sec1());
+    let key = UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, issuer.public.to_sec1());
     key.verify(certificate.tbs_der(), &certificate.signature().to_bytes())
         .is_ok()
 }

@@ -5,5 +5,6 @@ pub mod disk;
 pub mod dump;
 pub mod exchange;
 pub mod keyring;
+pub mod rows;
 pub mod store;
 pub mod vault;

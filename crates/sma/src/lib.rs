@@ -19,7 +19,7 @@ mod tell;
 
 pub use issue::ca;
 pub use judge::tables;
-pub use keep::{audit, keyring, store};
+pub use keep::{audit, keyring, store, vault};
 pub use run::run;
 pub use settings::Settings;
 pub use tell::api;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use birthmark_daemon::{Context, Shutdown};
+use birthmark_daemon::{ConfigError, Context, Shutdown};
 use birthmark_http::{Listener, ServerLimits, serve};
 use tokio::net::TcpListener;
 
@@ -26,8 +26,15 @@ pub async fn run(settings: Settings, mut context: Context) -> anyhow::Result<()>
     let opened = context.service.patiently("Opening the database", opening);
     let authority = Arc::new(opened.await?);
     let listeners = context.sockets.tcp("http", settings.listen).await?;
-    let private = settings.trusted_proxies.is_empty() && settings.public_url.is_none();
-    let open = private && all_local(&listeners)?;
+    let open = settings.rehearsal;
+    if open {
+        // A socket from systemd may lie elsewhere than the settings say.
+        if !all_local(&listeners)? {
+            let reason = "the socket `http` is not on a loopback address";
+            return Err(ConfigError::field("rehearsal", reason).into());
+        }
+        log::warn!("this is a rehearsal: whoever is on this machine may do everything");
+    }
     if let Some(folder) = settings.control.parent() {
         std::fs::create_dir_all(folder).with_context(|| format!("{}", folder.display()))?;
     }
@@ -102,7 +109,7 @@ fn all_local(listeners: &[TcpListener]) -> anyhow::Result<bool> {
     Ok(true)
 }
 
-/// Writes the audit log in batches. While the database is away, rows wait.
+/// Writes the audit log in batches and looks at the disk. While the database is away, rows wait.
 async fn keep_writing(authority: Arc<Authority>, shutdown: Shutdown) {
     let mut failing = false;
     while !shutdown.is_requested() {
@@ -110,6 +117,7 @@ async fn keep_writing(authority: Arc<Authority>, shutdown: Shutdown) {
             () = tokio::time::sleep(WRITE_EVERY) => {}
             () = shutdown.requested() => {}
         }
+        authority.look_at_disk();
         let written = authority.write_audit().await;
         match &written {
             Err(error) if !failing => {
@@ -137,6 +145,9 @@ async fn keep_house(authority: Arc<Authority>, shutdown: Shutdown) {
 
 async fn housekeeping(authority: &Authority) -> Result<(), sqlx::Error> {
     let now = clock::now();
+    if let Err(error) = authority.renew_responders(now) {
+        log::error!("the keys that answer about certificates cannot be renewed: {error:#}");
+    }
     authority.note_activity(now);
     authority.write_audit().await?;
     let flagged = authority.flag_unusual(now).await?;

@@ -11,8 +11,10 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Settings {
-    /// The manufacturer's name in certificates and verdicts.
+    /// The manufacturer's name in certificates and verdicts. There is no default: nobody is called "example".
     pub manufacturer_id: String,
+    /// An authority for demonstrations: this machine's own users need no token on loopback.
+    pub rehearsal: bool,
     /// The URL written into certificates, to which nodes post `/validate-cert` requests.
     pub endpoint: String,
     /// Where the public can fetch the revocation list and ask about certificates; left out of certificates if not set.
@@ -47,8 +49,8 @@ pub struct Settings {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Certificates {
-    /// The organisation in every subject.
-    pub organization: String,
+    /// The organisation in every subject; `manufacturer_id` if left out.
+    pub organization: Option<String>,
     /// Days a camera's certificate is valid.
     pub device_days: u32,
 }
@@ -57,10 +59,13 @@ pub struct Certificates {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Provisioning {
-    /// Make a key pair for a camera that brings none. Only a simulated authority does that.
+    /// Make a key pair for a camera that brings none. Only a rehearsal does that.
     pub make_keys: bool,
-    /// Draw a NUC hash for a camera that brings none. Only a simulated authority does that.
+    /// Make up a NUC hash for a camera that brings none. It says nothing about a sensor, and every answer
+    /// about the camera says so.
     pub simulate_nuc: bool,
+    /// Take cameras that do not say `binds_tokens` for older ones, whose tokens are bound to no photo.
+    pub older_cameras: bool,
     /// A folder of PEM files: the roots of the TPM makers whose chips may attest.
     pub tpm_roots: Option<PathBuf>,
     /// Refuse cameras that do not attest.
@@ -71,10 +76,18 @@ pub struct Provisioning {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Limits {
-    /// Requests a second of one client, in the long run. Zero: no limit.
+    /// Requests a second of one client without a validator's token, in the long run. Zero: no limit.
     pub requests_per_second: u32,
     /// Requests one client may send at once after a pause.
     pub burst: u32,
+    /// Questions a second of one client without a validator's token: older nodes. Zero: no limit.
+    pub public_questions_per_second: u32,
+    /// Questions one such client may ask at once after a pause.
+    pub public_questions_burst: u32,
+    /// Questions a second of one validator with a token, in the long run. Zero: no limit.
+    pub validator_questions_per_second: u32,
+    /// Questions one validator may ask at once after a pause.
+    pub validator_questions_burst: u32,
     /// A camera is flagged for a person when a day has this many times its ordinary number of validations.
     pub unusual_factor: u32,
     /// A camera is never flagged below this many validations a day.
@@ -94,7 +107,8 @@ pub struct Audit {
 impl Default for Settings {
     fn default() -> Self {
         Self {
-            manufacturer_id: "simulated-manufacturer".into(),
+            manufacturer_id: String::new(),
+            rehearsal: false,
             endpoint: "http://127.0.0.1:8001/validate-cert".into(),
             public_url: None,
             database: "sqlite:///var/lib/birthmark-sma/authority.db".into(),
@@ -116,7 +130,7 @@ impl Default for Settings {
 impl Default for Certificates {
     fn default() -> Self {
         Self {
-            organization: "Simulated Camera Manufacturer".into(),
+            organization: None,
             device_days: 730,
         }
     }
@@ -126,7 +140,8 @@ impl Default for Provisioning {
     fn default() -> Self {
         Self {
             make_keys: false,
-            simulate_nuc: true,
+            simulate_nuc: false,
+            older_cameras: false,
             tpm_roots: None,
             require_attestation: false,
         }
@@ -136,8 +151,12 @@ impl Default for Provisioning {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            requests_per_second: 2000,
-            burst: 4000,
+            requests_per_second: 50,
+            burst: 500,
+            public_questions_per_second: 5,
+            public_questions_burst: 100,
+            validator_questions_per_second: 2000,
+            validator_questions_burst: 4000,
             unusual_factor: 10,
             unusual_floor: 500,
             connections: 4096,
@@ -152,6 +171,42 @@ impl Default for Audit {
 }
 
 impl Settings {
+    /// An authority for rehearsals and tests: it makes up NUC hashes, and this machine's own users need
+    /// no token.
+    pub fn rehearsal(manufacturer_id: &str) -> Self {
+        Self {
+            manufacturer_id: manufacturer_id.into(),
+            rehearsal: true,
+            provisioning: Provisioning {
+                simulate_nuc: true,
+                ..Provisioning::default()
+            },
+            ..Self::default()
+        }
+    }
+
+    /// The organisation in every certificate's subject.
+    pub fn organization(&self) -> &str {
+        let named = self.certificates.organization.as_deref();
+        named.unwrap_or(&self.manufacturer_id)
+    }
+
+    /// Whoever is believed without a token must be on this machine, and nobody else must look like it.
+    fn check_rehearsal(&self) -> Result<(), ConfigError> {
+        let wrong = |field, reason| Err(ConfigError::field(field, reason));
+        match () {
+            () if !self.rehearsal => Ok(()),
+            () if !self.listen.ip().is_loopback() => {
+                wrong("listen", "must be a loopback address with `rehearsal`")
+            }
+            () if self.public_url.is_some() => wrong("rehearsal", "does not go with `public_url`"),
+            () if !self.trusted_proxies.is_empty() => {
+                wrong("rehearsal", "does not go with `trusted_proxies`")
+            }
+            () => Ok(()),
+        }
+    }
+
     fn check_texts(&self) -> Result<(), ConfigError> {
         let plain = |text: &str| {
             (1..=64).contains(&text.len())
@@ -162,10 +217,10 @@ impl Settings {
         if !plain(&self.manufacturer_id) {
             return Err(ConfigError::field(
                 "manufacturer_id",
-                "must be 1 to 64 characters without +,;=\"<>\\#",
+                "must be set to the maker's name: 1 to 64 characters without +,;=\"<>\\#",
             ));
         }
-        if !plain(&self.certificates.organization) {
+        if !plain(self.organization()) {
             return Err(ConfigError::field(
                 "certificates.organization",
                 "must be 1 to 64 characters without +,;=\"<>\\#",
@@ -205,6 +260,16 @@ impl Settings {
                 "must be at least requests_per_second",
             ),
             (
+                "limits.public_questions_burst",
+                self.limits.public_questions_burst >= self.limits.public_questions_per_second,
+                "must be at least public_questions_per_second",
+            ),
+            (
+                "limits.validator_questions_burst",
+                self.limits.validator_questions_burst >= self.limits.validator_questions_per_second,
+                "must be at least validator_questions_per_second",
+            ),
+            (
                 "limits.unusual_factor",
                 self.limits.unusual_factor >= 2,
                 "must be at least 2",
@@ -233,6 +298,7 @@ impl birthmark_daemon::Settings for Settings {
     fn check(&self) -> Result<(), ConfigError> {
         self.check_texts()?;
         self.check_numbers()?;
+        self.check_rehearsal()?;
         if !Database::knows(&self.database) {
             return Err(ConfigError::field(
                 "database",
@@ -263,17 +329,70 @@ mod tests {
     #[test]
     fn the_example_says_the_defaults() {
         let text = |settings: &Settings| format!("{settings:?}");
-        assert_eq!(text(&parse(EXAMPLE)), text(&Settings::default()));
+        // But for the name, which has none.
+        let named = Settings {
+            manufacturer_id: "example-maker".into(),
+            ..Settings::default()
+        };
+        assert_eq!(text(&parse(EXAMPLE)), text(&named));
     }
 
     #[test]
     fn what_the_example_only_hints_at_can_be_used() {
         let mut used = EXAMPLE.to_owned();
-        for hint in ["public_url", "[tls]", "certificate =", "key =", "tpm_roots"] {
+        let hints = [
+            "public_url",
+            "[tls]",
+            "certificate =",
+            "key =",
+            "tpm_roots",
+            "organization",
+        ];
+        for hint in hints {
             used = used.replace(&format!("# {hint}"), hint);
         }
         let settings = parse(&used);
         assert!(settings.public_url.is_some() && settings.tls.is_some());
         assert!(settings.provisioning.tpm_roots.is_some());
+        assert_ne!(settings.organization(), settings.manufacturer_id);
+    }
+
+    fn refused(settings: &Settings) -> String {
+        let check = birthmark_daemon::Settings::check(settings);
+        check.unwrap_err().to_string()
+    }
+
+    #[test]
+    fn an_authority_without_a_name_is_refused() {
+        let refusal = refused(&Settings::default());
+        assert!(refusal.contains("manufacturer_id"), "{refusal}");
+    }
+
+    #[test]
+    fn a_rehearsal_stays_on_its_machine() {
+        let rehearsal = || Settings::rehearsal("test-maker");
+        assert!(birthmark_daemon::Settings::check(&rehearsal()).is_ok());
+        let mut public = rehearsal();
+        public.listen = ([0, 0, 0, 0], 8001).into();
+        assert!(refused(&public).contains("listen"));
+        let mut named = rehearsal();
+        named.public_url = Some("https://authority.example".into());
+        assert!(refused(&named).contains("public_url"));
+        let mut behind = rehearsal();
+        behind.trusted_proxies = toml::from_str::<Proxies>("list = ['127.0.0.1/32']")
+            .unwrap()
+            .list;
+        assert!(refused(&behind).contains("trusted_proxies"));
+    }
+
+    #[derive(Deserialize)]
+    struct Proxies {
+        list: TrustedProxies,
+    }
+
+    #[test]
+    fn nuc_hashes_are_made_up_only_where_that_is_asked_for() {
+        assert!(!Settings::default().provisioning.simulate_nuc);
+        assert!(!Settings::default().provisioning.make_keys);
     }
 }

@@ -109,7 +109,7 @@ pub async fn found(
         )?,
     ];
     let tables = seal_tables(&vault, master_keys, progress)?;
-    store.begin(&proof, &tables, &keys, now).await?;
+    store.begin(&vault, &proof, &tables, &keys, now).await?;
     store.close().await;
     Ok(Founded {
         root: ca::pem(&root_der),
@@ -120,12 +120,7 @@ pub async fn found(
 
 /// A public key as nodes pin it.
 fn public_pem(key: &PrivateKey) -> String {
-    spki_pem(&key.public().to_spki_der())
-}
-
-/// SubjectPublicKeyInfo in PEM.
-pub fn spki_pem(der: &[u8]) -> String {
-    der::pem::encode_string("PUBLIC KEY", der::pem::LineEnding::LF, der).unwrap_or_default()
+    ca::spki_pem(&key.public().to_spki_der())
 }
 
 fn new_root(
@@ -180,6 +175,11 @@ pub fn der_of(pem: &str) -> anyhow::Result<Vec<u8>> {
 /// Writes a file that must not exist yet, readable by its owner only.
 pub fn write_once(path: &Path, content: &[u8]) -> anyhow::Result<()> {
     durable::create(path, content, durable::PRIVATE).with_context(|| format!("{}", path.display()))
+}
+
+/// Writes a file that must not exist yet and that others are to read.
+pub fn write_public(path: &Path, content: &[u8]) -> anyhow::Result<()> {
+    durable::create(path, content, 0o644).with_context(|| format!("{}", path.display()))
 }
 
 fn seal_tables(

@@ -64,10 +64,7 @@ impl Camera {
 
 /// So many submissions, each under a certificate of its own: two signatures have to be checked for each.
 pub fn strangers(folder: &Path, count: usize) -> (AuthoritySettings, Vec<String>) {
-    let settings = birthmark_sma::Settings {
-        manufacturer_id: AWAY.into(),
-        ..Default::default()
-    };
+    let settings = birthmark_sma::Settings::rehearsal(AWAY);
     let now = clock::now();
     let root = Issuer::root(&settings, now).unwrap();
     let issuer = root.intermediate(&settings, now).unwrap();
@@ -102,15 +99,14 @@ pub fn strangers(folder: &Path, count: usize) -> (AuthoritySettings, Vec<String>
 pub async fn authority(folder: &Path) {
     let settings = birthmark_sma::Settings {
         database: format!("sqlite://{}", folder.join("authority.db").display()),
-        manufacturer_id: MAKER.into(),
         listen: "127.0.0.1:0".parse().unwrap(),
         control: folder.join("control.sock"),
         limits: birthmark_sma::settings::Limits {
             requests_per_second: 0,
-            burst: 0,
+            public_questions_per_second: 0,
             ..Default::default()
         },
-        ..Default::default()
+        ..birthmark_sma::Settings::rehearsal(MAKER)
     };
     let credentials = credentials(folder);
     let key_file = folder.join("root.key.pem");

@@ -9,6 +9,7 @@ use birthmark_protocol::api::BatchItem;
 use birthmark_protocol::authority_request::Question;
 use birthmark_protocol::{Commitment, SignedVerdict};
 use futures_util::future::join_all;
+use zeroize::Zeroizing;
 
 use crate::authorities::Authority;
 
@@ -61,6 +62,9 @@ pub enum AskError {
     /// It will never answer this question.
     #[error("the authority refuses the question: {0}")]
     Question(String),
+    /// It does not know this validator: batches it answers only to those that it gave a token.
+    #[error("the authority does not know this validator: {0}")]
+    Token(String),
 }
 
 impl AskError {
@@ -80,6 +84,7 @@ impl AskError {
             Self::Nonsense(_) => "answers what is no answer",
             Self::Forged(_) => "an answer in its name was forged",
             Self::Question(_) => "refuses questions",
+            Self::Token(_) => "does not know this validator",
         }
     }
 }
@@ -91,6 +96,10 @@ impl From<CallError> for AskError {
                 status: 400 | 413 | 422,
                 reason,
             } => Self::Question(reason),
+            CallError::Refused {
+                status: 401 | 403,
+                reason,
+            } => Self::Token(reason),
             CallError::Nonsense(reason) => Self::Nonsense(reason),
             // A front whose authority is down or busy says these, and so does an authority that is not well.
             CallError::Busy {
@@ -114,10 +123,12 @@ impl AuthorityClient {
             largest_answer: LARGEST_ANSWER,
             ..Options::default()
         };
-        Ok(Self(client::Authority::new(
-            &authority.settings.endpoint,
-            &options,
-        )?))
+        let token = authority.token().map(|secret| secret.text());
+        let token = token
+            .transpose()?
+            .map(|text| Zeroizing::new(text.to_owned()));
+        let client = client::Authority::new(&authority.settings.endpoint, &options)?;
+        Ok(Self(client.with_token(token)))
     }
 
     /// Asks all of these questions in one request.

@@ -278,7 +278,16 @@ impl Lane {
                 .ask_each(authority, client, portion, &questions, progress)
                 .await;
         }
-        let verdicts = client.ask_batch(&questions).await?;
+        let verdicts = match client.ask_batch(&questions).await {
+            // Whoever was given no token is still answered one by one, and slowly. A token that was
+            // withdrawn is trouble instead: operators shall hear of it.
+            Err(AskError::Token(_)) if authority.token().is_none() => {
+                return self
+                    .ask_each(authority, client, portion, &questions, progress)
+                    .await;
+            }
+            verdicts => verdicts?,
+        };
         let verdict = genuine(authority, verdicts.signed)?;
         let joined = join(
             std::mem::take(portion),

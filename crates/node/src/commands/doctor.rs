@@ -70,6 +70,10 @@ impl Report {
         self.disk(settings)?;
         self.tls(settings)?;
         let book = AuthorityBook::read(settings, own.unwrap_or(ValidatorId::from_bytes([0; 32])));
+        let book = book.and_then(|book| {
+            book.take_tokens(&context.credentials)?;
+            Ok(book)
+        });
         let book = match book {
             Ok(book) => book,
             Err(error) => {

@@ -8,6 +8,8 @@ use birthmark_node::settings::AuthoritySettings;
 use birthmark_sma::setup::{self, Root};
 use birthmark_testkit::Running;
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::UnixStream;
 
 pub const NAME: &str = "test-maker";
 
@@ -36,17 +38,22 @@ impl Authority {
     pub async fn found_named(folder: &Path, name: &str) -> Self {
         let folder = folder.join(name);
         std::fs::create_dir_all(&folder).unwrap();
+        let rehearsal = birthmark_sma::Settings::rehearsal(name);
         let settings = birthmark_sma::Settings {
+            // Cameras of the documents bind their tokens to no photo.
+            provisioning: birthmark_sma::settings::Provisioning {
+                older_cameras: true,
+                ..rehearsal.provisioning
+            },
             database: format!("sqlite://{}", folder.join("authority.db").display()),
-            manufacturer_id: name.into(),
             listen: "127.0.0.1:0".parse().unwrap(),
             control: folder.join("control.sock"),
             limits: birthmark_sma::settings::Limits {
                 requests_per_second: 0,
-                burst: 0,
+                public_questions_per_second: 0,
                 ..Default::default()
             },
-            ..Default::default()
+            ..rehearsal
         };
         let root = Root::New {
             key_file: &folder.join("root.key.pem"),
@@ -83,6 +90,42 @@ impl Authority {
 
     pub async fn stop(&mut self) {
         self.running.take().unwrap().stop().await.unwrap();
+    }
+
+    /// Stops, and starts at the same address with other settings.
+    pub async fn restart(&mut self, change: impl FnOnce(&mut birthmark_sma::Settings)) {
+        self.stop().await;
+        change(&mut self.settings);
+        self.start().await;
+    }
+
+    /// Asks as this machine's administrator does, through the control socket; the answer's body.
+    async fn control(&self, request: &str, body: &str) -> String {
+        let mut socket = UnixStream::connect(&self.settings.control).await.unwrap();
+        let text = format!(
+            "{request} HTTP/1.1\r\nhost: authority\r\ncontent-type: application/json\r\n\
+             content-length: {}\r\nconnection: close\r\n\r\n{body}",
+            body.len()
+        );
+        socket.write_all(text.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        socket.read_to_string(&mut answer).await.unwrap();
+        assert!(answer.starts_with("HTTP/1.1 20"), "{answer}");
+        answer.split_once("\r\n\r\n").unwrap().1.to_owned()
+    }
+
+    /// Makes a token for a validator.
+    pub async fn token(&self, name: &str) -> String {
+        let body = json!({"name": name, "roles": ["validate"]}).to_string();
+        let answer = self.control("POST /control/tokens", &body).await;
+        let answer: Value = serde_json::from_str(&answer).unwrap();
+        answer["token"].as_str().unwrap().to_owned()
+    }
+
+    /// Withdraws a validator's token.
+    pub async fn withdraw(&self, name: &str) {
+        let request = format!("DELETE /control/tokens/{name}");
+        self.control(&request, "").await;
     }
 
     /// What a node pins.

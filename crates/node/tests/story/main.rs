@@ -34,3 +34,4 @@ mod outage;
 mod pages;
 mod store;
 mod stumbling;
+mod tokens;

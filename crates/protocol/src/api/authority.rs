@@ -28,6 +28,9 @@ pub struct Validation {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<String>))]
     pub assurance: Option<Assurance>,
+    /// On a pass: whether the authority made the camera's NUC hash up, so that nothing is known about its sensor.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub simulated_nuc: Option<bool>,
     /// The signed verdict in base64, if the question named a commitment and the answer is yes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub verdict: Option<String>,
@@ -74,6 +77,9 @@ pub struct BatchItem {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<String>))]
     pub assurance: Option<Assurance>,
+    /// On a pass: whether the authority made the camera's NUC hash up, so that nothing is known about its sensor.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub simulated_nuc: Option<bool>,
 }
 
 /// A key that signs or signed verdicts.
@@ -88,6 +94,9 @@ pub struct VerdictKeyAnswer {
     pub not_before: i64,
     /// Until when it may have signed.
     pub not_after: i64,
+    /// Since when it may have been in other hands: what it signed since is not believed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub distrusted_from: Option<i64>,
     /// Its certificate under the intermediate, in PEM.
     pub certificate: String,
 }

@@ -137,10 +137,11 @@ async fn tokens_use_every_table_open_for_their_photo_only_and_never_repeat() {
     for _ in 0..100 {
         let token = client.issue_token(&ours).await.unwrap();
         let master = master_key(token.table.get());
-        let (nuc, _) = token
+        let opened = token
             .open(&master, Some(&ours))
             .expect("the authority opens it");
-        assert_eq!(nuc, nuc_hash());
+        assert_eq!(opened.nuc, nuc_hash());
+        assert!(opened.bound, "opened only through its photo's commitment");
         assert!(
             token.open(&master, Some(&other)).is_none(),
             "bound to one photo"

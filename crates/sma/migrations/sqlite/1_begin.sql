@@ -15,53 +15,72 @@ CREATE TABLE signing_keys (
     sealed BLOB,
     not_before BIGINT NOT NULL,
     not_after BIGINT NOT NULL,
-    retired_at BIGINT
+    retired_at BIGINT,
+    distrusted_from BIGINT,
+    mac BLOB NOT NULL
 );
 CREATE TABLE devices (
-    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    id INTEGER PRIMARY KEY,
     serial TEXT NOT NULL UNIQUE,
     nuc_index BLOB NOT NULL UNIQUE,
     nuc_sealed BLOB NOT NULL,
+    simulated_nuc BOOLEAN NOT NULL,
     table_a BIGINT NOT NULL,
     table_b BIGINT NOT NULL,
     table_c BIGINT NOT NULL,
     family TEXT NOT NULL,
     firmware TEXT,
     attested BOOLEAN NOT NULL,
+    chip BLOB UNIQUE,
+    binds_tokens BOOLEAN NOT NULL,
     certificate_serial BLOB,
     certificate_issuer BLOB,
+    key_hash BLOB UNIQUE,
     issued_at BIGINT,
-    provisioned_at BIGINT NOT NULL
+    provisioned_at BIGINT NOT NULL,
+    enrolled_by TEXT NOT NULL,
+    mac BLOB NOT NULL
 );
 CREATE INDEX devices_by_family ON devices (family, id);
 CREATE TABLE certificates (
     serial BLOB PRIMARY KEY,
     device BIGINT NOT NULL REFERENCES devices (id),
     issuer BLOB NOT NULL,
+    key_hash BLOB NOT NULL,
     issued_at BIGINT NOT NULL,
     expires_at BIGINT NOT NULL,
     der BLOB NOT NULL
 );
 CREATE INDEX certificates_by_device ON certificates (device);
 CREATE TABLE revocations (
-    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    id INTEGER PRIMARY KEY,
     scope TEXT NOT NULL,
     from_time BIGINT NOT NULL,
     until_time BIGINT,
     reason TEXT NOT NULL,
+    public_reason TEXT,
     created_at BIGINT NOT NULL,
     created_by TEXT NOT NULL,
     lifted_at BIGINT,
-    lifted_by TEXT
+    lifted_by TEXT,
+    mac BLOB NOT NULL
 );
 CREATE TABLE operators (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
     name TEXT NOT NULL UNIQUE,
     token_hash BLOB NOT NULL UNIQUE,
     roles TEXT NOT NULL,
+    serials TEXT,
+    cameras BIGINT,
+    used BIGINT NOT NULL,
     created_at BIGINT NOT NULL,
     expires_at BIGINT,
-    revoked_at BIGINT
+    revoked_at BIGINT,
+    mac BLOB NOT NULL
+);
+CREATE TABLE row_sets (
+    name TEXT PRIMARY KEY,
+    mac BLOB NOT NULL
 );
 CREATE TABLE audit (
     seq BIGINT PRIMARY KEY,

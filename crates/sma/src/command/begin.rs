@@ -13,8 +13,7 @@ use crate::keep::dump;
 use crate::keep::exchange::KeyTablesFile;
 use crate::keep::store::Store;
 use crate::settings::Settings;
-use crate::setup::write_once;
-use crate::setup::{self, Root};
+use crate::setup::{self, Root, write_public};
 
 pub(super) fn init_command() -> Command {
     Command::new("init")
@@ -60,8 +59,8 @@ pub(super) async fn init(
     let folder = path(&matches, "out")
         .cloned()
         .or(beside)
-        .unwrap_or_default();
-    let bar = indicatif::ProgressBar::new(TABLES.into()).with_message("key tables");
+        .unwrap_or_else(|| PathBuf::from("."));
+    let bar = indicatif::ProgressBar::new(TABLES.into());
     let founded = setup::found(
         &settings,
         &context.credentials,
@@ -76,7 +75,8 @@ pub(super) async fn init(
         ("intermediate.pem", &founded.intermediate),
         ("verdict-key.pem", &founded.verdict_key),
     ] {
-        write_once(&folder.join(name), content.as_bytes())?;
+        // Whoever runs a validator copies these.
+        write_public(&folder.join(name), content.as_bytes())?;
     }
     print(&format!(
         "The authority {} is ready. Public files: {}",

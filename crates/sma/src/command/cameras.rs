@@ -5,7 +5,7 @@ use std::io::{BufRead, BufReader, Write};
 
 use anyhow::{Context as _, bail, ensure};
 use axum::http::Method;
-use birthmark_daemon::Context;
+use birthmark_daemon::{Context, durable};
 use clap::{ArgMatches, Command};
 use serde_json::{Value, json};
 
@@ -15,6 +15,12 @@ use crate::keep::exchange::{DeviceRegistryFile, DevicesPage};
 use crate::settings::Settings;
 use crate::setup::write_once;
 
+/// What the columns of a CSV file may be.
+const HEADERS: [&str; 3] = [
+    "serial,family,public_key_file",
+    "serial,family,public_key_file,nuc_hash",
+    "serial,family,public_key_file,nuc_hash,firmware",
+];
 /// Cameras sent in one piece when importing.
 const PIECE: usize = 500;
 /// A body-less request.
@@ -30,7 +36,7 @@ pub(super) fn provision_command() -> Command {
         .arg(option(
             "nuc-hash",
             "HEX",
-            "The NUC hash; simulated if left out and allowed",
+            "The NUC hash; made up if left out and `provisioning.simulate_nuc` says so",
         ))
         .arg(option("firmware", "VERSION", "What it runs"))
         .arg(
@@ -48,7 +54,7 @@ pub(super) async fn provision(
     context: Context,
 ) -> anyhow::Result<()> {
     let out = path(&matches, "out").context("--out is missing")?;
-    ensure!(!out.exists(), "{} exists already", out.display());
+    let target = NewFile::reserve(out)?;
     let pem = |name| path(&matches, name).map(read).transpose();
     let request = json!({
         "device_serial": text(&matches, "serial")?,
@@ -66,7 +72,7 @@ pub(super) async fn provision(
         Some(&request),
     )
     .await?;
-    write_once(out, serde_json::to_string_pretty(&answer)?.as_bytes())?;
+    target.fill(&serde_json::to_vec_pretty(&answer)?)?;
     print(&format!(
         "The camera is registered. It loads {}; remove the file afterwards.",
         out.display()
@@ -76,7 +82,7 @@ pub(super) async fn provision(
 pub(super) fn bulk_command() -> Command {
     Command::new("provision-bulk")
         .about("Register the cameras of a CSV file; can be called again after an interruption")
-        .long_about("Register the cameras of a CSV file with the columns serial, family, public_key_file and, if known, nuc_hash.\n\nThe report gets one line of JSON per camera. Called again with the same report, cameras that stand in it as done are left out.")
+        .long_about("Register the cameras of a CSV file with the columns serial, family, public_key_file and, if known, nuc_hash and firmware.\n\nThe report gets one line of JSON per camera. Called again with the same report, cameras that stand in it as done are left out; one that was registered without its file being written is given the same file again.")
         .arg(file("csv", "The cameras").required(true))
         .arg(file("report", "What became of each: appended to").required(true))
         .arg(file("out", "The folder for the provisioning files").required(true))
@@ -96,13 +102,14 @@ pub(super) async fn bulk(
         .filter(|(line, _)| !line.trim().is_empty());
     let (header, _) = lines.next().context("the CSV file is empty")?;
     ensure!(
-        header
-            .replace(' ', "")
-            .starts_with("serial,family,public_key_file"),
-        "the first line must be serial,family,public_key_file,nuc_hash"
+        HEADERS.contains(&header.replace(' ', "").as_str()),
+        "the first line must be one of: {}",
+        HEADERS.join("; ")
     );
+    // Nothing is registered whose file could not be written.
+    std::fs::create_dir_all(out).with_context(|| format!("{}", out.display()))?;
     let done = already_done(report)?;
-    let mut journal = std::fs::File::options()
+    let mut entries = std::fs::File::options()
         .create(true)
         .append(true)
         .open(report)
@@ -112,7 +119,7 @@ pub(super) async fn bulk(
     let (mut registered, mut failed) = (0, 0);
     for (line, number) in lines {
         let fields: Vec<_> = line.split(',').map(str::trim).collect();
-        let serial = fields.first().copied().unwrap_or_default();
+        let serial = fields.first().copied().context("an empty line")?;
         bar.inc(1);
         if done.contains(serial) {
             continue;
@@ -124,9 +131,9 @@ pub(super) async fn bulk(
                 json!({"serial": serial, "line": number, "state": "failed", "reason": format!("{error:#}")})
             }
         };
-        // If we stop before this line is written, the next call finds the camera registered and reports it as failed with that reason.
-        writeln!(journal, "{entry}")?;
-        journal.sync_data()?;
+        // If we stop before this line is written, the next call is given the camera's file again.
+        writeln!(entries, "{entry}")?;
+        entries.sync_data()?;
         if outcome.is_ok() {
             registered += 1
         } else {
@@ -152,8 +159,10 @@ pub(super) async fn bulk(
 
 /// The serials that stand in the report as done.
 fn already_done(report: &std::path::PathBuf) -> anyhow::Result<HashSet<String>> {
-    let Ok(file) = std::fs::File::open(report) else {
-        return Ok(HashSet::new());
+    let file = match std::fs::File::open(report) {
+        Ok(file) => file,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(HashSet::new()),
+        Err(error) => return Err(error).with_context(|| format!("{}", report.display())),
     };
     let mut done = HashSet::new();
     for line in BufReader::new(file).lines() {
@@ -180,22 +189,97 @@ async fn provision_line(
         "{}.json",
         serial.replace(|c: char| !c.is_ascii_alphanumeric() && c != '-', "_")
     ));
-    ensure!(!target.exists(), "{} exists already", target.display());
+    let optional = |place: usize| rest.get(place).filter(|text| !text.is_empty());
     let request = json!({
         "device_serial": serial,
         "device_family": family,
         "device_public_key": read(&key_file.into())?,
-        "nuc_hash": rest.first().filter(|hash| !hash.is_empty()),
+        "nuc_hash": optional(0),
+        "firmware": optional(1),
     });
+    // Reserved before the camera is registered: a file that cannot be written costs nothing then.
+    let target = NewFile::reserve(&target)?;
     let (status, answer) = client
         .send(Method::POST, "/api/v1/devices/provision", Some(&request))
         .await?;
     ensure!(
-        status == 201,
+        matches!(status, 200 | 201),
         "{}",
         refusal(&answer).unwrap_or_else(|| format!("status {status}"))
     );
-    write_once(&target, serde_json::to_string_pretty(&answer)?.as_bytes())
+    target.fill(&serde_json::to_vec_pretty(&answer)?)
+}
+
+/// A file that does not exist yet, and whose place is kept under another name until its content is known.
+/// Readable by its owner only.
+struct NewFile {
+    unfinished: std::path::PathBuf,
+    target: std::path::PathBuf,
+}
+
+impl NewFile {
+    fn reserve(target: &std::path::Path) -> anyhow::Result<Self> {
+        ensure!(!target.exists(), "{} exists already", target.display());
+        let unfinished = target.with_added_extension("unfinished");
+        // What an earlier attempt left behind is empty.
+        if unfinished.exists() {
+            std::fs::remove_file(&unfinished)
+                .with_context(|| format!("{}", unfinished.display()))?;
+        }
+        write_once(&unfinished, b"")?;
+        let target = target.to_owned();
+        Ok(Self { unfinished, target })
+    }
+
+    fn fill(self, content: &[u8]) -> anyhow::Result<()> {
+        let named = || format!("{}", self.target.display());
+        let mut file = std::fs::File::options()
+            .write(true)
+            .open(&self.unfinished)
+            .with_context(named)?;
+        file.write_all(content).with_context(named)?;
+        file.sync_all().with_context(named)?;
+        // If we stop here, the camera's file can be asked for again.
+        durable::publish_new(&self.unfinished, &self.target).with_context(named)
+    }
+}
+
+impl Drop for NewFile {
+    fn drop(&mut self) {
+        // Gone already after it was filled; otherwise an empty file of no use.
+        let _ = std::fs::remove_file(&self.unfinished);
+    }
+}
+
+pub(super) fn release_command() -> Command {
+    Command::new("release-chip")
+        .about("Let the chip that enrolled a camera enrol another one, after a repair")
+        .arg(
+            clap::Arg::new("serial")
+                .required(true)
+                .value_name("SERIAL")
+                .help("The camera that it enrolled"),
+        )
+}
+
+pub(super) async fn release(
+    settings: Settings,
+    matches: ArgMatches,
+    context: Context,
+) -> anyhow::Result<()> {
+    let serial = text(&matches, "serial")?;
+    let path = format!("/control/devices/{serial}/release-chip");
+    Client::once(
+        &settings,
+        &context.credentials,
+        Method::POST,
+        &path,
+        NOTHING,
+    )
+    .await?;
+    print(&format!(
+        "The chip of {serial} may enrol another camera; {serial} itself stays registered"
+    ))
 }
 
 pub(super) fn export_command() -> Command {
@@ -266,8 +350,9 @@ pub(super) async fn import(
         let answer = client
             .ask(Method::POST, "/control/devices", Some(&piece))
             .await?;
-        imported += field(&answer, "imported").as_u64().unwrap_or_default();
-        known += field(&answer, "known").as_u64().unwrap_or_default();
+        let number = |name| field(&answer, name).as_u64().context("not an answer");
+        imported += number("imported")?;
+        known += number("known")?;
         bar.inc(piece.len() as u64);
     }
     bar.finish_and_clear();

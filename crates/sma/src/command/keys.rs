@@ -7,10 +7,11 @@ use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use serde_json::Value;
 
 use super::client::Client;
-use super::{field, file, option, path, print, read, text};
+use super::{field, file, moment, option, path, print, read, text};
+use crate::clock;
 use crate::settings::Settings;
 use crate::setup::ROOT_CREDENTIAL;
-use crate::tell::api::control::{NewToken, RotateCa};
+use crate::tell::api::control::{Distrust, NewToken, RotateCa};
 use crate::tell::operators::Role;
 
 /// A body-less request.
@@ -25,16 +26,35 @@ pub(super) fn token_command() -> Command {
         .action(ArgAction::Append)
         .value_parser(roles)
         .help("What it allows; can be given again");
-    let days = option("days", "DAYS", "Days until it expires [default: never]")
-        .value_parser(value_parser!(u32));
+    let days = option(
+        "days",
+        "DAYS",
+        "Days until it expires [default: 7 if it enrols cameras, else never]",
+    )
+    .value_parser(value_parser!(u32));
+    let serial = option(
+        "serial",
+        "SERIAL",
+        "A camera that a token with the role provision enrols; can be given again",
+    )
+    .action(ArgAction::Append);
+    let cameras = option(
+        "cameras",
+        "NUMBER",
+        "How many cameras it enrols, whichever they are",
+    )
+    .value_parser(value_parser!(u32))
+    .conflicts_with("serial");
     Command::new("token")
-        .about("Make, withdraw and list operators' tokens")
+        .about("Make, withdraw and list tokens of operators, cards and validators")
         .subcommand_required(true)
         .subcommand(
             Command::new("create")
                 .about("Make a token and print it, once")
                 .arg(name())
                 .arg(role)
+                .arg(serial)
+                .arg(cameras)
                 .arg(days),
         )
         .subcommand(Command::new("revoke").about("Withdraw a token").arg(name()))
@@ -49,24 +69,22 @@ pub(super) async fn token(
     let client = Client::reach(&settings, &context.credentials).await?;
     let output = match matches.subcommand() {
         Some(("create", asked)) => {
-            let roles = asked
-                .get_many::<String>("role")
-                .into_iter()
-                .flatten()
-                .cloned()
-                .collect();
+            let all = |name: &str| {
+                let given = asked.get_many::<String>(name);
+                given.into_iter().flatten().cloned().collect()
+            };
             let request = NewToken {
                 name: text(asked, "name")?.into(),
-                roles,
+                roles: all("role"),
                 days: asked.get_one("days").copied(),
+                serials: all("serial"),
+                cameras: asked.get_one("cameras").copied(),
             };
             let answer = client
                 .ask(Method::POST, "/control/tokens", Some(&request))
                 .await?;
-            field(&answer, "token")
-                .as_str()
-                .unwrap_or_default()
-                .to_owned()
+            let token = field(&answer, "token").as_str();
+            token.context("the answer holds no token")?.to_owned()
         }
         Some(("revoke", asked)) => {
             let name = text(asked, "name")?;
@@ -135,7 +153,45 @@ pub(super) async fn rotate_verdict(
         NOTHING,
     )
     .await?;
-    print(field(&answer, "public_key").as_str().unwrap_or_default())
+    let key = field(&answer, "public_key").as_str();
+    print(key.context("the answer holds no key")?)
+}
+
+pub(super) fn distrust_command() -> Command {
+    Command::new("distrust")
+        .about("Declare that a retired key may have been in other hands: nothing it signed is believed")
+        .long_about("Declare that a retired intermediate or verdict key may have been in other hands: nothing it signed is believed any more.\n\nCertificates of cameras under a distrusted intermediate are refused and stand in its revocation list. Verdicts are not ours to take back: tell the validators to remove a distrusted verdict key. A key in use has to be replaced first (rotate-ca, rotate-verdict-key).")
+        .arg(
+            Arg::new("key")
+                .required(true)
+                .value_name("KEY")
+                .help("The key's id, 16 hexadecimal characters"),
+        )
+        .arg(option("from", "MOMENT", "Since when [default: now]"))
+}
+
+pub(super) async fn distrust(
+    settings: Settings,
+    matches: ArgMatches,
+    context: Context,
+) -> anyhow::Result<()> {
+    let from = matches.get_one::<String>("from");
+    let request = Distrust {
+        key: text(&matches, "key")?.into(),
+        from: from.map_or_else(|| Ok(clock::now().unix()), |text| moment(text))?,
+    };
+    Client::once(
+        &settings,
+        &context.credentials,
+        Method::POST,
+        "/control/distrust",
+        Some(&request),
+    )
+    .await?;
+    print(&format!(
+        "Nothing that key {} signed is believed any more",
+        request.key
+    ))
 }
 
 pub(super) fn audit_command() -> Command {

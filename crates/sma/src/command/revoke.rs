@@ -3,11 +3,11 @@
 use anyhow::{Context as _, bail};
 use axum::http::Method;
 use birthmark_daemon::Context;
-use clap::{Arg, ArgGroup, ArgMatches, Command, value_parser};
+use clap::{Arg, ArgAction, ArgGroup, ArgMatches, Command, value_parser};
 use serde_json::Value;
 
-use super::client::Client;
-use super::{field, option, print, text};
+use super::client::{Client, refusal};
+use super::{field, moment, option, print, text};
 use crate::judge::rules::Scope;
 use crate::settings::Settings;
 use crate::tell::revocation::RevokeRequest;
@@ -39,18 +39,18 @@ pub(super) fn revoke_command() -> Command {
         )
         .arg(option("from", "MOMENT", "From when [default: now]"))
         .arg(option("until", "MOMENT", "Until when [default: for good]"))
-        .arg(option("reason", "TEXT", "Why").required(true))
-}
-
-/// A moment: RFC 3339 or seconds since 1970.
-fn moment(text: &str) -> anyhow::Result<i64> {
-    if let Ok(seconds) = text.parse() {
-        return Ok(seconds);
-    }
-    let parsed = time::OffsetDateTime::parse(text, &time::format_description::well_known::Rfc3339);
-    Ok(parsed
-        .with_context(|| format!("{text:?} is neither RFC 3339 nor seconds since 1970"))?
-        .unix_timestamp())
+        .arg(option("reason", "TEXT", "Why; stays in the authority's database").required(true))
+        .arg(option(
+            "public-reason",
+            "TEXT",
+            "Why, for everybody: stands in the public list at once",
+        ))
+        .arg(
+            Arg::new("even-if-none")
+                .long("even-if-none")
+                .action(ArgAction::SetTrue)
+                .help("Do not ask when no registered camera is covered"),
+        )
 }
 
 fn ends(text: &str) -> anyhow::Result<(&str, &str)> {
@@ -106,21 +106,56 @@ pub(super) async fn revoke(
             .map(|text| moment(text))
             .transpose()
     };
-    let request = RevokeRequest {
+    let mut request = RevokeRequest {
         scope: scope(&matches)?,
         from: at("from")?,
         until: at("until")?,
         reason: text(&matches, "reason")?.into(),
+        public_reason: matches.get_one::<String>("public-reason").cloned(),
+        even_if_none: matches.get_flag("even-if-none"),
     };
-    let answer = Client::once(
-        &settings,
-        &context.credentials,
-        Method::POST,
-        "/api/v1/revocations",
-        Some(&request),
-    )
-    .await?;
-    print(&format!("Revocation {} is in force", field(&answer, "id")))
+    let client = Client::reach(&settings, &context.credentials).await?;
+    let mut answer = pronounce(&client, &request).await?;
+    // 409: nothing is covered, which a mistyped name looks like.
+    if let (409, refused) = &answer {
+        let sentence = refusal(refused).context("the authority refused without a reason")?;
+        if !confirmed(&sentence)? {
+            client.finish().await?;
+            bail!("{sentence}; nothing was revoked. Give --even-if-none to revoke all the same");
+        }
+        request.even_if_none = true;
+        answer = pronounce(&client, &request).await?;
+    }
+    client.finish().await?;
+    let (status, answer) = answer;
+    if status != 201 {
+        bail!(refusal(&answer).unwrap_or_else(|| format!("the authority answered {status}")));
+    }
+    print(&format!(
+        "Revocation {} is in force; it covers {} registered cameras",
+        field(&answer, "id"),
+        field(&answer, "cameras")
+    ))
+}
+
+async fn pronounce(client: &Client, request: &RevokeRequest) -> anyhow::Result<(u16, Value)> {
+    client
+        .send(Method::POST, "/api/v1/revocations", Some(request))
+        .await
+}
+
+/// Whether the person at the terminal says yes; nobody does where there is none.
+fn confirmed(sentence: &str) -> anyhow::Result<bool> {
+    use std::io::{IsTerminal, Write};
+    let (input, mut output) = (std::io::stdin(), std::io::stderr());
+    if !input.is_terminal() || !output.is_terminal() {
+        return Ok(false);
+    }
+    write!(output, "{sentence}. Revoke all the same? [y/N] ")?;
+    output.flush()?;
+    let mut line = String::new();
+    input.read_line(&mut line)?;
+    Ok(matches!(line.trim(), "y" | "Y" | "yes"))
 }
 
 pub(super) fn lift_command() -> Command {
@@ -146,7 +181,7 @@ pub(super) async fn lift(
         None::<&Value>,
     )
     .await?;
-    Ok(())
+    print(&format!("Revocation {id} is lifted"))
 }
 
 pub(super) fn list_command() -> Command {

@@ -48,6 +48,7 @@ struct Session {
     until: Instant,
     secret: CredentialSecret,
     signing_key: PublicKey,
+    chip: [u8; 32],
 }
 
 /// What the chip gets for its evidence.
@@ -150,7 +151,7 @@ impl Attestations {
             .endorsement_certificate
             .as_deref()
             .ok_or(AttestationError::Certificate("is missing"))?;
-        makers.vouch(certificate, today)?;
+        let chip = makers.vouch(certificate, today)?;
         checked.endorsement_key.is_certified_by(certificate)?;
         let secret = CredentialSecret::from_bytes(random::bytes()?);
         let credential = make_credential(&checked.endorsement_key, |encryption| {
@@ -172,6 +173,7 @@ impl Attestations {
                 until: now + TIME,
                 secret,
                 signing_key: checked.signing_key,
+                chip,
             },
         );
         Ok(Challenge {
@@ -180,20 +182,21 @@ impl Attestations {
         })
     }
 
-    /// The third step: the key that is now known to live in the chip.
+    /// The third step: the key that is now known to live in a chip, and the chip: SHA-256 of its
+    /// endorsement key.
     pub fn finish(
         &self,
         session: &[u8; 16],
         secret: &CredentialSecret,
         now: Instant,
-    ) -> Result<PublicKey, Disbelief> {
+    ) -> Result<(PublicKey, [u8; 32]), Disbelief> {
         let session = self
             .waiting(now)
             .sessions
             .remove(session)
             .ok_or(Disbelief::Session)?;
         if session.secret == *secret {
-            Ok(session.signing_key)
+            Ok((session.signing_key, session.chip))
         } else {
             Err(Disbelief::Secret)
         }

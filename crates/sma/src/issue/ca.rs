@@ -3,25 +3,28 @@
 mod build;
 mod key;
 
-use std::time::Duration;
-
 use birthmark_protocol::certificate::IssuerCertificate;
-use birthmark_protocol::{CameraExtensions, DeviceKey, KeyId, PublicKey, Signature, Timestamp};
+use birthmark_protocol::{
+    CameraExtensions, DeviceKey, Digest, KeyId, PublicKey, Signature, Timestamp,
+};
 use const_oid::ObjectIdentifier;
+use const_oid::db::rfc5280::ID_KP_OCSP_SIGNING;
 use der::{Decode, Encode};
 use x509_cert::Certificate;
 
-pub use build::{Request, certificate_serial, time};
+pub use build::{Request, authority_key, certificate_serial, time};
 pub use key::{FastKey, KeyError, PrivateKey};
 
 use crate::settings::Settings;
 
 /// Ten years.
-const ROOT_DAYS: u64 = 3653;
+const ROOT_DAYS: i64 = 3653;
 /// Five years.
-const INTERMEDIATE_DAYS: u64 = 1826;
+const INTERMEDIATE_DAYS: i64 = 1826;
 /// Verdict keys are replaced each year; what they signed stays checkable.
-const VERDICT_DAYS: u64 = 366;
+const VERDICT_DAYS: i64 = 366;
+/// Responders are replaced long before.
+const RESPONDER_DAYS: i64 = 30;
 /// Clocks of clients may be behind ours by this much.
 const SKEW: i64 = 300;
 /// The purpose of a verdict key, in its certificate. Not under the camera arc, so that it is never taken for a camera's.
@@ -107,7 +110,7 @@ impl Issuer {
             &format!("{} Camera CA {tail}", settings.manufacturer_id),
         )?;
         let mut request = Request::authority(name, days(now, INTERMEDIATE_DAYS), Some(0));
-        request.cut_to(self.not_after());
+        request.cut_to(self.validity());
         let der = self.sign(request, &key.public().to_spki_der(), now)?;
         Self::new(der, key)
     }
@@ -122,9 +125,26 @@ impl Issuer {
         let name = build::name(settings, &format!("{} Verdicts", settings.manufacturer_id))?;
         let mut request = Request::leaf(name, days(now, VERDICT_DAYS));
         request.purpose(VERDICT_SIGNING)?;
-        request.cut_to(self.not_after());
+        request.cut_to(self.validity());
         let der = self.sign(request, &key.public().to_spki_der(), now)?;
         Ok((key, der))
+    }
+
+    /// Certifies a new key that answers about single certificates, and says until when it may.
+    pub fn responder(
+        &self,
+        settings: &Settings,
+        now: Timestamp,
+    ) -> Result<(PrivateKey, Vec<u8>, Timestamp), CaError> {
+        let key = PrivateKey::generate()?;
+        let name = build::name(settings, &format!("{} Status", settings.manufacturer_id))?;
+        let mut request = Request::leaf(name, days(now, RESPONDER_DAYS));
+        request.purpose(ID_KP_OCSP_SIGNING)?;
+        request.unchecked()?;
+        request.cut_to(self.validity());
+        let until = request.end();
+        let der = self.sign(request, &key.public().to_spki_der(), now)?;
+        Ok((key, der, until))
     }
 
     /// Certifies a camera. The subject names the model, never the camera: every node sees the certificate.
@@ -137,9 +157,9 @@ impl Issuer {
         let name = build::name(settings, "Birthmark Camera")?;
         let mut request = Request::leaf(
             name,
-            days(now, u64::from(settings.certificates.device_days)),
+            days(now, i64::from(settings.certificates.device_days)),
         );
-        request.cut_to(self.not_after());
+        request.cut_to(self.validity());
         request.add_all(subject.extensions.write()?);
         if subject.attested {
             request.policy(ATTESTED)?;
@@ -179,23 +199,45 @@ impl Issuer {
     }
 }
 
-fn days(now: Timestamp, days: u64) -> (Timestamp, Timestamp) {
-    let seconds = i64::try_from(Duration::from_secs(days * 86400).as_secs()).unwrap_or(i64::MAX);
-    (now.plus(-SKEW), now.plus(seconds))
+fn days(now: Timestamp, days: i64) -> (Timestamp, Timestamp) {
+    (now.plus(-SKEW), now.plus(days * 86400))
 }
 
 /// From when to when a certificate is valid.
 pub fn validity(certificate: &Certificate) -> (Timestamp, Timestamp) {
     let validity = certificate.tbs_certificate().validity();
+    // X.509 knows no year after 9999.
     let unix = |time: x509_cert::time::Time| {
-        Timestamp::from_unix(i64::try_from(time.to_unix_duration().as_secs()).unwrap_or(i64::MAX))
+        Timestamp::from_unix(time.to_unix_duration().as_secs().cast_signed())
     };
     (unix(validity.not_before), unix(validity.not_after))
 }
 
 /// A DER certificate as PEM.
 pub fn pem(der: &[u8]) -> String {
-    der::pem::encode_string("CERTIFICATE", der::pem::LineEnding::LF, der).unwrap_or_default()
+    text("CERTIFICATE", der)
+}
+
+/// SubjectPublicKeyInfo in PEM.
+pub fn spki_pem(der: &[u8]) -> String {
+    text("PUBLIC KEY", der)
+}
+
+fn text(label: &'static str, der: &[u8]) -> String {
+    #[expect(
+        clippy::expect_used,
+        reason = "encoding into a text fails only for a wrong label or for more bytes than memory holds"
+    )]
+    der::pem::encode_string(label, der::pem::LineEnding::LF, der).expect("PEM of bytes in memory")
+}
+
+/// SHA-256 of the key in a certificate, as it is remembered of those that were issued.
+pub fn key_hash(certificate: &Certificate) -> Result<Digest, der::Error> {
+    let spki = certificate.tbs_certificate().subject_public_key_info();
+    let spki = spki.to_der()?;
+    // Cameras' keys have one form; what is none of these is remembered as it came.
+    let key = DeviceKey::from_spki_der(&spki).map(|key| key.to_spki_der());
+    Ok(Digest::of(key.as_deref().unwrap_or(&spki)))
 }
 
 /// The public key of any certificate of ours in DER.

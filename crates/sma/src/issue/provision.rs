@@ -9,23 +9,46 @@ use base64::engine::general_purpose::STANDARD;
 use birthmark_http::ApiError;
 use birthmark_protocol::attestation::CredentialSecret;
 use birthmark_protocol::{
-    CameraExtensions, CameraToken, DerivationProfile, DeviceKey, Digest, KeyIndex, NucHash,
-    SealedNuc, TableId, Timestamp,
+    CameraExtensions, CameraToken, DeviceKey, Digest, KeyIndex, NucHash, TableId, Timestamp,
 };
 
 pub use form::{AttestationProof, ProvisionRequest, Provisioned};
 
 use crate::authority::{Authority, nuc_label};
-use crate::issue::ca::{CaError, CameraSubject, PrivateKey, pem};
+use crate::issue::ca::{self, CaError, CameraSubject, PrivateKey, pem, spki_pem};
 use crate::issue::device_key;
-use crate::keep::store::{CertificateRow, NewDevice, RegisteredDevice, is_duplicate};
-use crate::setup::spki_pem;
+use crate::keep::rows;
+use crate::keep::store::{CertificateRow, DeviceRow, NewDevice, is_duplicate};
+use crate::tell::operators::{Operator, Permit, Proof};
 use crate::{clock, random};
 
 struct Identity {
     key: DeviceKey,
     private: Option<PrivateKey>,
-    attested: bool,
+    /// The chip that attested the key.
+    chip: Option<[u8; 32]>,
+}
+
+/// A NUC hash, and whether it was made up here.
+struct Nuc {
+    hash: NucHash,
+    simulated: bool,
+}
+
+impl Nuc {
+    /// The word in answers.
+    const fn name(simulated: bool) -> &'static str {
+        if simulated { "made up" } else { "given" }
+    }
+}
+
+/// What a camera was given.
+#[derive(Debug)]
+pub struct Provisioning {
+    /// The file it loads.
+    pub file: Provisioned,
+    /// Whether it was registered just now; otherwise the answer was lost and is given again.
+    pub is_new: bool,
 }
 
 fn name(field: &str, text: &str, longest: usize) -> Result<(), ApiError> {
@@ -48,46 +71,103 @@ pub fn hex_field<const N: usize>(field: &str, text: &str) -> Result<[u8; N], Api
 }
 
 impl Authority {
-    /// Registers a camera: certificate, tables, NUC hash. Of two requests for one serial, one succeeds.
+    /// Registers a camera: certificate, tables, NUC hash. Of two requests for one serial, one succeeds;
+    /// whoever holds the certified key may ask again for an answer that was lost.
     pub async fn provision(
         &self,
         request: &ProvisionRequest,
-        actor: &str,
-    ) -> Result<Provisioned, ApiError> {
+        operator: &Operator,
+    ) -> Result<Provisioning, ApiError> {
         name("device_serial", &request.device_serial, 128)?;
         name("device_family", &request.device_family, 255)?;
         if let Some(firmware) = &request.firmware {
             name("firmware", firmware, 128)?;
         }
-        let nuc = self.nuc_of(request)?;
         let identity = self.identity_of(request)?;
+        if let Some(row) = self.store.device(&request.device_serial).await? {
+            let file = self.again(request, operator, &identity, row).await?;
+            let is_new = false;
+            return Ok(Provisioning { file, is_new });
+        }
+        let nuc = self.nuc_of(request)?;
+        let permit = self
+            .operators
+            .permit(&self.vault, operator, &request.device_serial)
+            .await?;
         let now = clock::now();
         let tables = random::tables().map_err(ApiError::internal)?;
-        let der = self.certify(request, &identity, &nuc, &tables, now)?;
-        let row = self
-            .register(request, &identity, &nuc, tables, &der, now)
-            .await?;
-        self.remember(&row, &nuc).map_err(ApiError::internal)?;
-        let action = if identity.attested {
+        let der = self.certify(request, &identity, &nuc.hash, &tables, now)?;
+        let device = self.new_device(request, operator, &identity, &nuc, tables, &der, now)?;
+        let row = self.register(device, permit).await?;
+        self.remember(&row, &nuc.hash).map_err(ApiError::internal)?;
+        let action = if row.attested {
             "provision attested camera"
         } else {
             "provision camera"
         };
-        self.log_act(actor, action, &request.device_serial).await;
-        self.provisioned(request, &identity, &nuc, tables, &der, now)
+        self.log_act(&operator.name, action, &request.device_serial)
+            .await;
+        let file = self.provisioned(request, &identity, &nuc.hash, &row, &der)?;
+        let is_new = true;
+        Ok(Provisioning { file, is_new })
     }
 
-    fn nuc_of(&self, request: &ProvisionRequest) -> Result<NucHash, ApiError> {
-        match &request.nuc_hash {
-            Some(text) => Ok(NucHash::from_bytes(hex_field("nuc_hash", text)?)),
-            None if self.settings.provisioning.simulate_nuc => random::bytes()
-                .map(NucHash::from_bytes)
-                .map_err(ApiError::internal),
-            None => Err(ApiError::field(
-                "nuc_hash",
-                "field required: this authority does not simulate NUC hashes",
-            )),
+    /// The answer to a request that was answered before: for this machine's administrator, who could
+    /// read all of it anyway, and for the operator who enrolled the camera if it is shown that its
+    /// private key is at hand.
+    async fn again(
+        &self,
+        request: &ProvisionRequest,
+        operator: &Operator,
+        identity: &Identity,
+        row: DeviceRow,
+    ) -> Result<Provisioned, ApiError> {
+        rows::check(&self.vault, &row).map_err(ApiError::internal)?;
+        let key_hash = Digest::of(&identity.key.to_spki_der());
+        let same = row.key_hash.as_deref() == Some(key_hash.as_bytes())
+            && row.family == request.device_family
+            && row.firmware == request.firmware;
+        let has_key = request.csr.is_some() || identity.chip.is_some();
+        let enrolled = row.enrolled_by == operator.name && has_key;
+        let taken = || ApiError::conflict("a camera with this serial is provisioned already");
+        if !same || !(operator.proof == Proof::Socket || enrolled) {
+            return Err(taken());
         }
+        let nuc = self
+            .vault
+            .unseal32(&nuc_label(&row.serial), &row.nuc_sealed)
+            .map_err(ApiError::internal)?;
+        let nuc = NucHash::from_bytes(*nuc);
+        if let Some(given) = &request.nuc_hash
+            && hex_field::<32>("nuc_hash", given)? != *nuc.expose()
+        {
+            return Err(taken());
+        }
+        let certificate = self.store.certificate_of(row.id).await?;
+        let certificate = certificate.ok_or_else(taken)?;
+        if Some(&certificate.serial) != row.certificate_serial.as_ref() {
+            return Err(ApiError::internal("a camera has a certificate of another"));
+        }
+        self.log_act(&operator.name, "provision again", &row.serial)
+            .await;
+        self.provisioned(request, identity, &nuc, &row, &certificate.der)
+    }
+
+    fn nuc_of(&self, request: &ProvisionRequest) -> Result<Nuc, ApiError> {
+        let (hash, simulated) = match &request.nuc_hash {
+            Some(text) => (hex_field("nuc_hash", text)?, false),
+            None if self.settings.provisioning.simulate_nuc => {
+                (random::bytes().map_err(ApiError::internal)?, true)
+            }
+            None => {
+                return Err(ApiError::field(
+                    "nuc_hash",
+                    "field required: this authority makes up no NUC hashes",
+                ));
+            }
+        };
+        let hash = NucHash::from_bytes(hash);
+        Ok(Nuc { hash, simulated })
     }
 
     fn identity_of(&self, request: &ProvisionRequest) -> Result<Identity, ApiError> {
@@ -106,7 +186,7 @@ impl Authority {
             (None, None) => None,
         };
         if let Some(proof) = &request.attestation {
-            let key = self.attested_key(proof)?;
+            let (key, chip) = self.attested_key(proof)?;
             return match brought {
                 Some(brought) if brought != key => Err(ApiError::field(
                     "device_public_key",
@@ -115,7 +195,7 @@ impl Authority {
                 _ => Ok(Identity {
                     key,
                     private: None,
-                    attested: true,
+                    chip: Some(chip),
                 }),
             };
         }
@@ -129,14 +209,14 @@ impl Authority {
             Some(key) => Ok(Identity {
                 key,
                 private: None,
-                attested: false,
+                chip: None,
             }),
             None if self.settings.provisioning.make_keys => {
                 let private = PrivateKey::generate().map_err(ApiError::internal)?;
                 Ok(Identity {
                     key: DeviceKey::P256(private.public()),
                     private: Some(private),
-                    attested: false,
+                    chip: None,
                 })
             }
             None => Err(ApiError::field(
@@ -146,14 +226,15 @@ impl Authority {
         }
     }
 
-    fn attested_key(&self, proof: &AttestationProof) -> Result<DeviceKey, ApiError> {
+    fn attested_key(&self, proof: &AttestationProof) -> Result<(DeviceKey, [u8; 32]), ApiError> {
         let session = hex_field("attestation.session", &proof.session)?;
         let secret = CredentialSecret::from_bytes(hex_field("attestation.secret", &proof.secret)?);
-        let key = self
+        let proven = self
             .attestations
             .finish(&session, &secret, std::time::Instant::now());
-        key.map(DeviceKey::P256)
-            .map_err(|error| ApiError::field("attestation", error.to_string()))
+        let (key, chip) =
+            proven.map_err(|error| ApiError::field("attestation", error.to_string()))?;
+        Ok((DeviceKey::P256(key), chip))
     }
 
     /// A certificate with the camera's NUC hash inside, under one of its tables.
@@ -177,26 +258,18 @@ impl Authority {
             .get(table)
             .ok_or_else(|| ApiError::internal("no master key"))?;
         let nonce = random::bytes().map_err(ApiError::internal)?;
-        let sealed = SealedNuc::seal(
-            nuc,
-            &master.table_key(index, DerivationProfile::A),
-            nonce,
-            &[],
-        );
+        let spki = identity.key.to_spki_der();
+        let token = CameraToken::issue_certificate(nuc, master, table, index, nonce, &spki);
         let extensions = CameraExtensions {
             manufacturer_id: self.settings.manufacturer_id.clone(),
             ma_endpoint: self.settings.endpoint.clone(),
-            token: CameraToken {
-                sealed,
-                table,
-                index,
-            },
+            token,
             device_family: request.device_family.clone(),
         };
         let subject = CameraSubject {
             key: &identity.key,
             extensions,
-            attested: identity.attested,
+            attested: identity.chip.is_some(),
         };
         let issued = self.keyring().issuer.certify(&self.settings, subject, now);
         issued.map_err(|error| match error {
@@ -213,43 +286,85 @@ impl Authority {
         })
     }
 
-    async fn register(
+    #[expect(clippy::too_many_arguments, reason = "a camera has so many sides")]
+    fn new_device(
         &self,
         request: &ProvisionRequest,
+        operator: &Operator,
         identity: &Identity,
-        nuc: &NucHash,
+        nuc: &Nuc,
         tables: [TableId; 3],
         der: &[u8],
         now: Timestamp,
-    ) -> Result<RegisteredDevice, ApiError> {
-        let certificate = certificate_row(der, &self.keyring().issuer.id())?;
-        let sealed = self
-            .vault
-            .seal(&nuc_label(&request.device_serial), nuc.expose())
-            .map_err(ApiError::internal)?;
-        let device = NewDevice {
+    ) -> Result<NewDevice, ApiError> {
+        let older = self.settings.provisioning.older_cameras;
+        let label = nuc_label(&request.device_serial);
+        let sealed = self.vault.seal(&label, nuc.hash.expose());
+        Ok(NewDevice {
             serial: request.device_serial.clone(),
-            nuc_index: self.vault.index_of(nuc.expose()),
-            nuc_sealed: sealed,
+            nuc_index: self.vault.index_of(nuc.hash.expose()),
+            nuc_sealed: sealed.map_err(ApiError::internal)?,
+            simulated_nuc: nuc.simulated,
             tables,
             family: request.device_family.clone(),
             firmware: request.firmware.clone(),
-            attested: identity.attested,
+            attested: identity.chip.is_some(),
+            chip: identity.chip,
+            binds_tokens: request.binds_tokens.unwrap_or(!older),
             provisioned_at: now,
-            certificate: Some(certificate),
-        };
-        match self.store.register(&device).await {
-            Ok(id) => Ok(registered(id, device)),
+            enrolled_by: operator.name.clone(),
+            certificate: Some(certificate_row(der, &self.keyring().issuer.id())?),
+        })
+    }
+
+    async fn register(
+        &self,
+        device: NewDevice,
+        permit: Option<Permit<'_>>,
+    ) -> Result<DeviceRow, ApiError> {
+        let (serial, chip) = (device.serial.clone(), device.chip);
+        let key_hash = device.certificate.as_ref().map(|row| row.key_hash.clone());
+        let spent = permit.as_ref().map(|permit| &permit.spent);
+        let registered = self.store.register(&self.vault, vec![device], spent).await;
+        let registered = match registered {
+            Ok(rows) => rows,
             Err(error) if is_duplicate(&error) => {
-                match self.store.device(&request.device_serial).await? {
-                    Some(_) => Err(ApiError::conflict(
-                        "a camera with this serial is provisioned already",
-                    )),
-                    None => Err(ApiError::conflict("another camera has this NUC hash")),
-                }
+                return Err(self.taken(&serial, key_hash, chip).await?);
             }
-            Err(error) => Err(error.into()),
+            Err(error) => return Err(error.into()),
+        };
+        if let Some(permit) = permit {
+            self.operators.spend(permit);
         }
+        let row = registered.into_iter().next();
+        row.ok_or_else(|| ApiError::internal("no camera was registered"))
+    }
+
+    /// Says what another camera has already.
+    async fn taken(
+        &self,
+        serial: &str,
+        key_hash: Option<Vec<u8>>,
+        chip: Option<[u8; 32]>,
+    ) -> Result<ApiError, ApiError> {
+        if self.store.device(serial).await?.is_some() {
+            let message = "a camera with this serial is provisioned already";
+            return Ok(ApiError::conflict(message));
+        }
+        if let Some(key_hash) = key_hash
+            && let Some(other) = self.store.device_of_key(&key_hash).await?
+        {
+            let message = format!("the same key is certified already, for camera {other}");
+            return Ok(ApiError::conflict(message));
+        }
+        if let Some(chip) = chip
+            && let Some(other) = self.store.device_of_chip(&chip).await?
+        {
+            return Ok(ApiError::conflict(format!(
+                "this chip has enrolled camera {other} already; `birthmark-sma release-chip {other}` lets it enrol again"
+            )));
+        }
+        Ok(ApiError::conflict("another camera has this NUC hash"))
     }
 
     fn provisioned(
@@ -257,19 +372,21 @@ impl Authority {
         request: &ProvisionRequest,
         identity: &Identity,
         nuc: &NucHash,
-        tables: [TableId; 3],
+        row: &DeviceRow,
         der: &[u8],
-        now: Timestamp,
     ) -> Result<Provisioned, ApiError> {
-        let keys: BTreeMap<String, String> = tables
-            .iter()
-            .filter_map(|table| {
-                Some((
-                    table.to_string(),
-                    hex::encode(self.tables().get(*table)?.expose()),
-                ))
-            })
-            .collect();
+        let tables = [row.table_a, row.table_b, row.table_c].map(TableId::try_from);
+        let tables: Vec<TableId> = tables
+            .into_iter()
+            .collect::<Result<_, _>>()
+            .map_err(ApiError::internal)?;
+        let key = |table: &TableId| {
+            let master = self.tables().get(*table);
+            let master = master.ok_or_else(|| ApiError::internal("no master key"))?;
+            Ok((table.to_string(), hex::encode(master.expose())))
+        };
+        let keys: BTreeMap<String, String> =
+            tables.iter().map(key).collect::<Result<_, ApiError>>()?;
         let sealing = request.attestation.as_ref().filter(|proof| proof.seal_keys);
         let sealed = sealing.map(|proof| seal_keys(proof, &keys)).transpose()?;
         let nuc_hash = hex::encode(nuc.expose());
@@ -279,7 +396,8 @@ impl Authority {
             .map(PrivateKey::to_pem)
             .transpose()
             .map_err(ApiError::internal)?;
-        let tail = Digest::of(der).to_hex();
+        let tail: String = Digest::of(der).to_hex().chars().take(12).collect();
+        let now = Timestamp::from_unix(row.provisioned_at);
         let day: String = clock::readable(now)
             .chars()
             .take(10)
@@ -288,7 +406,7 @@ impl Authority {
         Ok(Provisioned {
             device_serial: request.device_serial.clone(),
             device_certificate: pem(der),
-            certificate_chain: self.keyring().chain(),
+            certificate_chain: self.keyring().chain(row.certificate_issuer.as_deref()),
             table_assignments: tables.iter().map(|table| table.get()).collect(),
             master_keys: if sealed.is_some() {
                 BTreeMap::new()
@@ -298,15 +416,11 @@ impl Authority {
             sealed_master_keys: sealed,
             simulated_nuc_hash: nuc_hash.clone(),
             nuc_hash,
+            nuc: Nuc::name(row.simulated_nuc).into(),
             device_family: request.device_family.clone(),
-            provisioning_id: format!("PROV-{day}-{}", tail.get(..12).unwrap_or_default()),
+            provisioning_id: format!("PROV-{day}-{tail}"),
             manufacturer_id: self.settings.manufacturer_id.clone(),
-            assurance: if identity.attested {
-                "attested"
-            } else {
-                "token"
-            }
-            .into(),
+            assurance: if row.attested { "attested" } else { "token" }.into(),
             provisioned_at: clock::readable(now),
             device_private_key: private.map(|pem| pem.to_string()),
             device_public_key: spki_pem(&identity.key.to_spki_der()),
@@ -321,37 +435,17 @@ pub fn certificate_row(
 ) -> Result<CertificateRow, ApiError> {
     use der::Decode;
     let certificate = x509_cert::Certificate::from_der(der).map_err(ApiError::internal)?;
-    let (from, until) = crate::issue::ca::validity(&certificate);
+    let (from, until) = ca::validity(&certificate);
+    let key_hash = ca::key_hash(&certificate).map_err(ApiError::internal)?;
+    let number = certificate.tbs_certificate().serial_number();
     Ok(CertificateRow {
-        serial: certificate
-            .tbs_certificate()
-            .serial_number()
-            .as_bytes()
-            .to_vec(),
+        serial: number.as_bytes().to_vec(),
         issuer: issuer.as_bytes().to_vec(),
+        key_hash: key_hash.as_bytes().to_vec(),
         issued_at: from.unix(),
         expires_at: until.unix(),
         der: der.to_vec(),
     })
-}
-
-/// What the memory keeps of a new camera.
-pub fn registered(id: i64, device: NewDevice) -> RegisteredDevice {
-    let [table_a, table_b, table_c] = device.tables.map(i64::from);
-    RegisteredDevice {
-        id,
-        serial: device.serial,
-        nuc_sealed: device.nuc_sealed,
-        table_a,
-        table_b,
-        table_c,
-        family: device.family,
-        firmware: device.firmware,
-        attested: device.attested,
-        certificate_serial: device.certificate.as_ref().map(|row| row.serial.clone()),
-        certificate_issuer: device.certificate.as_ref().map(|row| row.issuer.clone()),
-        issued_at: device.certificate.as_ref().map(|row| row.issued_at),
-    }
 }
 
 /// Seals the master keys under a key from the credential's secret: nobody on the way, and no other chip, can read them.

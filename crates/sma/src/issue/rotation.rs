@@ -1,13 +1,13 @@
 //! New keys in the place of old ones. What the old ones signed stays checkable.
 
 use birthmark_http::ApiError;
+use birthmark_protocol::{KeyId, Timestamp};
 
 use crate::authority::Authority;
 use crate::clock;
-use crate::issue::ca::{Issuer, PrivateKey};
+use crate::issue::ca::{Issuer, PrivateKey, spki_pem};
 use crate::keep::keyring;
 use crate::keep::store::KeyPurpose;
-use crate::setup::spki_pem;
 
 impl Authority {
     /// Makes a new intermediate under the root, whose private key is needed for this moment only.
@@ -37,10 +37,37 @@ impl Authority {
             Some(&next.key),
         )
         .map_err(ApiError::internal)?;
-        self.store.replace_key(&row, now).await?;
+        self.store.replace_key(&self.vault, &row, now).await?;
         // If we stop here, the new intermediate is used from the next start on.
         self.reload_keyring().await.map_err(ApiError::internal)?;
         Ok(next.certificate.tbs_certificate().subject().to_string())
+    }
+
+    /// Declares that a key may have been in other hands since `from`: nothing it signed is believed
+    /// any more. A key in use has to be replaced first, or nothing would be signed at all.
+    pub async fn distrust(&self, key: KeyId, from: Timestamp) -> Result<(), ApiError> {
+        let keyring = self.keyring();
+        if key == keyring.issuer.id() || Some(key) == keyring.verdict_key_id() {
+            return Err(ApiError::conflict(
+                "this key is in use: put another in its place first, with rotate-ca or rotate-verdict-key",
+            ));
+        }
+        let known = keyring.issuer_keys.iter().any(|one| one.public.id() == key)
+            || keyring
+                .verdict_keys
+                .iter()
+                .any(|one| one.public.id() == key);
+        if !known {
+            return Err(ApiError::not_found(
+                "no intermediate and no verdict key has this id",
+            ));
+        }
+        let stored = self.store.distrust_key(&self.vault, key.as_bytes(), from);
+        if !stored.await? {
+            return Err(ApiError::internal("a key in use has no row"));
+        }
+        // If we stop here, the key is distrusted from the next start on.
+        self.reload_keyring().await.map_err(ApiError::internal)
     }
 
     /// Makes a new verdict key; its public half in PEM.
@@ -53,7 +80,7 @@ impl Authority {
             .map_err(ApiError::internal)?;
         let row = keyring::row(&self.vault, KeyPurpose::Verdict, &der, Some(&key))
             .map_err(ApiError::internal)?;
-        self.store.replace_key(&row, now).await?;
+        self.store.replace_key(&self.vault, &row, now).await?;
         // If we stop here, the new key is used from the next start on.
         self.reload_keyring().await.map_err(ApiError::internal)?;
         Ok(spki_pem(&key.public().to_spki_der()))

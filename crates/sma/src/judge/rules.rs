@@ -11,7 +11,7 @@ pub use scope::check;
 
 use scope::{Range, range};
 
-use crate::judge::cameras::{Device, DeviceId, IssuedCertificate};
+use crate::judge::cameras::{Cameras, Device, DeviceId};
 use crate::keep::store::RevocationRow;
 
 /// When a revocation holds, and which one it is.
@@ -33,9 +33,9 @@ pub struct Rules {
 
 /// A revocation with the camera it names, if it names one.
 #[derive(Debug)]
-pub struct Revocation<'a> {
+pub struct Revocation {
     /// The row.
-    pub row: &'a RevocationRow,
+    pub row: RevocationRow,
     /// What it covers.
     pub scope: Scope,
     /// Our number for the camera of a `device` scope.
@@ -55,7 +55,7 @@ impl Window {
 
 impl Rules {
     /// Takes all revocations; lifted ones are left out.
-    pub fn new<'a>(revocations: impl IntoIterator<Item = Revocation<'a>>) -> Self {
+    pub fn new(revocations: &[Revocation]) -> Self {
         let mut rules = Self::default();
         for Revocation { row, scope, device } in revocations {
             if row.lifted_at.is_some() {
@@ -66,21 +66,34 @@ impl Rules {
                 from: row.from_time,
                 until: row.until_time.unwrap_or(i64::MAX),
             };
-            match (&scope, device) {
-                (Scope::Device { .. }, Some(device)) => {
-                    rules.devices.entry(device).or_default().push(window)
-                }
-                (Scope::Family { family }, _) => rules
-                    .families
-                    .entry(family.clone())
-                    .or_default()
-                    .push(window),
-                _ => rules
-                    .ranges
-                    .extend(range(&scope).map(|range| (range, window))),
-            }
+            rules.add(scope, *device, window);
         }
         rules
+    }
+
+    /// How many of these cameras a scope covers.
+    pub fn covered(scope: &Scope, device: Option<DeviceId>, cameras: &Cameras) -> usize {
+        let (id, from, until) = (0, i64::MIN, i64::MAX);
+        let mut rules = Self::default();
+        rules.add(scope, device, Window { id, from, until });
+        let covers = |device: &&Device| rules.covering(device, Timestamp::from_unix(0)).is_some();
+        cameras.iter().filter(covers).count()
+    }
+
+    fn add(&mut self, scope: &Scope, device: Option<DeviceId>, window: Window) {
+        match (scope, device) {
+            (Scope::Device { .. }, Some(device)) => {
+                self.devices.entry(device).or_default().push(window)
+            }
+            (Scope::Family { family }, _) => self
+                .families
+                .entry(family.clone())
+                .or_default()
+                .push(window),
+            _ => self
+                .ranges
+                .extend(range(scope).map(|range| (range, window))),
+        }
     }
 
     /// The revocation that covers this camera now, if one does.
@@ -102,23 +115,14 @@ impl Rules {
         };
         named.or_else(ranged).copied()
     }
-
-    /// The revocation that covers a certificate other than the camera's newest one.
-    pub fn covering_certificate(
-        &self,
-        certificate: &IssuedCertificate,
-        now: Timestamp,
-    ) -> Option<Window> {
-        self.ranges
-            .iter()
-            .find(|(range, window)| window.holds(now) && range.covers_certificate(certificate))
-            .map(|(_, window)| *window)
-    }
 }
 
 #[cfg(test)]
 mod tests {
+    use birthmark_protocol::{Digest, KeyId};
+
     use super::*;
+    use crate::judge::cameras::{IssuedCertificate, padded};
 
     fn row(id: i64, from: i64, until: Option<i64>) -> RevocationRow {
         RevocationRow {
@@ -127,10 +131,12 @@ mod tests {
             from_time: from,
             until_time: until,
             reason: "test".into(),
+            public_reason: None,
             created_at: 0,
             created_by: "test".into(),
             lifted_at: None,
             lifted_by: None,
+            mac: Vec::new(),
         }
     }
 
@@ -141,18 +147,25 @@ mod tests {
             family: family.into(),
             firmware: firmware.map(Into::into),
             attested: false,
-            certificate: Some(IssuedCertificate::new(&[0x10], 1000, None)),
+            simulated_nuc: false,
+            binds_tokens: true,
+            certificate: Some(IssuedCertificate {
+                serial: padded(&[0x10]),
+                issued_at: 1000,
+                issuer: KeyId::from_bytes([0; 8]),
+                key_hash: Digest::of(b"a key"),
+            }),
             validations: 0.into(),
         }
     }
 
     fn covered(scope: Scope, device: &Device, now: i64) -> bool {
         let row = row(1, 100, Some(200));
-        let number = matches!(scope, Scope::Device { .. }).then_some(7);
-        let rules = Rules::new([Revocation {
-            row: &row,
+        let device_id = matches!(scope, Scope::Device { .. }).then_some(7);
+        let rules = Rules::new(&[Revocation {
+            row,
             scope,
-            device: number,
+            device: device_id,
         }]);
         rules.covering(device, Timestamp::from_unix(now)).is_some()
     }
@@ -210,8 +223,8 @@ mod tests {
             lifted_at: Some(1),
             ..row(1, 0, None)
         };
-        let rules = Rules::new([Revocation {
-            row: &lifted,
+        let rules = Rules::new(&[Revocation {
+            row: lifted,
             scope: Scope::Family { family: "A".into() },
             device: None,
         }]);

@@ -1,9 +1,12 @@
-//! The audit log: every validation and every act of an operator, written in batches off the hot path.
+//! The audit log: every validation that passed and every act of an operator, written in batches off
+//! the hot path.
 //!
-//! A validation is remembered by its outcome, its time and, if it was about a commitment, a keyed digest of it: with the
-//! commitment at hand one can show that it was asked about, but the log alone holds neither a digest nor a camera. Rows
-//! are chained by a keyed digest, and where old rows were removed a keyed proof says so. Whoever can change the database
-//! but lacks the credential can at most cut off the newest rows, which comparing with a head noted elsewhere shows.
+//! A pass is remembered by its time, its assurance and, if it was about a commitment, a keyed digest of
+//! it: with the commitment at hand one can show that it was asked about, but the log alone holds neither
+//! a digest nor a camera. A refusal adds one to a counter of its hour: strangers can be refused as often
+//! as they like, and must not fill the disk by it. Rows are chained by a keyed digest, and where old rows
+//! were removed a keyed proof says so. Whoever can change the database but lacks the credential can at
+//! most cut off the newest rows, which comparing with a head noted elsewhere shows.
 
 mod chain;
 mod entry;
@@ -16,16 +19,16 @@ use birthmark_protocol::{Assurance, Commitment, Timestamp};
 use serde::{Deserialize, Serialize};
 
 pub use chain::{ChainReport, prune, verify};
-use entry::Entry;
 
 use chain::Head;
+use entry::Entry;
 
 use crate::judge::Refusal;
 use crate::judge::cameras::DeviceId;
 use crate::keep::store::{AuditRow, HourlyCount, Store, is_duplicate};
 use crate::keep::vault::Vault;
 
-/// How many validations may wait for the database. Beyond it, validation stops rather than go unrecorded.
+/// How many passes may wait for the database. Beyond it, validation stops rather than go unrecorded.
 pub const LARGEST_BACKLOG: usize = 1_000_000;
 
 /// How one validation ended.
@@ -58,7 +61,7 @@ pub struct AuditLog {
     waiting: Mutex<Waiting>,
     totals: [AtomicU64; Refusal::ALL.len() + 1],
     writer: tokio::sync::Mutex<Writer>,
-    /// Validations in the writer's hands.
+    /// Passes in the writer's hands.
     unwritten: AtomicUsize,
 }
 
@@ -79,14 +82,37 @@ struct Batch {
 
 #[derive(Debug, Default)]
 struct Waiting {
-    outcomes: Vec<Entry>,
+    passes: Vec<Entry>,
+    /// Validations by hour and outcome.
+    counts: BTreeMap<(i64, &'static str), i64>,
     acts: Vec<Act>,
     activity: Vec<(DeviceId, i64, i64)>,
 }
 
 impl Waiting {
-    const fn is_empty(&self) -> bool {
-        self.outcomes.is_empty() && self.acts.is_empty() && self.activity.is_empty()
+    fn is_empty(&self) -> bool {
+        self.passes.is_empty()
+            && self.counts.is_empty()
+            && self.acts.is_empty()
+            && self.activity.is_empty()
+    }
+}
+
+impl Outcome {
+    /// The word in statistics.
+    const fn name(&self) -> &'static str {
+        match self.result {
+            Ok(_) => "pass",
+            Err(refusal) => refusal.name(),
+        }
+    }
+
+    /// The place of its total.
+    const fn place(&self) -> usize {
+        match self.result {
+            Ok(_) => 0,
+            Err(refusal) => refusal as usize,
+        }
     }
 }
 
@@ -106,27 +132,32 @@ impl AuditLog {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether so many validations more can be remembered.
+    /// Whether so many passes more can be remembered.
     pub fn has_room(&self, more: usize) -> bool {
         self.backlog() + more <= LARGEST_BACKLOG
     }
 
-    /// Remembers validations until the next [`AuditLog::write`].
-    pub fn record(&self, vault: &Vault, outcomes: impl IntoIterator<Item = Outcome>) {
-        let entries = outcomes
-            .into_iter()
-            .map(|outcome| Entry::of(vault, &outcome));
-        let entries: Vec<_> = entries.collect();
-        for entry in &entries {
-            let place = entry
-                .result
-                .err()
-                .map_or(0, |refusal| usize::from(refusal.to_byte()));
-            if let Some(total) = self.totals.get(place) {
+    /// Remembers validations until the next [`AuditLog::write`]. On a disk that is nearly full
+    /// refusals are counted since the start only: they are what is given up first.
+    pub fn record(&self, vault: &Vault, outcomes: &[Outcome], disk_is_low: bool) {
+        let passes: Vec<_> = outcomes
+            .iter()
+            .filter_map(|outcome| Entry::of(vault, outcome))
+            .collect();
+        for outcome in outcomes {
+            if let Some(total) = self.totals.get(outcome.place()) {
                 total.fetch_add(1, Ordering::Relaxed);
             }
         }
-        self.waiting().outcomes.extend(entries);
+        let kept = outcomes
+            .iter()
+            .filter(|outcome| outcome.result.is_ok() || !disk_is_low);
+        let mut waiting = self.waiting();
+        for outcome in kept {
+            let hour = outcome.time.unix().div_euclid(3600);
+            *waiting.counts.entry((hour, outcome.name())).or_default() += 1;
+        }
+        waiting.passes.extend(passes);
     }
 
     /// How many validations ended in which way since the start.
@@ -148,9 +179,9 @@ impl AuditLog {
         self.waiting().activity.extend(activity);
     }
 
-    /// How many validations wait to be written.
+    /// How many passes wait to be written.
     pub fn backlog(&self) -> usize {
-        self.waiting().outcomes.len() + self.unwritten.load(Ordering::Relaxed)
+        self.waiting().passes.len() + self.unwritten.load(Ordering::Relaxed)
     }
 
     /// Writes what waits. What could not be written waits on, also when the caller gives up in the middle.
@@ -163,8 +194,8 @@ impl AuditLog {
                     return Ok(());
                 }
                 self.unwritten
-                    .store(waiting.outcomes.len(), Ordering::Relaxed);
-                writer.batch = Some(Batch::of(vault, writer.head.clone(), waiting));
+                    .store(waiting.passes.len(), Ordering::Relaxed);
+                writer.batch = Some(Batch::of(vault, writer.head.clone(), waiting)?);
                 continue;
             };
             batch.write(store).await?;
@@ -181,12 +212,20 @@ impl AuditLog {
 }
 
 impl Batch {
-    fn of(vault: &Vault, head: Head, waiting: Waiting) -> Self {
-        Self {
-            rows: head.rows(vault, &waiting),
-            counts: hourly(&waiting.outcomes),
+    fn of(vault: &Vault, head: Head, waiting: Waiting) -> Result<Self, sqlx::Error> {
+        let rows = head.rows(vault, &waiting);
+        let counts = waiting.counts.into_iter();
+        let count = |((hour, outcome), amount): ((i64, &str), i64)| HourlyCount {
+            hour,
+            outcome: outcome.into(),
+            amount,
+        };
+        Ok(Self {
+            // Texts and numbers always have a JSON form.
+            rows: rows.map_err(|error| sqlx::Error::Encode(error.into()))?,
+            counts: counts.map(count).collect(),
             activity: waiting.activity,
-        }
+        })
     }
 
     async fn write(&self, store: &Store) -> Result<(), sqlx::Error> {
@@ -202,21 +241,4 @@ impl Batch {
         let head = Head::of(store).await?;
         Ok(self.rows.last().is_some_and(|last| last.link == head.link))
     }
-}
-
-fn hourly(outcomes: &[Entry]) -> Vec<HourlyCount> {
-    let mut counts: BTreeMap<(i64, &'static str), i64> = BTreeMap::new();
-    for outcome in outcomes {
-        *counts
-            .entry((outcome.time.div_euclid(3600), outcome.name()))
-            .or_default() += 1;
-    }
-    counts
-        .into_iter()
-        .map(|((hour, outcome), amount)| HourlyCount {
-            hour,
-            outcome: outcome.into(),
-            amount,
-        })
-        .collect()
 }

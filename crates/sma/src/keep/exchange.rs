@@ -9,10 +9,10 @@ use serde::{Deserialize, Serialize};
 use crate::authority::{Authority, nuc_label};
 use crate::clock;
 use crate::issue::ca;
-use crate::issue::provision::{certificate_row, hex_field, registered};
+use crate::issue::ca::spki_pem;
+use crate::issue::provision::{certificate_row, hex_field};
 use crate::judge::tables;
 use crate::keep::store::{NewDevice, is_duplicate};
-use crate::setup::spki_pem;
 
 /// Cameras in one page of an export.
 const PAGE: i64 = 1000;
@@ -159,11 +159,6 @@ impl Authority {
                 .unseal32(&nuc_label(&row.serial), &row.nuc_sealed)
                 .map_err(ApiError::internal)?;
             let certificate = self.store.certificate_of(row.id).await?;
-            let provisioned = self
-                .store
-                .device(&row.serial)
-                .await?
-                .map_or(0, |device| device.provisioned_at);
             let key = certificate
                 .as_ref()
                 .and_then(|row| CameraCertificate::from_der(&row.der).ok());
@@ -174,7 +169,7 @@ impl Authority {
                 device_public_key: key
                     .map(|certificate| spki_pem(&certificate.key().to_spki_der())),
                 device_family: row.family,
-                provisioned_at: clock::readable(Timestamp::from_unix(provisioned)).into(),
+                provisioned_at: clock::readable(Timestamp::from_unix(row.provisioned_at)).into(),
                 device_serial: row.serial,
             });
         }
@@ -182,7 +177,12 @@ impl Authority {
     }
 
     /// Takes one camera of an authority in the field; false if it is registered already.
-    pub async fn import_device(&self, entry: &DeviceEntry, place: usize) -> Result<bool, ApiError> {
+    pub async fn import_device(
+        &self,
+        entry: &DeviceEntry,
+        place: usize,
+        actor: &str,
+    ) -> Result<bool, ApiError> {
         let field = |name: &str| format!("devices.{place}.{name}");
         let nuc = NucHash::from_bytes(hex_field(&field("nuc_hash"), &entry.nuc_hash)?);
         let tables: Vec<TableId> = entry
@@ -222,20 +222,36 @@ impl Authority {
                 .vault
                 .seal(&nuc_label(&entry.device_serial), nuc.expose())
                 .map_err(ApiError::internal)?,
+            // Such files do not say where a NUC hash is from.
+            simulated_nuc: false,
             tables,
             family: entry.device_family.clone(),
             firmware: None,
             attested: false,
+            chip: None,
+            binds_tokens: false,
             provisioned_at,
+            enrolled_by: actor.into(),
             certificate,
         };
-        match self.store.register(&device).await {
-            Ok(id) => {
-                self.remember(&registered(id, device), &nuc)
-                    .map_err(ApiError::internal)?;
+        let registered = self.store.register(&self.vault, vec![device], None).await;
+        match registered {
+            Ok(rows) => {
+                for row in &rows {
+                    self.remember(row, &nuc).map_err(ApiError::internal)?;
+                }
                 Ok(true)
             }
-            Err(error) if is_duplicate(&error) => Ok(false),
+            Err(error) if is_duplicate(&error) => {
+                let known = self.store.device(&entry.device_serial).await?;
+                if known.is_some() {
+                    return Ok(false);
+                }
+                Err(ApiError::field(
+                    &field("nuc_hash"),
+                    "another camera has this NUC hash, or the same key in its certificate",
+                ))
+            }
             Err(error) => Err(error.into()),
         }
     }

@@ -8,7 +8,8 @@ use der::Decode;
 use x509_cert::Certificate;
 
 use crate::issue::ca::{self, CaError, FastKey, Issuer, PrivateKey};
-use crate::keep::store::{KeyPurpose, SigningKeyRow};
+use crate::keep::rows::{self, Changed};
+use crate::keep::store::{KeyPurpose, SigningKeyRow, Store};
 use crate::keep::vault::{Vault, VaultError};
 
 /// A verdict key as the public sees it.
@@ -20,8 +21,28 @@ pub struct VerdictKey {
     pub certificate: Vec<u8>,
     /// From when it may have signed.
     pub not_before: Timestamp,
-    /// Until when it may have signed.
+    /// Until when it may have signed: until it was replaced, or until it may have been in other hands.
     pub not_after: Timestamp,
+    /// Since when it may have been in other hands.
+    pub distrusted_from: Option<Timestamp>,
+}
+
+/// A key that signs or signed certificates of cameras, as far as checking them goes.
+#[derive(Debug, Clone)]
+pub struct IssuerKey {
+    /// The public key.
+    pub public: PublicKey,
+    /// From when to when it may sign.
+    pub validity: (Timestamp, Timestamp),
+    /// Since when it may have been in other hands.
+    pub distrusted_from: Option<Timestamp>,
+}
+
+impl IssuerKey {
+    /// Whether nothing that this key signed is believed any more.
+    pub fn is_distrusted(&self, now: Timestamp) -> bool {
+        self.distrusted_from.is_some_and(|from| from <= now)
+    }
 }
 
 /// All signing keys.
@@ -36,7 +57,7 @@ pub struct Keyring {
     /// Every intermediate with its private key, newest first: former ones still sign their revocation lists.
     pub issuers: Vec<Issuer>,
     /// The keys of all intermediates, newest first.
-    pub issuer_keys: Vec<PublicKey>,
+    pub issuer_keys: Vec<IssuerKey>,
     /// Every verdict key ever used, newest last.
     pub verdict_keys: Vec<VerdictKey>,
     signer: FastKey,
@@ -54,6 +75,12 @@ pub enum KeyringError {
     /// A certificate or key does not fit.
     #[error(transparent)]
     Ca(#[from] CaError),
+    /// The database does not answer.
+    #[error(transparent)]
+    Database(#[from] sqlx::Error),
+    /// Another program wrote the rows.
+    #[error(transparent)]
+    Changed(#[from] Changed),
 }
 
 impl From<ca::KeyError> for KeyringError {
@@ -87,6 +114,9 @@ pub fn row(
         not_before: not_before.unix(),
         not_after: not_after.unix(),
         retired_at: None,
+        distrusted_from: None,
+        // Computed where it is stored.
+        mac: Vec::new(),
     })
 }
 
@@ -100,8 +130,18 @@ fn unseal(vault: &Vault, row: &SigningKeyRow) -> Result<PrivateKey, KeyringError
 }
 
 impl Keyring {
-    /// Opens the keys as the database has them.
-    pub fn open(vault: &Vault, rows: &[SigningKeyRow]) -> Result<Self, KeyringError> {
+    /// Reads the keys of a database and makes sure that this program wrote them.
+    pub async fn load(store: &Store, vault: &Vault) -> Result<Self, KeyringError> {
+        let rows = store.signing_keys().await?;
+        let all = store.row_set("signing_keys").await?;
+        rows::check_set(vault, &rows, all.as_deref())?;
+        Self::open(vault, rows)
+    }
+
+    /// Opens keys.
+    fn open(vault: &Vault, mut rows: Vec<SigningKeyRow>) -> Result<Self, KeyringError> {
+        // Oldest first. Of two keys of one second, the one still in use comes last.
+        rows.sort_by_key(|row| (row.not_before, row.retired_at.is_none(), row.retired_at));
         let of = |purpose: KeyPurpose| rows.iter().filter(move |row| row.purpose == purpose.name());
         let in_use = |purpose: KeyPurpose, name| {
             of(purpose)
@@ -115,25 +155,28 @@ impl Keyring {
                 .map(|row| row.certificate.clone())
                 .collect::<Vec<_>>()
         };
-        let issuers = of(KeyPurpose::Intermediate)
-            .rev()
+        let newest_first = || of(KeyPurpose::Intermediate).rev();
+        let issuers = newest_first()
             .map(|row| Ok(Issuer::new(row.certificate.clone(), unseal(vault, row)?)?))
             .collect::<Result<Vec<_>, KeyringError>>()?;
-        let mut issuer_keys = of(KeyPurpose::Intermediate)
-            .map(|row| ca::public_key_of(&row.certificate))
-            .collect::<Result<Vec<_>, _>>()?;
-        issuer_keys.reverse();
         Ok(Self {
             roots: certificates(KeyPurpose::Root),
             issuer: Issuer::new(issuing.certificate.clone(), unseal(vault, issuing)?)?,
             intermediates: certificates(KeyPurpose::Intermediate),
             issuers,
-            issuer_keys,
+            issuer_keys: newest_first().map(issuer_key).collect::<Result<_, _>>()?,
             verdict_keys: of(KeyPurpose::Verdict)
                 .map(verdict_key)
                 .collect::<Result<_, _>>()?,
             signer: unseal(vault, signing)?.fast()?,
         })
+    }
+
+    /// Whether nothing that this intermediate signed is believed any more, and since when.
+    pub fn distrusted(&self, issuer: KeyId, now: Timestamp) -> Option<Timestamp> {
+        let mut keys = self.issuer_keys.iter();
+        let key = keys.find(|key| key.public.id() == issuer)?;
+        key.distrusted_from.filter(|from| *from <= now)
     }
 
     /// Signs an answer.
@@ -161,20 +204,36 @@ impl Keyring {
         self.verdict_keys.last().map(|key| key.public.id())
     }
 
-    /// Intermediate and newest root in PEM: what a camera's certificate chains to.
-    pub fn chain(&self) -> Vec<String> {
-        std::iter::once(&self.issuer.der)
+    /// Intermediate and newest root in PEM: what the certificate of this issuer chains to.
+    pub fn chain(&self, issuer: Option<&[u8]>) -> Vec<String> {
+        let by_id = |one: &&Issuer| Some(&one.id().as_bytes()[..]) == issuer;
+        let issuer = self.issuers.iter().find(by_id);
+        std::iter::once(issuer.map_or(&self.issuer.der, |issuer| &issuer.der))
             .chain(self.roots.last())
             .map(|der| ca::pem(der))
             .collect()
     }
 }
 
+fn issuer_key(row: &SigningKeyRow) -> Result<IssuerKey, CaError> {
+    Ok(IssuerKey {
+        public: ca::public_key_of(&row.certificate)?,
+        validity: (
+            Timestamp::from_unix(row.not_before),
+            Timestamp::from_unix(row.not_after),
+        ),
+        distrusted_from: row.distrusted_from.map(Timestamp::from_unix),
+    })
+}
+
 fn verdict_key(row: &SigningKeyRow) -> Result<VerdictKey, CaError> {
+    let ends = [Some(row.not_after), row.retired_at, row.distrusted_from];
+    let not_after = ends.into_iter().flatten().fold(row.not_after, i64::min);
     Ok(VerdictKey {
         public: ca::public_key_of(&row.certificate)?,
         certificate: row.certificate.clone(),
         not_before: Timestamp::from_unix(row.not_before),
-        not_after: Timestamp::from_unix(row.retired_at.unwrap_or(row.not_after).min(row.not_after)),
+        not_after: Timestamp::from_unix(not_after),
+        distrusted_from: row.distrusted_from.map(Timestamp::from_unix),
     })
 }

@@ -1,8 +1,23 @@
 //! The database: the truth about keys, cameras, revocations, operators and what was done.
 //!
 //! One serving process per database: what it keeps in memory would otherwise miss what another one changes. The lease
-//! below makes a second one refuse to start. Whoever can write to the database can at most make cameras be refused or
-//! forgotten: what is secret is sealed, and audit rows are chained under a key that does not stand here.
+//! below makes a second one refuse to start. Whoever can write to the database can at most make cameras be
+//! refused or forgotten: what is secret is sealed, rows that say who is believed carry a keyed digest, and
+//! audit rows are chained under a key that does not stand here.
+
+/// Writes the digest over all rows of a table whose rows are few, in the transaction that changed one.
+macro_rules! seal_set {
+    ($transaction:ident, $vault:expr, $table:literal, $macs:literal) => {
+        let macs: Vec<Vec<u8>> = sqlx::query_scalar($macs)
+            .fetch_all(&mut *$transaction)
+            .await?;
+        sqlx::query("INSERT INTO row_sets (name, mac) VALUES ($1, $2) ON CONFLICT (name) DO UPDATE SET mac = excluded.mac")
+            .bind($table)
+            .bind(crate::keep::rows::set_digest($vault, $table, &macs))
+            .execute(&mut *$transaction)
+            .await?;
+    };
+}
 
 mod audit;
 mod devices;
@@ -11,10 +26,13 @@ mod lease;
 mod operators;
 mod revocations;
 
+use std::sync::Arc;
+
 use birthmark_http::{Database, with_pool};
+use tokio::sync::Mutex;
 
 pub use audit::{AuditRow, HourlyCount};
-pub use devices::{CertificateRow, DeviceQuery, DeviceRow, Flag, NewDevice, RegisteredDevice};
+pub use devices::{CertificateRow, DeviceQuery, DeviceRow, Flag, NewDevice};
 pub use keys::{KeyPurpose, SigningKeyRow};
 pub use lease::{Lease, LeaseError};
 pub use operators::OperatorRow;
@@ -24,6 +42,8 @@ pub use revocations::RevocationRow;
 #[derive(Debug, Clone)]
 pub struct Store {
     database: Database,
+    /// Held by whoever changes rows that one digest covers together.
+    writing: Arc<Mutex<()>>,
 }
 
 /// Why the database could not be opened.
@@ -45,7 +65,10 @@ impl Store {
             Database::Sqlite(pool) => sqlx::migrate!("./migrations/sqlite").run(pool).await?,
             Database::Postgres(pool) => sqlx::migrate!("./migrations/postgres").run(pool).await?,
         }
-        Ok(Self { database })
+        Ok(Self {
+            database,
+            writing: Arc::default(),
+        })
     }
 
     /// Succeeds when the database answers.
@@ -61,6 +84,21 @@ impl Store {
     /// The pool itself, for whole-database work such as backups.
     pub const fn database(&self) -> &Database {
         &self.database
+    }
+
+    /// How a transaction begins that reads before it writes. One of SQLite's that only read so far is
+    /// refused when somebody else has written meanwhile, so it says at once that it will write.
+    const fn to_write(&self) -> &'static str {
+        match self.database {
+            Database::Sqlite(_) => "BEGIN IMMEDIATE",
+            Database::Postgres(_) => "BEGIN",
+        }
+    }
+
+    /// The digest over all rows of a table, if one was ever written.
+    pub async fn row_set(&self, table: &str) -> Result<Option<Vec<u8>>, sqlx::Error> {
+        with_pool!(&self.database, pool =>
+            sqlx::query_scalar("SELECT mac FROM row_sets WHERE name = $1").bind(table).fetch_optional(pool).await)
     }
 
     async fn count(&self, query: &'static str) -> Result<i64, sqlx::Error> {

@@ -21,6 +21,7 @@ pub struct Vault {
     cipher: Aes256Gcm,
     index: Zeroizing<[u8; 32]>,
     audit: Zeroizing<[u8; 32]>,
+    rows: Zeroizing<[u8; 32]>,
 }
 
 /// Why something sealed could not be read.
@@ -91,6 +92,7 @@ impl Vault {
             cipher,
             index: expand(b"birthmark/vault/index/v1")?,
             audit: expand(b"birthmark/vault/audit/v1")?,
+            rows: expand(b"birthmark/vault/rows/v1")?,
         })
     }
 
@@ -136,6 +138,11 @@ impl Vault {
     /// A number that finds a secret value again without telling it.
     pub fn index_of(&self, secret: &[u8]) -> [u8; 32] {
         keyed(&self.index, &[secret])
+    }
+
+    /// A keyed digest of a row's content.
+    pub fn row_digest(&self, content: &[u8]) -> [u8; 32] {
+        keyed(&self.rows, &[content])
     }
 
     /// A keyed digest for the audit log.

@@ -11,7 +11,7 @@ mod revocations;
 mod validate;
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::extract::{Request, State};
@@ -23,10 +23,8 @@ use birthmark_http::{ApiError, ClientAddress, Peer, site};
 use tower_http::cors::CorsLayer;
 
 use crate::authority::Authority;
-use crate::tell::operators::Role;
+use crate::tell::operators::{Role, is_direct};
 
-/// What a request costs its client, in tenths, as the questions of a batch are counted.
-const REQUEST: u32 = 10;
 /// No answer takes longer.
 const LONGEST: Duration = Duration::from_secs(60);
 
@@ -35,7 +33,7 @@ const LONGEST: Duration = Duration::from_secs(60);
 pub struct Api {
     /// The authority.
     pub authority: Arc<Authority>,
-    /// Whether this machine's users need no token: only if the authority listens on loopback alone.
+    /// Whether this machine's users need no token: in a rehearsal that listens on loopback alone.
     pub open: bool,
 }
 
@@ -44,13 +42,13 @@ pub fn router(api: Api) -> Router {
     let read = Router::new()
         .route("/api/v1/devices", get(devices::list))
         .route("/api/v1/devices/{serial}", get(devices::one))
-        .route(
-            "/api/v1/devices/{serial}/reviewed",
-            post(overview::reviewed),
-        )
         .route("/api/v1/revocations", get(revocations::list))
         .route("/api/v1/overview", get(overview::overview))
         .route("/metrics", get(metrics::metrics));
+    let review = Router::new().route(
+        "/api/v1/devices/{serial}/reviewed",
+        post(overview::reviewed),
+    );
     let provision = Router::new()
         .route("/api/v1/devices/provision", post(devices::provision))
         .route("/api/v1/attestation/begin", post(attest::begin))
@@ -61,6 +59,7 @@ pub fn router(api: Api) -> Router {
     Router::new()
         .merge(public_routes().layer(cors(&api)))
         .merge(guarded(read, &api, Role::Read))
+        .merge(guarded(review, &api, Role::Review))
         .merge(guarded(provision, &api, Role::Provision))
         .merge(guarded(revoke, &api, Role::Revoke))
         .merge(guarded(control_routes(), &api, Role::Administer))
@@ -81,6 +80,11 @@ fn control_routes() -> Router<Api> {
         .route(
             "/control/rotate-verdict-key",
             post(control::rotate_verdict_key),
+        )
+        .route("/control/distrust", post(control::distrust))
+        .route(
+            "/control/devices/{serial}/release-chip",
+            post(control::release_chip),
         )
         .route("/control/audit", get(control::verify_audit))
         .route("/control/key-tables", get(control::export_key_tables))
@@ -163,25 +167,75 @@ async fn whole(act: impl Future<Output = Response> + Send + 'static) -> Response
     done.unwrap_or_else(|error| ApiError::internal(error).into_response())
 }
 
-/// Who asks, if they are on the network.
-fn client_of(api: &Api, request: &Request) -> Option<ClientAddress> {
-    let peer = request.extensions().get::<Peer>()?;
-    let proxies = &api.authority.settings.trusted_proxies;
-    matches!(peer, Peer::Tcp { .. }).then(|| proxies.client(peer, request.headers()))
+/// Who asks.
+#[derive(Debug, Clone)]
+enum Caller {
+    /// This machine's administrator, or in a rehearsal any of its users: there is no limit.
+    Local,
+    /// A validator that showed its token.
+    Validator(String),
+    /// Somebody else, perhaps an older node.
+    Stranger(ClientAddress),
 }
 
-/// Takes `cost` tenths of a request from a client's allowance. This machine's administrator has no limit.
-fn charge(api: &Api, client: Option<ClientAddress>, cost: u32) -> Result<(), ApiError> {
-    let Some(client) = client else { return Ok(()) };
-    let taken = api.authority.limits.take(client, cost);
-    taken.map_err(|wait| ApiError::too_many("too many requests", wait))
+/// Who asks. A token that was shown and is not one of a validator leaves its bearer a stranger here; it
+/// is looked at again where an operator or a validator is needed.
+fn caller(api: &Api, request: &Request) -> Result<Caller, ApiError> {
+    let peer = request.extensions().get::<Peer>();
+    let peer = peer.ok_or_else(|| ApiError::internal("a request without a peer"))?;
+    if let Peer::Unix { .. } = peer {
+        return Ok(Caller::Local);
+    }
+    if api.open && peer.is_local() && is_direct(request.headers()) {
+        return Ok(Caller::Local);
+    }
+    if let Some(Ok(validator)) = api.authority.operators.validator(request.headers()) {
+        return Ok(Caller::Validator(validator.name));
+    }
+    let proxies = &api.authority.settings.trusted_proxies;
+    Ok(Caller::Stranger(proxies.client(peer, request.headers())))
+}
+
+fn too_many(wait: Duration) -> ApiError {
+    ApiError::too_many("too many requests", wait)
+}
+
+/// Takes questions from the caller's allowance. On a disk that is nearly full strangers are turned away:
+/// what they ask would fill it further.
+fn charge_questions(api: &Api, caller: &Caller, cost: f64) -> Result<(), ApiError> {
+    let (limits, now) = (&api.authority.limits, Instant::now());
+    let taken = match caller {
+        Caller::Local => Ok(()),
+        Caller::Validator(name) => limits.validators.take(name.clone(), cost, now),
+        Caller::Stranger(_) if api.authority.disk_is_low() => {
+            return Err(ApiError::unavailable(
+                "the disk is nearly full: only validators with a token are answered",
+                Duration::from_secs(60),
+            ));
+        }
+        Caller::Stranger(client) => limits.questions.take(*client, cost, now),
+    };
+    taken.map_err(too_many)
 }
 
 /// Around every request: its sender's allowance, the longest time, and headers on the answer. One layer, since each costs
 /// every validation.
-async fn around(State(api): State<Api>, request: Request, next: Next) -> Response {
-    let mut response = match charge(&api, client_of(&api, &request), REQUEST) {
-        Ok(()) => in_time(next.run(request)).await,
+async fn around(State(api): State<Api>, mut request: Request, next: Next) -> Response {
+    let admitted = caller(&api, &request).and_then(|caller| {
+        if let Caller::Stranger(client) = &caller {
+            let limits = &api.authority.limits;
+            limits
+                .requests
+                .take(*client, 1.0, Instant::now())
+                .map_err(too_many)?;
+        }
+        Ok(caller)
+    });
+    let mut response = match admitted {
+        Ok(caller) => {
+            request.extensions_mut().insert(caller);
+            in_time(next.run(request)).await
+        }
         Err(error) => error.into_response(),
     };
     harden(&mut response);

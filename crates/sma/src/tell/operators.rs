@@ -1,27 +1,34 @@
 //! Who may do what: bearer tokens with roles, and this machine's administrator.
 //!
-//! Tokens hold 32 random bytes, so one SHA-256 is enough to store them: there is nothing to guess.
+//! Tokens hold 32 random bytes, so one SHA-256 is enough to store them: there is nothing to guess. Nobody
+//! on the network is believed without one; only a rehearsal opens loopback, and says so in its settings.
 
-use std::sync::{PoisonError, RwLock};
+use std::sync::{PoisonError, RwLock, RwLockReadGuard};
 
 use axum::http::{HeaderMap, StatusCode, header};
 use birthmark_http::{ApiError, Peer};
 use birthmark_protocol::{Digest, Timestamp};
 use subtle::ConstantTimeEq;
+use tokio::sync::{Mutex, MutexGuard};
 
-use crate::clock;
+use crate::keep::rows::{self, Changed};
 use crate::keep::store::{OperatorRow, Store};
-use crate::random;
+use crate::keep::vault::Vault;
+use crate::{clock, random};
 
 /// What a token can allow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Role {
     /// Look at cameras, statistics and the audit log.
     Read,
-    /// Register cameras.
+    /// Mark what was unusual as looked at.
+    Review,
+    /// Register the cameras that the token names, or as many as it says.
     Provision,
     /// Revoke, and lift revocations.
     Revoke,
+    /// Ask about cameras as a validator does: many at once, at a validator's rate.
+    Validate,
     /// Everything about the authority itself. No token has it: only this machine's administrator, through the control socket.
     Administer,
 }
@@ -31,24 +38,75 @@ pub enum Role {
 pub struct Operator {
     /// The name in the audit log.
     pub name: String,
+    /// How it is known who it is.
+    pub proof: Proof,
+}
+
+/// How it is known who an operator is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Proof {
+    /// The control socket, which only this machine's administrator can open.
+    Socket,
+    /// A token.
+    Token,
+    /// Nothing: a rehearsal believes whoever is on this machine.
+    Rehearsal,
 }
 
 /// All tokens.
 #[derive(Debug)]
 pub struct Operators {
     rows: RwLock<Vec<OperatorRow>>,
+    /// Held from reading a token's row until its change is stored and read again.
+    changing: Mutex<()>,
+}
+
+/// The right to enrol one camera, taken from a token while it is registered.
+#[derive(Debug)]
+pub struct Permit<'a> {
+    _changing: MutexGuard<'a, ()>,
+    /// The token's row, as it is when the camera is registered.
+    pub spent: OperatorRow,
+}
+
+/// Why the tokens cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum OperatorsError {
+    /// The database does not answer.
+    #[error(transparent)]
+    Database(#[from] sqlx::Error),
+    /// Another program wrote the rows.
+    #[error(transparent)]
+    Changed(#[from] Changed),
+}
+
+impl From<OperatorsError> for ApiError {
+    fn from(error: OperatorsError) -> Self {
+        match error {
+            OperatorsError::Database(error) => error.into(),
+            OperatorsError::Changed(error) => Self::internal(error),
+        }
+    }
 }
 
 impl Role {
     /// The roles a token can have.
-    pub const OF_TOKENS: [Self; 3] = [Self::Read, Self::Provision, Self::Revoke];
+    pub const OF_TOKENS: [Self; 5] = [
+        Self::Read,
+        Self::Review,
+        Self::Provision,
+        Self::Revoke,
+        Self::Validate,
+    ];
 
     /// The word in commands and in the database.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Read => "read",
+            Self::Review => "review",
             Self::Provision => "provision",
             Self::Revoke => "revoke",
+            Self::Validate => "validate",
             Self::Administer => "administer",
         }
     }
@@ -61,20 +119,56 @@ impl Role {
 
 impl Operators {
     /// Reads all tokens.
-    pub async fn open(store: &Store) -> Result<Self, sqlx::Error> {
+    pub async fn open(store: &Store, vault: &Vault) -> Result<Self, OperatorsError> {
         Ok(Self {
-            rows: RwLock::new(store.operators().await?),
+            rows: RwLock::new(load(store, vault).await?),
+            changing: Mutex::default(),
         })
     }
 
+    fn rows(&self) -> RwLockReadGuard<'_, Vec<OperatorRow>> {
+        self.rows.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Stores a new token, which is believed from now on.
+    pub async fn add(
+        &self,
+        store: &Store,
+        vault: &Vault,
+        row: &OperatorRow,
+    ) -> Result<(), OperatorsError> {
+        let _changing = self.changing.lock().await;
+        store.add_operator(vault, row).await?;
+        self.reload(store, vault).await
+    }
+
+    /// Withdraws a token, which is not believed any more; false if none of this name is in force.
+    pub async fn withdraw(
+        &self,
+        store: &Store,
+        vault: &Vault,
+        name: &str,
+        now: Timestamp,
+    ) -> Result<bool, OperatorsError> {
+        let _changing = self.changing.lock().await;
+        let in_force = |row: &&OperatorRow| row.name == name && row.revoked_at.is_none();
+        let Some(row) = self.rows().iter().find(in_force).cloned() else {
+            return Ok(false);
+        };
+        store.revoke_operator(vault, &row, now).await?;
+        self.reload(store, vault).await?;
+        Ok(true)
+    }
+
     /// Reads all tokens again, after one was made or withdrawn.
-    pub async fn reload(&self, store: &Store) -> Result<(), sqlx::Error> {
-        let rows = store.operators().await?;
+    async fn reload(&self, store: &Store, vault: &Vault) -> Result<(), OperatorsError> {
+        let rows = load(store, vault).await?;
         *self.rows.write().unwrap_or_else(PoisonError::into_inner) = rows;
         Ok(())
     }
 
-    /// Who makes this request, if they may do what needs `role`. `open` says that this machine's users need no token.
+    /// Who makes this request, if they may do what needs `role`. `open` says that a rehearsal needs no
+    /// token from this machine's users.
     pub fn admit(
         &self,
         role: Role,
@@ -85,6 +179,7 @@ impl Operators {
         if let Peer::Unix { uid } = peer {
             return Ok(Operator {
                 name: format!("local user {uid}"),
+                proof: Proof::Socket,
             });
         }
         if role == Role::Administer {
@@ -96,9 +191,10 @@ impl Operators {
         if let Some(token) = bearer(headers) {
             return self.by_token(token, role, clock::now());
         }
-        if open && !self.has_tokens() && peer.is_local() && is_direct(headers) {
+        if open && peer.is_local() && is_direct(headers) {
             return Ok(Operator {
                 name: "loopback".into(),
+                proof: Proof::Rehearsal,
             });
         }
         Err(ApiError::new(
@@ -107,16 +203,16 @@ impl Operators {
         ))
     }
 
-    /// Whether a token was ever made. From then on nobody is believed without one, also when the last has expired: a proxy that
-    /// says nothing of those it speaks for looks like this machine's own user.
-    fn has_tokens(&self) -> bool {
-        let rows = self.rows.read().unwrap_or_else(PoisonError::into_inner);
-        !rows.is_empty()
+    /// The validator whose token a request carries, if it carries one. A token that is not good is
+    /// refused: who shows one wants to be told, not to be taken for a stranger.
+    pub fn validator(&self, headers: &HeaderMap) -> Option<Result<Operator, ApiError>> {
+        let token = bearer(headers)?;
+        Some(self.by_token(token, Role::Validate, clock::now()))
     }
 
     fn by_token(&self, token: &str, role: Role, now: Timestamp) -> Result<Operator, ApiError> {
         let hash = Digest::of(token.as_bytes());
-        let rows = self.rows.read().unwrap_or_else(PoisonError::into_inner);
+        let rows = self.rows();
         let row = rows
             .iter()
             .find(|row| row.token_hash.ct_eq(hash.as_bytes()).into());
@@ -137,8 +233,71 @@ impl Operators {
         }
         Ok(Operator {
             name: row.name.clone(),
+            proof: Proof::Token,
         })
     }
+
+    /// Takes the right to enrol this camera from the operator's token; none is needed without a token.
+    pub async fn permit(
+        &self,
+        vault: &Vault,
+        operator: &Operator,
+        serial: &str,
+    ) -> Result<Option<Permit<'_>>, ApiError> {
+        if operator.proof != Proof::Token {
+            return Ok(None);
+        }
+        let changing = self.changing.lock().await;
+        let row = self
+            .rows()
+            .iter()
+            .find(|row| row.name == operator.name)
+            .cloned();
+        let mut spent = row.ok_or_else(|| ApiError::internal("a token without a row"))?;
+        if !names(&spent, serial)? {
+            return Err(forbidden("the token enrols other cameras than this one"));
+        }
+        if spent.cameras.is_some_and(|cameras| spent.used >= cameras) {
+            return Err(forbidden(
+                "the token has enrolled as many cameras as it may",
+            ));
+        }
+        spent.used += 1;
+        spent.mac = rows::digest(vault, &spent);
+        Ok(Some(Permit {
+            _changing: changing,
+            spent,
+        }))
+    }
+
+    /// Notes that the camera was registered.
+    pub fn spend(&self, permit: Permit<'_>) {
+        let mut rows = self.rows.write().unwrap_or_else(PoisonError::into_inner);
+        let row = rows.iter_mut().find(|row| row.name == permit.spent.name);
+        if let Some(row) = row {
+            *row = permit.spent;
+        }
+    }
+}
+
+async fn load(store: &Store, vault: &Vault) -> Result<Vec<OperatorRow>, OperatorsError> {
+    let rows = store.operators().await?;
+    let all = store.row_set("operators").await?;
+    rows::check_set(vault, &rows, all.as_deref())?;
+    Ok(rows)
+}
+
+/// Whether a token enrols this camera, as far as its name goes.
+fn names(row: &OperatorRow, serial: &str) -> Result<bool, ApiError> {
+    let Some(serials) = &row.serials else {
+        return Ok(row.cameras.is_some());
+    };
+    let serials: Vec<String> = serde_json::from_str(serials).map_err(ApiError::internal)?;
+    Ok(serials.iter().any(|named| named == serial))
+}
+
+fn forbidden(message: &str) -> ApiError {
+    ApiError::new(StatusCode::FORBIDDEN, message)
 }
 
 /// Draws a token and what is stored of it.
@@ -155,7 +314,7 @@ fn bearer(headers: &HeaderMap) -> Option<&str> {
 }
 
 /// Whether nobody stands between: no proxy forwarded the request, and no web page of another origin made a browser send it.
-fn is_direct(headers: &HeaderMap) -> bool {
+pub fn is_direct(headers: &HeaderMap) -> bool {
     let forwarded = [
         "forwarded",
         "x-forwarded-for",
@@ -167,7 +326,9 @@ fn is_direct(headers: &HeaderMap) -> bool {
         return false;
     }
     let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
-    let host = text(header::HOST).unwrap_or_default();
+    let Some(host) = text(header::HOST) else {
+        return false;
+    };
     let name = host.rsplit_once(':').map_or(
         host,
         |(name, port)| if port.ends_with(']') { host } else { name },
@@ -223,84 +384,84 @@ mod tests {
             name: "anna".into(),
             token_hash: hash.as_bytes().to_vec(),
             roles: roles.into(),
+            serials: None,
+            cameras: Some(2),
+            used: 0,
             created_at: 0,
             expires_at,
             revoked_at,
+            mac: Vec::new(),
         };
-        (
-            Operators {
-                rows: RwLock::new(vec![row]),
-            },
-            token,
-        )
+        let operators = Operators {
+            rows: RwLock::new(vec![row]),
+            changing: Mutex::default(),
+        };
+        (operators, token)
     }
 
     #[test]
     fn a_token_allows_its_roles_until_it_ends() {
         let now = Timestamp::from_unix(100);
         let (known, token) = operators("read,revoke", Some(101), None);
-        assert_eq!(
-            known.by_token(&token, Role::Revoke, now).unwrap().name,
-            "anna"
-        );
-        assert_eq!(
+        let ask = |token: &str, role, now| {
             known
-                .by_token(&token, Role::Provision, now)
-                .unwrap_err()
-                .status(),
-            StatusCode::FORBIDDEN
-        );
-        assert_eq!(
-            known
-                .by_token("bma_00", Role::Read, now)
-                .unwrap_err()
-                .status(),
-            StatusCode::UNAUTHORIZED
-        );
-        assert_eq!(
-            known
-                .by_token(&token, Role::Read, now.plus(1))
-                .unwrap_err()
-                .status(),
-            StatusCode::UNAUTHORIZED
-        );
+                .by_token(token, role, now)
+                .map_err(|error| error.status())
+        };
+        assert_eq!(ask(&token, Role::Revoke, now).unwrap().name, "anna");
+        let (forbidden, unknown) = (Err(StatusCode::FORBIDDEN), Err(StatusCode::UNAUTHORIZED));
+        assert_eq!(ask(&token, Role::Provision, now), forbidden);
+        assert_eq!(ask(&token, Role::Review, now), forbidden);
+        assert_eq!(ask(&token, Role::Validate, now), forbidden);
+        assert_eq!(ask("bma_00", Role::Read, now), unknown);
+        assert_eq!(ask(&token, Role::Read, now.plus(1)), unknown);
         let (withdrawn, token) = operators("read", None, Some(1));
-        assert_eq!(
-            withdrawn
-                .by_token(&token, Role::Read, now)
-                .unwrap_err()
-                .status(),
-            StatusCode::UNAUTHORIZED
-        );
+        let refused = withdrawn.by_token(&token, Role::Read, now).unwrap_err();
+        assert_eq!(refused.status(), StatusCode::UNAUTHORIZED);
+    }
+
+    fn tcp() -> Peer {
+        Peer::Tcp {
+            remote: "127.0.0.1:5".parse().unwrap(),
+            local: "127.0.0.1:8001".parse().unwrap(),
+        }
     }
 
     #[test]
     fn nobody_administers_over_the_network() {
         let (known, token) = operators("read,provision,revoke", None, None);
-        let peer = Peer::Tcp {
-            remote: "127.0.0.1:5".parse().unwrap(),
-            local: "127.0.0.1:8001".parse().unwrap(),
-        };
         let with_token = headers(&[
             ("host", "127.0.0.1:8001"),
             ("authorization", &format!("Bearer {token}")),
         ]);
-        assert_eq!(
-            known
-                .admit(Role::Administer, &peer, &with_token, true)
-                .unwrap_err()
-                .status(),
-            StatusCode::FORBIDDEN
-        );
-        assert!(
-            known
-                .admit(
-                    Role::Administer,
-                    &Peer::Unix { uid: 0 },
-                    &HeaderMap::new(),
-                    false
-                )
-                .is_ok()
-        );
+        let refused = known.admit(Role::Administer, &tcp(), &with_token, true);
+        assert_eq!(refused.unwrap_err().status(), StatusCode::FORBIDDEN);
+        let local = Peer::Unix { uid: 0 };
+        let admitted = known.admit(Role::Administer, &local, &HeaderMap::new(), false);
+        assert_eq!(admitted.unwrap().proof, Proof::Socket);
+    }
+
+    #[test]
+    fn loopback_is_believed_in_a_rehearsal_only() {
+        let (known, _) = operators("read", None, None);
+        let direct = headers(&[("host", "127.0.0.1:8001")]);
+        let closed = known.admit(Role::Read, &tcp(), &direct, false);
+        assert_eq!(closed.unwrap_err().status(), StatusCode::UNAUTHORIZED);
+        let open = known.admit(Role::Read, &tcp(), &direct, true).unwrap();
+        assert_eq!(open.proof, Proof::Rehearsal);
+    }
+
+    #[tokio::test]
+    async fn a_token_enrols_as_many_cameras_as_it_says() {
+        let (known, token) = operators("provision", None, None);
+        let (vault, _) = Vault::create(b"a test credential", [1; 16]).unwrap();
+        let now = Timestamp::from_unix(100);
+        let operator = known.by_token(&token, Role::Provision, now).unwrap();
+        for serial in ["CAM-1", "CAM-2"] {
+            let permit = known.permit(&vault, &operator, serial).await.unwrap();
+            known.spend(permit.unwrap());
+        }
+        let third = known.permit(&vault, &operator, "CAM-3").await;
+        assert_eq!(third.unwrap_err().status(), StatusCode::FORBIDDEN);
     }
 }

@@ -5,6 +5,7 @@ pub mod ocsp;
 
 use std::sync::Arc;
 
+use axum::body::Bytes;
 use birthmark_http::ApiError;
 use birthmark_protocol::revocations::{Revocation as PublicRevocation, RevocationList};
 use birthmark_protocol::{Digest, KeyId, Timestamp};
@@ -15,12 +16,11 @@ use crate::authority::Authority;
 use crate::clock;
 use crate::issue::ca::Issuer;
 use crate::judge::cameras::IssuedCertificate;
-use crate::judge::rules::{self, Rules, Scope};
+use crate::judge::rules::{self, Revocation, Rules, Scope};
 use crate::keep::store::RevocationRow;
-use crate::tell::crl_cache::CachedList;
 use crate::tell::signed_list::{Published, PublishedList};
 
-/// How long the signed list is served without another look at the cameras' certificates.
+/// How old a list may be, in seconds, if no revocation was pronounced or lifted since.
 const LIST_AGE: i64 = 60;
 /// For so many seconds a signed list may be used: a day on which this authority cannot be reached is no alarm.
 const SIGNED_FOR: i64 = 86_400;
@@ -37,33 +37,49 @@ pub struct RevokeRequest {
     /// Until when; for good if left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub until: Option<i64>,
-    /// Why.
+    /// Why, for the authority's own people: stays in its database.
     pub reason: String,
+    /// Why, for everybody: stands in the public list at once, for good.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub public_reason: Option<String>,
+    /// Revoke although no registered camera is covered: a mistyped model would otherwise pass for one.
+    #[serde(default)]
+    pub even_if_none: bool,
+}
+
+/// A revocation that was pronounced.
+#[derive(Debug, Clone, Copy, Serialize, ToSchema)]
+pub struct Revoked {
+    /// Its number.
+    pub id: i64,
+    /// How many registered cameras it covers.
+    pub cameras: usize,
 }
 
 impl Authority {
     /// Pronounces a revocation. When this returns, the next question is judged by it.
-    pub async fn revoke(&self, request: &RevokeRequest, actor: &str) -> Result<i64, ApiError> {
+    pub async fn revoke(&self, request: &RevokeRequest, actor: &str) -> Result<Revoked, ApiError> {
         rules::check(&request.scope).map_err(|error| ApiError::field(error.field, error.reason))?;
-        if request.reason.is_empty()
-            || request.reason.len() > 500
-            || request.reason.chars().any(char::is_control)
-        {
-            return Err(ApiError::field(
-                "reason",
-                "expected 1 to 500 bytes of text without control characters",
-            ));
+        check_reason("reason", &request.reason)?;
+        if let Some(reason) = &request.public_reason {
+            check_reason("public_reason", reason)?;
         }
         let now = clock::now();
-        let from = request.from.unwrap_or(now.unix());
+        let from = request.from.unwrap_or_else(|| now.unix());
         if request.until.is_some_and(|until| until <= from) {
             return Err(ApiError::field("until", "does not lie after from"));
         }
-        if let Scope::Device { serial } = &request.scope
-            && self.store.device(serial).await?.is_none()
-        {
+        let device = self.device_of(&request.scope).await;
+        let device = device.map_err(ApiError::internal)?;
+        if matches!(request.scope, Scope::Device { .. }) && device.is_none() {
             return Err(ApiError::not_found(
                 "no camera with this serial is registered",
+            ));
+        }
+        let covered = self.with_cameras(|cameras| Rules::covered(&request.scope, device, cameras));
+        if covered == 0 && !request.even_if_none {
+            return Err(ApiError::conflict(
+                "0 registered cameras are covered by this: check the spelling, or say `even_if_none`",
             ));
         }
         let row = RevocationRow {
@@ -72,25 +88,30 @@ impl Authority {
             from_time: from,
             until_time: request.until,
             reason: request.reason.clone(),
+            public_reason: request.public_reason.clone(),
             created_at: now.unix(),
             created_by: actor.to_owned(),
             lifted_at: None,
             lifted_by: None,
+            mac: Vec::new(),
         };
-        let id = self.store.revoke(&row).await?;
+        let target = row.scope.clone();
+        let id = self.store.revoke(&self.vault, row).await?;
         // If we stop here, the revocation is in the database and holds from the next start on.
         self.reload_revocations()
             .await
             .map_err(ApiError::internal)?;
-        self.log_act(actor, "revoke", &format!("revocation {id}: {}", row.scope))
+        self.log_act(actor, "revoke", &format!("revocation {id}: {target}"))
             .await;
-        log::warn!("revocation {id} was pronounced");
-        Ok(id)
+        log::warn!("revocation {id} was pronounced; it covers {covered} cameras");
+        let cameras = covered;
+        Ok(Revoked { id, cameras })
     }
 
     /// Lifts a revocation.
     pub async fn lift(&self, id: i64, actor: &str) -> Result<(), ApiError> {
-        if !self.store.lift(id, actor, clock::now()).await? {
+        let lifted = self.store.lift(&self.vault, id, actor, clock::now());
+        if !lifted.await? {
             return Err(ApiError::not_found(
                 "no revocation of this number is in force",
             ));
@@ -113,7 +134,9 @@ impl Authority {
         {
             return Ok(Arc::clone(&last.list));
         }
-        let revocations = self.public_revocations().await?;
+        let in_force = self.revocations();
+        let in_force = in_force.iter().filter(|one| one.row.lifted_at.is_none());
+        let revocations = in_force.map(|one| self.public(one)).collect::<Vec<_>>();
         let key = self.keyring().verdict_key_id().map(|key| key.to_string());
         let last = cached.as_ref().map(|last| &last.list);
         let list = match last {
@@ -165,67 +188,71 @@ impl Authority {
         })
     }
 
-    async fn public_revocations(&self) -> Result<Vec<PublicRevocation>, ApiError> {
-        let mut revocations = Vec::new();
-        for row in self
-            .revocations()
-            .iter()
-            .filter(|row| row.lifted_at.is_none())
-        {
-            let scope: Scope = serde_json::from_str(&row.scope).map_err(ApiError::internal)?;
-            revocations.push(PublicRevocation {
-                id: row.id,
-                scope: self.public_scope(scope).await?,
-                from: Timestamp::from_unix(row.from_time),
-                until: row.until_time.map(Timestamp::from_unix),
-                reason: row.reason.clone(),
-            });
+    fn public(&self, revocation: &Revocation) -> PublicRevocation {
+        let row = &revocation.row;
+        PublicRevocation {
+            id: row.id,
+            scope: self.public_scope(revocation),
+            from: Timestamp::from_unix(row.from_time),
+            until: row.until_time.map(Timestamp::from_unix),
+            reason: row.public_reason.iter().cloned().collect(),
         }
-        Ok(revocations)
     }
 
-    async fn public_scope(&self, scope: Scope) -> Result<Option<Scope>, ApiError> {
-        let Scope::Device { serial } = &scope else {
-            return Ok(Some(scope));
-        };
-        let Some(device) = self.store.device(serial).await? else {
-            return Ok(None);
-        };
-        let number = device.certificate_serial.map(hex::encode);
-        Ok(number.map(|number| Scope::Certificates {
+    /// A camera stands in public under its certificate's number; one without a certificate is not named.
+    fn public_scope(&self, revocation: &Revocation) -> Option<Scope> {
+        if !matches!(revocation.scope, Scope::Device { .. }) {
+            return Some(revocation.scope.clone());
+        }
+        let number = self.with_cameras(|cameras| {
+            let certificate = cameras.by_id(revocation.device?)?.certificate?;
+            Some(hex::encode(certificate.serial_bytes()))
+        })?;
+        Some(Scope::Certificates {
             first: number.clone(),
             last: number,
-        }))
+        })
     }
 
     /// The revocation list of an intermediate, in DER; of the one in use if none is named.
-    pub fn crl(&self, issuer: Option<KeyId>) -> Result<Arc<Vec<u8>>, ApiError> {
-        let keyring = self.keyring();
-        let found = keyring
-            .issuers
-            .iter()
-            .find(|one| issuer.is_none_or(|wanted| one.id() == wanted));
-        let issuer = found.ok_or_else(|| ApiError::not_found("no intermediate has this key"))?;
-        let (rules, now) = (self.rules(), clock::now());
-        if let Some(fresh) = self.lists.fresh(issuer.id(), &rules, now) {
-            return Ok(fresh);
-        }
-        let revoked = self.revoked_certificates(issuer, &rules, now);
-        let der = Arc::new(crl::build(issuer, &revoked, now).map_err(ApiError::internal)?);
-        self.lists.keep(CachedList {
-            issuer: issuer.id(),
-            rules,
-            made: now,
-            der: Arc::clone(&der),
-        });
-        Ok(der)
+    pub async fn crl(self: &Arc<Self>, issuer: Option<KeyId>) -> Result<Bytes, ApiError> {
+        let wanted = issuer.unwrap_or_else(|| self.keyring().issuer.id());
+        let make = async || {
+            let authority = Arc::clone(self);
+            // Looking at a million cameras takes a moment.
+            let made = tokio::task::spawn_blocking(move || authority.make_crls()).await;
+            made.map_err(ApiError::internal)?
+        };
+        let generation = self.generation();
+        let made = self
+            .lists
+            .crls
+            .get(generation, LIST_AGE, clock::now(), make);
+        let made = made.await?;
+        let found = made.iter().find(|(id, _)| *id == wanted);
+        found
+            .map(|(_, der)| der.clone())
+            .ok_or_else(|| ApiError::not_found("no intermediate has this key"))
     }
 
-    /// Certificates of this intermediate that are revoked now, and since when.
+    fn make_crls(&self) -> Result<Vec<(KeyId, Bytes)>, ApiError> {
+        let (keyring, rules, now) = (self.keyring(), self.rules(), clock::now());
+        let lists = keyring.issuers.iter().map(|issuer| {
+            let distrusted = keyring.distrusted(issuer.id(), now);
+            let revoked = self.revoked_certificates(issuer, &rules, distrusted, now);
+            let der = crl::build(issuer, &revoked, now).map_err(ApiError::internal)?;
+            Ok((issuer.id(), der.into()))
+        });
+        lists.collect()
+    }
+
+    /// Certificates of this intermediate that are revoked now, and since when: all of them if somebody
+    /// else may have its key.
     fn revoked_certificates(
         &self,
         issuer: &Issuer,
         rules: &Rules,
+        distrusted: Option<Timestamp>,
         now: Timestamp,
     ) -> Vec<(IssuedCertificate, Timestamp)> {
         let id = issuer.id();
@@ -233,11 +260,23 @@ impl Authority {
             let certified = cameras
                 .iter()
                 .filter_map(|device| Some((device, device.certificate?)));
-            let ours = certified.filter(|(_, certificate)| certificate.issuer == *id.as_bytes());
-            ours.filter_map(|(device, certificate)| {
-                Some((certificate, rules.covering(device, now)?.since()))
-            })
-            .collect()
+            let ours = certified.filter(|(_, certificate)| certificate.issuer == id);
+            let revoked = ours.filter_map(|(device, certificate)| {
+                let window = rules.covering(device, now);
+                let since = window.map(|window| window.since()).or(distrusted)?;
+                Some((certificate, since))
+            });
+            revoked.collect()
         })
     }
+}
+
+fn check_reason(field: &str, reason: &str) -> Result<(), ApiError> {
+    let plain = (1..=500).contains(&reason.len()) && !reason.chars().any(char::is_control);
+    plain.then_some(()).ok_or_else(|| {
+        ApiError::field(
+            field,
+            "expected 1 to 500 bytes of text without control characters",
+        )
+    })
 }

@@ -42,6 +42,18 @@ impl ChipOf {
         }
     }
 
+    /// As after a repair: a new signing key in the same chip.
+    fn make_another_key(&mut self) {
+        self.tpm = Tpm::new(
+            self._emulator.tcti().parse().unwrap(),
+            0x8102_0002,
+            ChipAuth::from_credential(&[0x5a; 32]).unwrap(),
+            None,
+        );
+        self.tpm.enrol().unwrap();
+        self.attestation_key = self.tpm.create_attestation_key().unwrap();
+    }
+
     fn attest(&mut self, nonce: &str) -> Evidence {
         let nonce: Digest = nonce.parse().unwrap();
         self.tpm
@@ -116,7 +128,7 @@ async fn refused(stand: &Stand, nonce: &str, evidence: &Evidence, reason: &str) 
 }
 
 #[tokio::test]
-async fn a_chip_that_proves_itself_is_attested_and_a_token_alone_is_never() {
+async fn a_chip_enrols_once_and_a_token_alone_is_never_attested() {
     let emulator = Swtpm::start().unwrap();
     let (mut stand, _folder) = stand(&[&emulator]).await;
     let mut chip = ChipOf::new(emulator);
@@ -164,6 +176,32 @@ async fn a_chip_that_proves_itself_is_attested_and_a_token_alone_is_never() {
     let key = camera.certificate().key().digest();
     let attested = true;
     assert_eq!(item_of(&answer).proof, Proof::Certificate { key, attested });
+
+    // One chip enrols one camera, unless an operator says otherwise; its key is certified once at all.
+    let nonce = begin(&stand).await;
+    let (_, answer) = examine(&stand, &nonce, &chip.attest(&nonce)).await;
+    let secret = chip.activate(&answer["credential"]).unwrap();
+    let mut second = request(&answer["session"], &secret);
+    second["device_serial"] = "CAM-2".into();
+    let (status, refused) = stand.post("/api/v1/devices/provision", &second).await;
+    assert_eq!(status, 409, "{refused}");
+    assert!(refused.to_string().contains("same key"), "{refused}");
+    chip.make_another_key();
+    let nonce = begin(&stand).await;
+    let (_, answer) = examine(&stand, &nonce, &chip.attest(&nonce)).await;
+    let secret = chip.activate(&answer["credential"]).unwrap();
+    let mut second = request(&answer["session"], &secret);
+    second["device_serial"] = "CAM-2".into();
+    let (status, refused) = stand.post("/api/v1/devices/provision", &second).await;
+    assert_eq!(status, 409, "{refused}");
+    let sentence = refused.to_string();
+    assert!(
+        sentence.contains("enrolled camera CAM-1 already"),
+        "{sentence}"
+    );
+    stand.command(&["release-chip", "CAM-1"]).await.unwrap();
+    let again = stand.command(&["release-chip", "CAM-1"]).await.unwrap_err();
+    assert!(again.contains("no chip"), "{again}");
 
     // The master keys can also come sealed, so that only the chip's owner reads them.
     let nonce = begin(&stand).await;

@@ -64,13 +64,26 @@ async fn cameras_are_registered_by_command_beside_the_running_authority_and_with
     let again = provision(&stand, "CAM-1", &with_csr).await.unwrap_err();
     assert!(again.contains("exists already"), "{again}");
     std::fs::remove_file(stand.path("CAM-1.json")).unwrap();
-    let again = provision(&stand, "CAM-1", &with_csr).await.unwrap_err();
+    // Whoever lost the file asks again with the same key, and with no other.
+    let again = provision(&stand, "CAM-1", &with_csr).await.unwrap();
+    assert_eq!(again, first.answer);
+    std::fs::remove_file(stand.path("CAM-1.json")).unwrap();
+    let other_key = ["--public-key", public.to_str().unwrap()];
+    let again = provision(&stand, "CAM-1", &other_key).await.unwrap_err();
     assert!(again.contains("provisioned already"), "{again}");
+    assert!(!stand.path("CAM-1.json.unfinished").exists());
     stand.stop().await;
 
     let with_key = ["--public-key", public.to_str().unwrap(), "--nuc-hash", &nuc];
     let second = provision(&stand, "CAM-2", &with_key).await.unwrap();
     assert_eq!(second["nuc_hash"], nuc);
+    // One key is of one camera, and so is one NUC hash.
+    let same_key = provision(&stand, "CAM-3", &with_key).await.unwrap_err();
+    assert!(
+        same_key.contains("certified already, for camera CAM-2"),
+        "{same_key}"
+    );
+    std::fs::write(&public, public_key()).unwrap();
     let same_nuc = provision(&stand, "CAM-3", &with_key).await.unwrap_err();
     assert!(same_nuc.contains("NUC hash"), "{same_nuc}");
     stand.start().await;
@@ -79,7 +92,7 @@ async fn cameras_are_registered_by_command_beside_the_running_authority_and_with
 }
 
 #[tokio::test]
-async fn an_authority_that_simulates_nothing_asks_for_the_nuc_hash() {
+async fn an_authority_makes_up_no_nuc_hash_unless_told_to() {
     let stand = Stand::with(crate::stand::Base::Sqlite, |settings| {
         settings.provisioning.simulate_nuc = false;
     });
@@ -90,14 +103,32 @@ async fn an_authority_that_simulates_nothing_asks_for_the_nuc_hash() {
     assert_eq!(status, 422, "{answer}");
     assert_eq!(answer["detail"][0]["loc"], json!(["body", "nuc_hash"]));
     stand.stop().await;
+
+    // One that was made up is marked wherever somebody could take it for a sensor's.
+    let mut stand = Stand::sqlite().await;
+    let made_up = Camera::provision(&stand, "CAM-1").await;
+    let measured = json!({"device_serial": "CAM-2", "device_family": "x", "device_public_key": public_key(), "nuc_hash": "5a".repeat(32)});
+    let (status, measured) = stand.post("/api/v1/devices/provision", &measured).await;
+    assert_eq!(status, 201, "{measured}");
+    let measured = Camera { answer: measured };
+    for (camera, serial, simulated) in [(&made_up, "CAM-1", true), (&measured, "CAM-2", false)] {
+        let word = if simulated { "made up" } else { "given" };
+        assert_eq!(camera.answer["nuc"], word);
+        let (_, listed) = stand.get(&format!("/api/v1/devices/{serial}")).await;
+        assert_eq!(listed["simulated_nuc"], simulated, "{listed}");
+        let (_, verdict) = stand.post("/validate", &camera.question(1)).await;
+        assert_eq!(verdict["simulated_nuc"], simulated, "{verdict}");
+    }
+    assert_eq!(stand.get("/api/v1/overview").await.1["simulated_nucs"], 1);
+    stand.stop().await;
 }
 
 #[tokio::test]
 async fn every_scope_is_revoked_and_lifted_by_command() {
     let mut stand = Stand::sqlite().await;
-    std::fs::write(stand.path("public.pem"), public_key()).unwrap();
     let public = stand.path("public.pem");
     let register = async |serial, firmware| {
+        std::fs::write(&public, public_key()).unwrap();
         let rest = [
             "--public-key",
             public.to_str().unwrap(),
@@ -128,7 +159,9 @@ async fn every_scope_is_revoked_and_lifted_by_command() {
     for ((option, value, both), id) in scopes.into_iter().zip(1..) {
         let revoke = ["revoke", option, value, "--reason", "a test"];
         let printed = stand.command(&revoke).await.unwrap();
-        assert!(printed.contains(&format!("Revocation {id} ")), "{printed}");
+        let covered = if both { 2 } else { 1 };
+        let sentence = format!("Revocation {id} is in force; it covers {covered} registered");
+        assert!(printed.contains(&sentence), "{printed}");
         assert!(!old.is_valid(&stand).await, "{option}");
         assert_eq!(new.is_valid(&stand).await, !both, "{option}");
         stand.command(&["lift", &id.to_string()]).await.unwrap();
@@ -148,6 +181,72 @@ async fn every_scope_is_revoked_and_lifted_by_command() {
         serde_json::from_str(&stand.command(&["revocations"]).await.unwrap()).unwrap();
     assert_eq!(listed.as_array().unwrap().len(), 7);
     assert!(listed[6]["lifted_at"].is_i64() && listed[0]["lifted_at"].is_null());
+    stand.stop().await;
+}
+
+/// A serial that does not exist is refused; so is a model that no camera is of, unless it is meant.
+#[tokio::test]
+async fn revoking_a_model_that_no_camera_is_of_asks_first() {
+    let mut stand = Stand::sqlite().await;
+    Camera::provision(&stand, "CAM-1").await;
+    let revoke = ["revoke", "--family", "Tset Camera", "--reason", "typo"];
+    let refused = stand.command(&revoke).await.unwrap_err();
+    assert!(refused.contains("0 registered cameras"), "{refused}");
+    let (status, answer) = stand
+        .post(
+            "/api/v1/revocations",
+            &json!({"scope": {"kind": "firmware", "from": "1", "to": "2"}, "reason": "x"}),
+        )
+        .await;
+    assert_eq!(status, 409, "{answer}");
+    assert_eq!(stand.get("/api/v1/revocations").await.1, json!([]));
+    // A model may be revoked before its first camera comes.
+    let meant = [&revoke[..], &["--even-if-none"]].concat();
+    let printed = stand.command(&meant).await.unwrap();
+    assert!(printed.contains("covers 0 registered"), "{printed}");
+    let printed = stand.command(&["lift", "1"]).await.unwrap();
+    assert!(printed.contains("Revocation 1 is lifted"), "{printed}");
+    stand.stop().await;
+}
+
+#[tokio::test]
+async fn a_field_that_is_unknown_is_refused_instead_of_lost() {
+    let mut stand = Stand::sqlite().await;
+    let request = json!({"device_serial": "CAM-1", "device_family": "x", "device_public_key": public_key(), "firmware_version": "1.2"});
+    let (status, answer) = stand.post("/api/v1/devices/provision", &request).await;
+    assert_eq!(status, 422, "{answer}");
+    let answer = answer.to_string();
+    assert!(answer.contains("firmware_version"), "{answer}");
+    assert!(answer.contains("`firmware`"), "{answer}");
+    stand.stop().await;
+}
+
+/// Why a camera was revoked is for the authority's own people, unless something is said for everybody.
+#[tokio::test]
+async fn the_public_list_says_no_more_than_what_was_said_for_everybody() {
+    let mut stand = Stand::sqlite().await;
+    Camera::provision(&stand, "CAM-1").await;
+    let quiet = [
+        "revoke",
+        "--device",
+        "CAM-1",
+        "--reason",
+        "Anna's was stolen",
+    ];
+    stand.command(&quiet).await.unwrap();
+    let said = ["--public-reason", "withdrawn by its owner"];
+    stand.command(&[&quiet[..], &said].concat()).await.unwrap();
+    let (_, list) = stand.get("/revocations").await;
+    let list: Value = serde_json::from_str(list["signed"].as_str().unwrap()).unwrap();
+    let reasons: Vec<_> = list["revocations"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| one["reason"].as_str().unwrap())
+        .collect();
+    assert_eq!(reasons, ["", "withdrawn by its owner"]);
+    let (_, own) = stand.get("/api/v1/revocations").await;
+    assert_eq!(own[0]["reason"], "Anna's was stolen");
     stand.stop().await;
 }
 

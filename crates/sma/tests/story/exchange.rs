@@ -16,12 +16,17 @@ fn json_file(path: &Path) -> Value {
 async fn a_csv_file_is_registered_and_can_be_continued() {
     let mut stand = Stand::sqlite().await;
     stand.stop().await;
-    let key = stand.path("key.pem");
-    std::fs::write(&key, public_key()).unwrap();
+    // The folder is made: nothing is registered whose file could not be written.
     let out = stand.path("out");
-    std::fs::create_dir(&out).unwrap();
     let csv = stand.path("cameras.csv");
-    let line = |serial: &str| format!("{serial},Test Camera,{}\n", key.display());
+    let folder = stand.folder.path().to_owned();
+    let line = |serial: &str| {
+        let key = folder.join(format!("{serial}.pem"));
+        if !key.exists() {
+            std::fs::write(&key, public_key()).unwrap();
+        }
+        format!("{serial},Test Camera,{}\n", key.display())
+    };
     let bad = "CAM-3,Test Camera,/nonexistent.pem\n";
     std::fs::write(
         &csv,
@@ -71,6 +76,57 @@ async fn a_csv_file_is_registered_and_can_be_continued() {
             & 0o777,
         0o600
     );
+}
+
+/// What was registered while its file could not be written is not lost: whoever asks again is given it.
+#[tokio::test]
+async fn a_camera_whose_file_could_not_be_written_is_given_it_again() {
+    let mut stand = Stand::sqlite().await;
+    let (key, csv) = (stand.path("CAM-1.pem"), stand.path("cameras.csv"));
+    std::fs::write(&key, public_key()).unwrap();
+    let line = format!("CAM-1,Test Camera,{}", key.display());
+    std::fs::write(&csv, format!("serial,family,public_key_file\n{line}\n")).unwrap();
+    let (out, report) = (stand.path("out"), stand.path("report.jsonl"));
+    let paths = [&csv, &report, &out].map(|path| path.display().to_string());
+    let call = [
+        "provision-bulk",
+        "--csv",
+        &paths[0],
+        "--report",
+        &paths[1],
+        "--out",
+        &paths[2],
+    ];
+
+    // Where no folder can be, nothing is registered.
+    std::fs::write(&out, "a file").unwrap();
+    let error = stand.command(&call).await.unwrap_err();
+    assert!(error.contains("out"), "{error}");
+    assert_eq!(stand.get("/stats").await.1["total_devices"], 0);
+    std::fs::remove_file(&out).unwrap();
+
+    // The power fails between the registration and the file: both files of the command are gone.
+    stand.command(&call).await.unwrap();
+    let first = json_file(&out.join("CAM-1.json"));
+    for file in [&out.join("CAM-1.json"), &report] {
+        std::fs::remove_file(file).unwrap();
+    }
+    let printed = stand.command(&call).await.unwrap();
+    assert!(printed.contains("1 registered"), "{printed}");
+    let second = json_file(&out.join("CAM-1.json"));
+    assert_eq!(first, second);
+    let left: Vec<_> = std::fs::read_dir(&out).unwrap().collect();
+    assert_eq!(left.len(), 1, "{left:?}");
+
+    // Another key for the same camera is another matter.
+    std::fs::write(&key, public_key()).unwrap();
+    for file in [&out.join("CAM-1.json"), &report] {
+        std::fs::remove_file(file).unwrap();
+    }
+    stand.command(&call).await.unwrap_err();
+    let reason = std::fs::read_to_string(&report).unwrap();
+    assert!(reason.contains("provisioned already"), "{reason}");
+    stand.stop().await;
 }
 
 #[tokio::test]

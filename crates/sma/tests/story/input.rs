@@ -169,7 +169,11 @@ async fn large_deep_and_repeated_bodies_are_refused() {
     assert!(status == 422 && text.contains("twice"), "{text}");
     let too_many: Vec<Value> = vec![json!({}); 1001];
     let (status, answer) = stand
-        .post("/api/v1/validate/batch", &json!({ "requests": too_many }))
+        .post_as(
+            &stand.validator("library.example").await,
+            "/api/v1/validate/batch",
+            &json!({ "requests": too_many }),
+        )
         .await;
     assert_eq!(status, 422, "{answer}");
     assert_eq!(stand.get("/health").await.0, 200);

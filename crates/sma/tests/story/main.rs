@@ -11,6 +11,7 @@ mod attested;
 mod camera;
 mod stand;
 
+mod abuse;
 mod audit;
 mod commands;
 mod exchange;
@@ -21,3 +22,4 @@ mod pages;
 mod plan;
 mod revocation;
 mod trouble;
+mod trust;

@@ -2,6 +2,7 @@
 
 use std::process::Command;
 
+use birthmark_sma::settings::Settings;
 use serde_json::{Value, json};
 
 use crate::camera::{Camera, commitment, public_key};
@@ -19,7 +20,7 @@ async fn status(stand: &Stand, token: Option<&str>, path: &str, headers: &[(&str
 }
 
 #[tokio::test]
-async fn loopback_is_open_and_everything_else_needs_a_token() {
+async fn a_rehearsal_opens_loopback_to_this_machine_alone() {
     let mut open = Stand::sqlite().await;
     assert_eq!(status(&open, None, "/api/v1/devices", &[]).await, 200);
     // A proxy on this machine speaks for strangers.
@@ -50,36 +51,35 @@ async fn loopback_is_open_and_everything_else_needs_a_token() {
     );
     assert_eq!(status(&open, None, "/control/tokens", &[]).await, 403);
 
-    // A proxy that does not say for whom it asks looks like this machine: an authority with operators believes their tokens alone,
-    // and goes on so when the last one is withdrawn.
-    open.command(&["token", "create", "anna", "--role", "read"])
-        .await
-        .unwrap();
-    assert_eq!(status(&open, None, "/api/v1/devices", &[]).await, 401);
-    open.command(&["token", "revoke", "anna"]).await.unwrap();
-    assert_eq!(status(&open, None, "/api/v1/devices", &[]).await, 401);
     open.stop().await;
+}
 
-    let mut known = Stand::with(Base::Sqlite, |settings| {
-        settings.public_url = Some("https://authority.example".into())
+/// An authority as a maker runs it.
+async fn closed(change: impl FnOnce(&mut Settings)) -> Stand {
+    Stand::with(Base::Sqlite, |settings| {
+        settings.rehearsal = false;
+        change(settings);
     })
-    .await;
-    assert_eq!(status(&known, None, "/api/v1/devices", &[]).await, 401);
-    known.stop().await;
+    .await
+}
 
-    let mut closed = Stand::with(Base::Sqlite, |settings| {
-        settings.listen = "0.0.0.0:0".parse().unwrap()
-    })
-    .await;
-    closed.url = closed.url.replace("0.0.0.0", "127.0.0.1");
-    assert_eq!(status(&closed, None, "/api/v1/devices", &[]).await, 401);
-    let (refused, _) = closed
-        .post(
-            "/api/v1/devices/provision",
-            &json!({"device_serial": "X", "device_family": "Y", "device_public_key": public_key()}),
-        )
-        .await;
-    assert_eq!(refused, 401);
+#[tokio::test]
+async fn without_a_token_nobody_on_tcp_is_believed() {
+    let mut closed = closed(|_| {}).await;
+    // Nobody ever made a token, and whoever asks is on this machine: that is not enough.
+    for path in ["/api/v1/devices", "/api/v1/overview", "/metrics"] {
+        assert_eq!(status(&closed, None, path, &[]).await, 401, "{path}");
+    }
+    let camera =
+        json!({"device_serial": "X", "device_family": "Y", "device_public_key": public_key()});
+    let revocation = json!({"scope": {"kind": "family", "family": "x"}, "reason": "x"});
+    for (path, body) in [
+        ("/api/v1/devices/provision", &camera),
+        ("/api/v1/revocations", &revocation),
+        ("/api/v1/attestation/begin", &json!({})),
+    ] {
+        assert_eq!(closed.post(path, body).await.0, 401, "{path}");
+    }
 
     // Commands reach the running authority through its socket.
     let token = closed
@@ -106,6 +106,21 @@ async fn loopback_is_open_and_everything_else_needs_a_token() {
         status(&closed, Some(&token), "/api/v1/devices", &[]).await,
         401
     );
+
+    // Looking is not judging: what was unusual is reviewed with a role of its own.
+    let looker = closed
+        .command(&["token", "create", "otto", "--role", "read"])
+        .await
+        .unwrap();
+    let review = "/api/v1/devices/CAM-1/reviewed";
+    let (refused, _) = closed.post_as(looker.trim(), review, &json!({})).await;
+    assert_eq!(refused, 403);
+    let judge = closed
+        .command(&["token", "create", "rosa", "--role", "review"])
+        .await
+        .unwrap();
+    let (reviewed, _) = closed.post_as(judge.trim(), review, &json!({})).await;
+    assert_eq!(reviewed, 404, "there is no such camera");
 
     // Only the hash is kept.
     closed.stop().await;
@@ -144,7 +159,14 @@ async fn the_authority_keeps_no_digest_no_secret_and_tells_no_serial() {
             .await
             .1,
     );
-    answers.push(stand.post("/api/v1/validate/batch", &json!({"requests": [{"commitment": asked.to_string(), "camera_token": camera.token(&asked)}]})).await.1);
+    let token = stand.validator("library.example").await;
+    let batch = json!({"requests": [{"commitment": asked.to_string(), "camera_token": camera.token(&asked)}]});
+    answers.push(
+        stand
+            .post_as(&token, "/api/v1/validate/batch", &batch)
+            .await
+            .1,
+    );
     for path in ["/stats", "/revocations", "/api/v1/verdict-keys", "/health"] {
         answers.push(stand.get(path).await.1);
     }
@@ -251,6 +273,7 @@ async fn a_client_that_asks_too_often_is_told_to_wait() {
         last = Some(
             client()
                 .get(format!("{}/stats", stand.url))
+                .header("via", "1.1 elsewhere")
                 .send()
                 .await
                 .unwrap(),
@@ -272,24 +295,114 @@ async fn a_client_that_asks_too_often_is_told_to_wait() {
 #[tokio::test]
 async fn a_batch_costs_by_its_questions() {
     let stand = Stand::with(Base::Sqlite, |settings| {
-        settings.limits.requests_per_second = 1;
-        settings.limits.burst = 20;
+        settings.limits.validator_questions_per_second = 1;
+        settings.limits.validator_questions_burst = 20;
     });
     let mut stand = stand.await;
     let camera = Camera::provision(&stand, "CAM-1").await;
+    let validator = stand.validator("library.example").await;
     let about = commitment(1).to_string();
     let token = json!({"commitment": about, "camera_token": camera.token(&commitment(1))});
     let certificate = json!({"commitment": about, "camera_cert": camera.certificate_base64()});
     let ask = async |question: &Value, amount: usize| {
         let requests = vec![question.clone(); amount];
         let batch = json!({ "requests": requests });
-        stand.post("/api/v1/validate/batch", &batch).await.0
+        let path = "/api/v1/validate/batch";
+        stand.post_as(&validator, path, &batch).await.0
     };
-    // A hundred tokens cost ten requests; fifteen certificates cost fifteen, and there are not so many left.
+    // A hundred tokens cost ten questions; fifteen certificates cost fifteen, and there are not so many left.
     assert_eq!(ask(&token, 100).await, 200);
     assert_eq!(ask(&certificate, 15).await, 429);
     assert_eq!(ask(&certificate, 5).await, 200);
     stand.stop().await;
+}
+
+#[tokio::test]
+async fn strangers_ask_slowly_and_validators_do_not_wait_for_them() {
+    let stand = Stand::with(Base::Sqlite, |settings| {
+        settings.limits.public_questions_per_second = 1;
+        settings.limits.public_questions_burst = 3;
+    });
+    let mut stand = stand.await;
+    let camera = Camera::provision(&stand, "CAM-1").await;
+    let validator = stand.validator("library.example").await;
+    let mut last = (0, Value::Null);
+    for byte in 0..4 {
+        let question = camera.question(byte);
+        last = stand.post_from_elsewhere("/validate", &question).await;
+    }
+    assert_eq!(last.0, 429, "{}", last.1);
+    for byte in 0..20 {
+        let question = camera.question(byte);
+        let (status, answer) = stand.post_as(&validator, "/validate", &question).await;
+        assert_eq!((status, &answer["valid"]), (200, &json!(true)), "{answer}");
+    }
+    // A token that is not good is not passed over in silence, and a withdrawn one is not good.
+    stand
+        .command(&["token", "revoke", "library.example"])
+        .await
+        .unwrap();
+    let (status, answer) = stand
+        .post_as(&validator, "/validate", &camera.question(1))
+        .await;
+    assert_eq!(status, 401, "{answer}");
+    assert!(answer.to_string().contains("withdrawn"), "{answer}");
+    stand.stop().await;
+}
+
+#[tokio::test]
+async fn an_enrolment_token_enrols_the_camera_it_names_once() {
+    let mut stand = closed(|_| {}).await;
+    let refused = stand
+        .command(&["token", "create", "any", "--role", "provision"])
+        .await
+        .unwrap_err();
+    assert!(refused.contains("how many"), "{refused}");
+    let create = ["token", "create", "card", "--role", "provision"];
+    let token = stand
+        .command(&[&create[..], &["--serial", "CAM-1"]].concat())
+        .await
+        .unwrap();
+    let token = token.trim();
+    let camera = |serial: &str| json!({"device_serial": serial, "device_family": "Test", "device_public_key": public_key()});
+    let path = "/api/v1/devices/provision";
+    let (status, other) = stand.post_as(token, path, &camera("CAM-2")).await;
+    assert_eq!(status, 403, "{other}");
+    assert!(other.to_string().contains("other cameras"), "{other}");
+    let first = camera("CAM-1");
+    assert_eq!(stand.post_as(token, path, &first).await.0, 201);
+    // Also for the camera itself: the token was on a card, and the key shown is in the certificate.
+    assert_eq!(stand.post_as(token, path, &first).await.0, 409);
+    assert_eq!(stand.post_as(token, path, &camera("CAM-1")).await.0, 409);
+
+    // So many cameras, and no more, also after a restart.
+    let two = ["token", "create", "two", "--role", "provision"];
+    let token = stand
+        .command(&[&two[..], &["--cameras", "2"]].concat())
+        .await
+        .unwrap();
+    let token = token.trim();
+    assert_eq!(stand.post_as(token, path, &camera("CAM-3")).await.0, 201);
+    stand.stop().await;
+    stand.start().await;
+    assert_eq!(stand.post_as(token, path, &camera("CAM-4")).await.0, 201);
+    let (status, used) = stand.post_as(token, path, &camera("CAM-5")).await;
+    assert_eq!(status, 403, "{used}");
+    let listed = stand.command(&["token", "list"]).await.unwrap();
+    let listed: Value = serde_json::from_str(&listed).unwrap();
+    assert_eq!(listed[0]["serials"], json!(["CAM-1"]));
+    let two = (&listed[1]["cameras"], &listed[1]["used"]);
+    assert_eq!(two, (&json!(2), &json!(2)), "{listed}");
+    // A week, unless something else was said.
+    let made: i64 = moment(&listed[1]["created_at"]);
+    assert_eq!(moment(&listed[1]["expires_at"]) - made, 7 * 86400);
+    stand.stop().await;
+}
+
+fn moment(text: &Value) -> i64 {
+    let format = &time::format_description::well_known::Rfc3339;
+    let moment = time::OffsetDateTime::parse(text.as_str().unwrap(), format);
+    moment.unwrap().unix_timestamp()
 }
 
 #[tokio::test]

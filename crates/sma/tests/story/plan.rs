@@ -8,7 +8,14 @@ use birthmark_protocol::{Assurance, DerivationProfile, SignedVerdict};
 use serde_json::json;
 
 use crate::camera::{Camera, commitment};
-use crate::stand::Stand;
+use crate::stand::{Base, Stand};
+use birthmark_sma::settings::Settings;
+use birthmark_testkit::postgres::Postgres;
+
+/// The documents' cameras bind their tokens to nothing.
+fn older(settings: &mut Settings) {
+    settings.provisioning.older_cameras = true;
+}
 
 async fn the_plans_story(stand: &Stand) {
     let (status, health) = stand.get("/health").await;
@@ -82,14 +89,15 @@ async fn the_plans_story(stand: &Stand) {
 
 #[tokio::test]
 async fn the_plans_story_on_sqlite() {
-    let mut stand = Stand::sqlite().await;
+    let mut stand = Stand::with(Base::Sqlite, older).await;
     the_plans_story(&stand).await;
     stand.stop().await;
 }
 
 #[tokio::test]
 async fn the_plans_story_on_postgresql() {
-    let mut stand = Stand::postgres().await;
+    let server = Postgres::start().unwrap();
+    let mut stand = Stand::with(Base::Postgres(server), older).await;
     the_plans_story(&stand).await;
     stand.stop().await;
 }
@@ -162,7 +170,7 @@ async fn openssl_accepts_the_chain() {
 
 #[tokio::test]
 async fn every_shape_of_question_is_answered() {
-    let mut stand = Stand::sqlite().await;
+    let mut stand = Stand::with(Base::Sqlite, older).await;
     let camera = Camera::provision(&stand, "CAM-1").await;
     let key = birthmark_protocol::PublicKey::from_pem(&stand.founded.verdict_key).unwrap();
 
@@ -187,7 +195,9 @@ async fn every_shape_of_question_is_answered() {
         let (status, answer) = stand.post("/validate", &question).await;
         assert_eq!((status, &answer["valid"]), (200, &json!(valid)), "{answer}");
         // A no is signed like a yes.
-        assert_eq!(verdict(&answer["verdict"]).verdict.items()[0].valid, valid);
+        let signed = verdict(&answer["verdict"]);
+        signed.verify(&key).unwrap();
+        assert_eq!(signed.verdict.items()[0].valid, valid);
     }
 
     // A certificate; the verdict is about what was asked, and nothing else.
@@ -221,7 +231,13 @@ async fn a_batch_is_answered_item_by_item_under_one_signature() {
         {"commitment": hash(4), "camera_cert": other.certificate_base64(), "camera_token": one.token(&commitment(4))},
         {"commitment": "zz", "camera_token": one.token(&commitment(5))},
     ]});
-    let (status, answer) = stand.post("/api/v1/validate/batch", &requests).await;
+    let token = stand.validator("library.example").await;
+    let batch = "/api/v1/validate/batch";
+    // Whoever has no token asks one by one.
+    let (status, answer) = stand.post_from_elsewhere(batch, &requests).await;
+    assert_eq!(status, 401, "{answer}");
+    assert!(answer.to_string().contains("one by one"), "{answer}");
+    let (status, answer) = stand.post_as(&token, batch, &requests).await;
     assert_eq!(status, 200, "{answer}");
     let valid: Vec<_> = answer["results"]
         .as_array()

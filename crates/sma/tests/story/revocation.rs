@@ -171,6 +171,34 @@ async fn everybody_can_learn_of_a_revocation() {
             .contains(&hex::encode(other.certificate().serial()))
     );
 
+    // By whoever checks a chain with it: the list is found by the key that signed it.
+    std::fs::write(stand.path("root.pem"), &stand.founded.root).unwrap();
+    std::fs::write(stand.path("intermediate.pem"), &stand.founded.intermediate).unwrap();
+    openssl(&[
+        "crl", "-inform", "DER", "-in", "list.der", "-out", "list.pem",
+    ]);
+    for (camera, good) in [(&one, false), (&other, true)] {
+        let certificate = camera.answer["device_certificate"].as_str().unwrap();
+        std::fs::write(stand.path("camera.pem"), certificate).unwrap();
+        let verify = [
+            "verify",
+            "-crl_check",
+            "-x509_strict",
+            "-CAfile",
+            "root.pem",
+        ];
+        let files = [
+            "-untrusted",
+            "intermediate.pem",
+            "-CRLfile",
+            "list.pem",
+            "camera.pem",
+        ];
+        let (accepted, said) = openssl(&[&verify[..], &files].concat());
+        assert_eq!(accepted, good, "{said}");
+        assert!(good || said.contains("certificate revoked"), "{said}");
+    }
+
     // The responder, by openssl.
     std::fs::write(stand.path("intermediate.pem"), &stand.founded.intermediate).unwrap();
     for (camera, expected) in [(&one, "revoked"), (&other, "good")] {

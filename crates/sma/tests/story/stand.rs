@@ -81,10 +81,9 @@ impl Stand {
         };
         let mut settings = Settings {
             database,
-            manufacturer_id: "test-maker".into(),
             listen: "127.0.0.1:0".parse().unwrap(),
             control: folder.path().join("control.sock"),
-            ..Settings::default()
+            ..Settings::rehearsal("test-maker")
         };
         change(&mut settings);
         let key_file = folder.path().join("root.key.pem");
@@ -168,6 +167,36 @@ impl Stand {
             .await
             .unwrap();
         (answer.status().as_u16(), answer.json().await.unwrap())
+    }
+
+    /// A new token for a validator.
+    pub async fn validator(&self, name: &str) -> String {
+        let create = ["token", "create", name, "--role", "validate"];
+        self.command(&create).await.unwrap().trim().to_owned()
+    }
+
+    /// Asks as somebody elsewhere does: a rehearsal believes only who is on this machine.
+    pub async fn post_from_elsewhere(&self, path: &str, body: &Value) -> (u16, Value) {
+        let request = client().post(format!("{}{path}", self.url));
+        let answer = request.header("via", "1.1 elsewhere").json(body).send();
+        let answer = answer.await.unwrap();
+        (answer.status().as_u16(), answer.json().await.unwrap())
+    }
+
+    /// Asks with a token, from elsewhere.
+    pub async fn post_as(&self, token: &str, path: &str, body: &Value) -> (u16, Value) {
+        let request = client().post(format!("{}{path}", self.url));
+        let request = request.bearer_auth(token).header("via", "1.1 elsewhere");
+        let answer = request.json(body).send().await.unwrap();
+        (answer.status().as_u16(), answer.json().await.unwrap())
+    }
+
+    /// Starts with these settings and credentials, and says why that ended at once.
+    pub async fn refuses_to_start(&self) -> String {
+        let shutdown = Shutdown::default();
+        let (context, _) = Context::embedded(credentials(self.folder.path()), shutdown);
+        let ended = birthmark_sma::run(self.settings.clone(), context).await;
+        format!("{:#}", ended.unwrap_err())
     }
 
     pub async fn get(&self, path: &str) -> (u16, Value) {

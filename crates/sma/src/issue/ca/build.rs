@@ -6,7 +6,9 @@ use std::time::Duration;
 use birthmark_protocol::Timestamp;
 use const_oid::ObjectIdentifier;
 use const_oid::db::rfc5280::{ID_AD_CA_ISSUERS, ID_AD_OCSP};
+use const_oid::db::rfc6960::ID_PKIX_OCSP_NOCHECK;
 use der::asn1::{Ia5String, OctetString};
+use der::referenced::OwnedToRef;
 use der::{Decode, Encode};
 use spki::{SubjectPublicKeyInfoOwned, SubjectPublicKeyInfoRef};
 use x509_cert::Certificate;
@@ -35,6 +37,7 @@ pub struct Request {
     subject: Name,
     validity: (Timestamp, Timestamp),
     authority: Option<Option<u8>>,
+    usage: KeyUsages,
     extensions: Vec<Extension>,
 }
 
@@ -43,13 +46,14 @@ pub fn name(settings: &Settings, common_name: &str) -> Result<Name, CaError> {
     // The settings admit no character that means something in this notation.
     Ok(Name::from_str(&format!(
         "CN={common_name},O={}",
-        settings.certificates.organization
+        settings.organization()
     ))?)
 }
 
-/// A moment as X.509 writes it.
+/// A moment as X.509 writes it: none before 1970.
 pub fn time(moment: Timestamp) -> Result<Time, der::Error> {
-    let since = Duration::from_secs(u64::try_from(moment.unix()).unwrap_or_default());
+    let seconds = u64::try_from(moment.unix()).map_err(|_| der::ErrorKind::DateTime)?;
+    let since = Duration::from_secs(seconds);
     Ok(Time::from(der::DateTime::from_unix_duration(since)?))
 }
 
@@ -74,6 +78,7 @@ impl Request {
             subject,
             validity,
             authority: Some(path),
+            usage: KeyUsages::KeyCertSign,
             extensions: Vec::new(),
         }
     }
@@ -84,13 +89,36 @@ impl Request {
             subject,
             validity,
             authority: None,
+            usage: KeyUsages::DigitalSignature,
             extensions: Vec::new(),
         }
     }
 
-    /// Ends no later than `end`.
-    pub fn cut_to(&mut self, end: Timestamp) {
-        self.validity.1 = self.validity.1.min(end);
+    /// Is valid only while its issuer is: what begins before it is not believed.
+    pub fn cut_to(&mut self, (from, until): (Timestamp, Timestamp)) {
+        self.validity.0 = self.validity.0.max(from);
+        self.validity.1 = self.validity.1.min(until);
+    }
+
+    /// The key of a certificate that may not sign others is used for this alone.
+    #[cfg(test)]
+    pub const fn usage(&mut self, usage: KeyUsages) {
+        self.usage = usage;
+    }
+
+    /// Until when the certificate will be valid.
+    pub const fn end(&self) -> Timestamp {
+        self.validity.1
+    }
+
+    /// Says that nobody asks whether this certificate was revoked: it ends soon instead.
+    pub fn unchecked(&mut self) -> Result<(), CaError> {
+        self.extensions.push(Extension {
+            extn_id: ID_PKIX_OCSP_NOCHECK,
+            critical: false,
+            extn_value: OctetString::new(der::asn1::Null.to_der()?)?,
+        });
+        Ok(())
     }
 
     /// Adds finished extensions.
@@ -155,6 +183,7 @@ impl Request {
             subject: self.subject,
             issuer: issuer_name.clone(),
             authority: self.authority,
+            usage: self.usage,
             issuer_key: issuer_key_id(issuer)?,
         };
         let mut builder = CertificateBuilder::new(profile, serial, validity, spki)?;
@@ -164,6 +193,21 @@ impl Request {
         let certificate = builder.build::<_, p256::ecdsa::DerSignature>(key.signer())?;
         Ok(certificate.to_der()?)
     }
+}
+
+/// How certificates and lists name the key that signed them: as the signer's own certificate does.
+pub fn authority_key(signer: &Certificate) -> Result<AuthorityKeyIdentifier, CaError> {
+    let key_identifier = match issuer_key_id(Some(signer))? {
+        Some(identifier) => identifier,
+        None => {
+            let spki = signer.tbs_certificate().subject_public_key_info();
+            SubjectKeyIdentifier::try_from(spki.owned_to_ref())?.0
+        }
+    };
+    Ok(AuthorityKeyIdentifier {
+        key_identifier: Some(key_identifier),
+        ..Default::default()
+    })
 }
 
 /// The identifier the issuer's own certificate gives its key, which imported ones may compute differently.
@@ -181,6 +225,7 @@ struct Profile {
     subject: Name,
     issuer: Name,
     authority: Option<Option<u8>>,
+    usage: KeyUsages,
     issuer_key: Option<OctetString>,
 }
 
@@ -212,7 +257,7 @@ impl BuilderProfile for Profile {
         };
         let usage = match self.authority {
             Some(_) => KeyUsages::KeyCertSign | KeyUsages::CRLSign | KeyUsages::DigitalSignature,
-            None => KeyUsages::DigitalSignature.into(),
+            None => self.usage.into(),
         };
         let (subject, none) = (tbs.subject(), &[][..]);
         Ok(vec![

@@ -58,8 +58,9 @@ impl PrivateKey {
     pub fn from_pem(pem: &str, passphrase: Option<&str>) -> Result<Self, KeyError> {
         // `openssl ecparam -genkey` writes the curve's name in front of the key.
         let begin = pem.rfind("-----BEGIN").ok_or(KeyError::Format)?;
-        let (label, der) = der::pem::decode_vec(pem.get(begin..).unwrap_or_default().as_bytes())
-            .map_err(|_| KeyError::Format)?;
+        let (_, pem) = pem.split_at(begin);
+        let decoded = der::pem::decode_vec(pem.as_bytes());
+        let (label, der) = decoded.map_err(|_| KeyError::Format)?;
         let der = Zeroizing::new(der);
         let secret = match label {
             "PRIVATE KEY" => SecretKey::from_pkcs8_der(&der).map_err(|_| KeyError::Format)?,

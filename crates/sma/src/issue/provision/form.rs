@@ -5,8 +5,10 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-/// What a camera, or the person at the production line, asks for.
+/// What a camera, or the person at the production line, asks for. A field that is not here is refused:
+/// what was meant by it would be lost.
 #[derive(Debug, Clone, Deserialize, Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 pub struct ProvisionRequest {
     /// The maker's number of the camera.
     pub device_serial: String,
@@ -18,7 +20,7 @@ pub struct ProvisionRequest {
     /// A PKCS#10 request in the place of the public key: it proves that the camera has the private key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub csr: Option<String>,
-    /// The NUC hash in hexadecimal; simulated if left out and the configuration allows it.
+    /// The NUC hash in hexadecimal; made up if left out and the configuration says so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub nuc_hash: Option<String>,
     /// What the camera runs; `app_version` in older clients.
@@ -28,6 +30,10 @@ pub struct ProvisionRequest {
         skip_serializing_if = "Option::is_none"
     )]
     pub firmware: Option<String>,
+    /// Whether the camera binds its tokens to photos; one that does is never believed with a token bound
+    /// to nothing. True if left out, unless the configuration says that older cameras come.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub binds_tokens: Option<bool>,
     /// The end of an attestation.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub attestation: Option<AttestationProof>,
@@ -35,6 +41,7 @@ pub struct ProvisionRequest {
 
 /// What a chip that proved itself sends.
 #[derive(Debug, Clone, Deserialize, Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 pub struct AttestationProof {
     /// The session, in hexadecimal.
     pub session: String,
@@ -66,6 +73,8 @@ pub struct Provisioned {
     pub nuc_hash: String,
     /// The same under the name of the first documents.
     pub simulated_nuc_hash: String,
+    /// `given`, or `made up` by the authority: then it says nothing about a sensor.
+    pub nuc: String,
     /// The model.
     pub device_family: String,
     /// Names this act of provisioning.

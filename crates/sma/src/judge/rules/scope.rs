@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 
 use birthmark_protocol::revocations::Scope;
 
-use crate::judge::cameras::{Device, IssuedCertificate, padded};
+use crate::judge::cameras::{Device, SerialNumber, padded};
 
 /// Why a scope makes no sense.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -25,8 +25,8 @@ pub(super) enum Range {
         to: String,
     },
     Certificates {
-        first: [u8; 20],
-        last: [u8; 20],
+        first: SerialNumber,
+        last: SerialNumber,
     },
     Issued {
         from: i64,
@@ -73,7 +73,7 @@ pub(super) fn range(scope: &Scope) -> Option<Range> {
     }
 }
 
-fn serial_number(text: &str) -> Option<[u8; 20]> {
+fn serial_number(text: &str) -> Option<SerialNumber> {
     let text = if text.len() % 2 == 1 {
         format!("0{text}")
     } else {
@@ -111,17 +111,12 @@ impl Range {
                         && version(firmware, to) != Ordering::Greater
                 })
             }
-            Self::Certificates { .. } | Self::Issued { .. } => device
+            Self::Certificates { first, last } => device
                 .certificate
-                .is_some_and(|certificate| self.covers_certificate(&certificate)),
-        }
-    }
-
-    pub(super) fn covers_certificate(&self, certificate: &IssuedCertificate) -> bool {
-        match self {
-            Self::Firmware { .. } => false,
-            Self::Certificates { first, last } => (first..=last).contains(&&certificate.serial),
-            Self::Issued { from, until } => (*from..=*until).contains(&certificate.issued_at),
+                .is_some_and(|certificate| (*first..=*last).contains(&certificate.serial)),
+            Self::Issued { from, until } => device
+                .certificate
+                .is_some_and(|certificate| (*from..=*until).contains(&certificate.issued_at)),
         }
     }
 }

@@ -1,54 +1,41 @@
-//! One validation in the log: 42 bytes.
+//! One validation that passed, in the log: 41 bytes.
 
 use birthmark_protocol::Assurance;
 
 use super::Outcome;
-use crate::judge::Refusal;
 use crate::keep::vault::Vault;
 
 /// The bytes of one entry.
-pub(super) const LENGTH: usize = 8 + 1 + 1 + 32;
+pub(super) const LENGTH: usize = 8 + 1 + 32;
 
-/// One validation as it stands in the log.
+/// One pass as it stands in the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Entry {
     /// When, in seconds since 1970.
     pub time: i64,
-    /// What was vouched for, or why not.
-    pub result: Result<Assurance, Refusal>,
-    /// A keyed digest of the commitment; zero if there was none.
+    /// What was vouched for.
+    pub assurance: Assurance,
+    /// A keyed digest of the commitment; zeros if there was none.
     pub subject: [u8; 32],
 }
 
 impl Entry {
-    /// What is kept of an outcome.
-    pub fn of(vault: &Vault, outcome: &Outcome) -> Self {
+    /// What is kept of an outcome: nothing of a refusal.
+    pub fn of(vault: &Vault, outcome: &Outcome) -> Option<Self> {
         let subject = |commitment: birthmark_protocol::Commitment| {
             vault.audit_digest(&[b"birthmark/audit/subject/v1", commitment.as_bytes()])
         };
-        Self {
+        Some(Self {
             time: outcome.time.unix(),
-            result: outcome.result,
-            subject: outcome.commitment.map(subject).unwrap_or_default(),
-        }
-    }
-
-    /// The word in statistics.
-    pub const fn name(&self) -> &'static str {
-        match self.result {
-            Ok(_) => "pass",
-            Err(refusal) => refusal.name(),
-        }
+            assurance: outcome.result.ok()?,
+            subject: outcome.commitment.map_or([0; 32], subject),
+        })
     }
 
     /// Appends the bytes.
     pub fn write(&self, out: &mut Vec<u8>) {
-        let (refusal, assurance) = match self.result {
-            Ok(assurance) => (0, assurance.to_byte()),
-            Err(refusal) => (refusal.to_byte(), 0),
-        };
         out.extend_from_slice(&self.time.to_be_bytes());
-        out.extend_from_slice(&[refusal, assurance]);
+        out.push(self.assurance.to_byte());
         out.extend_from_slice(&self.subject);
     }
 }
@@ -57,25 +44,17 @@ impl Entry {
 #[cfg(test)]
 fn decode(content: &[u8]) -> Option<Vec<Entry>> {
     let (entries, rest) = content.as_chunks::<LENGTH>();
-    if !rest.is_empty() {
-        return None;
-    }
-    entries.iter().map(entry).collect()
-}
-
-#[cfg(test)]
-fn entry(bytes: &[u8; LENGTH]) -> Option<Entry> {
-    let (time, rest) = bytes.split_first_chunk::<8>()?;
-    let ([refusal, assurance], subject) = rest.split_first_chunk::<2>()?;
-    let result = match refusal {
-        0 => Ok(Assurance::from_byte(*assurance)?),
-        refusal => Err(Refusal::from_byte(*refusal)?),
+    let entry = |bytes: &[u8; LENGTH]| {
+        let (time, rest) = bytes.split_first_chunk::<8>()?;
+        let ([assurance], subject) = rest.split_first_chunk::<1>()?;
+        Some(Entry {
+            time: i64::from_be_bytes(*time),
+            assurance: Assurance::from_byte(*assurance)?,
+            subject: subject.try_into().ok()?,
+        })
     };
-    Some(Entry {
-        time: i64::from_be_bytes(*time),
-        result,
-        subject: subject.try_into().ok()?,
-    })
+    rest.is_empty()
+        .then(|| entries.iter().map(entry).collect())?
 }
 
 #[cfg(test)]
@@ -84,17 +63,14 @@ mod tests {
 
     #[test]
     fn entries_read_back() {
+        let entry = |time, assurance, byte| Entry {
+            time,
+            assurance,
+            subject: [byte; 32],
+        };
         let entries = [
-            Entry {
-                time: -5,
-                result: Ok(Assurance::Attested),
-                subject: [7; 32],
-            },
-            Entry {
-                time: 9,
-                result: Err(Refusal::Revoked),
-                subject: [0; 32],
-            },
+            entry(-5, Assurance::Attested, 7),
+            entry(9, Assurance::Token, 0),
         ];
         let mut bytes = Vec::new();
         entries.iter().for_each(|entry| entry.write(&mut bytes));

@@ -51,7 +51,8 @@ impl Store {
     pub async fn audit_anchor(&self) -> Result<(i64, Vec<u8>), sqlx::Error> {
         let anchor: Option<(i64, Vec<u8>)> = with_pool!(&self.database, pool =>
             sqlx::query_as("SELECT seq, link FROM audit_anchor").fetch_optional(pool).await)?;
-        Ok(anchor.unwrap_or_default())
+        // Nothing was pruned yet: the log begins at its first row.
+        Ok(anchor.unwrap_or((0, Vec::new())))
     }
 
     /// Stores rows and adds to the counts, all or nothing.
@@ -102,7 +103,7 @@ impl Store {
         anchor: impl Fn(i64, &[u8]) -> Vec<u8>,
     ) -> Result<u64, sqlx::Error> {
         with_pool!(&self.database, pool => {
-            let mut transaction = pool.begin().await?;
+            let mut transaction = pool.begin_with(self.to_write()).await?;
             // Only a beginning without gaps may go: the first row that must stay keeps everything after it.
             let last: Option<(i64, Vec<u8>)> = sqlx::query_as("SELECT seq, link FROM audit WHERE last_time < $1 AND seq < COALESCE((SELECT MIN(seq) FROM audit WHERE last_time >= $1), 9223372036854775807) ORDER BY seq DESC LIMIT 1")
                 .bind(time.unix()).fetch_optional(&mut *transaction).await?;

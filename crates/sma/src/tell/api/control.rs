@@ -4,14 +4,19 @@ use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use axum::{Extension, Json};
 use birthmark_http::{ApiError, Json as Body, body};
+use birthmark_protocol::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::Api;
 use crate::clock;
 use crate::keep::audit::{self, ChainReport};
 use crate::keep::exchange::{DeviceEntry, DevicesPage, KeyTablesFile};
+use crate::keep::rows;
 use crate::keep::store::{OperatorRow, is_duplicate};
-use crate::tell::operators::{Operator, Role, draw_token};
+use crate::tell::operators::{Operator, OperatorsError, Role, draw_token};
+
+/// For how many days a token that enrols cameras is good if nothing else is said.
+const ENROLMENT_DAYS: u32 = 7;
 
 /// A token about to be made.
 #[derive(Debug, Serialize, Deserialize)]
@@ -21,8 +26,14 @@ pub struct NewToken {
     pub name: String,
     /// What it allows.
     pub roles: Vec<String>,
-    /// Days until it expires; never if left out.
+    /// Days until it expires; if left out, 7 for one that enrols cameras and never for others.
     pub days: Option<u32>,
+    /// The cameras that a token with the role `provision` enrols, each once.
+    #[serde(default)]
+    pub serials: Vec<String>,
+    /// How many cameras it enrols, whichever they are.
+    #[serde(default)]
+    pub cameras: Option<u32>,
 }
 
 /// A token, shown once.
@@ -41,6 +52,12 @@ pub struct TokenEntry {
     pub name: String,
     /// What it allows.
     pub roles: String,
+    /// The cameras it enrols.
+    pub serials: Option<Vec<String>>,
+    /// How many cameras it enrols.
+    pub cameras: Option<i64>,
+    /// How many it has enrolled.
+    pub used: i64,
     /// When it was made, RFC 3339.
     pub created_at: String,
     /// Until when it is good.
@@ -57,6 +74,16 @@ pub struct RotateCa {
     pub root_key: String,
     /// What opens it.
     pub passphrase: Option<String>,
+}
+
+/// A key that may have been in other hands.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Distrust {
+    /// Its id, 16 hexadecimal characters.
+    pub key: String,
+    /// Since when, in seconds since 1970.
+    pub from: i64,
 }
 
 /// Where a page begins.
@@ -87,32 +114,39 @@ pub async fn create_token(
         .iter()
         .find(|word| Role::of_token(word).is_none());
     if request.roles.is_empty() || unknown.is_some() {
+        let known = Role::OF_TOKENS.map(Role::name).join(", ");
         return Err(ApiError::field(
             "roles",
-            "expected some of read, provision, revoke",
+            format!("expected some of {known}"),
         ));
     }
     let (token, hash) = draw_token().map_err(ApiError::internal)?;
+    let (serials, cameras) = enrols(&request)?;
     let now = clock::now();
+    let days = request.days.or(cameras.map(|_| ENROLMENT_DAYS));
     let row = OperatorRow {
         name: request.name.clone(),
         token_hash: hash.as_bytes().to_vec(),
         roles: request.roles.join(","),
+        serials,
+        cameras,
+        used: 0,
         created_at: now.unix(),
-        expires_at: request
-            .days
-            .map(|days| now.plus(i64::from(days) * 86400).unix()),
+        expires_at: days.map(|days| now.plus(i64::from(days) * 86400).unix()),
         revoked_at: None,
+        mac: Vec::new(),
     };
-    api.authority
-        .store
-        .add_operator(&row)
-        .await
-        .map_err(|error| match is_duplicate(&error) {
-            true => ApiError::conflict("there is or was a token of this name"),
-            false => error.into(),
-        })?;
-    api.authority.operators.reload(&api.authority.store).await?;
+    let authority = &api.authority;
+    let added = authority
+        .operators
+        .add(&authority.store, &authority.vault, &row)
+        .await;
+    added.map_err(|error| match error {
+        OperatorsError::Database(error) if is_duplicate(&error) => {
+            ApiError::conflict("there is or was a token of this name")
+        }
+        other => other.into(),
+    })?;
     api.authority
         .log_act(
             &operator.name,
@@ -129,21 +163,46 @@ pub async fn create_token(
     ))
 }
 
+/// Which cameras a token enrols, as a JSON list or without names, and how many. One that enrols cameras
+/// says which or how many: lost, it is worth no more than that.
+fn enrols(request: &NewToken) -> Result<(Option<String>, Option<i64>), ApiError> {
+    let provision = request
+        .roles
+        .iter()
+        .any(|role| role == Role::Provision.name());
+    match (provision, &*request.serials, request.cameras) {
+        (false, [], None) => Ok((None, None)),
+        (false, ..) => Err(ApiError::field(
+            "roles",
+            "only a token with the role provision enrols cameras",
+        )),
+        (true, [], Some(cameras)) if cameras > 0 => Ok((None, Some(cameras.into()))),
+        (true, serials @ [_, ..], None) => {
+            let names = serde_json::to_string(serials).map_err(ApiError::internal)?;
+            let amount = i64::try_from(serials.len()).map_err(ApiError::internal)?;
+            Ok((Some(names), Some(amount)))
+        }
+        (true, ..) => Err(ApiError::field(
+            "serials",
+            "a token that enrols cameras names either them or, in `cameras`, how many",
+        )),
+    }
+}
+
 /// Withdraws a token.
 pub async fn revoke_token(
     State(api): State<Api>,
     Extension(operator): Extension<Operator>,
     Path(name): Path<String>,
 ) -> Result<StatusCode, ApiError> {
-    if !api
-        .authority
-        .store
-        .revoke_operator(&name, clock::now())
-        .await?
-    {
+    let authority = &api.authority;
+    let withdrawn =
+        authority
+            .operators
+            .withdraw(&authority.store, &authority.vault, &name, clock::now());
+    if !withdrawn.await? {
         return Err(ApiError::not_found("no token of this name is in force"));
     }
-    api.authority.operators.reload(&api.authority.store).await?;
     api.authority
         .log_act(&operator.name, "withdraw token", &name)
         .await;
@@ -155,14 +214,21 @@ pub async fn tokens(State(api): State<Api>) -> Result<Json<Vec<TokenEntry>>, Api
     let readable =
         |seconds: i64| clock::readable(birthmark_protocol::Timestamp::from_unix(seconds));
     let rows = api.authority.store.operators().await?;
-    let entry = |row: OperatorRow| TokenEntry {
-        name: row.name,
-        roles: row.roles,
-        created_at: readable(row.created_at),
-        expires_at: row.expires_at.map(readable),
-        revoked_at: row.revoked_at.map(readable),
+    let serials = |list: &String| serde_json::from_str(list).map_err(ApiError::internal);
+    let entry = |row: OperatorRow| {
+        Ok(TokenEntry {
+            name: row.name,
+            roles: row.roles,
+            serials: row.serials.as_ref().map(serials).transpose()?,
+            cameras: row.cameras,
+            used: row.used,
+            created_at: readable(row.created_at),
+            expires_at: row.expires_at.map(readable),
+            revoked_at: row.revoked_at.map(readable),
+        })
     };
-    Ok(Json(rows.into_iter().map(entry).collect()))
+    let entries = rows.into_iter().map(entry);
+    entries.collect::<Result<_, ApiError>>().map(Json)
 }
 
 /// Puts a new intermediate in the place of the one in use.
@@ -191,6 +257,43 @@ pub async fn rotate_verdict_key(
         .log_act(&operator.name, "rotate verdict key", "")
         .await;
     Ok(Json(serde_json::json!({ "public_key": pem })))
+}
+
+/// Declares that a key may have been in other hands.
+pub async fn distrust(
+    State(api): State<Api>,
+    Extension(operator): Extension<Operator>,
+    Body(request): Body<Distrust>,
+) -> Result<StatusCode, ApiError> {
+    let key = request
+        .key
+        .parse()
+        .map_err(|_| ApiError::field("key", "expected 16 hexadecimal characters"))?;
+    let from = Timestamp::from_unix(request.from);
+    api.authority.distrust(key, from).await?;
+    let target = format!("{} from {}", request.key, clock::readable(from));
+    api.authority
+        .log_act(&operator.name, "distrust key", &target)
+        .await;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Lets the chip that enrolled a camera enrol another one.
+pub async fn release_chip(
+    State(api): State<Api>,
+    Extension(operator): Extension<Operator>,
+    Path(serial): Path<String>,
+) -> Result<StatusCode, ApiError> {
+    let authority = &api.authority;
+    let row = authority.store.device(&serial).await?;
+    let row = row.filter(|row| row.chip.is_some());
+    let row = row.ok_or_else(|| ApiError::not_found("no chip has enrolled this camera"))?;
+    rows::check(&authority.vault, &row).map_err(ApiError::internal)?;
+    authority.store.release_chip(&authority.vault, row).await?;
+    authority
+        .log_act(&operator.name, "release chip", &serial)
+        .await;
+    Ok(StatusCode::NO_CONTENT)
 }
 
 /// Checks the audit chain.
@@ -239,7 +342,11 @@ pub async fn import_devices(
     let entries: Vec<DeviceEntry> = body::parse(&body::read(request, 16 << 20).await?)?;
     let mut imported = 0;
     for (place, entry) in entries.iter().enumerate() {
-        imported += usize::from(api.authority.import_device(entry, place).await?);
+        imported += usize::from(
+            api.authority
+                .import_device(entry, place, &operator.name)
+                .await?,
+        );
     }
     api.authority
         .log_act(&operator.name, "import devices", &imported.to_string())

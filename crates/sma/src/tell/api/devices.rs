@@ -43,6 +43,10 @@ pub struct DeviceAnswer {
     pub table_assignments: [i64; 3],
     /// `token` or `attested`.
     pub assurance: &'static str,
+    /// Whether its NUC hash was made up by this authority: then nothing is known about its sensor.
+    pub simulated_nuc: bool,
+    /// Whether it binds its tokens to photos.
+    pub binds_tokens: bool,
     /// The serial number of its certificate, in hexadecimal.
     pub certificate_serial: Option<String>,
     /// When it was provisioned, RFC 3339.
@@ -72,6 +76,8 @@ fn answer(api: &Api, row: &DeviceRow) -> DeviceAnswer {
         firmware: row.firmware.clone(),
         table_assignments: [row.table_a, row.table_b, row.table_c],
         assurance: if row.attested { "attested" } else { "token" },
+        simulated_nuc: row.simulated_nuc,
+        binds_tokens: row.binds_tokens,
         certificate_serial: row.certificate_serial.as_ref().map(hex::encode),
         provisioned_at: clock::readable(birthmark_protocol::Timestamp::from_unix(
             row.provisioned_at,
@@ -82,33 +88,15 @@ fn answer(api: &Api, row: &DeviceRow) -> DeviceAnswer {
 }
 
 fn is_revoked(api: &Api, row: &DeviceRow) -> bool {
-    let tables = [row.table_a, row.table_b, row.table_c].map(birthmark_protocol::TableId::try_from);
-    let [Ok(a), Ok(b), Ok(c)] = tables else {
-        return false;
-    };
-    let device = crate::judge::cameras::Device {
-        id: row.id,
-        tables: [a, b, c],
-        family: row.family.as_str().into(),
-        firmware: row.firmware.as_deref().map(Into::into),
-        attested: row.attested,
-        certificate: row.certificate_serial.as_deref().map(|serial| {
-            crate::judge::cameras::IssuedCertificate::new(
-                serial,
-                row.issued_at.unwrap_or_default(),
-                None,
-            )
-        }),
-        validations: 0.into(),
-    };
-    api.authority
-        .rules()
-        .covering(&device, clock::now())
-        .is_some()
+    let (rules, now) = (api.authority.rules(), clock::now());
+    api.authority.with_cameras(|cameras| {
+        let device = cameras.by_id(row.id);
+        device.is_some_and(|device| rules.covering(device, now).is_some())
+    })
 }
 
-/// Registers a camera.
-#[utoipa::path(post, path = "/api/v1/devices/provision", tag = "Cameras", request_body = ProvisionRequest, responses((status = 201, body = Provisioned), (status = 401), (status = 409), (status = 422), (status = 503)), security(("operator" = [])))]
+/// Registers a camera; 200 if it was registered before and whoever holds its key asks for the lost answer.
+#[utoipa::path(post, path = "/api/v1/devices/provision", tag = "Cameras", request_body = ProvisionRequest, responses((status = 200, body = Provisioned), (status = 201, body = Provisioned), (status = 401), (status = 409), (status = 422), (status = 503)), security(("operator" = [])))]
 pub async fn provision(
     State(api): State<Api>,
     Extension(operator): Extension<Operator>,
@@ -116,20 +104,25 @@ pub async fn provision(
     Body(request): Body<ProvisionRequest>,
 ) -> Result<(StatusCode, Json<serde_json::Value>), ApiError> {
     ensure_room(&api)?;
-    let provisioned = api.authority.provision(&request, &operator.name).await?;
-    let chain = provisioned.certificate_chain.concat();
-    let mut answer = serde_json::to_value(provisioned).map_err(ApiError::internal)?;
+    let provisioned = api.authority.provision(&request, &operator).await?;
+    let chain = provisioned.file.certificate_chain.concat();
+    let mut answer = serde_json::to_value(provisioned.file).map_err(ApiError::internal)?;
     if form.chain.as_deref() == Some("pem")
         && let Some(object) = answer.as_object_mut()
     {
         object.insert("certificate_chain".into(), chain.into());
     }
-    Ok((StatusCode::CREATED, Json(answer)))
+    let status = if provisioned.is_new {
+        StatusCode::CREATED
+    } else {
+        StatusCode::OK
+    };
+    Ok((status, Json(answer)))
 }
 
 /// Refuses to register cameras when the disk has only what the audit log may need.
 pub(super) fn ensure_room(api: &Api) -> Result<(), ApiError> {
-    if crate::keep::disk::has_room(&api.authority.settings) {
+    if !api.authority.disk_is_low() {
         return Ok(());
     }
     let message = "the disk is full: no camera can be registered";

@@ -35,9 +35,12 @@ fn registry(authority: &Authority, database: bool) -> Result<Registry, ApiError>
     let help = "Validations that wait to be written";
     gauge(&mut all, "audit_backlog", help, waiting)?;
     let revocations = authority.revocations();
-    let in_force = revocations.iter().filter(|row| row.lifted_at.is_none());
+    let in_force = revocations.iter().filter(|one| one.row.lifted_at.is_none());
     let help = "Revocations that were not lifted";
     gauge(&mut all, "revocations", help, in_force.count())?;
+    let low = u8::from(authority.disk_is_low());
+    let help = "1 while the disk has less room than is kept in reserve";
+    gauge(&mut all, "disk_low", help, low)?;
     let help = "1 while the database answers";
     gauge(&mut all, "database_up", help, u8::from(database))?;
     let left = authority.keyring().issuer.not_after().since(clock::now());

@@ -60,8 +60,12 @@ pub struct ActAnswer {
 pub struct Overview {
     /// Who this is.
     pub manufacturer_id: String,
+    /// Whether this is a rehearsal: then whoever is on this machine may do everything.
+    pub rehearsal: bool,
     /// Registered cameras.
     pub total_devices: usize,
+    /// How many of them have a NUC hash that was made up.
+    pub simulated_nucs: usize,
     /// Cameras by model.
     pub device_families: BTreeMap<String, u64>,
     /// The last 48 hours, oldest first, also those without any.
@@ -105,15 +109,24 @@ pub async fn overview(State(api): State<Api>) -> Result<Json<Overview>, ApiError
             *failures.entry(count.outcome).or_default() += count.amount;
         }
     }
-    let (total_devices, families, tables) = authority
-        .with_cameras(|cameras| (cameras.len(), cameras.families(), cameras.tables_in_use()));
+    let (total_devices, simulated_nucs, families, tables) = authority.with_cameras(|cameras| {
+        let simulated = cameras.iter().filter(|device| device.simulated_nuc);
+        (
+            cameras.len(),
+            simulated.count(),
+            cameras.families(),
+            cameras.tables_in_use(),
+        )
+    });
     let mut table_use = BTreeMap::new();
     tables
         .iter()
         .for_each(|amount| *table_use.entry(*amount).or_default() += 1);
     Ok(Json(Overview {
         manufacturer_id: authority.settings.manufacturer_id.clone(),
+        rehearsal: authority.settings.rehearsal,
         total_devices,
+        simulated_nucs,
         device_families: families
             .into_iter()
             .map(|(name, amount)| (name.to_string(), amount))

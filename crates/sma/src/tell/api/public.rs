@@ -3,18 +3,24 @@
 use std::time::Duration;
 
 use axum::Json;
+use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use birthmark_http::ApiError;
+use birthmark_protocol::Timestamp;
 use birthmark_protocol::api::{AuthorityHealth, VerdictKeyAnswer, VerdictKeys};
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::Api;
+use crate::authority::Authority;
 use crate::clock;
 use crate::issue::ca;
-use crate::setup::spki_pem;
+use crate::issue::ca::spki_pem;
+
+/// How old the totals may be, in seconds: anybody may ask for them.
+const TOTALS_AGE: i64 = 5;
 
 /// Totals. Names no camera.
 #[derive(Debug, Serialize, ToSchema)]
@@ -38,6 +44,7 @@ pub async fn verdict_keys(State(api): State<Api>) -> Json<VerdictKeys> {
         public_key: spki_pem(&key.public.to_spki_der()),
         not_before: key.not_before.unix(),
         not_after: key.not_after.unix(),
+        distrusted_from: key.distrusted_from.map(Timestamp::unix),
         certificate: ca::pem(&key.certificate),
     });
     Json(VerdictKeys {
@@ -94,7 +101,7 @@ pub async fn health(State(api): State<Api>) -> Response {
     let answered = tokio::time::timeout(Duration::from_secs(3), authority.store.ping()).await;
     let database = matches!(answered, Ok(Ok(())));
     let keys = clock::now() < authority.keyring().issuer.not_after();
-    let disk = crate::keep::disk::has_room(&authority.settings);
+    let disk = !authority.disk_is_low();
     let well = database && keys && disk;
     let health = AuthorityHealth {
         status: word(well).into(),
@@ -112,10 +119,21 @@ pub async fn health(State(api): State<Api>) -> Response {
     (status, Json(health)).into_response()
 }
 
-/// Totals.
+/// Totals, at most a few seconds old.
 #[utoipa::path(get, path = "/stats", tag = "Operation", responses((status = 200, body = Stats)))]
-pub async fn stats(State(api): State<Api>) -> Result<Json<Stats>, ApiError> {
-    let authority = &api.authority;
+pub async fn stats(State(api): State<Api>) -> Result<Response, ApiError> {
+    let make = async || {
+        let totals = totals(&api.authority).await?;
+        let json = serde_json::to_vec(&totals).map_err(ApiError::internal)?;
+        Ok(Bytes::from(json))
+    };
+    let kept = &api.authority.lists.totals;
+    let json = kept.get((), TOTALS_AGE, clock::now(), make).await?;
+    let kind = [(header::CONTENT_TYPE, "application/json")];
+    Ok((kind, Bytes::clone(&json)).into_response())
+}
+
+async fn totals(authority: &Authority) -> Result<Stats, ApiError> {
     // What waits is part of the truth.
     authority.write_audit().await?;
     let counts = authority
@@ -131,7 +149,7 @@ pub async fn stats(State(api): State<Api>) -> Result<Json<Stats>, ApiError> {
     };
     let (total_devices, families) =
         authority.with_cameras(|cameras| (cameras.len(), cameras.families()));
-    Ok(Json(Stats {
+    Ok(Stats {
         total_devices,
         recent_validations_24h: sum(&|_| true),
         recent_passes_24h: sum(&|outcome| outcome == "pass"),
@@ -139,5 +157,5 @@ pub async fn stats(State(api): State<Api>) -> Result<Json<Stats>, ApiError> {
             .into_iter()
             .map(|(name, amount)| (name.to_string(), amount))
             .collect(),
-    }))
+    })
 }

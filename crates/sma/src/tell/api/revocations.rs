@@ -13,9 +13,9 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::Api;
-use crate::judge::rules::Scope;
+use crate::judge::rules::{Revocation, Scope};
 use crate::tell::operators::Operator;
-use crate::tell::revocation::RevokeRequest;
+use crate::tell::revocation::{RevokeRequest, Revoked};
 
 /// A revocation as an operator sees it.
 #[derive(Debug, Serialize, ToSchema)]
@@ -28,8 +28,10 @@ pub struct RevocationAnswer {
     pub from: i64,
     /// Until when; for good if null.
     pub until: Option<i64>,
-    /// Why.
+    /// Why, for the authority's own people.
     pub reason: String,
+    /// Why, for everybody.
+    pub public_reason: Option<String>,
     /// When it was pronounced.
     pub created_at: i64,
     /// By whom.
@@ -40,22 +42,15 @@ pub struct RevocationAnswer {
     pub lifted_by: Option<String>,
 }
 
-/// The number of a new revocation.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct Revoked {
-    /// Its number.
-    pub id: i64,
-}
-
 /// Pronounces a revocation. It holds for the very next question.
-#[utoipa::path(post, path = "/api/v1/revocations", tag = "Revocation", request_body = RevokeRequest, responses((status = 201, body = Revoked), (status = 401), (status = 404), (status = 422)), security(("operator" = [])))]
+#[utoipa::path(post, path = "/api/v1/revocations", tag = "Revocation", request_body = RevokeRequest, responses((status = 201, body = Revoked), (status = 401), (status = 404), (status = 409), (status = 422)), security(("operator" = [])))]
 pub async fn revoke(
     State(api): State<Api>,
     Extension(operator): Extension<Operator>,
     Body(request): Body<RevokeRequest>,
 ) -> Result<(StatusCode, Json<Revoked>), ApiError> {
-    let id = api.authority.revoke(&request, &operator.name).await?;
-    Ok((StatusCode::CREATED, Json(Revoked { id })))
+    let revoked = api.authority.revoke(&request, &operator.name).await?;
+    Ok((StatusCode::CREATED, Json(revoked)))
 }
 
 /// Lifts a revocation.
@@ -72,36 +67,33 @@ pub async fn lift(
 /// All revocations, also lifted ones, newest first.
 #[utoipa::path(get, path = "/api/v1/revocations", tag = "Revocation", responses((status = 200, body = Vec<RevocationAnswer>), (status = 401)), security(("operator" = [])))]
 pub async fn list(State(api): State<Api>) -> Result<Json<Vec<RevocationAnswer>>, ApiError> {
-    let rows = api.authority.revocations();
-    let answers = rows.iter().rev().map(|row| {
-        Ok(RevocationAnswer {
-            id: row.id,
-            scope: serde_json::from_str(&row.scope).map_err(ApiError::internal)?,
-            from: row.from_time,
-            until: row.until_time,
-            reason: row.reason.clone(),
-            created_at: row.created_at,
-            created_by: row.created_by.clone(),
-            lifted_at: row.lifted_at,
-            lifted_by: row.lifted_by.clone(),
-        })
-    });
-    answers.collect::<Result<_, ApiError>>().map(Json)
+    let revocations = api.authority.revocations();
+    let answer = |one: &Revocation| RevocationAnswer {
+        id: one.row.id,
+        scope: one.scope.clone(),
+        from: one.row.from_time,
+        until: one.row.until_time,
+        reason: one.row.reason.clone(),
+        public_reason: one.row.public_reason.clone(),
+        created_at: one.row.created_at,
+        created_by: one.row.created_by.clone(),
+        lifted_at: one.row.lifted_at,
+        lifted_by: one.row.lifted_by.clone(),
+    };
+    Ok(Json(revocations.iter().rev().map(answer).collect()))
 }
 
 /// The signed list with scopes. Poll it with `If-None-Match`: 304 while nothing changed.
 #[utoipa::path(get, path = "/revocations", tag = "Revocation", responses((status = 200, body = SignedList), (status = 304)))]
 pub async fn feed(State(api): State<Api>, headers: HeaderMap) -> Result<Response, ApiError> {
     let list = api.authority.signed_list().await?;
-    let known = headers
-        .get(header::IF_NONE_MATCH)
-        .and_then(|value| value.to_str().ok())
-        .unwrap_or_default();
-    let etag = [(header::ETAG, list.etag.clone())];
-    if known.split(',').any(|tag| tag.trim() == list.etag) {
-        return Ok((StatusCode::NOT_MODIFIED, etag).into_response());
+    let known = headers.get(header::IF_NONE_MATCH);
+    let known = known.and_then(|value| value.to_str().ok());
+    let etag = (header::ETAG, list.etag.clone());
+    if known.is_some_and(|tags| tags.split(',').any(|tag| tag.trim() == list.etag)) {
+        return Ok((StatusCode::NOT_MODIFIED, [etag]).into_response());
     }
-    Ok((etag, Json(&list.list)).into_response())
+    Ok(([etag], Json(&list.list)).into_response())
 }
 
 /// The certificate revocation list of the intermediate in use, in DER.
@@ -126,14 +118,8 @@ async fn crl_answer(
     api: Api,
     key: Option<birthmark_protocol::KeyId>,
 ) -> Result<Response, ApiError> {
-    // Looking at a million cameras takes a moment.
-    let made = tokio::task::spawn_blocking(move || api.authority.crl(key)).await;
-    let der = made.map_err(ApiError::internal)??;
-    Ok((
-        [(header::CONTENT_TYPE, "application/pkix-crl")],
-        der.to_vec(),
-    )
-        .into_response())
+    let der = api.authority.crl(key).await?;
+    Ok(([(header::CONTENT_TYPE, "application/pkix-crl")], der).into_response())
 }
 
 /// Says whether single certificates are good, RFC 6960.
@@ -142,7 +128,7 @@ pub async fn ocsp(
     State(api): State<Api>,
     request: axum::extract::Request,
 ) -> Result<Response, ApiError> {
-    ocsp_answer(&api, body::read(request, body::LARGEST).await?).await
+    ocsp_answer(&api, body::read(request, body::LARGEST).await?)
 }
 
 /// The same for clients that send the request in the path, in base64.
@@ -154,10 +140,10 @@ pub async fn ocsp_get(
     let der = STANDARD
         .decode(&request)
         .map_err(|_| ApiError::parameter("path", "request", "expected base64"))?;
-    ocsp_answer(&api, der.into()).await
+    ocsp_answer(&api, der.into())
 }
 
-async fn ocsp_answer(api: &Api, request: Bytes) -> Result<Response, ApiError> {
-    let der = api.authority.ocsp(&request).await?;
+fn ocsp_answer(api: &Api, request: Bytes) -> Result<Response, ApiError> {
+    let der = api.authority.ocsp(&request)?;
     Ok(([(header::CONTENT_TYPE, "application/ocsp-response")], der).into_response())
 }

@@ -8,6 +8,7 @@ use der::asn1::{BitString, ContextSpecific, GeneralizedTime, Null, OctetString};
 use der::{Decode, Encode, Sequence, TagMode, TagNumber};
 use sha2::Digest as _;
 use spki::AlgorithmIdentifierOwned;
+use x509_cert::Certificate;
 use x509_cert::ext::pkix::name::GeneralName;
 use x509_cert::ext::{Extension, Extensions};
 use x509_cert::serial_number::SerialNumber;
@@ -15,6 +16,8 @@ use x509_cert::serial_number::SerialNumber;
 use crate::authority::Authority;
 use crate::clock;
 use crate::issue::ca::Issuer;
+use crate::judge::cameras::padded;
+use crate::tell::responders::Responder;
 
 const BASIC: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.5.5.7.48.1.1");
 const NONCE: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.5.5.7.48.1.2");
@@ -22,6 +25,10 @@ const SHA1: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.14.3.2.26");
 const SHA256: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.16.840.1.101.3.4.2.1");
 /// How many certificates one request may ask about.
 const MOST: usize = 20;
+/// Names of issuers in a request are hashes, and come back in the answer.
+const LONGEST_HASH: usize = 64;
+/// How long a nonce may be, RFC 9654.
+const NONCE_LENGTHS: std::ops::RangeInclusive<usize> = 1..=128;
 /// How long an answer may be kept by others. A revocation must not hide behind an old answer, so hardly at all.
 const KEEP: i64 = 60;
 
@@ -88,6 +95,9 @@ struct BasicResponse {
     data: ResponseData,
     algorithm: AlgorithmIdentifierOwned,
     signature: BitString,
+    /// The responder's certificate, so that whoever asks finds its way to the intermediate.
+    #[asn1(context_specific = "0", tag_mode = "EXPLICIT")]
+    certificates: Vec<Certificate>,
 }
 
 #[derive(Debug, Sequence)]
@@ -107,67 +117,89 @@ fn failure(status: u8) -> Vec<u8> {
     vec![0x30, 0x03, 0x0A, 0x01, status]
 }
 
+impl OcspRequest {
+    /// Whether it asks for no more, and makes us repeat no more, than an honest client would.
+    fn is_modest(&self) -> bool {
+        let hashes = |single: &SingleRequest| {
+            let id = &single.certificate;
+            [id.issuer_name.as_bytes(), id.issuer_key.as_bytes()].map(<[u8]>::len)
+        };
+        let requests = &self.tbs.requests;
+        (1..=MOST).contains(&requests.len())
+            && requests
+                .iter()
+                .all(|one| hashes(one).iter().all(|length| *length <= LONGEST_HASH))
+    }
+
+    /// The nonce to repeat, if there is one. An impossible one makes the request malformed.
+    fn nonce(&self) -> Result<Option<&Extension>, der::Error> {
+        let mut extensions = self.tbs.extensions.iter().flatten();
+        let Some(nonce) = extensions.find(|extension| extension.extn_id == NONCE) else {
+            return Ok(None);
+        };
+        let value = OctetString::from_der(nonce.extn_value.as_bytes())?;
+        if NONCE_LENGTHS.contains(&value.as_bytes().len()) {
+            Ok(Some(nonce))
+        } else {
+            Err(der::ErrorKind::Failed.into())
+        }
+    }
+}
+
 impl Authority {
     /// Answers a request in DER. Always an answer: a failure is one, too.
-    pub async fn ocsp(&self, request: &[u8]) -> Result<Vec<u8>, ApiError> {
+    pub fn ocsp(&self, request: &[u8]) -> Result<Vec<u8>, ApiError> {
         let Ok(request) = OcspRequest::from_der(request) else {
             return Ok(failure(1));
         };
-        if request.tbs.requests.is_empty() || request.tbs.requests.len() > MOST {
-            return Ok(failure(1));
-        }
-        let keyring = self.keyring();
-        let asked = request
-            .tbs
-            .requests
-            .first()
-            .map(|single| &single.certificate);
-        let Some(issuer) = keyring
+        let nonce = match request.nonce() {
+            Ok(nonce) if request.is_modest() => nonce.cloned(),
+            _ => return Ok(failure(1)),
+        };
+        let (keyring, responders) = (self.keyring(), self.responders());
+        let first = request.tbs.requests.first();
+        let asked = first.map(|single| &single.certificate);
+        let issuer = keyring
             .issuers
             .iter()
-            .find(|issuer| asked.is_some_and(|asked| is_of(asked, issuer)))
-        else {
+            .find(|issuer| asked.is_some_and(|asked| is_of(asked, issuer)));
+        let found = issuer.and_then(|issuer| Some((issuer, responders.of(issuer.id())?)));
+        let Some((issuer, responder)) = found else {
             return Ok(failure(6));
         };
         let now = clock::now();
-        let mut responses = Vec::new();
-        for single in request.tbs.requests {
-            let status = match is_of(&single.certificate, issuer) {
-                true => {
-                    self.status_of(single.certificate.serial.as_bytes(), now)
-                        .await?
-                }
-                false => Status::Unknown,
+        let distrusted = keyring.distrusted(issuer.id(), now);
+        let responses = request.tbs.requests.into_iter().map(|single| {
+            let ours = is_of(&single.certificate, issuer);
+            let serial = single.certificate.serial.as_bytes();
+            let status = match (ours, distrusted) {
+                (false, _) => Status::Unknown,
+                (true, Some(since)) => Status::Revoked(since),
+                (true, None) => self.status_of(serial, now),
             };
-            responses.push((single.certificate, status));
-        }
-        let nonce = request
-            .tbs
-            .extensions
-            .unwrap_or_default()
-            .into_iter()
-            .find(|extension| extension.extn_id == NONCE);
-        answer(issuer, responses, nonce, now).map_err(ApiError::internal)
+            (single.certificate, status)
+        });
+        answer(responder, responses.collect(), nonce, now).map_err(ApiError::internal)
     }
 
-    async fn status_of(&self, serial: &[u8], now: Timestamp) -> Result<Status, ApiError> {
-        let Some((device, _)) = self.store.device_of_certificate(serial).await? else {
-            return Ok(Status::Unknown);
-        };
+    fn status_of(&self, serial: &[u8], now: Timestamp) -> Status {
         let rules = self.rules();
-        let covering = self.with_cameras(|cameras| {
-            cameras
-                .by_id(device)
-                .and_then(|device| rules.covering(device, now))
-        });
-        Ok(covering.map_or(Status::Good, |window| Status::Revoked(window.since())))
+        self.with_cameras(|cameras| {
+            let Some(device) = cameras.by_certificate(&padded(serial)) else {
+                return Status::Unknown;
+            };
+            let covering = rules.covering(device, now);
+            covering.map_or(Status::Good, |window| Status::Revoked(window.since()))
+        })
     }
 }
 
 /// Whether a certificate is said to be of this issuer.
 fn is_of(id: &CertId, issuer: &Issuer) -> bool {
     let body = issuer.certificate.tbs_certificate();
-    let name = body.subject().to_der().unwrap_or_default();
+    let Ok(name) = body.subject().to_der() else {
+        return false;
+    };
     let key = body
         .subject_public_key_info()
         .subject_public_key
@@ -183,9 +215,8 @@ fn is_of(id: &CertId, issuer: &Issuer) -> bool {
 }
 
 fn moment(time: Timestamp) -> Result<GeneralizedTime, der::Error> {
-    GeneralizedTime::from_unix_duration(std::time::Duration::from_secs(
-        u64::try_from(time.unix()).unwrap_or_default(),
-    ))
+    let seconds = u64::try_from(time.unix()).map_err(|_| der::ErrorKind::DateTime)?;
+    GeneralizedTime::from_unix_duration(std::time::Duration::from_secs(seconds))
 }
 
 fn status_der(status: &Status) -> Result<der::Any, der::Error> {
@@ -212,7 +243,7 @@ fn status_der(status: &Status) -> Result<der::Any, der::Error> {
 }
 
 fn answer(
-    issuer: &Issuer,
+    responder: &Responder,
     responses: Vec<(CertId, Status)>,
     nonce: Option<Extension>,
     now: Timestamp,
@@ -225,12 +256,9 @@ fn answer(
             next_update: Some(moment(now.plus(KEEP))?),
         })
     };
-    let key = issuer
-        .certificate
-        .tbs_certificate()
-        .subject_public_key_info()
-        .subject_public_key
-        .raw_bytes();
+    let certificate = Certificate::from_der(&responder.certificate)?;
+    let key = certificate.tbs_certificate().subject_public_key_info();
+    let key = key.subject_public_key.raw_bytes();
     let key_hash = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA1_FOR_LEGACY_USE_ONLY, key);
     let data = ResponseData {
         responder: OctetString::new(key_hash.as_ref())?,
@@ -242,7 +270,7 @@ fn answer(
         extensions: nonce.map(|nonce| vec![nonce]),
     };
     use p256::ecdsa::signature::Signer;
-    let signature: p256::ecdsa::DerSignature = issuer.key.signer().sign(&data.to_der()?);
+    let signature: p256::ecdsa::DerSignature = responder.key.signer().sign(&data.to_der()?);
     let basic = BasicResponse {
         data,
         algorithm: AlgorithmIdentifierOwned {
@@ -250,6 +278,7 @@ fn answer(
             parameters: None,
         },
         signature: BitString::from_bytes(signature.as_bytes())?,
+        certificates: vec![certificate],
     };
     let bytes = ResponseBytes {
         kind: BASIC,

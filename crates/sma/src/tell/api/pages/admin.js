@@ -8,23 +8,37 @@ const make = (name, text, attributes = {}) => {
 };
 const number = value => Number(value).toLocaleString('en');
 const moment = seconds => seconds === null || seconds === undefined ? '' : new Date(seconds * 1000).toISOString().slice(0, 16).replace('T', ' ');
-const say = (text, bad) => { at('message').textContent = text; at('message').className = bad ? 'bad' : ''; };
+// An answer stands beside the control that was used: at the top nobody would see it.
+const say = (place, text, bad) => { at(place).textContent = text; at(place).className = bad ? 'bad' : 'good'; };
 
 async function ask(path, options = {}) {
   const token = sessionStorage.getItem('token');
   const headers = { ...(options.body ? { 'content-type': 'application/json' } : {}), ...(token ? { authorization: `Bearer ${token}` } : {}) };
-  const answer = await fetch(path, { ...options, headers });
-  if (answer.status === 401) { signIn(); throw new Error('A token is needed.'); }
+  let answer;
+  try { answer = await fetch(path, { ...options, headers }); } catch { throw new Error('The authority does not answer. Is it running, and is the network well?'); }
+  if (answer.status === 401) {
+    signIn(token ? 'This token is not known here, has expired or was withdrawn. Make one with birthmark-sma token create.' : '');
+    throw new SignedOut();
+  }
   if (answer.status === 204) return null;
   const body = await answer.json();
-  if (!answer.ok) throw new Error(typeof body.detail === 'string' ? body.detail : body.detail.map(item => `${item.loc.slice(1).join('.')}: ${item.msg}`).join('; '));
+  if (!answer.ok) {
+    const error = new Error(typeof body.detail === 'string' ? body.detail : body.detail.map(item => `${item.loc.slice(1).join('.')}: ${item.msg}`).join('; '));
+    error.status = answer.status;
+    throw error;
+  }
   return body;
 }
 
-function signIn() {
+// What signIn() showed already.
+class SignedOut extends Error {}
+const complain = (place, error) => { if (!(error instanceof SignedOut)) say(place, error.message, true); };
+
+function signIn(why) {
   sessionStorage.removeItem('token');
-  at('content').hidden = true;
+  at('content').hidden = at('sign-out').hidden = true;
   at('sign-in').hidden = false;
+  say('sign-in-message', why, true);
   at('token').focus();
 }
 
@@ -66,16 +80,18 @@ function plot(hours) {
     if (text !== undefined) element.textContent = text;
     return element;
   };
-  const most = Math.max(1, ...hours.map(hour => hour.passed + hour.failed));
+  const busiest = Math.max(0, ...hours.map(hour => hour.passed + hour.failed));
+  // An even number at the top, so that the middle is a whole one, too.
+  const most = Math.max(2, busiest + busiest % 2);
   const total = hours.reduce((sum, hour) => sum + hour.passed + hour.failed, 0);
   const refused = hours.reduce((sum, hour) => sum + hour.failed, 0);
-  const label = `${number(total)} validations in ${hours.length} hours, ${number(refused)} of them refused; at most ${number(most)} in one hour.`;
+  const label = `${number(total)} validations in ${hours.length} hours, ${number(refused)} of them refused; at most ${number(busiest)} in one hour.`;
   const svg = draw('svg', { viewBox: `0 0 ${wide} ${high}`, role: 'img', 'aria-label': label });
   const step = (wide - left) / hours.length, scale = (high - bottom - 10) / most;
   [0, 0.5, 1].forEach(part => {
     const y = high - bottom - part * most * scale;
     svg.append(draw('line', { x1: left, x2: wide, y1: y, y2: y, class: 'axis' }));
-    svg.append(draw('text', { x: left - 6, y: y + 4, 'text-anchor': 'end' }, number(Math.round(part * most))));
+    svg.append(draw('text', { x: left - 6, y: y + 4, 'text-anchor': 'end' }, number(part * most)));
   });
   hours.forEach((hour, place) => {
     const x = left + place * step + 1, good = hour.passed * scale, bad = hour.failed * scale, base = high - bottom;
@@ -100,10 +116,12 @@ const targetText = target => {
   try { return start < 0 ? target : target.slice(0, start) + scopeText(JSON.parse(scope)); } catch { return target; }
 };
 
-const action = (text, name, act) => {
+// A button that acts after a question, and says beside it what came of it.
+const action = (place, text, name, question, done, act) => {
   const button = make('button', text, { type: 'button', 'aria-label': name });
   button.addEventListener('click', async () => {
-    try { await act(); await show(); } catch (error) { say(error.message, true); }
+    if (question && !confirm(question)) return;
+    try { await act(); await show(); say(place, done); } catch (error) { complain(place, error); }
   });
   return button;
 };
@@ -130,7 +148,7 @@ async function devices(fresh) {
     ['Serial', row => row.device_serial],
     ['State', row => make('span', row.revoked ? 'revoked' : 'in force', { class: row.revoked ? 'bad' : 'good' })],
     ['Model', row => row.device_family], ['Tables', row => row.table_assignments.join(', ')],
-    ['Assurance', row => row.assurance], ['Provisioned', row => row.provisioned_at.slice(0, 16).replace('T', ' ')],
+    ['Assurance', row => row.assurance], ['NUC hash', row => row.simulated_nuc ? make('span', 'made up', { class: 'bad' }) : 'given'], ['Provisioned', row => row.provisioned_at.slice(0, 16).replace('T', ' ')],
   ], shown, 'No camera begins like this.');
 }
 
@@ -138,6 +156,9 @@ async function show() {
   const [overview, revocations] = await Promise.all([ask('/api/v1/overview'), ask('/api/v1/revocations')]);
   at('sign-in').hidden = true;
   at('content').hidden = false;
+  at('sign-out').hidden = !sessionStorage.getItem('token');
+  at('rehearsal').hidden = !overview.rehearsal;
+  at('simulated').textContent = overview.simulated_nucs ? `${number(overview.simulated_nucs)} of ${number(overview.total_devices)} cameras have a NUC hash that was made up here: nothing is known about their sensors.` : '';
   at('who').textContent = overview.manufacturer_id;
   at('updated').textContent = `As of ${moment(Date.now() / 1000)} UTC`;
   tiles(overview);
@@ -148,31 +169,41 @@ async function show() {
   table('flags', 'Newest first', [
     ['Serial', row => row.device_serial], ['Day', row => row.day.slice(0, 10)], ['Validations', row => number(row.validations), 'number'],
     ['Ordinarily', row => row.ordinary.toFixed(1), 'number'],
-    ['Reviewed', row => row.reviewed_by || action('Mark as reviewed', `Mark ${row.device_serial} as reviewed`, () => ask(`/api/v1/devices/${encodeURIComponent(row.device_serial)}/reviewed`, { method: 'POST' }))],
+    ['Reviewed', row => row.reviewed_by || action('flags-message', 'Mark as reviewed', `Mark ${row.device_serial} as reviewed`, '', `${row.device_serial} is marked as reviewed.`, () => ask(`/api/v1/devices/${encodeURIComponent(row.device_serial)}/reviewed`, { method: 'POST' }))],
   ], overview.flags, 'No camera was unusually busy.');
   at('unused').textContent = `${number(overview.unused_tables)} of 2,500 tables are held by no camera.`;
   table('tables', 'How many tables are held by how many cameras', [['Cameras that hold it', row => number(row[0])], ['Tables', row => number(row[1]), 'number']], overview.table_use.slice(-20), 'None.');
   table('revocations', 'Newest first', [
-    ['Covers', row => scopeText(row.scope)], ['From', row => moment(row.from)], ['Until', row => row.until === null ? 'for good' : moment(row.until)], ['Reason', row => row.reason], ['By', row => row.created_by],
-    ['State', row => row.lifted_at ? `lifted by ${row.lifted_by}` : action('Lift', `Lift the revocation of ${scopeText(row.scope)}`, () => ask(`/api/v1/revocations/${row.id}`, { method: 'DELETE' }))],
+    ['Covers', row => scopeText(row.scope)], ['From', row => moment(row.from)], ['Until', row => row.until === null ? 'for good' : moment(row.until)], ['Reason', row => row.reason], ['For everybody', row => row.public_reason], ['By', row => row.created_by],
+    ['State', row => row.lifted_at ? `lifted by ${row.lifted_by}` : action('revocations-message', 'Lift', `Lift the revocation of ${scopeText(row.scope)}`, `Lift the revocation of ${scopeText(row.scope)}? What it covers is believed again at once.`, `The revocation of ${scopeText(row.scope)} is lifted.`, () => ask(`/api/v1/revocations/${row.id}`, { method: 'DELETE' }))],
   ], revocations, 'Nothing is revoked.');
   table('acts', 'Newest first', [['When', row => row.time.slice(0, 16).replace('T', ' ')], ['Who', row => row.actor], ['What', row => row.action], ['Which', row => targetText(row.target)]], overview.acts, 'None yet.');
   await devices(true);
 }
 
-at('token-form').addEventListener('submit', event => { event.preventDefault(); sessionStorage.setItem('token', at('token').value.trim()); at('token').value = ''; say(''); start(); });
-at('search-form').addEventListener('submit', event => { event.preventDefault(); devices(true).catch(error => say(error.message, true)); });
-at('more').addEventListener('click', () => devices(false).catch(error => say(error.message, true)));
+at('token-form').addEventListener('submit', event => { event.preventDefault(); sessionStorage.setItem('token', at('token').value.trim()); at('token').value = ''; say('sign-in-message', ''); start(); });
+at('sign-out').addEventListener('click', () => { sessionStorage.removeItem('token'); signIn(''); });
+at('search-form').addEventListener('submit', event => { event.preventDefault(); devices(true).catch(error => complain('devices-message', error)); });
+at('more').addEventListener('click', () => devices(false).catch(error => complain('devices-message', error)));
 at('revoke-form').addEventListener('submit', async event => {
   event.preventDefault();
-  const subject = at('subject').value.trim(), kind = at('kind').value;
-  if (!confirm(`Revoke ${kind === 'device' ? 'camera' : 'model'} ${subject}? It holds at once.`)) return;
+  const subject = at('subject').value.trim(), kind = at('kind').value, named = `${kind === 'device' ? 'camera' : 'model'} ${subject}`;
+  if (!confirm(`Revoke ${named}? It holds at once.`)) return;
+  const request = { scope: kind === 'device' ? { kind, serial: subject } : { kind, family: subject }, reason: at('reason').value };
+  if (at('public-reason').value.trim()) request.public_reason = at('public-reason').value.trim();
+  const revoke = () => ask('/api/v1/revocations', { method: 'POST', body: JSON.stringify(request) });
   try {
-    await ask('/api/v1/revocations', { method: 'POST', body: JSON.stringify({ scope: kind === 'device' ? { kind, serial: subject } : { kind, family: subject }, reason: at('reason').value }) });
-    at('subject').value = at('reason').value = '';
-    say(`Revoked ${subject}.`);
+    let revoked;
+    try { revoked = await revoke(); } catch (error) {
+      // 409: no camera is covered, which a mistyped name looks like.
+      if (error.status !== 409 || !confirm(`0 cameras are of ${named}. Is it spelled as you meant? OK revokes it all the same.`)) throw error;
+      request.even_if_none = true;
+      revoked = await revoke();
+    }
+    at('subject').value = at('reason').value = at('public-reason').value = '';
     await show();
-  } catch (error) { say(error.message, true); }
+    say('revocations-message', `Revocation ${revoked.id} of ${named} is in force; it covers ${number(revoked.cameras)} ${revoked.cameras === 1 ? 'camera' : 'cameras'}.`);
+  } catch (error) { complain('revocations-message', error); }
 });
-const start = () => show().catch(error => say(error.message, true));
+const start = () => show().then(() => say('message', '')).catch(error => complain('message', error));
 start();

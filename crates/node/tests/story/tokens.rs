@@ -1,0 +1,107 @@
+//! Authorities know their validators by tokens: what is answered without one, and what with one.
+
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::time::Duration;
+
+use crate::authority::Authority;
+use crate::camera::{Camera, digest, now};
+use crate::world::{Base, World, client};
+
+const CREDENTIAL: &str = "maker-token";
+
+fn keep(credentials: &Path, token: &str) {
+    let file = credentials.join(CREDENTIAL);
+    std::fs::write(&file, token).unwrap();
+    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).unwrap();
+}
+
+async fn submit(world: &World, camera: &Camera) -> String {
+    let body = camera.certificate_plan(digest(), now());
+    world.submit("/api/v1/submit-cert", &body).await
+}
+
+/// Waits until the node's page says this about an authority.
+async fn page_says(world: &World, words: &str) {
+    for _ in 0..1200 {
+        let answer = client().get(format!("{}/status", world.url)).send().await;
+        let page = answer.unwrap().text().await.unwrap();
+        if page.contains(words) {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    panic!("the page never says {words:?}");
+}
+
+async fn is_waiting(world: &World, id: &str) -> bool {
+    let (_, answer) = world.get(&format!("/api/v1/submission/{id}")).await;
+    answer["status"] == "pending_validation"
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_authority_short_of_room_answers_only_the_validators_that_it_gave_a_token() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut authority = Authority::found(folder.path()).await;
+    let camera = Camera::new(&authority, "CAM-0001").await;
+    authority
+        .restart(|settings| {
+            settings.rehearsal = false;
+            settings.disk_reserve_mb = u64::MAX;
+        })
+        .await;
+    let token = authority.token("library.example").await;
+
+    let mut world = World::started(Base::Sqlite, folder, vec![authority.entry()]).await;
+    let id = submit(&world, &camera).await;
+    page_says(&world, "submissions wait").await;
+    assert!(is_waiting(&world, &id).await);
+    world.stop().await;
+
+    // A token that is named and missing keeps the node from starting: it would be slow, and nobody would know why.
+    world.settings.authorities[0].token_credential = Some(CREDENTIAL.into());
+    let refusal = format!("{:#}", world.try_start().await.unwrap_err());
+    assert!(refusal.contains(CREDENTIAL), "{refusal}");
+
+    keep(&world.credentials(), &token);
+    world.start().await;
+    world.stored(&id).await;
+    world.stop().await;
+    authority.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_a_token_questions_go_one_by_one_and_a_withdrawn_one_is_trouble() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut authority = Authority::found(folder.path()).await;
+    let camera = Camera::new(&authority, "CAM-0001").await;
+    authority
+        .restart(|settings| settings.rehearsal = false)
+        .await;
+    let token = authority.token("library.example").await;
+
+    let mut world = World::started(Base::Sqlite, folder, vec![authority.entry()]).await;
+    let id = submit(&world, &camera).await;
+    world.stored(&id).await;
+    world.stop().await;
+
+    keep(&world.credentials(), &token);
+    world.settings.authorities[0].token_credential = Some(CREDENTIAL.into());
+    world.start().await;
+    let id = submit(&world, &camera).await;
+    world.stored(&id).await;
+    authority.withdraw("library.example").await;
+    let id = submit(&world, &camera).await;
+    page_says(&world, "does not know this validator").await;
+    assert!(is_waiting(&world, &id).await);
+    world.stop().await;
+
+    keep(
+        &world.credentials(),
+        &authority.token("library.example.2").await,
+    );
+    world.start().await;
+    world.stored(&id).await;
+    world.stop().await;
+    authority.stop().await;
+}
