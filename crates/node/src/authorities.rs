@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
-use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use birthmark_consensus::Authorities;
@@ -11,12 +11,17 @@ use birthmark_daemon::{ConfigError, Credentials, Secret};
 use birthmark_ledger::{Label, Origin, Record, ValidatorId};
 use birthmark_protocol::certificate::IssuerCertificate;
 use birthmark_protocol::{CameraCertificate, PublicKey, Signature, Timestamp};
+use const_oid::AssociatedOid as _;
 use const_oid::db::rfc5912::ECDSA_WITH_SHA_256;
 use der::{Decode as _, Encode as _};
 use x509_cert::certificate::Rfc5280;
 use x509_cert::crl::CertificateList;
+use x509_cert::ext::Extension;
+use x509_cert::ext::pkix::CrlNumber;
 
-use crate::settings::{AuthoritySettings, NoticeSettings, Settings, SoftwareAuthoritySettings};
+use crate::clock;
+use crate::list_numbers::ListNumbers;
+use crate::settings::{AuthoritySettings, Settings, SoftwareAuthoritySettings};
 use crate::signatures;
 
 /// A certificate authority's certificate, and what it has taken back.
@@ -38,8 +43,53 @@ pub struct Authority {
     pub issuers: Vec<Issuer>,
     verdict_keys: Vec<PublicKey>,
     token: OnceLock<Secret>,
-    revocations_at: Mutex<Option<Instant>>,
-    notices: RwLock<Vec<NoticeSettings>>,
+    /// The list of revoked certificates.
+    crl: Mutex<ListTimes>,
+    /// The dated list of what was withdrawn.
+    feed: Mutex<ListTimes>,
+    withdrawn: RwLock<Vec<Withdrawal>>,
+    /// Whether its lists could not be fetched when they were last wanted.
+    is_silent: AtomicBool,
+}
+
+/// When a list was had last.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct ListTimes {
+    /// When it was fetched and believed.
+    pub fetched: Option<Timestamp>,
+    /// When a newer one should have replaced it.
+    pub next: Option<Timestamp>,
+}
+
+/// What an authority says against some of its cameras.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Withdrawal {
+    /// Which cameras.
+    pub of: Withdrawn,
+    /// From when.
+    pub from: Timestamp,
+    /// Until when; for good if there is none.
+    pub until: Option<Timestamp>,
+    /// Why.
+    pub reason: String,
+}
+
+/// Which cameras were withdrawn, as far as a record can tell: it names a family, and never a camera.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Withdrawn {
+    /// All of a family.
+    Family(String),
+    /// Some of a family, or of any family, known by their firmware.
+    Firmware {
+        /// The family, if it is one.
+        family: Option<String>,
+        /// First version.
+        from: String,
+        /// Last version.
+        to: String,
+    },
+    /// Single cameras, named by their certificates.
+    Single,
 }
 
 /// All authorities this node knows.
@@ -63,27 +113,26 @@ pub struct SoftwareAuthority {
 }
 
 impl SoftwareAuthority {
-    fn read(settings: &SoftwareAuthoritySettings) -> anyhow::Result<Self> {
+    fn read(settings: &SoftwareAuthoritySettings, numbers: &ListNumbers) -> anyhow::Result<Self> {
         let issuers = settings.ca.iter().map(|path| Issuer::read(path));
         let read = Self {
             name: settings.id.clone(),
             issuers: issuers.collect::<Result<_, _>>()?,
             list: settings.revoked.clone(),
         };
-        read.read_list()?;
+        read.read_list(numbers)?;
         Ok(read)
     }
 
-    /// Reads the list again; how many certificates stand on it, if there is one.
-    pub fn read_list(&self) -> anyhow::Result<Option<usize>> {
+    /// Reads the list again, if there is one.
+    pub fn read_list(&self, numbers: &ListNumbers) -> anyhow::Result<Option<Applied>> {
         let Some(path) = &self.list else {
             return Ok(None);
         };
         let named = || format!("the list of revoked certificates {}", path.display());
         let bytes = std::fs::read(path).with_context(named)?;
-        apply_list(&self.issuers, &bytes)
+        apply_list(&self.issuers, &bytes, numbers, clock::now())
             .map(Some)
-            .map_err(anyhow::Error::msg)
             .with_context(named)
     }
 }
@@ -120,28 +169,126 @@ impl Issuer {
     }
 }
 
-/// Takes a list (DER) if one of the issuers signed it.
-pub fn apply_list(issuers: &[Issuer], bytes: &[u8]) -> Result<usize, String> {
-    let list = CertificateList::<Rfc5280>::from_der(bytes)
-        .map_err(|error| format!("not a revocation list: {error}"))?;
+/// A list of revoked certificates that is in force now.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Applied {
+    /// The list's name, for its number.
+    pub list: String,
+    /// Its number: a later list has a higher one.
+    pub number: u64,
+    /// How many certificates stand on it.
+    pub count: usize,
+    /// When a newer one should be there.
+    pub next: Option<Timestamp>,
+}
+
+/// Why a list of revoked certificates is not believed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ListRefused {
+    /// No list.
+    #[error("not a revocation list: {0}")]
+    Format(String),
+    /// Signed in another way than its issuers sign.
+    #[error("the list is not signed with ecdsa-with-SHA256")]
+    Algorithm,
+    /// By nobody we know.
+    #[error("the list is not signed by a pinned key")]
+    Unsigned,
+    /// It says something that must be understood, and is not.
+    #[error("the list has the critical extension {0}, which this program does not know")]
+    Critical(String),
+    /// Its date has not come.
+    #[error("the list is dated {ahead} seconds in the future")]
+    Future {
+        /// By how many seconds.
+        ahead: i64,
+    },
+    /// A newer one was seen.
+    #[error("the list has number {found}, and one with number {seen} was seen before")]
+    Older {
+        /// Its number.
+        found: u64,
+        /// The highest number seen.
+        seen: u64,
+    },
+}
+
+/// A record names no camera, so this is all that can be said.
+const SINGLE: &str = "Its maker withdrew single cameras by then. It is not proven that this camera was none of them.";
+/// How far a list's date may be ahead of our clock, in seconds.
+const LIST_TOLERANCE: i64 = 300;
+
+/// Takes a list (DER) if one of the issuers signed it and none with a higher number was seen.
+pub fn apply_list(
+    issuers: &[Issuer],
+    bytes: &[u8],
+    numbers: &ListNumbers,
+    now: Timestamp,
+) -> Result<Applied, ListRefused> {
+    let unreadable = |error: &dyn std::fmt::Display| ListRefused::Format(error.to_string());
+    let list = CertificateList::<Rfc5280>::from_der(bytes).map_err(|error| unreadable(&error))?;
     if list.signature_algorithm.oid != ECDSA_WITH_SHA_256 {
-        return Err("the list is not signed with ecdsa-with-SHA256".into());
+        return Err(ListRefused::Algorithm);
     }
     let tbs = list
         .tbs_cert_list
         .to_der()
-        .map_err(|error| error.to_string())?;
-    let signature = list.signature.as_bytes();
-    let signature = signature.ok_or("the list's signature does not end with a whole byte")?;
-    let signature = Signature::from_der(signature).map_err(|error| error.to_string())?;
+        .map_err(|error| unreadable(&error))?;
+    let signature = list.signature.as_bytes().ok_or(ListRefused::Unsigned)?;
+    let signature = Signature::from_der(signature).map_err(|error| unreadable(&error))?;
     let signed = |issuer: &&Issuer| signatures::verify(&issuer.certificate.key, &tbs, &signature);
-    let issuer = issuers
-        .iter()
-        .find(signed)
-        .ok_or("the list is not signed by a pinned key")?;
-    // A list that revokes nothing leaves the field out.
-    let revoked = list.tbs_cert_list.revoked_certificates.iter().flatten();
-    Ok(issuer.replace_revoked(revoked.map(|entry| entry.serial_number.as_bytes().to_vec())))
+    let issuer = issuers.iter().find(signed).ok_or(ListRefused::Unsigned)?;
+    let tbs = list.tbs_cert_list;
+    let issued = moment(&tbs.this_update)?;
+    let ahead = issued.since(now);
+    if ahead > LIST_TOLERANCE {
+        return Err(ListRefused::Future { ahead });
+    }
+    let found = number_of(tbs.crl_extensions.as_deref(), issued)?;
+    let name = format!("crl/{}", issuer.certificate.key.id());
+    let seen = numbers.seen(&name);
+    if found < seen {
+        return Err(ListRefused::Older { found, seen });
+    }
+    let revoked = tbs.revoked_certificates.into_iter().flatten();
+    let serials = revoked.map(|entry| entry.serial_number.as_bytes().to_vec());
+    Ok(Applied {
+        list: name,
+        number: found,
+        count: issuer.replace_revoked(serials),
+        next: tbs.next_update.as_ref().map(moment).transpose()?,
+    })
+}
+
+fn moment(time: &x509_cert::time::Time) -> Result<Timestamp, ListRefused> {
+    let seconds = i64::try_from(time.to_unix_duration().as_secs());
+    seconds
+        .map(Timestamp::from_unix)
+        .map_err(|error| ListRefused::Format(error.to_string()))
+}
+
+/// The list's number, or its date where it has none. What is critical and not known here would change what the list means.
+fn number_of(extensions: Option<&[Extension]>, issued: Timestamp) -> Result<u64, ListRefused> {
+    let mut number = None;
+    for extension in extensions.into_iter().flatten() {
+        if extension.extn_id == CrlNumber::OID {
+            let read = CrlNumber::from_der(extension.extn_value.as_bytes());
+            let read = read.map_err(|error| ListRefused::Format(error.to_string()))?;
+            let digits = significant(read.0.as_bytes());
+            let too_large = || ListRefused::Format("its number has more than 8 bytes".into());
+            let room = 8_usize.checked_sub(digits.len()).ok_or_else(too_large)?;
+            let padded = [vec![0; room], digits.to_vec()].concat();
+            let padded = <[u8; 8]>::try_from(padded).map_err(|_| too_large())?;
+            number = Some(u64::from_be_bytes(padded));
+        } else if extension.critical {
+            return Err(ListRefused::Critical(extension.extn_id.to_string()));
+        }
+    }
+    let by_date = || {
+        u64::try_from(issued.unix())
+            .map_err(|_| ListRefused::Format("it is older than 1970".into()))
+    };
+    number.map_or_else(by_date, Ok)
 }
 
 /// Leading zeros of an integer carry no meaning.
@@ -168,8 +315,10 @@ impl Authority {
             issuers,
             verdict_keys,
             token: OnceLock::new(),
-            revocations_at: Mutex::default(),
-            notices: RwLock::default(),
+            crl: Mutex::default(),
+            feed: Mutex::default(),
+            withdrawn: RwLock::default(),
+            is_silent: AtomicBool::new(false),
         })
     }
 
@@ -178,35 +327,107 @@ impl Authority {
         find_issuer(&self.issuers, certificate)
     }
 
-    /// How old the newest list of revoked certificates is; `None` before the first.
-    pub fn revocations_age(&self) -> Option<Duration> {
-        let at = *self
-            .revocations_at
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        at.map(|at| at.elapsed())
+    /// Notes that its list of revoked certificates was fetched and believed.
+    pub fn crl_fetched(&self, times: ListTimes) {
+        *self.crl.lock().unwrap_or_else(PoisonError::into_inner) = times;
     }
 
-    /// Notes that its list was fetched just now.
-    pub fn revocations_fetched(&self) {
+    /// When its dated list was had last; `None` if none is configured.
+    pub fn feed_times(&self) -> Option<ListTimes> {
+        self.settings.revocation_feed.as_ref()?;
+        Some(*self.feed.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// What is wrong with its lists, in words for anybody.
+    pub fn list_troubles(&self, now: Timestamp) -> Vec<String> {
+        let crl = self.settings.revocations.as_ref();
+        let crl = crl.map(|_| *self.crl.lock().unwrap_or_else(PoisonError::into_inner));
+        let lists = [
+            ("list of revoked certificates", crl),
+            ("list of what was withdrawn", self.feed_times()),
+        ];
+        let trouble = |(list, times): (&str, Option<ListTimes>)| {
+            let times = times?;
+            let what = match times {
+                ListTimes { fetched: None, .. } => "was never had",
+                ListTimes {
+                    next: Some(next), ..
+                } if now > next => "is past its date",
+                _ => return None,
+            };
+            Some(format!("the {list} of {} {what}", self.settings.id))
+        };
+        lists.into_iter().filter_map(trouble).collect()
+    }
+
+    /// Notes whether its lists could be fetched.
+    pub fn set_silent(&self, is_silent: bool) {
+        self.is_silent.store(is_silent, Ordering::Relaxed);
+    }
+
+    /// Whether its lists could not be fetched when they were last wanted.
+    pub fn is_silent(&self) -> bool {
+        self.is_silent.load(Ordering::Relaxed)
+    }
+
+    /// Replaces what the authority itself says against its cameras.
+    pub fn replace_withdrawn(&self, withdrawn: Vec<Withdrawal>, times: ListTimes) {
         *self
-            .revocations_at
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
-    }
-
-    /// Replaces what the authority itself says against families of its devices.
-    pub fn replace_notices(&self, notices: Vec<NoticeSettings>) {
-        *self.notices.write().unwrap_or_else(PoisonError::into_inner) = notices;
+            .withdrawn
+            .write()
+            .unwrap_or_else(PoisonError::into_inner) = withdrawn;
+        *self.feed.lock().unwrap_or_else(PoisonError::into_inner) = times;
     }
 
     /// What the authority itself says against a record that was registered at this time.
     pub fn notice(&self, record: &Record, registered: Timestamp) -> Option<String> {
-        let notices = self.notices.read().unwrap_or_else(PoisonError::into_inner);
-        notices
-            .iter()
-            .find(|notice| notice.concerns(record, registered))
-            .map(|notice| notice.reason.clone())
+        let family = record.origin().family.as_str();
+        self.withdrawn_at(registered, |withdrawal| match &withdrawal.of {
+            Withdrawn::Family(name) if name == family => Some(withdrawal.reason.clone()),
+            _ => None,
+        })
+        .into_iter()
+        .next()
+    }
+
+    /// What it says against some cameras, of which the record's may be one. A record does not name its camera.
+    pub fn suspicions(&self, record: &Record, registered: Timestamp) -> Vec<String> {
+        let family = record.origin().family.as_str();
+        let mut said = self.withdrawn_at(registered, |withdrawal| match &withdrawal.of {
+            Withdrawn::Single => Some(SINGLE.to_owned()),
+            Withdrawn::Firmware {
+                family: of,
+                from,
+                to,
+            } if of.as_deref().is_none_or(|of| of == family) => {
+                let reason = &withdrawal.reason;
+                Some(format!(
+                    "Its maker withdrew cameras with firmware {from} to {to} ({reason}). It is not proven that this camera was none of \
+                     them."
+                ))
+            }
+            _ => None,
+        });
+        // However many single cameras were withdrawn, one sentence says so.
+        said.sort();
+        said.dedup();
+        said
+    }
+
+    fn withdrawn_at(
+        &self,
+        registered: Timestamp,
+        said: impl Fn(&Withdrawal) -> Option<String>,
+    ) -> Vec<String> {
+        let withdrawn = self
+            .withdrawn
+            .read()
+            .unwrap_or_else(PoisonError::into_inner);
+        let in_force = withdrawn.iter().filter(|withdrawal| {
+            registered >= withdrawal.from
+                && withdrawal.until.is_none_or(|until| registered <= until)
+        });
+        in_force.filter_map(said).collect()
     }
 
     /// The token by which it knows this validator, if it gave one.
@@ -250,7 +471,11 @@ fn unusable_files(field: &str, name: &str, error: &anyhow::Error) -> ConfigError
 
 impl AuthorityBook {
     /// Reads every file the configuration names.
-    pub fn read(settings: &Settings, own: ValidatorId) -> anyhow::Result<Self> {
+    pub fn read(
+        settings: &Settings,
+        own: ValidatorId,
+        numbers: &ListNumbers,
+    ) -> anyhow::Result<Self> {
         let mut by_name = BTreeMap::new();
         for entry in &settings.authorities {
             let authority = Authority::read(entry)
@@ -259,7 +484,7 @@ impl AuthorityBook {
         }
         let mut software = BTreeMap::new();
         for entry in &settings.software_authorities {
-            let authority = SoftwareAuthority::read(entry)
+            let authority = SoftwareAuthority::read(entry, numbers)
                 .map_err(|error| unusable_files("software_authorities", &entry.id, &error))?;
             software.insert(entry.id.clone(), authority);
         }

@@ -17,6 +17,7 @@ use crate::admission::Admission;
 use crate::authorities::AuthorityBook;
 use crate::authority::LaneReport;
 use crate::metrics::Metrics;
+use crate::pulse::Pulse;
 use crate::registry::{Registry, RegistryError};
 use crate::settings::Settings;
 use crate::store::StoreError;
@@ -67,6 +68,8 @@ pub struct App {
     pub forgeries: LogThrottle,
     /// Seats of those who listen for new blocks.
     pub event_seats: Seats,
+    /// Whether the node can do its work.
+    pub pulse: Arc<Pulse>,
     /// When the daemon started.
     pub started: Instant,
 }

@@ -27,6 +27,12 @@ pub struct Metrics {
     pub waiting: Gauge,
     /// Authorities that do not answer.
     pub away: Gauge,
+    /// Shares of the queue that are full.
+    pub full_shares: Gauge,
+    /// Lists of what is revoked that were never had or are past their date.
+    pub stale_lists: Gauge,
+    /// 1 while the node cannot do its work.
+    pub unhealthy: Gauge,
     /// Bytes of the filter of registered digests.
     pub filter_bytes: Gauge,
     /// 1 once lookups need no database: the index of registered digests is complete.
@@ -68,6 +74,17 @@ impl Default for Metrics {
                 "Submissions waiting for an authority",
             ),
             away: new(all, "authorities_away", "Authorities that do not answer"),
+            full_shares: new(
+                all,
+                "queue_shares_full",
+                "Shares of the queue that are full",
+            ),
+            stale_lists: new(
+                all,
+                "revocation_lists_stale",
+                "Lists of what is revoked that were never had or are past their date",
+            ),
+            unhealthy: new(all, "unhealthy", "1 while the node cannot do its work"),
             filter_bytes: new(
                 all,
                 "filter_bytes",

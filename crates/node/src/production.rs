@@ -15,6 +15,7 @@ use crate::authorities::AuthorityBook;
 use crate::clock;
 use crate::guard::Guard;
 use crate::journal;
+use crate::pulse::Pulse;
 use crate::registry::{Registry, RegistryError};
 use crate::row_keys::RowKeys;
 use crate::settings::BlockSettings;
@@ -139,6 +140,7 @@ pub async fn produce<V: VoteSigner + Send + Sync>(
     keys: ValidatorKeys<V>,
     pacing: Pacing,
     pooled: Arc<Notify>,
+    pulse: Arc<Pulse>,
     shutdown: Shutdown,
 ) -> anyhow::Result<()> {
     let chain_id = node.registry.genesis().chain_id.clone();
@@ -150,11 +152,11 @@ pub async fn produce<V: VoteSigner + Send + Sync>(
             Ok(Step::Committed(decided)) => {
                 let header = &decided.block.header;
                 log::info!(MESSAGE_ID = journal::BLOCK_STORED, BLOCK_HEIGHT = header.height.get(), RECORDS = header.records; "block {} holds {} records", header.height, header.records);
-                recovered(&mut failing);
+                recovered(&mut failing, &pulse);
                 continue;
             }
             Ok(Step::Wait(until)) => {
-                recovered(&mut failing);
+                recovered(&mut failing, &pulse);
                 Duration::from_millis(
                     u64::try_from(until.millis_since(now))
                         .unwrap_or_default()
@@ -167,6 +169,7 @@ pub async fn produce<V: VoteSigner + Send + Sync>(
                     log::error!(MESSAGE_ID = kind(&error); "no block can be made at the moment: {error}");
                 }
                 failing = true;
+                pulse.set_blocks(Some(trouble(&error)));
                 AFTER_FAILURE
             }
         };
@@ -179,9 +182,20 @@ pub async fn produce<V: VoteSigner + Send + Sync>(
     Ok(())
 }
 
-fn recovered(failing: &mut bool) {
+fn recovered(failing: &mut bool, pulse: &Pulse) {
+    pulse.set_blocks(None);
     if std::mem::take(failing) {
         log::info!(MESSAGE_ID = journal::DATABASE_BACK; "blocks are made again");
+    }
+}
+
+/// What anybody may hear of a failure.
+const fn trouble(error: &StepError<RegistryError>) -> &'static str {
+    match error {
+        StepError::ClockBehind { .. } => {
+            "no block can be made: this machine's clock is behind the newest block"
+        }
+        _ => "no block can be made at the moment",
     }
 }
 

@@ -20,9 +20,11 @@ use crate::disk::{Disk, Space};
 use crate::http::{self, App};
 use crate::identity;
 use crate::journal;
+use crate::list_numbers::ListNumbers;
 use crate::lookup_key::LookupKey;
 use crate::metrics::Metrics;
 use crate::production::{self, Node};
+use crate::pulse::Pulse;
 use crate::registry::Registry;
 use crate::row_keys::RowKeys;
 use crate::settings::Settings;
@@ -93,15 +95,14 @@ pub async fn run(settings: Settings, mut context: Context) -> anyhow::Result<()>
         return Err(identity::unusable(identity::CHECKPOINT_KEY, reason).into());
     }
     let name = entry.name.to_string();
-    let book = Arc::new(AuthorityBook::read(
-        &settings,
-        ValidatorId::of(&keys.vote.public_key()),
-    )?);
-    book.take_tokens(&context.credentials)?;
     // A newer version may have to rewrite tens of millions of records first.
     let opening = Store::open_or_explain(&settings.database, settings.memory.database_mb);
     let store = context.service.patiently("Opening the database", opening);
     let store = store.await?;
+    let numbers = Arc::new(ListNumbers::load(&store).await?);
+    let own = ValidatorId::of(&keys.vote.public_key());
+    let book = Arc::new(AuthorityBook::read(&settings, own, &numbers)?);
+    book.take_tokens(&context.credentials)?;
     let (lookup_key, rows) = secrets(&settings, &store, &context.credentials).await?;
     let rows = Arc::new(rows);
     let registry = Registry::with_memory(store.clone(), genesis, settings.memory).await?;
@@ -156,22 +157,27 @@ pub async fn run(settings: Settings, mut context: Context) -> anyhow::Result<()>
         )?;
         lanes.push((authority.settings.id.clone(), lane.report()));
         tasks.lane(lane);
-        tasks.revocations(authority)?;
+        tasks.revocations(authority, &numbers, &store)?;
     }
     tasks.lane(Lane::of_nobody(
         Arc::clone(&settler),
         Arc::clone(&submitted),
     ));
-    tasks.software_lists(&book);
+    tasks.software_lists(&book, &numbers, &store);
     tasks.lookups(Arc::clone(&registry));
     tasks.forgetting(store.clone(), settings.limits.remember_days);
     tasks.row_keys(Arc::clone(&rows), store.clone());
     tasks.strangers(store.clone());
     tasks.disk(disk);
     let node = Node::new(Arc::clone(&registry), rows, Arc::clone(&book), guard);
+    let pulse = Arc::new(Pulse::default());
+    let beat = Arc::clone(&pulse);
+    tasks.pulse(Arc::clone(&pulse), store.clone());
     let pacing = production::pacing(&settings.blocks);
     let stop = context.shutdown.clone();
-    tasks.essential(async move { production::produce(node, keys, pacing, pooled, stop).await });
+    tasks.essential(
+        async move { production::produce(node, keys, pacing, pooled, beat, stop).await },
+    );
 
     let listeners = context
         .sockets
@@ -193,6 +199,7 @@ pub async fn run(settings: Settings, mut context: Context) -> anyhow::Result<()>
         requests: RateLimit::per_minute(settings.limits.requests_per_minute),
         forgeries: LogThrottle::default(),
         event_seats: Seats::new(settings.limits.event_readers, SEATS_PER_CLIENT),
+        pulse,
         started: Instant::now(),
         registry,
         admission,
@@ -285,23 +292,35 @@ impl Tasks {
         });
     }
 
-    fn revocations(&mut self, authority: &Arc<Authority>) -> anyhow::Result<()> {
+    fn revocations(
+        &mut self,
+        authority: &Arc<Authority>,
+        numbers: &Arc<ListNumbers>,
+        store: &Store,
+    ) -> anyhow::Result<()> {
+        let (numbers, store) = (Arc::clone(numbers), store.clone());
         let (client, shutdown) = (AuthorityClient::new(authority)?, self.shutdown.clone());
         let authority = Arc::clone(authority);
         if authority.settings.revocations.is_some() || authority.settings.revocation_feed.is_some()
         {
             self.set.spawn(async move {
-                revocations::follow(authority, client, shutdown).await;
+                revocations::follow(authority, client, numbers, store, shutdown).await;
                 Ok(())
             });
         }
         Ok(())
     }
 
-    fn software_lists(&mut self, book: &Arc<AuthorityBook>) {
+    fn software_lists(
+        &mut self,
+        book: &Arc<AuthorityBook>,
+        numbers: &Arc<ListNumbers>,
+        store: &Store,
+    ) {
+        let (numbers, store) = (Arc::clone(numbers), store.clone());
         let (book, shutdown) = (Arc::clone(book), self.shutdown.clone());
         self.set.spawn(async move {
-            revocations::follow_files(book, shutdown).await;
+            revocations::follow_files(book, numbers, store, shutdown).await;
             Ok(())
         });
     }
@@ -317,6 +336,29 @@ impl Tasks {
                 }
                 tokio::select! {
                     () = tokio::time::sleep(FORGET_EVERY) => {}
+                    () = shutdown.requested() => {}
+                }
+            }
+            Ok(())
+        });
+    }
+
+    /// Looks whether the database can be written to.
+    fn pulse(&mut self, pulse: Arc<Pulse>, store: Store) {
+        let shutdown = self.shutdown.clone();
+        self.set.spawn(async move {
+            while !shutdown.is_requested() {
+                let written = store.try_write().await;
+                if let Err(error) = &written {
+                    // Told where it is noticed first: by submissions or blocks.
+                    log::debug!("the database cannot be written to: {error}");
+                }
+                let trouble = written
+                    .is_err()
+                    .then_some("the database cannot be written to");
+                pulse.set_database(trouble);
+                tokio::select! {
+                    () = tokio::time::sleep(LOOK_EVERY) => {}
                     () = shutdown.requested() => {}
                 }
             }

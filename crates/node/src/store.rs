@@ -68,10 +68,17 @@ impl Store {
         Ok(())
     }
 
-    /// Succeeds when a row can be written. One small durable write: for a look every few seconds, not for requests.
+    /// Succeeds when a row can be written. It is taken back again, so nothing reaches the disk.
     pub async fn try_write(&self) -> Result<(), StoreError> {
-        let now = crate::clock::now().unix().to_be_bytes();
-        self.put_state("last-look", &now).await
+        on!(&self.write, pool => {
+            let mut tx = pool.begin().await?;
+            sqlx::query("INSERT INTO node_state (name, value) VALUES ('a look', $1)")
+                .bind(Vec::<u8>::new())
+                .execute(&mut *tx)
+                .await?;
+            tx.rollback().await?;
+        });
+        Ok(())
     }
 
     /// The store's part of a self-check. A server that is away is nothing that a restart of ours would mend, and photos are

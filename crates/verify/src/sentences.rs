@@ -202,6 +202,14 @@ pub fn limits(source: Source, role: DigestRole) -> Vec<&'static str> {
 /// What no match of image data covers.
 pub const NOT_COVERED: &str = "Date, place, caption and orientation of a file with this picture are not covered: anyone can write or change them.";
 
+/// What stays open where nobody asks the maker.
+pub const NO_LIST: &str = "Whether its maker has withdrawn the camera is not known: this validator reads no list of that.";
+/// What stays open before the first list.
+pub const NEVER_HAD: &str =
+    "Whether its maker has withdrawn the camera is not known: its list of that was never had.";
+/// What stays open after the last one.
+pub const PAST_DATE: &str = "Whether its maker has withdrawn the camera lately is not known: its list of that is past its date.";
+
 /// What a family of images does not prove.
 pub const FAMILY_LIMITS: [&str; 3] = [
     "It is not proven that one picture shows what another shows: who registered an image also said what it was made from.",

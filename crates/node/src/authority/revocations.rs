@@ -1,4 +1,5 @@
-//! What authorities have taken back: their lists are fetched again and again, and only believed when their key signed them.
+//! What authorities have taken back: their lists are fetched again and again, and only believed when their key signed them and
+//! none with a higher number was seen before.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -7,24 +8,49 @@ use std::time::Duration;
 use birthmark_daemon::Shutdown;
 use birthmark_protocol::revocations::{ListError, Revocation, Scope, SignedList};
 
-use super::AuthorityClient;
-use crate::authorities::{Authority, AuthorityBook, apply_list};
-use crate::journal;
-use crate::settings::NoticeSettings;
+use super::{AskError, AuthorityClient};
+use crate::authorities::{
+    Applied, Authority, AuthorityBook, ListRefused, ListTimes, Withdrawal, Withdrawn, apply_list,
+};
+use crate::list_numbers::ListNumbers;
+use crate::store::{Store, StoreError};
+use crate::{clock, journal};
 
 /// How often a list is fetched.
 const EVERY: Duration = Duration::from_secs(60);
 /// How often a file is read.
 const FILES_EVERY: Duration = Duration::from_secs(5);
 
-/// Lists have higher numbers.
-const NEVER_SEEN: u64 = 0;
+/// Why a list was not taken.
+#[derive(Debug, thiserror::Error)]
+pub enum FetchError {
+    /// It could not be had.
+    #[error(transparent)]
+    Away(#[from] AskError),
+    /// The list of revoked certificates is not believed.
+    #[error(transparent)]
+    Certificates(#[from] ListRefused),
+    /// The dated list is not believed.
+    #[error("the dated list: {0}")]
+    Feed(#[from] ListError),
+    /// Its number could not be remembered.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
 
 /// Keeps the revocations of one authority up to date until asked to stop.
-pub async fn follow(authority: Arc<Authority>, client: AuthorityClient, shutdown: Shutdown) {
+pub async fn follow(
+    authority: Arc<Authority>,
+    client: AuthorityClient,
+    numbers: Arc<ListNumbers>,
+    store: Store,
+    shutdown: Shutdown,
+) {
     let mut failing = false;
     loop {
-        match fetch_all(&authority, &client).await {
+        let fetched = fetch_all(&authority, &client, &numbers, &store).await;
+        authority.set_silent(matches!(fetched, Err(FetchError::Away(_))));
+        match fetched {
             Ok(()) if failing => {
                 log::info!(AUTHORITY = authority.settings.id; "the lists of what is revoked are fetched again");
                 failing = false;
@@ -46,17 +72,26 @@ pub async fn follow(authority: Arc<Authority>, client: AuthorityClient, shutdown
 
 /// Keeps up to date what software authorities have taken back, from the files their lists lie in.
 ///
-/// Whoever can change such a file can at most bring back an older list: a list of anybody else's is not believed.
-pub async fn follow_files(book: Arc<AuthorityBook>, shutdown: Shutdown) {
+/// Whoever can change such a file can at most keep a newer list away: an older one, or anybody else's, is not believed.
+pub async fn follow_files(
+    book: Arc<AuthorityBook>,
+    numbers: Arc<ListNumbers>,
+    store: Store,
+    shutdown: Shutdown,
+) {
     let mut failing = BTreeSet::new();
     while !shutdown.is_requested() {
-        tokio::select! {
-            () = tokio::time::sleep(FILES_EVERY) => {}
-            () = shutdown.requested() => return,
-        }
         for authority in book.software_authorities() {
-            match authority.read_list() {
-                Ok(_) => {
+            let read = match authority.read_list(&numbers) {
+                Ok(Some(applied)) => numbers
+                    .remember(&store, &applied.list, applied.number)
+                    .await
+                    .map_err(anyhow::Error::from),
+                Ok(None) => Ok(()),
+                Err(reason) => Err(reason),
+            };
+            match read {
+                Ok(()) => {
                     failing.remove(&authority.name);
                 }
                 Err(reason) => {
@@ -66,57 +101,102 @@ pub async fn follow_files(book: Arc<AuthorityBook>, shutdown: Shutdown) {
                 }
             }
         }
+        tokio::select! {
+            () = tokio::time::sleep(FILES_EVERY) => {}
+            () = shutdown.requested() => return,
+        }
     }
 }
 
-async fn fetch_all(authority: &Authority, client: &AuthorityClient) -> Result<(), String> {
-    if let Some(address) = &authority.settings.revocations {
-        fetch(authority, client, address).await?;
-    }
+/// Both lists are fetched, whatever becomes of the other.
+async fn fetch_all(
+    authority: &Authority,
+    client: &AuthorityClient,
+    numbers: &ListNumbers,
+    store: &Store,
+) -> Result<(), FetchError> {
+    let certificates = match &authority.settings.revocations {
+        Some(address) => fetch_and_remember(authority, client, address, numbers, store).await,
+        None => Ok(()),
+    };
     if let Some(address) = &authority.settings.revocation_feed {
-        let bytes = client
-            .fetch(address)
-            .await
-            .map_err(|error| error.to_string())?;
-        let notices =
-            read_feed(authority, &bytes).map_err(|error| format!("the dated list: {error}"))?;
-        authority.replace_notices(notices);
+        let bytes = client.fetch(address).await?;
+        let (withdrawn, number, times) = read_feed(authority, &bytes, numbers)?;
+        numbers
+            .remember(store, &feed_name(authority), number)
+            .await?;
+        authority.replace_withdrawn(withdrawn, times);
     }
+    certificates
+}
+
+async fn fetch_and_remember(
+    authority: &Authority,
+    client: &AuthorityClient,
+    address: &str,
+    numbers: &ListNumbers,
+    store: &Store,
+) -> Result<(), FetchError> {
+    let applied = fetch(authority, client, address, numbers).await?;
+    numbers
+        .remember(store, &applied.list, applied.number)
+        .await?;
     Ok(())
 }
 
-/// Fetches the list of certificates once; how many certificates stand on it.
+/// Fetches the list of certificates once.
 pub async fn fetch(
     authority: &Authority,
     client: &AuthorityClient,
     address: &str,
-) -> Result<usize, String> {
-    let bytes = client
-        .fetch(address)
-        .await
-        .map_err(|error| error.to_string())?;
-    let count = apply_list(&authority.issuers, &bytes)?;
-    authority.revocations_fetched();
-    Ok(count)
+    numbers: &ListNumbers,
+) -> Result<Applied, FetchError> {
+    let bytes = client.fetch(address).await?;
+    let now = clock::now();
+    let applied = apply_list(&authority.issuers, &bytes, numbers, now)?;
+    authority.crl_fetched(ListTimes {
+        fetched: Some(now),
+        next: applied.next,
+    });
+    Ok(applied)
 }
 
-/// What the authority says against whole families, with dates: for answers about records of that time. Records name a
-/// family and never a camera, so only what concerns a whole family concerns records.
-pub fn read_feed(authority: &Authority, bytes: &[u8]) -> Result<Vec<NoticeSettings>, ListError> {
+fn feed_name(authority: &Authority) -> String {
+    format!("feed/{}", authority.settings.id)
+}
+
+/// What the authority says against its cameras, with dates: for answers about records of that time.
+fn read_feed(
+    authority: &Authority,
+    bytes: &[u8],
+    numbers: &ListNumbers,
+) -> Result<(Vec<Withdrawal>, u64, ListTimes), ListError> {
     let list = SignedList::from_json(bytes)?.open(
         &authority.settings.id,
         authority.verdict_keys(),
-        NEVER_SEEN,
+        numbers.seen(&feed_name(authority)),
     )?;
-    let notice = |entry: Revocation| match entry.scope? {
-        Scope::Family { family } => Some(NoticeSettings {
-            authority: list.manufacturer_id.clone(),
-            device_family: Some(family),
-            from: entry.from,
-            until: entry.until,
-            reason: entry.reason,
-        }),
-        _ => None,
+    let withdrawn = list.revocations.into_iter().map(withdrawal_of).collect();
+    let times = ListTimes {
+        fetched: Some(clock::now()),
+        next: Some(list.next),
     };
-    Ok(list.revocations.into_iter().filter_map(notice).collect())
+    Ok((withdrawn, list.number, times))
+}
+
+/// A record names a family and never a camera: whatever concerns single cameras is said as what it may be.
+fn withdrawal_of(entry: Revocation) -> Withdrawal {
+    let of = match entry.scope {
+        Some(Scope::Family { family }) => Withdrawn::Family(family),
+        Some(Scope::Firmware { family, from, to }) => Withdrawn::Firmware { family, from, to },
+        Some(Scope::Device { .. } | Scope::Certificates { .. } | Scope::Issued { .. }) | None => {
+            Withdrawn::Single
+        }
+    };
+    Withdrawal {
+        of,
+        from: entry.from,
+        until: entry.until,
+        reason: entry.reason,
+    }
 }

@@ -11,9 +11,10 @@ use birthmark_ledger::{Genesis, ValidatorId, VoteSigner as _};
 use x509_cert::Certificate;
 
 use super::{command, say};
-use crate::authorities::{Authority, AuthorityBook, Issuer, SoftwareAuthority};
+use crate::authorities::{Applied, Authority, AuthorityBook, Issuer, SoftwareAuthority};
 use crate::authority::{AuthorityClient, revocations};
 use crate::disk::free_bytes;
+use crate::list_numbers::ListNumbers;
 use crate::registry::Registry;
 use crate::settings::Settings;
 use crate::store::Store;
@@ -69,7 +70,9 @@ impl Report {
         self.database(settings).await?;
         self.disk(settings)?;
         self.tls(settings)?;
-        let book = AuthorityBook::read(settings, own.unwrap_or(ValidatorId::from_bytes([0; 32])));
+        let own = own.unwrap_or(ValidatorId::from_bytes([0; 32]));
+        let numbers = self.list_numbers(settings).await;
+        let book = AuthorityBook::read(settings, own, &numbers);
         let book = book.and_then(|book| {
             book.take_tokens(&context.credentials)?;
             Ok(book)
@@ -90,10 +93,10 @@ impl Report {
             )?;
         }
         for authority in book.all() {
-            self.authority(authority).await?;
+            self.authority(authority, &numbers).await?;
         }
         for authority in book.software_authorities() {
-            self.software(authority)?;
+            self.software(authority, &numbers)?;
         }
         Ok(())
     }
@@ -377,11 +380,39 @@ impl Report {
         Ok(())
     }
 
-    fn software(&mut self, authority: &SoftwareAuthority) -> anyhow::Result<()> {
+    /// The highest numbers of lists that the node has seen, if its database can be read.
+    async fn list_numbers(&self, settings: &Settings) -> ListNumbers {
+        let Ok(Some(store)) = Store::look(&settings.database).await else {
+            return ListNumbers::default();
+        };
+        let numbers = ListNumbers::load(&store).await;
+        store.close().await;
+        // A database that cannot be read was reported already.
+        numbers.unwrap_or_default()
+    }
+
+    fn list(&mut self, name: &str, list: &Applied) -> anyhow::Result<()> {
+        if list.next.is_some_and(|next| clock::now() > next) {
+            return self.ill(
+                &format!("the list of revoked certificates of {name} is past its date"),
+                "Ask its operator for a newer one; the last list stays in force.",
+            );
+        }
+        self.well(&format!(
+            "{} certificates of {name} are revoked",
+            list.count
+        ))
+    }
+
+    fn software(
+        &mut self,
+        authority: &SoftwareAuthority,
+        numbers: &ListNumbers,
+    ) -> anyhow::Result<()> {
         let name = &authority.name;
         self.issuers(name, &authority.issuers)?;
-        match authority.read_list() {
-            Ok(Some(count)) => self.well(&format!("{count} certificates of {name} are revoked")),
+        match authority.read_list(numbers) {
+            Ok(Some(list)) => self.list(name, &list),
             Ok(None) => self.ill(
                 &format!("no list of revoked certificates is configured for {name}"),
                 "Set `revoked`: a stolen software key stays welcome until then.",
@@ -393,7 +424,11 @@ impl Report {
         }
     }
 
-    async fn authority(&mut self, authority: &Authority) -> anyhow::Result<()> {
+    async fn authority(
+        &mut self,
+        authority: &Authority,
+        numbers: &ListNumbers,
+    ) -> anyhow::Result<()> {
         let name = &authority.settings.id;
         let client = AuthorityClient::new(authority)?;
         match tokio::time::timeout(Duration::from_secs(10), client.health()).await {
@@ -418,8 +453,8 @@ impl Report {
                 &format!("no list of revoked certificates is configured for {name}"),
                 "Set `revocations`: stolen cameras stay welcome until then.",
             ),
-            Some(address) => match revocations::fetch(authority, &client, address).await {
-                Ok(count) => self.well(&format!("{count} certificates of {name} are revoked")),
+            Some(address) => match revocations::fetch(authority, &client, address, numbers).await {
+                Ok(list) => self.list(name, &list),
                 Err(reason) => self.ill(
                     &format!("the list of revoked certificates of {name}: {reason}"),
                     "Ask its operator; the last list stays in force.",

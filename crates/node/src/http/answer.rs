@@ -9,6 +9,7 @@ use birthmark_verify::sentences;
 use birthmark_verify::sighted::{Sighted, strength};
 
 use super::App;
+use crate::clock;
 use crate::registry::Found;
 
 /// Some of the records of an image.
@@ -18,6 +19,17 @@ pub struct Sightings {
     pub records: Vec<Sighting>,
     /// Where to ask for those that are left out.
     pub more: Option<String>,
+    /// When the list of what the strongest's maker withdrew was last had.
+    pub checked: Option<String>,
+    /// What that leaves open.
+    pub cautions: Vec<Cow<'static, str>>,
+}
+
+/// What the maker's list of what it withdrew says about one record.
+#[derive(Default)]
+pub(super) struct Withdrawals {
+    pub(super) checked: Option<String>,
+    pub(super) cautions: Vec<Cow<'static, str>>,
 }
 
 impl App {
@@ -36,6 +48,36 @@ impl App {
             is_in_rehearsal: self.registry.genesis().rehearsal,
             ..sighted
         })
+    }
+
+    /// When the maker's list of what it withdrew was last had, and what that leaves open about a record.
+    pub(super) fn withdrawals(&self, record: &Record, registered: Timestamp) -> Withdrawals {
+        let origin = record.origin();
+        let authority = self.book.get(origin.authority.as_str());
+        let Some(authority) = authority.filter(|_| origin.source.is_camera()) else {
+            return Withdrawals::default();
+        };
+        let Some(times) = authority.feed_times() else {
+            return Withdrawals {
+                checked: None,
+                cautions: vec![Cow::Borrowed(sentences::NO_LIST)],
+            };
+        };
+        let Some(fetched) = times.fetched else {
+            return Withdrawals {
+                checked: Some("never".into()),
+                cautions: vec![Cow::Borrowed(sentences::NEVER_HAD)],
+            };
+        };
+        let suspicions = authority.suspicions(record, registered);
+        let mut cautions: Vec<_> = suspicions.into_iter().map(Cow::Owned).collect();
+        if times.next.is_some_and(|next| clock::now() > next) {
+            cautions.push(Cow::Borrowed(sentences::PAST_DATE));
+        }
+        Withdrawals {
+            checked: sentences::moment(fetched.unix()),
+            cautions,
+        }
     }
 
     /// What one record says about an image.
@@ -72,7 +114,12 @@ impl App {
 
 /// The answer from records of the image.
 pub fn finding(image_hash: Digest, sightings: &Sightings) -> Finding<'_> {
-    let Sightings { records, more } = sightings;
+    let Sightings {
+        records,
+        more,
+        checked,
+        cautions,
+    } = sightings;
     // The strongest speaks for all, of equals the oldest: being first proves nothing by itself.
     let Some(strongest) = records.first() else {
         return no_finding(image_hash);
@@ -95,18 +142,23 @@ pub fn finding(image_hash: Digest, sightings: &Sightings) -> Finding<'_> {
         rehearsal: strongest.rehearsal,
         capture: strongest.capture,
         revocation: strongest.revocation.as_deref().map(Cow::Borrowed),
+        revocations_checked: checked.as_deref().map(Cow::Borrowed),
         finding: Cow::Borrowed(&strongest.finding),
-        not_proven: limits(strongest.source, strongest.role),
+        not_proven: limits(strongest.source, strongest.role, cautions),
         records: Cow::Borrowed(records),
         more: more.as_deref().map(Cow::Borrowed),
     }
 }
 
-fn limits(source: Source, role: DigestRole) -> Vec<Cow<'static, str>> {
-    sentences::limits(source, role)
+fn limits(
+    source: Source,
+    role: DigestRole,
+    cautions: &[Cow<'static, str>],
+) -> Vec<Cow<'static, str>> {
+    let limits = sentences::limits(source, role)
         .into_iter()
-        .map(Cow::Borrowed)
-        .collect()
+        .map(Cow::Borrowed);
+    limits.chain(cautions.iter().cloned()).collect()
 }
 
 /// The answer when there is no record.
@@ -129,6 +181,7 @@ pub fn no_finding(image_hash: Digest) -> Finding<'static> {
         rehearsal: false,
         capture: None,
         revocation: None,
+        revocations_checked: None,
         finding: Cow::Borrowed(sentences::NOT_FOUND),
         not_proven: Vec::new(),
         records: Cow::Borrowed(&[]),

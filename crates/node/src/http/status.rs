@@ -1,5 +1,7 @@
 //! How the node is doing.
 
+use std::sync::PoisonError;
+
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
@@ -8,6 +10,9 @@ use birthmark_protocol::api::{Status, ValidatorHealth};
 use birthmark_verify::sentences;
 
 use super::{App, FRESH, Shared};
+use crate::clock;
+use crate::disk::Space;
+use crate::store::Kind;
 
 impl App {
     /// Everything a status page shows.
@@ -42,7 +47,54 @@ impl App {
             tree_root: tip.frontier().root().to_string(),
             validated_submissions: validated,
             version: env!("CARGO_PKG_VERSION").into(),
+            trouble: self.pulse.trouble().map(str::to_owned),
+            warnings: self.warnings(),
         })
+    }
+
+    /// What does not keep the node from its work, and should be looked at.
+    pub fn warnings(&self) -> Vec<String> {
+        let mut warnings = Vec::new();
+        match self.admission.disk().space() {
+            Space::Enough => {}
+            Space::Little => {
+                warnings.push("the disk is nearly full: only signed submissions are taken".into());
+            }
+            Space::None => warnings.push("the disk is full: no submission is taken".into()),
+        }
+        for (name, kind) in self.admission.room().full() {
+            let whose = if name.is_empty() {
+                "software and servers"
+            } else {
+                name
+            };
+            let what = match kind {
+                Kind::Signed => "signed submissions",
+                Kind::Unverified => "tokens without a certificate",
+            };
+            warnings.push(format!("the queue's share of {whose} is full for {what}"));
+        }
+        for (name, report) in &self.lanes {
+            let is_away = report
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .standing
+                .is_away();
+            let is_silent = self
+                .book
+                .get(name)
+                .is_some_and(|authority| authority.is_silent());
+            if is_away || is_silent {
+                warnings.push(format!("the authority {name} does not answer"));
+            }
+        }
+        let now = clock::now();
+        warnings.extend(
+            self.book
+                .all()
+                .flat_map(|authority| authority.list_troubles(now)),
+        );
+        warnings
     }
 
     /// Succeeds when the database answers.
@@ -84,6 +136,13 @@ pub async fn metrics(State(app): Shared) -> Response {
             .standing
             .is_away()
     };
+    app.metrics
+        .full_shares
+        .set(count(app.admission.room().full().len() as u64));
+    app.metrics.stale_lists.set(count(stale_lists(&app) as u64));
+    app.metrics
+        .unhealthy
+        .set(i64::from(app.pulse.trouble().is_some()));
     app.metrics.away.set(count(
         app.lanes
             .iter()
@@ -93,30 +152,39 @@ pub async fn metrics(State(app): Shared) -> Response {
     site::metrics(app.metrics.registry())
 }
 
-/// Fails when the database or the signer does.
-#[utoipa::path(get, path = "/health", tag = "Operation", responses((status = 200, body = ValidatorHealth), (status = 503, body = ValidatorHealth, description = "the database does not answer")))]
+fn stale_lists(app: &App) -> usize {
+    let now = clock::now();
+    let troubles = app
+        .book
+        .all()
+        .map(|authority| authority.list_troubles(now).len());
+    troubles.sum()
+}
+
+/// Fails when the database cannot be written to or no block can be made. The node looks by itself every few seconds: who asks
+/// costs it nothing.
+#[utoipa::path(get, path = "/health", tag = "Operation", responses((status = 200, body = ValidatorHealth), (status = 503, body = ValidatorHealth, description = "the database cannot be written to, or no block can be made")))]
 pub async fn health(State(app): Shared) -> Response {
-    let (status, body) = match app.check().await {
-        Ok(()) => (
+    let warnings = app.warnings();
+    let (status, body) = match app.pulse.trouble() {
+        None => (
             StatusCode::OK,
             ValidatorHealth {
                 status: "healthy".into(),
                 node_id: Some(app.name.clone()),
                 detail: None,
+                warnings,
             },
         ),
-        Err(error) => {
-            // Told where it is noticed first; whoever asks here may ask every second.
-            log::debug!("health check: {error:#}");
-            (
-                StatusCode::SERVICE_UNAVAILABLE,
-                ValidatorHealth {
-                    status: "unhealthy".into(),
-                    node_id: None,
-                    detail: Some("the database does not answer".into()),
-                },
-            )
-        }
+        Some(trouble) => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            ValidatorHealth {
+                status: "unhealthy".into(),
+                node_id: None,
+                detail: Some(trouble.into()),
+                warnings,
+            },
+        ),
     };
     (status, [FRESH], axum::Json(body)).into_response()
 }

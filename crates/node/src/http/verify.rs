@@ -1,5 +1,6 @@
 //! Is this image registered?
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 use std::sync::LazyLock;
 
@@ -11,7 +12,7 @@ use birthmark_protocol::Digest;
 use birthmark_protocol::api::{Finding, Findings, Question};
 use serde::Deserialize;
 
-use super::answer::{Sightings, rank};
+use super::answer::{Sightings, Withdrawals, rank};
 use super::headers::{guarded, public};
 use super::{App, FRESH, IMMUTABLE, Shared, absence, digest_of, finding};
 use crate::registry::Page;
@@ -92,6 +93,7 @@ fn json(finding: &Finding<'_>) -> Result<Vec<u8>, serde_json::Error> {
 /// Up to 1,000 digests in one question.
 #[utoipa::path(post, path = "/api/v1/verify", tag = "Verification", request_body = Question, responses((status = 200, body = Findings), (status = 422)))]
 pub async fn many(State(app): Shared, request: Request) -> Result<Response, ApiError> {
+    let client = app.client_of(&request);
     let question: Question = body::parse(&body::read(request, LARGEST).await?)?;
     if question.image_hashes.len() > MOST {
         return Err(ApiError::field(
@@ -99,11 +101,13 @@ pub async fn many(State(app): Shared, request: Request) -> Result<Response, ApiE
             format!("at most {MOST} digests at once"),
         ));
     }
-    let (mut found, mut seen) = (Vec::new(), HashSet::new());
-    for digest in question.image_hashes {
-        if !seen.insert(digest) {
-            continue;
-        }
+    let mut seen = HashSet::new();
+    let mut digests = question.image_hashes;
+    digests.retain(|digest| seen.insert(*digest));
+    // A question about many costs as much as the questions it stands for; the request itself was counted already.
+    app.charge(client, digests.len().saturating_sub(1))?;
+    let mut found = Vec::with_capacity(digests.len());
+    for digest in digests {
         let page = app.registry.page(&digest, None, SHOWN_OF_MANY).await?;
         found.push((digest, app.sightings_of(&page, &digest)));
     }
@@ -124,13 +128,21 @@ impl App {
         counter.inc();
         let found = page.found.iter();
         let mut records: Vec<_> = found
-            .filter_map(|found| self.sighting(found, digest))
+            .filter_map(|found| Some((self.sighting(found, digest)?, found)))
             .collect();
-        records.sort_by_key(rank);
+        records.sort_by_key(|(sighting, _)| rank(sighting));
+        let strongest = records.first().map(|(_, found)| {
+            let registered = found.header().time.timestamp();
+            self.withdrawals(found.record(), registered)
+        });
+        let Withdrawals { checked, cautions } = strongest.unwrap_or_default();
+        let records = records.into_iter().map(|(sighting, _)| sighting).collect();
         let next = |after| format!("/api/v1/verify/{digest}?after={after}");
         Sightings {
             records,
             more: page.more.map(next),
+            checked,
+            cautions,
         }
     }
 }

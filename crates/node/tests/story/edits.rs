@@ -3,7 +3,8 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use birthmark_node::admission::software;
-use birthmark_node::authorities::AuthorityBook;
+use birthmark_node::authorities::{AuthorityBook, apply_list};
+use birthmark_node::list_numbers::ListNumbers;
 use birthmark_node::lookup_key::LookupKey;
 use birthmark_node::settings::{ServerSettings, SoftwareAuthoritySettings};
 use birthmark_protocol::{Digest, Edit, EditClaims, EditSubmission, ModificationLevel, Signature};
@@ -258,7 +259,8 @@ async fn a_revoked_certificate_is_refused_and_a_forged_list_is_not_believed() {
         revoked: None,
     }];
     let own = birthmark_ledger::ValidatorId::from_bytes([1; 32]);
-    let book = AuthorityBook::read(&world.settings, own).unwrap();
+    let numbers = ListNumbers::default();
+    let book = AuthorityBook::read(&world.settings, own, &numbers).unwrap();
     let body = signed(&edit(digest(), 1)).to_string();
     let edit = Edit::parse(body.as_bytes()).unwrap();
     let key = LookupKey::new(&[1; 32]);
@@ -267,7 +269,7 @@ async fn a_revoked_certificate_is_refused_and_a_forged_list_is_not_believed() {
     let mut forged = REVOKED.to_vec();
     let last = forged.len() - 1;
     forged[last] ^= 1;
-    assert!(birthmark_node::authorities::apply_list(issuers, &forged).is_err());
+    assert!(apply_list(issuers, &forged, &numbers, now()).is_err());
     assert!(software::check(&edit, &book, &key, now()).is_ok());
     // A list in a file that is nobody's stops the start; the authority's own is in force from the first moment.
     let list = world.folder.path().join("software.crl");
@@ -276,16 +278,16 @@ async fn a_revoked_certificate_is_refused_and_a_forged_list_is_not_believed() {
         if let Some(bytes) = wrong {
             std::fs::write(&list, bytes).unwrap();
         }
-        let error = AuthorityBook::read(&world.settings, own).unwrap_err();
+        let error = AuthorityBook::read(&world.settings, own, &numbers).unwrap_err();
         assert!(format!("{error:#}").contains("software.crl"), "{error:#}");
     }
     std::fs::write(&list, REVOKED).unwrap();
-    let warned = AuthorityBook::read(&world.settings, own).unwrap();
+    let warned = AuthorityBook::read(&world.settings, own, &numbers).unwrap();
     let refused = software::check(&edit, &warned, &key, now()).err().unwrap();
     assert!(refused.to_string().contains("revoked"));
 
     assert_eq!(
-        birthmark_node::authorities::apply_list(issuers, REVOKED),
+        apply_list(issuers, REVOKED, &numbers, now()).map(|list| list.count),
         Ok(1)
     );
     assert!(

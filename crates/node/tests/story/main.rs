@@ -28,6 +28,7 @@ mod foreign;
 mod forgotten;
 mod journal;
 mod kill;
+mod lists;
 mod lookups;
 mod operator;
 mod outage;

@@ -156,6 +156,11 @@ pub struct Finding<'a> {
     #[serde(default)]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<String>))]
     pub revocation: Option<Cow<'a, str>>,
+    /// When the authority's list of what it withdrew was last had (RFC 3339, UTC); `never` if it never was; null if the
+    /// validator reads no such list.
+    #[serde(default)]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>))]
+    pub revocations_checked: Option<Cow<'a, str>>,
     /// A sentence that may be quoted.
     #[serde(default)]
     #[cfg_attr(feature = "openapi", schema(value_type = String))]
@@ -298,6 +303,12 @@ pub struct Status {
     /// The program's version.
     #[cfg_attr(feature = "openapi", schema(value_type = String))]
     pub version: Cow<'static, str>,
+    /// What keeps the validator from its work.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trouble: Option<String>,
+    /// What does not, and should be looked at.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
 }
 
 /// `/health` of a validator.
@@ -313,6 +324,9 @@ pub struct ValidatorHealth {
     /// What is wrong.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub detail: Option<String>,
+    /// What does not make it unhealthy, and should be looked at.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
 }
 
 #[cfg(test)]
@@ -356,6 +370,7 @@ mod tests {
             rehearsal: false,
             capture: None,
             revocation: None,
+            revocations_checked: Some("never".into()),
             finding: "A sentence.".into(),
             not_proven: vec!["That the scene is real.".into()],
             records: Cow::Borrowed(&[]),

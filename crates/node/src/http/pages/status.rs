@@ -10,6 +10,7 @@ use birthmark_http::site::Policy;
 use serde_json::Value;
 
 use super::rendered;
+use crate::authorities::Authority;
 use crate::authority::LaneReport;
 use crate::http::{App, Shared};
 
@@ -37,6 +38,7 @@ struct StatusPage<'a> {
     tone: &'static str,
     headline: &'static str,
     sentence: String,
+    warnings: Vec<String>,
     facts: Vec<(String, String)>,
     authorities: Vec<AuthorityRow>,
 }
@@ -56,6 +58,11 @@ pub async fn status(State(app): Shared) -> Result<Response, ApiError> {
         tone,
         headline,
         sentence,
+        warnings: app
+            .warnings()
+            .iter()
+            .map(|text| capitalised(text))
+            .collect(),
         facts: facts(&status),
         authorities: authorities(&app),
     };
@@ -63,12 +70,17 @@ pub async fn status(State(app): Shared) -> Result<Response, ApiError> {
 }
 
 fn in_short(app: &App, status: &Value) -> (&'static str, &'static str, String) {
+    if let Some(trouble) = app.pulse.trouble() {
+        let text = format!("{}. Answers are given as always.", capitalised(trouble));
+        return ("unproven", "Photos are not taken in", text);
+    }
     let silent: Vec<_> = app
         .lanes
         .iter()
-        .filter(|(_, report)| {
+        .filter(|(name, report)| {
             let report = report.lock().unwrap_or_else(PoisonError::into_inner);
-            report.standing.is_away()
+            let silent = |authority: &Arc<Authority>| authority.is_silent();
+            report.standing.is_away() || app.book.get(name).is_some_and(silent)
         })
         .map(|(name, _)| name.as_str())
         .collect();
@@ -84,11 +96,20 @@ fn in_short(app: &App, status: &Value) -> (&'static str, &'static str, String) {
     ("unproven", "An authority is away", text)
 }
 
+fn capitalised(sentence: &str) -> String {
+    let mut letters = sentence.chars();
+    let first = letters.next().map(|first| first.to_ascii_uppercase());
+    first.into_iter().chain(letters).collect()
+}
+
 fn facts(status: &Value) -> Vec<(String, String)> {
     let mut fields = match status {
         Value::Object(fields) => fields.clone(),
         _ => serde_json::Map::new(),
     };
+    // Said above, as sentences.
+    fields.remove("warnings");
+    fields.remove("trouble");
     let known = NAMES.map(|(field, name)| (name.to_owned(), fields.remove(field)));
     let others = fields
         .into_iter()
@@ -120,6 +141,13 @@ fn authorities(app: &App) -> Vec<AuthorityRow> {
             name: name.clone(),
             state: match report.trouble {
                 Some(trouble) => format!("{trouble}; submissions wait"),
+                None if app
+                    .book
+                    .get(name)
+                    .is_some_and(|authority| authority.is_silent()) =>
+                {
+                    "does not answer".to_owned()
+                }
                 None if report.answered == 0 => "not asked yet".to_owned(),
                 None => "answers".to_owned(),
             },
