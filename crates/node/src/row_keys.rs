@@ -15,7 +15,6 @@
 
 use std::collections::BTreeMap;
 use std::io::Write as _;
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -23,7 +22,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
-use birthmark_daemon::random;
+use birthmark_daemon::{durable, random};
 use zeroize::Zeroizing;
 
 use crate::clock;
@@ -98,11 +97,7 @@ impl RowKeys {
     /// Reads the epochs that are left and begins a new one.
     pub async fn open(folder: &Path, secret: LookupKey) -> anyhow::Result<Self> {
         let named = || format!("the folder of row keys {}", folder.display());
-        std::fs::DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(folder)
-            .with_context(named)?;
+        durable::make_private_folder(folder).with_context(named)?;
         let lock = NodeLock::wait(folder).await?;
         let mut older = BTreeMap::new();
         for entry in std::fs::read_dir(folder).with_context(named)? {
@@ -232,8 +227,7 @@ impl RowKeys {
             .with_context(named)?;
         file.write_all(&[0; 32]).with_context(named)?;
         file.sync_all().with_context(named)?;
-        std::fs::remove_file(&path).with_context(named)?;
-        sync_folder(&self.folder).with_context(named)
+        durable::remove(&path).with_context(named)
     }
 
     fn epochs(&self) -> std::sync::MutexGuard<'_, Epochs> {
@@ -260,19 +254,12 @@ fn begin(folder: &Path, secret: &LookupKey, newest: Option<i64>) -> anyhow::Resu
     let now = clock::now_millis().millis();
     let number = newest.map_or(now, |newest| now.max(newest.saturating_add(1)));
     let salt = Zeroizing::new(random::bytes::<32>()?);
-    let mut file = std::fs::OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(folder.join(name_of(number)))?;
-    file.write_all(salt.as_slice())?;
-    file.sync_all()?;
-    sync_folder(folder)?;
+    durable::create(
+        &folder.join(name_of(number)),
+        salt.as_slice(),
+        durable::PRIVATE,
+    )?;
     Epoch::new(number, secret, &salt)
-}
-
-fn sync_folder(folder: &Path) -> std::io::Result<()> {
-    std::fs::File::open(folder)?.sync_all()
 }
 
 fn name_of(number: i64) -> String {

@@ -186,3 +186,20 @@ async fn who_only_listens_leaves_room_for_who_asks() {
     }
     panic!("a listener's place was never given back");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_client_has_at_most_eight_seats() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut world = World::prepare(Base::Sqlite, folder, Vec::new());
+    world.start().await;
+    let mut held = Vec::new();
+    for _ in 0..8 {
+        held.push(listen(&world).await.unwrap());
+    }
+    assert!(held.iter().all(|answer| answer.status() == 200));
+    let refused = listen(&world).await.unwrap();
+    assert_eq!(refused.status(), 429, "there are a thousand seats in all");
+    assert!(refused.headers().contains_key("retry-after"));
+    drop((held, refused));
+    world.stop().await;
+}
