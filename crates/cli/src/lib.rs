@@ -3,8 +3,8 @@
 
 pub mod camera;
 pub mod demonstration;
-pub mod device;
 pub mod digests;
+pub mod disclose;
 pub mod edit;
 pub mod old_settings;
 pub mod options;

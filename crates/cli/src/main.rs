@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use birthmark_cli::options::{Command, DigestOptions, Options, ReceiptCommand};
 use birthmark_cli::terminal::Style;
-use birthmark_cli::{camera, digests, edit, old_settings, pipe, receipt, verify};
+use birthmark_cli::{camera, digests, disclose, edit, old_settings, pipe, receipt, verify};
 use clap::{CommandFactory, Parser};
 
 fn main() -> ExitCode {
@@ -34,6 +34,8 @@ async fn run(options: Options) -> anyhow::Result<ExitCode> {
         Command::Edit(options) => edit::run(&options).await,
         Command::SoftwareAuthority(command) => edit::software::run(&command),
         Command::Receipt(ReceiptCommand::Show(options)) => receipt::show(&options),
+        Command::Receipt(ReceiptCommand::Fetch(options)) => receipt::fetch(&options).await,
+        Command::Disclose(command) => disclose::run(&command),
         Command::Digest(options) => print_digests(&options),
         Command::OldSettings(options) => old_settings::run(&options),
         Command::Completions { shell } => {

@@ -22,7 +22,10 @@ pub enum Command {
     /// The camera's own commands
     #[command(flatten)]
     Camera(crate::camera::CameraCommand),
-    /// Check photos, or digests, against a validator
+    /// Say whether photos are registered, and check the receipts that prove it
+    #[command(
+        after_help = "Exit status: 0 all are registered and nothing about them was withdrawn, 1 at least one is not, 2 wrong usage, 3 it could not be found out or was not proven."
+    )]
     Verify(crate::verify::VerifyOptions),
     /// Register a picture that was made from a registered one
     Edit(EditOptions),
@@ -32,6 +35,9 @@ pub enum Command {
     /// Work with receipts
     #[command(subcommand)]
     Receipt(ReceiptCommand),
+    /// Show some of what a camera committed to about a photo, or check what somebody shows
+    #[command(subcommand)]
+    Disclose(crate::disclose::DiscloseCommand),
     /// Print the digests of files, without asking anybody
     Digest(DigestOptions),
     /// Turn the prototype's .env, docker-compose.yml or device_config.json into settings of the daemons here
@@ -60,7 +66,37 @@ pub struct DigestOptions {
 #[derive(Subcommand, Debug)]
 pub enum ReceiptCommand {
     /// Check a receipt without a network and say what it proves
+    #[command(
+        after_help = "Exit status: 0 it holds (and is about the photo, if one is given), 1 it does not, 2 wrong usage."
+    )]
     Show(ReceiptShowOptions),
+    /// Fetch a photo's receipt from a validator, check it and keep it
+    #[command(
+        after_help = "Exit status: 0 it was checked and kept, 1 there is none or it does not hold, 2 wrong usage, 3 it could not be found out."
+    )]
+    Fetch(ReceiptFetchOptions),
+}
+
+/// `birthmark receipt fetch`
+#[derive(Args, Debug, Clone)]
+pub struct ReceiptFetchOptions {
+    /// The photo, or its digest
+    #[arg(value_name = "FILE|DIGEST")]
+    pub subject: String,
+    /// The validator to ask
+    #[arg(
+        long,
+        value_name = "URL",
+        env = "BIRTHMARK_NODE",
+        default_value = "http://127.0.0.1:8545"
+    )]
+    pub node: String,
+    /// The genesis of the registry. Named once, it is remembered for this validator
+    #[arg(long, value_name = "FILE", env = "BIRTHMARK_GENESIS")]
+    pub genesis: Option<PathBuf>,
+    /// Where the receipt goes [default: beside the photo, ending in .receipt.json]
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
 }
 
 /// `birthmark receipt show`

@@ -1,31 +1,31 @@
-//! `birthmark receipt show`: what a receipt proves, checked without a network.
-//!
-//! Exit status: 0 it holds (and is about the photo, if one is given), 1 it does not, 2 wrong usage.
+//! `birthmark receipt`: what a receipt proves, checked without a network; and how one is fetched.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::{Context as _, bail};
-use birthmark_ledger::{Genesis, Receipt, Source, Trusted, Verified, verify_receipt};
+use anyhow::{Context as _, ensure};
+use birthmark_ledger::{Genesis, Receipt, Source};
 use birthmark_protocol::{Digest, DigestRole};
-use birthmark_verify::{FileDigest, FileDigests};
+use birthmark_verify::answer::{Notices, choose};
+use birthmark_verify::{Card, FileDigest, FileDigests, FileKind, Proof, proof};
 use serde::Serialize;
 
-use crate::device::Device;
 use crate::digests;
-use crate::options::ReceiptShowOptions;
-use crate::terminal::{Style, moment};
+use crate::options::{ReceiptFetchOptions, ReceiptShowOptions};
+use crate::terminal::Style;
+use crate::verify::answer::Validator;
+use crate::verify::{headline, known, subjects};
 
 /// What was found out, for programs.
 #[derive(Debug, Serialize)]
 struct Finding {
     holds: bool,
     reason: Option<String>,
-    proof: Option<Proof>,
+    proof: Option<Shown>,
 }
 
 #[derive(Debug, Serialize)]
-struct Proof {
+struct Shown {
     registry: String,
     block_height: u64,
     block_hash: Digest,
@@ -39,9 +39,11 @@ struct Proof {
     validators: usize,
     /// Which digest of the photo stands in the record.
     photo: Option<FileDigest>,
+    #[serde(flatten)]
+    card: Card,
 }
 
-/// Runs the command.
+/// Runs `receipt show`.
 pub fn show(options: &ReceiptShowOptions) -> anyhow::Result<ExitCode> {
     let genesis = read_genesis(&options.genesis)?;
     let receipt = read_receipt(&options.receipt)?;
@@ -50,7 +52,7 @@ pub fn show(options: &ReceiptShowOptions) -> anyhow::Result<ExitCode> {
         Ok(proof) => Finding {
             holds: true,
             reason: None,
-            proof: Some(proof),
+            proof: Some(Shown::new(&proof, photo.as_ref())),
         },
         Err(error) => Finding {
             holds: false,
@@ -64,6 +66,57 @@ pub fn show(options: &ReceiptShowOptions) -> anyhow::Result<ExitCode> {
         print!("{}", describe(&finding, Style::of_standard_output()));
     }
     Ok(ExitCode::from(u8::from(!finding.holds)))
+}
+
+/// Runs `receipt fetch`: nothing is kept that was not checked.
+pub async fn fetch(options: &ReceiptFetchOptions) -> anyhow::Result<ExitCode> {
+    let subject = subjects::one(&options.subject)?;
+    let file = subject.digests.map_err(anyhow::Error::msg)?;
+    let place = receipt_place(options, subject.path.as_deref())?;
+    let genesis = known::genesis(&options.node, options.genesis.as_deref())?
+        .context("--genesis: name the registry's genesis, against which the receipt is checked")?;
+    let wanted: Vec<Digest> = file.digests.iter().map(|found| found.digest).collect();
+    let validator = Validator::at(&options.node)?;
+    let answers = match validator.verify_all(&wanted).await {
+        Ok(answers) => answers,
+        Err(error) => {
+            eprintln!("birthmark: {error:#}");
+            return Ok(ExitCode::from(3));
+        }
+    };
+    let Some(choice) = choose(&answers, &wanted) else {
+        println!("no record found: there is no receipt of {}", subject.name);
+        return Ok(ExitCode::FAILURE);
+    };
+    let text = match validator.receipt(&choice.digest, choice.index).await {
+        Ok(text) => text,
+        Err(error) => {
+            eprintln!("birthmark: {error:#}");
+            return Ok(ExitCode::from(3));
+        }
+    };
+    let receipt = Receipt::from_json(&text)?;
+    if let Err(error) = proof::check(&receipt, &genesis, &wanted) {
+        println!("nothing is kept, the receipt does not hold: {error}");
+        return Ok(ExitCode::FAILURE);
+    }
+    std::fs::write(&place, receipt.to_json()? + "\n")
+        .with_context(|| format!("cannot write {}", place.display()))?;
+    println!("the receipt holds: kept in {}", place.display());
+    Ok(ExitCode::SUCCESS)
+}
+
+/// A receipt that exists is never overwritten.
+fn receipt_place(options: &ReceiptFetchOptions, photo: Option<&Path>) -> anyhow::Result<PathBuf> {
+    let beside = || Some(photo?.with_extension("receipt.json"));
+    let place = options.out.clone().or_else(beside);
+    let place = place.context("--out: say where the receipt of a digest goes")?;
+    ensure!(
+        !place.exists(),
+        "{} exists and is not overwritten; give another place with --out",
+        place.display()
+    );
+    Ok(place)
 }
 
 /// Succeeds when the receipt holds against the genesis and is about the photo.
@@ -87,7 +140,7 @@ pub fn read_genesis(path: &Path) -> anyhow::Result<Genesis> {
 }
 
 /// Reads a receipt, or a validator's answer about a submission with the receipt inside, as cameras keep it.
-fn read_receipt(path: &Path) -> anyhow::Result<Receipt> {
+pub fn read_receipt(path: &Path) -> anyhow::Result<Receipt> {
     let text = std::fs::read_to_string(path)
         .with_context(|| format!("cannot read the receipt {}", path.display()))?;
     let inside = serde_json::from_str::<SubmissionAnswer>(&text);
@@ -109,28 +162,38 @@ fn check(
     genesis: &Genesis,
     photo: Option<&FileDigests>,
 ) -> anyhow::Result<Proof> {
-    let verified = verify_receipt(receipt, &Trusted::genesis(genesis))?;
-    let photo = photo.map(|photo| matching(photo, &verified)).transpose()?;
-    Ok(Proof::new(receipt, &verified, photo))
+    let wanted: Vec<Digest> = match photo {
+        Some(photo) => photo.digests.iter().map(|found| found.digest).collect(),
+        // What people have is the file.
+        None => {
+            let mut images = receipt.record.images().to_vec();
+            images.sort_by_key(|image| image.role != DigestRole::File);
+            images.iter().map(|image| image.digest).collect()
+        }
+    };
+    Ok(proof::check(receipt, genesis, &wanted)?)
 }
 
-fn matching(photo: &FileDigests, verified: &Verified) -> anyhow::Result<FileDigest> {
-    let registered = verified.record.bundle().images();
-    let matches = |found: &&FileDigest| registered.iter().any(|image| image.digest == found.digest);
-    match photo.digests.iter().find(matches) {
-        Some(found) => Ok(found.clone()),
-        None => bail!(
-            "the receipt holds, but it is about another photo: no digest of this one stands in its record"
-        ),
-    }
-}
-
-impl Proof {
-    fn new(receipt: &Receipt, verified: &Verified, photo: Option<FileDigest>) -> Self {
-        let (bundle, origin) = (verified.record.bundle(), verified.record.origin());
-        let digests = bundle.images().iter();
+impl Shown {
+    fn new(proof: &Proof, photo: Option<&FileDigests>) -> Self {
+        let (verified, record) = (&proof.verified, &proof.verified.record);
+        let (bundle, origin) = (record.bundle(), record.origin());
+        let digests: Vec<_> = bundle
+            .images()
+            .iter()
+            .map(|image| FileDigest {
+                role: image.role,
+                digest: image.digest,
+            })
+            .collect();
+        let file = photo.cloned().unwrap_or_else(|| FileDigests {
+            digests: digests.clone(),
+            kind: FileKind::Unseen,
+            notes: Vec::new(),
+        });
+        let card = Card::proven(&file, proof, &Notices::default(), None);
         Self {
-            registry: receipt.chain_id.to_string(),
+            registry: proof.registry.to_string(),
             block_height: verified.height.get(),
             block_hash: verified.block,
             block_time: verified.block_time.timestamp().unix(),
@@ -138,70 +201,34 @@ impl Proof {
             source: origin.source,
             authority: origin.authority.to_string(),
             device_family: origin.family.to_string(),
-            digests: digests
-                .map(|image| FileDigest {
-                    role: image.role,
-                    digest: image.digest,
-                })
-                .collect(),
+            digests,
             signed_by: verified.signers.iter().map(ToString::to_string).collect(),
             validators: verified.validators,
-            photo,
+            photo: photo.and(card.matched.clone()),
+            card,
         }
     }
 }
 
 fn describe(finding: &Finding, style: Style) -> String {
-    let Some(proof) = &finding.proof else {
+    let Some(shown) = &finding.proof else {
         let reason = finding.reason.as_deref().unwrap_or("it does not hold");
         return format!("{} {reason}\n", style.bad("no proof:"));
     };
-    let device = Device::of(proof.source);
-    let mut lines = vec![
-        style.good("the receipt holds"),
-        format!("  registry     {}", proof.registry),
-        format!(
-            "  {:<12} {} ({})",
-            device.name, proof.device_family, proof.authority
-        ),
-        format!("  vouched for  {}", device.vouched),
-        format!(
-            "  its time     {} (the {}'s own clock)",
-            moment(proof.camera_time),
-            device.name
-        ),
-        format!(
-            "  existed by   {}: block {}, {}",
-            moment(proof.block_time),
-            proof.block_height,
-            proof.block_hash
-        ),
-        format!(
-            "  signed by    {} of {} validators: {}",
-            proof.signed_by.len(),
-            proof.validators,
-            proof.signed_by.join(", ")
-        ),
-    ];
+    let mut lines = vec![format!(
+        "the receipt holds: {}",
+        headline(&shown.card, style)
+    )];
+    lines.extend(crate::verify::described(&shown.card, style));
     lines.extend(
-        proof
+        shown
             .digests
             .iter()
-            .map(|found| format!("  {:<12} {}", role_label(found.role), found.digest)),
+            .map(|found| format!("    {:<15} {}", found.role.name(), found.digest)),
     );
-    lines.extend(proof.photo.iter().map(|found| {
-        format!(
-            "  this photo   is the one: its {} digest stands in the record",
-            found.role.name()
-        )
-    }));
-    lines.push("  not proven   that the scene was real, nor that nothing was revoked since: ask a validator for that".into());
+    lines.push(
+        "    Whether anything was withdrawn since, no receipt can tell: ask a validator for that."
+            .into(),
+    );
     lines.join("\n") + "\n"
-}
-
-const fn role_label(role: DigestRole) -> &'static str {
-    match role {
-        DigestRole::Unstated => "digest",
-        _ => role.name(),
-    }
 }

@@ -29,6 +29,32 @@ impl Style {
         Self { colours: false }
     }
 
+    /// With colours, whoever reads.
+    #[cfg(test)]
+    pub const fn coloured() -> Self {
+        Self { colours: true }
+    }
+
+    /// For a picture whose metadata is not covered.
+    pub fn picture(&self, text: &str) -> String {
+        self.paint("36", text)
+    }
+
+    /// For what was made from something else.
+    pub fn edit(&self, text: &str) -> String {
+        self.paint("34", text)
+    }
+
+    /// For a rehearsal.
+    pub fn rehearsal(&self, text: &str) -> String {
+        self.paint("35", text)
+    }
+
+    /// For what is claimed and not proven.
+    pub fn doubtful(&self, text: &str) -> String {
+        self.paint("33", text)
+    }
+
     /// For what went well.
     pub fn good(&self, text: &str) -> String {
         self.paint("32", text)

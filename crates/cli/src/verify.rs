@@ -1,29 +1,39 @@
-//! `birthmark verify`: is this photo, or this digest, in the registry, and what does that prove?
+//! `birthmark verify`: are these photos, or digests, in the registry, and what does that prove?
 //!
-//! Exit status: 0 all are in the registry and nothing about them was withdrawn, 1 at least one is not, 2 wrong usage, 3 it could not be found out.
+//! A validator's word is not enough: the receipt of each record is fetched and checked against a genesis that the user
+//! named, now or earlier. Exit status: 0 all are registered and nothing about them was withdrawn, 1 at least one is not,
+//! 2 wrong usage, 3 it could not be found out or was not proven.
 
 pub mod answer;
+pub mod known;
+mod print;
+pub mod subjects;
 
-use std::borrow::Cow;
-use std::path::Path;
+pub use print::{described, headline};
+
+use std::path::PathBuf;
 use std::process::ExitCode;
 
+use birthmark_ledger::Genesis;
 use birthmark_protocol::Digest;
-use birthmark_verify::{FileDigest, FileDigests};
+use birthmark_verify::answer::{Answer, Choice, choose};
+use birthmark_verify::{Card, Fetched, FileKind, Judged, Metadata, Tone, judge};
 use clap::Args;
 use serde::Serialize;
 
-use crate::device::Device;
-use crate::digests;
-use crate::terminal::{Style, moment};
-use answer::{Answer, Validator};
+use crate::terminal::{Style, watched};
+use answer::Validator;
+use subjects::Subject;
 
 /// `birthmark verify`
 #[derive(Args, Debug, Clone)]
 pub struct VerifyOptions {
-    /// JPEG, PNG or DNG files, or digests of 64 hexadecimal characters
-    #[arg(required = true, value_name = "FILE|DIGEST")]
+    /// Photos, folders of photos, `-` for standard input, or digests of 64 hexadecimal characters
+    #[arg(required = true, value_name = "FILE|FOLDER|DIGEST")]
     pub subjects: Vec<String>,
+    /// The genesis of the registry: each receipt is checked against it. Named once, it is remembered for this validator
+    #[arg(long, value_name = "FILE", env = "BIRTHMARK_GENESIS")]
+    pub genesis: Option<PathBuf>,
     /// The validator to ask
     #[arg(
         long,
@@ -41,292 +51,184 @@ pub struct VerifyOptions {
 #[derive(Debug, Serialize)]
 pub struct Finding {
     subject: String,
-    #[serde(flatten)]
     outcome: Outcome,
-    notes: Vec<String>,
+    /// Why it could not be found out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
+    #[serde(flatten)]
+    judged: Option<Judged>,
 }
 
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "kebab-case", tag = "outcome")]
-enum Outcome {
-    /// In the registry.
-    Registered {
-        matched: FileDigest,
-        answer: Box<Answer>,
-    },
-    /// None of its digests is.
-    Unknown { digests: Vec<FileDigest> },
+/// What a program makes of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Outcome {
+    /// Its receipt holds and nothing about it was withdrawn.
+    Registered,
+    /// Its receipt holds in a registry that its genesis calls a rehearsal: no photo of anything that happened.
+    Rehearsal,
+    /// It, or what it was made from, was withdrawn.
+    Withdrawn,
+    /// There is no record of it.
+    Unknown,
+    /// A validator claims a record that is not proven.
+    Unproven,
     /// It could not be found out.
-    Unclear { reason: String },
+    Unclear,
 }
 
 /// Runs the command.
 pub async fn run(options: &VerifyOptions) -> anyhow::Result<ExitCode> {
     let validator = Validator::at(&options.node)?;
-    let mut findings = Vec::with_capacity(options.subjects.len());
-    for subject in &options.subjects {
-        let finding = find(&validator, subject).await;
-        if !options.json {
-            print!("{}", describe(&finding, Style::of_standard_output()));
-        }
-        findings.push(finding);
-    }
+    let genesis = known::genesis(&options.node, options.genesis.as_deref())?;
+    let subjects = subjects::read(&options.subjects)?;
+    let findings = watched(
+        "Asking the validator",
+        find_all(&validator, genesis.as_ref(), subjects),
+    );
+    let findings = findings.await;
     if options.json {
         println!("{}", serde_json::to_string_pretty(&findings)?);
+    } else {
+        let style = Style::of_standard_output();
+        findings
+            .iter()
+            .for_each(|finding| print!("{}", print::finding(finding, style)));
+        print!("{}", print::summary(&findings));
     }
     Ok(exit_status(&findings))
 }
 
-async fn find(validator: &Validator, subject: &str) -> Finding {
-    let digests = match digests_of(subject) {
-        Ok(digests) => digests,
-        Err(error) => {
-            return Finding::new(
-                subject,
-                Outcome::Unclear {
-                    reason: format!("{error:#}"),
-                },
-                Vec::new(),
-            );
-        }
+/// Asks about all digests in as few questions as they fit in, then about each record that is claimed.
+async fn find_all(
+    validator: &Validator,
+    genesis: Option<&Genesis>,
+    subjects: Vec<Subject>,
+) -> Vec<Finding> {
+    let readable = subjects
+        .iter()
+        .filter_map(|subject| subject.digests.as_ref().ok());
+    let digests: Vec<Digest> = readable
+        .flat_map(|digests| digests.digests.iter().map(|found| found.digest))
+        .collect();
+    let answers = match validator.verify_all(&digests).await {
+        Ok(answers) => Ok(answers),
+        Err(error) => Err(format!("{error:#}")),
     };
-    let outcome = look_up(validator, &digests)
-        .await
-        .unwrap_or_else(|error| Outcome::Unclear {
-            reason: format!("{error:#}"),
+    let mut findings = Vec::with_capacity(subjects.len());
+    for subject in subjects {
+        findings.push(match &answers {
+            Ok(answers) => find(validator, genesis, subject, answers).await,
+            Err(reason) => Finding::unclear(subject.name, reason.clone()),
         });
-    Finding::new(subject, outcome, digests.notes)
+    }
+    findings
 }
 
-fn digests_of(subject: &str) -> anyhow::Result<FileDigests> {
-    match subject.parse::<Digest>() {
-        Ok(digest) if !Path::new(subject).exists() => Ok(FileDigests::of_digest(digest)),
-        _ => digests::of(Path::new(subject)),
-    }
+async fn find(
+    validator: &Validator,
+    genesis: Option<&Genesis>,
+    subject: Subject,
+    answers: &[Answer],
+) -> Finding {
+    let file = match subject.digests {
+        Ok(digests) => digests,
+        Err(reason) => return Finding::unclear(subject.name, reason),
+    };
+    let digests: Vec<Digest> = file.digests.iter().map(|found| found.digest).collect();
+    let Some(choice) = choose(answers, &digests) else {
+        return Finding::of(subject.name, Card::unknown(&file).into());
+    };
+    let Some(genesis) = genesis else {
+        let reason = format!(
+            "no genesis is named, so its receipt cannot be checked. Get this registry's genesis from somebody you trust and \
+             give it once with --genesis FILE; the validator's own is at {}",
+            validator.genesis_address()
+        );
+        return Finding::of(subject.name, Card::unproven(&file, &reason).into());
+    };
+    let receipt = fetched(validator, &choice).await;
+    let provenance = validator.provenance(&choice.digest).await.ok();
+    let metadata = match (&subject.path, file.kind) {
+        (Some(path), FileKind::Picture) => std::fs::read(path).ok().map(|file| Metadata::of(&file)),
+        _ => None,
+    };
+    let fetched = Fetched {
+        choice: &choice,
+        receipt: receipt.as_deref().map_err(String::as_str),
+        provenance: provenance.as_ref(),
+        metadata: metadata.as_ref(),
+    };
+    Finding::of(subject.name, judge(&file, &fetched, genesis))
 }
 
-async fn look_up(validator: &Validator, digests: &FileDigests) -> anyhow::Result<Outcome> {
-    for matched in &digests.digests {
-        let answer = validator.verify(&matched.digest).await?;
-        if answer.verified {
-            return Ok(Outcome::Registered {
-                matched: matched.clone(),
-                answer: Box::new(answer),
-            });
-        }
-    }
-    Ok(Outcome::Unknown {
-        digests: digests.digests.clone(),
-    })
+async fn fetched(validator: &Validator, choice: &Choice) -> Result<String, String> {
+    let receipt = validator.receipt(&choice.digest, choice.index).await;
+    receipt.map_err(|error| format!("{error:#}"))
 }
 
 impl Finding {
-    fn new(subject: &str, outcome: Outcome, notes: Vec<String>) -> Self {
+    fn of(subject: String, judged: Judged) -> Self {
+        let outcome = match judged.card.tone {
+            Tone::Registered | Tone::Picture | Tone::Edit => Outcome::Registered,
+            Tone::Rehearsal => Outcome::Rehearsal,
+            Tone::Withdrawn => Outcome::Withdrawn,
+            Tone::Unknown => Outcome::Unknown,
+            Tone::Unproven => Outcome::Unproven,
+        };
         Self {
-            subject: subject.to_owned(),
+            subject,
             outcome,
-            notes,
+            reason: None,
+            judged: Some(judged),
+        }
+    }
+
+    fn unclear(subject: String, reason: String) -> Self {
+        Self {
+            subject,
+            outcome: Outcome::Unclear,
+            reason: Some(reason),
+            judged: None,
         }
     }
 }
 
 fn exit_status(findings: &[Finding]) -> ExitCode {
-    let any =
-        |wanted: fn(&Outcome) -> bool| findings.iter().any(|finding| wanted(&finding.outcome));
-    if any(|outcome| matches!(outcome, Outcome::Unclear { .. })) {
+    let any = |wanted: &[Outcome]| {
+        findings
+            .iter()
+            .any(|finding| wanted.contains(&finding.outcome))
+    };
+    if any(&[Outcome::Unclear, Outcome::Unproven]) {
         return ExitCode::from(3);
     }
-    let bad = |outcome: &Outcome| match outcome {
-        Outcome::Registered { answer, .. } => answer.revocation.is_some(),
-        Outcome::Unknown { .. } | Outcome::Unclear { .. } => true,
-    };
-    ExitCode::from(u8::from(any(bad)))
+    ExitCode::from(u8::from(any(&[Outcome::Unknown, Outcome::Withdrawn])))
 }
-
-fn describe(finding: &Finding, style: Style) -> String {
-    let mut lines = vec![style.strong(&finding.subject)];
-    match &finding.outcome {
-        Outcome::Registered { matched, answer } => {
-            lines.extend(describe_record(matched, answer, style))
-        }
-        Outcome::Unknown { digests } => {
-            lines.push(style.bad("  not in the registry"));
-            lines.extend(
-                digests
-                    .iter()
-                    .map(|found| format!("    {:<10} {}", found.role.name(), found.digest)),
-            );
-            lines.push("    This proves nothing against the photo: most photos were never registered, and any re-encoding changes every digest.".into());
-        }
-        Outcome::Unclear { reason } => lines.push(format!(
-            "  {} {reason}",
-            style.bad("could not be found out:")
-        )),
-    }
-    lines.extend(
-        finding
-            .notes
-            .iter()
-            .map(|note| style.faint(&format!("    note: {note}"))),
-    );
-    lines.join("\n") + "\n"
-}
-
-fn describe_record(matched: &FileDigest, answer: &Answer, style: Style) -> Vec<String> {
-    let known = |value: &Option<Cow<'_, str>>| match value {
-        Some(value) => value.to_string(),
-        None => "not stated".to_owned(),
-    };
-    let headline = match &answer.revocation {
-        None => style.good("  in the registry"),
-        Some(_) => style.bad("  in the registry, but what vouched for it has been withdrawn"),
-    };
-    let digest = style.faint(&format!(
-        "({} digest {})",
-        matched.role.name(),
-        matched.digest
-    ));
-    let claimed = answer
-        .timestamp
-        .map_or_else(|| "not stated".into(), |time| moment(time.unix()));
-    let block = answer
-        .block_height
-        .map_or_else(String::new, |height| format!(" in block {height}"));
-    let (registered, by) = (known(&answer.block_time), known(&answer.aggregator));
-    let device = answer.source().map_or(Device::unstated(), Device::of);
-    let mut lines = vec![
-        format!("{headline} {digest}"),
-        format!(
-            "    {:<12} {} ({})",
-            device.name,
-            known(&answer.device_family),
-            known(&answer.authority)
-        ),
-        format!("    vouched for  {}", device.vouched),
-        format!(
-            "    its time     {claimed} (the {}'s own clock)",
-            device.name
-        ),
-        format!("    registered   {registered}{block} by {by}"),
-    ];
-    lines.extend(
-        answer
-            .revocation
-            .iter()
-            .map(|reason| format!("    withdrawn    {reason}")),
-    );
-    if !answer.finding.is_empty() {
-        lines.push(format!("    in a word    {}", answer.finding));
-    }
-    lines.extend(
-        answer
-            .not_proven
-            .iter()
-            .map(|doubt| format!("    not proven   {doubt}")),
-    );
-    if answer.not_proven.is_empty() {
-        lines.push(format!("    not proven   {NOT_PROVEN}"));
-    }
-    lines
-}
-
-/// Said even when a validator does not say it.
-const NOT_PROVEN: &str = "that the scene was real: a genuine camera can photograph a screen";
 
 #[cfg(test)]
 mod tests {
-    use birthmark_protocol::DigestRole;
-    use serde_json::json;
-
     use super::*;
 
     fn finding(outcome: Outcome) -> Finding {
-        Finding::new("photo.jpg", outcome, Vec::new())
-    }
-
-    fn registered(revocation: Option<String>) -> Outcome {
-        let answer = json!({"verified": true, "image_hash": Digest::of(b"file"), "timestamp": 0});
-        let answer: Answer = serde_json::from_value(answer).unwrap();
-        let matched = FileDigest {
-            role: DigestRole::File,
-            digest: Digest::of(b"file"),
-        };
-        Outcome::Registered {
-            matched,
-            answer: Box::new(Answer {
-                revocation: revocation.map(Cow::Owned),
-                ..answer
-            }),
+        Finding {
+            outcome,
+            ..Finding::unclear("photo.jpg".into(), "no answer".into())
         }
     }
 
     #[test]
     fn the_worst_finding_decides_the_exit_status() {
-        let unknown = || {
-            finding(Outcome::Unknown {
-                digests: Vec::new(),
-            })
+        let status = |outcomes: &[Outcome]| {
+            let findings: Vec<_> = outcomes.iter().map(|outcome| finding(*outcome)).collect();
+            format!("{:?}", exit_status(&findings))
         };
-        let unclear = || {
-            finding(Outcome::Unclear {
-                reason: "no answer".into(),
-            })
-        };
-        let status = |findings: &[Finding]| format!("{:?}", exit_status(findings));
         let code = |code: u8| format!("{:?}", ExitCode::from(code));
-        assert_eq!(status(&[finding(registered(None))]), code(0));
-        assert_eq!(status(&[finding(registered(None)), unknown()]), code(1));
-        assert_eq!(
-            status(&[finding(registered(Some("withdrawn".into())))]),
-            code(1)
-        );
-        assert_eq!(status(&[unknown(), unclear()]), code(3));
-    }
-
-    #[test]
-    fn a_withdrawn_record_never_reads_as_a_plain_success() {
-        let style = Style::of_standard_output();
-        let text = describe(&finding(registered(Some("firmware 2.0".into()))), style);
-        assert!(
-            text.contains("has been withdrawn") && text.contains("firmware 2.0"),
-            "{text}"
-        );
-    }
-
-    #[test]
-    fn an_edit_never_reads_as_if_a_camera_had_taken_it() {
-        let answer = |source: &str| {
-            let image = Digest::of(b"file");
-            let text = format!(
-                r#"{{"verified": true, "image_hash": "{image}", "timestamp": 0, {source}}}"#
-            );
-            let Outcome::Registered { matched, .. } = registered(None) else {
-                unreachable!("a registered photo is")
-            };
-            let answer = Box::new(serde_json::from_str(&text).unwrap());
-            describe(
-                &finding(Outcome::Registered { matched, answer }),
-                Style::of_standard_output(),
-            )
-        };
-        let edit =
-            answer(r#""source": "software", "assurance": "certificate", "not_proven": ["x"]"#);
-        assert!(edit.contains("the software's own clock"), "{edit}");
-        assert!(!edit.contains("camera"), "{edit}");
-        let photo = answer(r#""source": "camera-attested""#);
-        assert!(photo.contains("the camera's own clock"), "{photo}");
-        let from_an_older_validator = answer(r#""assurance": "attested""#);
-        assert_eq!(from_an_older_validator, photo);
-    }
-
-    #[test]
-    fn an_unknown_photo_is_not_called_a_fake() {
-        let text = describe(
-            &finding(Outcome::Unknown {
-                digests: Vec::new(),
-            }),
-            Style::of_standard_output(),
-        );
-        assert!(text.contains("proves nothing against the photo"), "{text}");
+        let registered = Outcome::Registered;
+        assert_eq!(status(&[registered]), code(0));
+        assert_eq!(status(&[registered, Outcome::Unknown]), code(1));
+        assert_eq!(status(&[Outcome::Withdrawn]), code(1));
+        assert_eq!(status(&[Outcome::Unknown, Outcome::Unclear]), code(3));
+        assert_eq!(status(&[registered, Outcome::Unproven]), code(3));
     }
 }

@@ -81,6 +81,24 @@ impl Validator {
         Ok(found.map(|text| text.as_str().to_owned()))
     }
 
+    /// The receipt of one of a digest's records, named by its index in the registry; of the oldest without one.
+    pub async fn receipt_at(
+        &self,
+        digest: &Digest,
+        index: Option<u64>,
+    ) -> Result<Option<String>, CallError> {
+        let index = index.map_or_else(String::new, |index| format!("?index={index}"));
+        let path = format!("api/v1/receipt/{digest}{index}");
+        let answer = self.0.get(&path).await?;
+        let found = answer.found()?.map(Answer::text).transpose()?;
+        Ok(found.map(|text| text.as_str().to_owned()))
+    }
+
+    /// What an image was made from and what was made from it, as JSON text. Nothing of it is proven.
+    pub async fn provenance(&self, digest: &Digest) -> Result<String, CallError> {
+        self.text(&format!("api/v1/provenance/{digest}")).await
+    }
+
     /// What the registry starts from, as JSON text. Nothing of it is proven.
     pub async fn genesis(&self) -> Result<String, CallError> {
         self.text("api/v1/genesis").await

@@ -4,6 +4,11 @@ use anyhow::Context as _;
 use birthmark_client::Options;
 use birthmark_protocol::Digest;
 use birthmark_protocol::api::Finding;
+use birthmark_verify::answer::Answers;
+use birthmark_verify::family::Provenance;
+
+/// What a validator takes in one question.
+const DIGESTS_PER_QUESTION: usize = 1000;
 
 /// What `GET /api/v1/verify/{hash}` says. A validator may be older than this program.
 pub type Answer = Finding<'static>;
@@ -33,6 +38,43 @@ impl Validator {
     pub async fn height(&self) -> anyhow::Result<u64> {
         let status = self.0.status().await;
         Ok(status.with_context(|| self.name())?.block_height)
+    }
+
+    /// Looks many digests up, as many as fit into one question at a time.
+    pub async fn verify_all(
+        &self,
+        digests: &[Digest],
+    ) -> anyhow::Result<Vec<birthmark_verify::answer::Answer>> {
+        let mut found = Vec::with_capacity(digests.len());
+        for some in digests.chunks(DIGESTS_PER_QUESTION) {
+            let answers = self.0.verify_all(some).await.with_context(|| self.name())?;
+            // The verifier reads only what it has a use for.
+            let answers: Answers = serde_json::from_value(serde_json::to_value(answers)?)?;
+            found.extend(answers.results);
+        }
+        Ok(found)
+    }
+
+    /// The receipt of a record as the validator wrote it.
+    pub async fn receipt(&self, digest: &Digest, index: Option<u64>) -> anyhow::Result<String> {
+        let receipt = self.0.receipt_at(digest, index).await;
+        let receipt = receipt.with_context(|| self.name())?;
+        receipt.with_context(|| format!("{} has no receipt of it", self.name()))
+    }
+
+    /// What an image was made from and what was made from it.
+    pub async fn provenance(&self, digest: &Digest) -> anyhow::Result<Provenance> {
+        let text = self
+            .0
+            .provenance(digest)
+            .await
+            .with_context(|| self.name())?;
+        Ok(serde_json::from_str(&text)?)
+    }
+
+    /// Where this validator shows its own genesis.
+    pub fn genesis_address(&self) -> String {
+        format!("{}/api/v1/genesis", self.0.address().trim_end_matches('/'))
     }
 
     /// Looks a digest up.

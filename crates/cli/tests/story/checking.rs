@@ -44,10 +44,10 @@ impl Desk {
     fn verify(&self, subject: &Path) -> (Option<i32>, Value) {
         let node = self.demonstration.node();
         let subject = subject.to_str().unwrap();
-        let output = output(
-            &["verify", "--json", "--node", node, subject],
-            self.temporary.path(),
-        );
+        let genesis = self.genesis();
+        let known = ["--genesis", genesis.to_str().unwrap()];
+        let asked = ["verify", "--json", "--node", node, subject];
+        let output = output(&[&asked[..], &known].concat(), self.temporary.path());
         let (text, errors) = texts(&output);
         let findings: Value =
             serde_json::from_str(&text).unwrap_or_else(|_| panic!("{text}\n{errors}"));
@@ -81,15 +81,16 @@ fn a_fact_checker_learns_what_a_file_proves_and_what_not() {
     let (status, finding) = desk.verify(&photo);
     assert_eq!(
         (status, &finding["outcome"]),
-        (Some(0), &Value::from("registered")),
+        (Some(0), &Value::from("rehearsal")),
         "{finding:#}"
     );
     assert_eq!(finding["matched"]["role"], "file");
+    assert!(!finding["not_proven"].as_array().unwrap().is_empty());
     assert!(
-        !finding["answer"]["not_proven"]
-            .as_array()
+        finding["checked"]
+            .as_str()
             .unwrap()
-            .is_empty()
+            .contains("validators signed block")
     );
 
     // A service strips the metadata: the file digest is gone, the image-data digest finds the photo.
@@ -101,6 +102,10 @@ fn a_fact_checker_learns_what_a_file_proves_and_what_not() {
         (status, &finding["matched"]["role"]),
         (Some(0), &Value::from("image-data")),
         "{finding:#}"
+    );
+    assert_eq!(
+        finding["headline"],
+        "Rehearsal record: registered; metadata not covered"
     );
 
     // One changed byte of the image itself: nothing finds it, and nobody calls it a fake.
@@ -115,6 +120,9 @@ fn a_fact_checker_learns_what_a_file_proves_and_what_not() {
         (Some(1), &Value::from("unknown")),
         "{finding:#}"
     );
+
+    the_whole_folder_in_one_question(&desk);
+    a_receipt_is_fetched_once_and_kept(&desk, &photo);
 
     let receipt = photo.with_extension("receipt.json");
     let (status, text) = desk.show(&receipt, &photo);
@@ -136,6 +144,132 @@ fn a_fact_checker_learns_what_a_file_proves_and_what_not() {
     assert!(status == Some(1) && text.contains("no proof"), "{text}");
 }
 
+/// The genesis was named before: it is remembered for this validator.
+fn the_whole_folder_in_one_question(desk: &Desk) {
+    let photos = desk.temporary.path().join("kept/photos");
+    let asked = ["verify", "--node", desk.demonstration.node()];
+    let output = output(
+        &[&asked[..], &[photos.to_str().unwrap()]].concat(),
+        desk.temporary.path(),
+    );
+    let (text, errors) = texts(&output);
+    assert_eq!(output.status.code(), Some(0), "{text}{errors}");
+    assert!(
+        text.contains("Rehearsal record: registered\n") && text.contains("What is not proven"),
+        "{text}"
+    );
+    assert!(
+        text.lines().all(|line| line.chars().count() <= 120),
+        "{text}"
+    );
+}
+
+fn a_receipt_is_fetched_once_and_kept(desk: &Desk, photo: &Path) {
+    let kept = desk.temporary.path().join("fetched.json");
+    let asked = [
+        "receipt",
+        "fetch",
+        photo.to_str().unwrap(),
+        "--node",
+        desk.demonstration.node(),
+        "--out",
+        kept.to_str().unwrap(),
+    ];
+    let fetched = output(&asked, desk.temporary.path());
+    let (text, errors) = texts(&fetched);
+    assert_eq!(fetched.status.code(), Some(0), "{text}{errors}");
+    let (status, text) = desk.show(&kept, photo);
+    assert!(
+        status == Some(0) && text.contains("the receipt holds"),
+        "{text}"
+    );
+    let again = output(&asked, desk.temporary.path());
+    assert_eq!(again.status.code(), Some(2));
+    assert!(texts(&again).1.contains("is not overwritten"));
+}
+
+/// A validator that says yes to everything and proves nothing, and one genuine receipt of another photo.
+#[test]
+fn an_answer_without_a_receipt_that_holds_is_not_called_registered() {
+    let temporary = TempDir::new().unwrap();
+    let vectors = include_str!("../../../../spec/vectors/ledger.json");
+    let vectors: Value = serde_json::from_str(vectors).unwrap();
+    let genesis = temporary.path().join("genesis.json");
+    fs::write(&genesis, vectors["genesis"].to_string()).unwrap();
+    let photo = temporary.path().join("photo.jpg");
+    fs::write(&photo, b"any photo").unwrap();
+    let receipt = vectors["receipt"].to_string();
+    for receipt in [None, Some("{}".to_owned()), Some(receipt)] {
+        let liar = Liar::start(receipt);
+        for known in [&[][..], &["--genesis", genesis.to_str().unwrap()]] {
+            let asked = ["verify", photo.to_str().unwrap(), "--node", &liar.address];
+            let output = output(&[&asked[..], known].concat(), temporary.path());
+            let (text, errors) = texts(&output);
+            assert_eq!(output.status.code(), Some(3), "{text}{errors}");
+            assert!(
+                text.contains("A record is claimed, not proven") && !text.contains("Registered"),
+                "{text}"
+            );
+        }
+        fs::remove_dir_all(temporary.path().join("config")).unwrap();
+    }
+}
+
+/// Answers yes to every digest it is asked about.
+struct Liar {
+    address: String,
+}
+
+impl Liar {
+    fn start(receipt: Option<String>) -> Self {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = format!("http://{}", listener.local_addr().unwrap());
+        std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                answer(stream.unwrap(), receipt.as_deref());
+            }
+        });
+        Self { address }
+    }
+}
+
+fn answer(mut stream: std::net::TcpStream, receipt: Option<&str>) {
+    use std::io::{Read as _, Write as _};
+    let mut asked = Vec::new();
+    let mut buffer = [0; 4096];
+    let question = loop {
+        let count = stream.read(&mut buffer).unwrap();
+        if count == 0 {
+            return;
+        }
+        asked.extend_from_slice(&buffer[..count]);
+        let text = String::from_utf8(asked.clone()).unwrap();
+        if text.starts_with("GET ") && text.ends_with("\r\n\r\n") || text.ends_with("]}") {
+            break text;
+        }
+    };
+    let (status, body) = if question.starts_with("POST /api/v1/verify ") {
+        let question: Value =
+            serde_json::from_str(question.split("\r\n\r\n").nth(1).unwrap()).unwrap();
+        let yes = |digest: &Value| serde_json::json!({"verified": true, "image_hash": digest});
+        let digests = question["image_hashes"].as_array().unwrap();
+        let results: Vec<_> = digests.iter().map(yes).collect();
+        (
+            "200 OK",
+            serde_json::json!({ "results": results }).to_string(),
+        )
+    } else if let (true, Some(receipt)) = (question.starts_with("GET /api/v1/receipt/"), receipt) {
+        ("200 OK", receipt.to_owned())
+    } else {
+        ("404 Not Found", r#"{"detail": "there is none"}"#.to_owned())
+    };
+    let length = body.len();
+    let head = format!(
+        "HTTP/1.1 {status}\r\ncontent-type: application/json\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n"
+    );
+    stream.write_all((head + &body).as_bytes()).unwrap();
+}
+
 #[test]
 fn what_cannot_be_found_out_is_never_reported_as_unknown() {
     let temporary = TempDir::new().unwrap();
@@ -145,7 +279,7 @@ fn what_cannot_be_found_out_is_never_reported_as_unknown() {
     let (text, _) = texts(&refused);
     assert_eq!(refused.status.code(), Some(3), "{text}");
     assert!(
-        text.contains("could not be found out") && !text.contains("not in the registry"),
+        text.contains("It could not be found out") && !text.contains("No record"),
         "{text}"
     );
     let missing = output(

@@ -270,12 +270,21 @@ async fn an_edited_picture_is_registered_with_its_parent_and_gets_a_receipt() {
     ];
     let (status, text) = birthmark(studio.folder.path(), &shown);
     assert!(status == 0 && text.contains("the receipt holds"), "{text}");
-    let verify = ["verify", &photo, "--node", &studio.node];
+    let verify = [
+        "verify",
+        &photo,
+        "--node",
+        &studio.node,
+        "--genesis",
+        &genesis,
+    ];
     let (status, answered) = birthmark(studio.folder.path(), &verify);
     assert_eq!(status, 0, "{answered}");
     for words in [&text, &answered] {
-        let names_its_maker = words.contains("software     Test Editor 2.1");
+        let names_its_maker = words.contains("Software        Test Editor 2.1");
         assert!(names_its_maker && !words.contains("camera's"), "{words}");
+        let says_what_it_is = words.contains("registered as an edit: content changed");
+        assert!(says_what_it_is && words.contains("Made from"), "{words}");
     }
 
     // The same again: never over an existing receipt, and elsewhere the first receipt once more.

@@ -22,7 +22,9 @@ pub fn birthmark(arguments: &[&str], temporary: &Path) -> Command {
         .args(arguments)
         .env("TMPDIR", temporary)
         .env("XDG_RUNTIME_DIR", temporary)
+        .env("XDG_CONFIG_HOME", temporary.join("config"))
         .env_remove("BIRTHMARK_NODE")
+        .env_remove("BIRTHMARK_GENESIS")
         .stdin(Stdio::null());
     command
 }

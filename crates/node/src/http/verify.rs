@@ -1,6 +1,5 @@
 //! Is this image registered?
 
-use std::borrow::Cow;
 use std::collections::HashSet;
 use std::sync::LazyLock;
 

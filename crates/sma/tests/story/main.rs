@@ -13,6 +13,7 @@ mod stand;
 
 mod abuse;
 mod audit;
+mod browser;
 mod commands;
 mod exchange;
 mod input;
