@@ -22,6 +22,8 @@ const USUAL_SOCKETS: &str = "/run/birthmark";
 pub struct Demonstration {
     /// The validator's address.
     pub validator: String,
+    /// The genesis of its registry.
+    pub genesis: PathBuf,
     /// The capture daemon's socket.
     pub capture: PathBuf,
     /// The signer's socket.
@@ -140,6 +142,7 @@ mod tests {
     fn demonstration(port: u16) -> Demonstration {
         Demonstration {
             validator: format!("http://127.0.0.1:{port}"),
+            genesis: "/tmp/genesis.toml".into(),
             capture: "/tmp/a".into(),
             signer: "/tmp/b".into(),
         }

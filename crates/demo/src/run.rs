@@ -275,6 +275,7 @@ fn announce(
     let [capture, signer] = camera.sockets();
     let announced = Demonstration {
         validator: validator.address(),
+        genesis: std::path::absolute(&validator.genesis)?,
         capture: capture.clone(),
         signer: signer.clone(),
     }

@@ -56,7 +56,7 @@ pub struct Certificates {
 }
 
 /// How cameras are provisioned.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, Default)]
 #[serde(deny_unknown_fields, default)]
 pub struct Provisioning {
     /// Make a key pair for a camera that brings none. Only a rehearsal does that.
@@ -132,18 +132,6 @@ impl Default for Certificates {
         Self {
             organization: None,
             device_days: 730,
-        }
-    }
-}
-
-impl Default for Provisioning {
-    fn default() -> Self {
-        Self {
-            make_keys: false,
-            simulate_nuc: false,
-            older_cameras: false,
-            tpm_roots: None,
-            require_attestation: false,
         }
     }
 }

@@ -1,21 +1,32 @@
-//! Which genesis is believed: the one that is named, the one that was named for this validator before, or the machine's.
+//! Which genesis is believed: the one that is named, that of a demonstration which runs here,
+//! the one that was named for this validator before, or this machine's own.
 //!
-//! Trust: whoever can write the folder of remembered genesis files, or the machine's file, decides what `verify` believes
-//! here. A validator cannot.
+//! Trust: whoever can write one of these files decides what `verify` believes here. A validator
+//! cannot.
 
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
+use birthmark_daemon::durable;
 use birthmark_ledger::Genesis;
 
-/// Where an administrator puts the genesis of the registry that this machine belongs to.
-const OF_THIS_MACHINE: &str = "/etc/birthmark/genesis.toml";
+use crate::demonstration::Demonstration;
+
+/// Where the genesis of the registry lies that this machine belongs to: an administrator's file, or
+/// the one of a validator that founded its registry when it was started first.
+const OF_THIS_MACHINE: [&str; 2] = [
+    "/etc/birthmark/genesis.toml",
+    "/var/lib/birthmark-node/genesis.toml",
+];
 
 /// The genesis to check against; a named one is remembered for this validator's address.
 pub fn genesis(node: &str, named: Option<&Path>) -> anyhow::Result<Option<Genesis>> {
     let remembered = folder().map(|folder| folder.join(file_name(node)));
     let Some(named) = named else {
-        let mut known = remembered.into_iter().chain([OF_THIS_MACHINE.into()]);
+        let running = Demonstration::find().filter(|found| found.validator == node);
+        let running = running.map(|found| found.genesis);
+        let of_this_machine = OF_THIS_MACHINE.map(PathBuf::from);
+        let mut known = running.into_iter().chain(remembered).chain(of_this_machine);
         return match known.find(|file| file.exists()) {
             Some(file) => crate::receipt::read_genesis(&file).map(Some),
             None => Ok(None),
@@ -37,9 +48,7 @@ fn remember(named: &Path, file: &Path) -> std::io::Result<()> {
     if let Some(folder) = file.parent() {
         std::fs::create_dir_all(folder)?;
     }
-    let new = file.with_extension("new");
-    std::fs::write(&new, text)?;
-    std::fs::rename(new, file)
+    durable::replace(file, &text, durable::PUBLIC)
 }
 
 /// `$XDG_CONFIG_HOME/birthmark/genesis`, or the same below the home folder; nothing for a user without either.
