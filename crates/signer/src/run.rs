@@ -100,8 +100,13 @@ async fn import(keeper: &Keeper, path: Option<&Path>) -> Option<String> {
     let outcome = keeper
         .ask(move |vault| {
             let text = provisioning::read(&path)?;
-            vault.provision(&text)?;
-            // If we stop here, the next start imports the same file again and then destroys it.
+            // A file that was overwritten in part begins with a zero, which no JSON does.
+            let was_imported = vault.is_provisioned() && text.starts_with('\0');
+            if !was_imported {
+                vault.provision(&text)?;
+            }
+            // If we stop here, the next start imports the same file again, or finds it overwritten,
+            // and then destroys it.
             provisioning::destroy(&path)?;
             Ok(())
         })

@@ -192,6 +192,11 @@ impl Vault {
         Ok(self.store.activate(&key, credential)?)
     }
 
+    /// Whether the camera was provisioned.
+    pub const fn is_provisioned(&self) -> bool {
+        self.camera.is_some()
+    }
+
     /// Takes over what the authority gave: seals it, stores it, and proves that it works.
     pub fn provision(&mut self, text: &str) -> Result<&Camera, SignerError> {
         let provisioning = Provisioning::parse(text)?;

@@ -9,7 +9,7 @@ use tempfile::TempDir;
 
 use crate::institutions::Institutions;
 use crate::outfit::Outfit;
-use crate::process::{binary, command, run};
+use crate::process::binary;
 use crate::running::until;
 
 /// The card's partitions as folders, and its scripts.
@@ -79,12 +79,10 @@ fn a_card_enrols_its_camera_once_the_authority_can_be_reached_and_forgets_the_to
     let folder = TempDir::new().unwrap();
     let (institutions, camera, card) = a_new_camera(folder.path());
     let folder = folder.path();
-    let token =
-        run(command("sma", folder).args(["token", "create", "card", "--role", "provision"]));
+    let token = institutions.enrolment_token("card", "CARD-0001");
     let request = format!(
         "authority = {}\noperator_token = {}\nserial = CARD-0001\nfamily = Pi \"HQ\"\n",
-        institutions.authority,
-        token.trim(),
+        institutions.authority, token,
     );
     card.set_up(&request);
 
@@ -131,7 +129,7 @@ fn an_authority_that_refuses_the_card_s_token_is_quoted_on_the_drive() {
     let (institutions, _camera, card) = a_new_camera(folder.path());
     let folder = folder.path();
     let _authority = institutions.start_authority();
-    run(command("sma", folder).args(["token", "create", "anna", "--role", "provision"]));
+    institutions.enrolment_token("anna", "CARD-0002");
     card.set_up(&format!(
         "authority = {}\noperator_token = bma_0123456789abcdef\nserial = CARD-0002\nfamily = Pi HQ\n",
         institutions.authority,

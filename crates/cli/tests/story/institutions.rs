@@ -49,6 +49,14 @@ impl Institutions {
         self.folder.join("public").join(name)
     }
 
+    /// A token that enrols the camera of this serial.
+    pub fn enrolment_token(&self, name: &str, serial: &str) -> String {
+        let create = ["token", "create", name, "--role", "provision"];
+        let mut command = command("sma", &self.folder);
+        let token = run(command.args(create).args(["--serial", serial]));
+        token.trim().to_owned()
+    }
+
     /// The master key of a table, which only the authority has.
     pub fn master_key(&self, table: i64) -> String {
         let file = self.folder.join("key_tables.json");
@@ -71,9 +79,10 @@ impl Institutions {
             let name = format!("chip-makers/{number}.pem");
             fs::write(folder.join(name), certificate).unwrap();
         }
+        // A camera that nobody calibrated gets a fingerprint that is made up.
         let settings = format!(
             "manufacturer_id = {MAKER:?}\nendpoint = \"{}/validate-cert\"\nlisten = {listen:?}\n\
-             database = \"sqlite://{}\"\ncontrol = {:?}\n[provisioning]\ntpm_roots = {:?}\nrequire_attestation = true\n",
+             database = \"sqlite://{}\"\ncontrol = {:?}\n[provisioning]\nsimulate_nuc = true\ntpm_roots = {:?}\nrequire_attestation = true\n",
             self.authority,
             folder.join("authority.db").display(),
             folder.join("control"),

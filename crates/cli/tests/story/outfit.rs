@@ -39,6 +39,10 @@ impl Said {
 }
 
 impl Outfit {
+    pub fn place(&self, name: &str) -> PathBuf {
+        self.folder.join(name)
+    }
+
     pub fn switch_on(folder: &Path, tpm: Swtpm, institutions: &Institutions) -> Self {
         let satellites = Satellites::above(&folder.join("serial0"));
         for (name, settings) in settings(folder, &tpm, institutions) {

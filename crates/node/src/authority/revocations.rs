@@ -18,6 +18,8 @@ use crate::{clock, journal};
 
 /// How often a list is fetched.
 const EVERY: Duration = Duration::from_secs(60);
+/// What an answer says where an authority made no reason public.
+const UNSAID: &str = "its maker gave no reason in public";
 /// How often a file is read.
 const FILES_EVERY: Duration = Duration::from_secs(5);
 
@@ -197,6 +199,32 @@ fn withdrawal_of(entry: Revocation) -> Withdrawal {
         of,
         from: entry.from,
         until: entry.until,
-        reason: entry.reason,
+        reason: match entry.reason {
+            none if none.trim().is_empty() => UNSAID.to_owned(),
+            said => said,
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use birthmark_protocol::Timestamp;
+
+    use super::*;
+
+    #[test]
+    fn a_withdrawal_without_a_public_reason_says_so() {
+        let reason = |public: &str| {
+            withdrawal_of(Revocation {
+                id: 1,
+                scope: None,
+                from: Timestamp::from_unix(0),
+                until: None,
+                reason: public.into(),
+            })
+            .reason
+        };
+        assert_eq!(reason("stolen"), "stolen");
+        assert_eq!(reason(" "), UNSAID);
     }
 }

@@ -43,6 +43,7 @@ impl Authority {
             // Cameras of the documents bind their tokens to no photo.
             provisioning: birthmark_sma::settings::Provisioning {
                 older_cameras: true,
+                simulate_nuc: false,
                 ..rehearsal.provisioning
             },
             database: format!("sqlite://{}", folder.join("authority.db").display()),
@@ -165,7 +166,8 @@ impl Authority {
     }
 
     pub async fn provision(&self, serial: &str, public_key_pem: &str) -> Value {
-        let request = json!({"device_serial": serial, "device_family": "Test Camera", "device_public_key": public_key_pem});
+        let request = json!({"device_serial": serial, "device_family": "Test Camera", "device_public_key": public_key_pem,
+            "nuc_hash": crate::camera::digest().to_string()});
         let answer = crate::world::client()
             .post(format!("{}/api/v1/devices/provision", self.url))
             .json(&request)

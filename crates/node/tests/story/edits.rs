@@ -352,7 +352,7 @@ async fn a_withdrawn_family_keeps_its_records_and_loses_its_word() {
             hour + 3600,
         ),
     ] {
-        let request = json!({"scope": scope, "reason": reason, "from": from, "until": until});
+        let request = json!({"scope": scope, "reason": "ticket 7", "public_reason": reason, "from": from, "until": until});
         let answer = client()
             .post(format!("{}/api/v1/revocations", authority.url))
             .json(&request)

@@ -152,8 +152,7 @@ async fn a_withdrawn_firmware_is_named_in_answers_about_its_family() {
     assert!(sentences(&answer).contains("reads no list"), "{answer}");
     world.stop().await;
     let scope = json!({"kind": "firmware", "family": "Test Camera", "from": "2.00", "to": "2.10"});
-    let request =
-        json!({"scope": scope, "reason": "signs without a sensor", "from": 1_600_000_000});
+    let request = json!({"scope": scope, "reason": "ticket 7", "public_reason": "signs without a sensor", "from": 1_600_000_000, "even_if_none": true});
     let made = client()
         .post(format!("{}/api/v1/revocations", authority.url))
         .json(&request)

@@ -231,3 +231,30 @@ async fn it_describes_itself_as_services_of_systemd_do() {
         "{description}"
     );
 }
+
+#[tokio::test]
+async fn an_import_cut_off_while_its_file_was_overwritten_is_finished() {
+    let emulator = Swtpm::start().unwrap();
+    let place = Place::new();
+    place.configure(&format!("[tpm]\ntcti = \"{}\"\n", emulator.tcti()));
+    let running = place.start();
+    let (key, _) = place.client().await.enrol(false).await.unwrap();
+    running.stop();
+    let text = provisioning_for(&key).to_string();
+    let file = place.provisioning_file(&text, 0o600);
+    place.configure(&format!(
+        "provisioning_file = {file:?}\n[tpm]\ntcti = \"{}\"\n",
+        emulator.tcti()
+    ));
+    place.start().stop();
+    assert!(!file.exists());
+    for zeros in [1, text.len()] {
+        let overwritten = "\0".repeat(zeros) + &text[zeros..];
+        place.provisioning_file(&overwritten, 0o600);
+        let running = place.start();
+        let status = place.client().await.status().await.unwrap();
+        assert!(status.provisioned && status.problem.is_none(), "{status:?}");
+        assert!(!file.exists());
+        running.stop();
+    }
+}
