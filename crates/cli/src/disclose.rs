@@ -13,8 +13,9 @@ use birthmark_protocol::gps::Position;
 use birthmark_verify::sentences::when;
 use clap::{Args, Subcommand};
 
-use crate::receipt::{read_genesis, read_receipt};
+use crate::receipt::read_receipt;
 use crate::terminal::Style;
+use crate::verify::known::read_genesis;
 
 /// `birthmark disclose …`
 #[derive(Subcommand, Debug)]

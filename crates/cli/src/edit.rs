@@ -47,7 +47,7 @@ pub async fn run(options: &EditOptions) -> anyhow::Result<ExitCode> {
     let genesis = options
         .genesis
         .as_deref()
-        .map(crate::receipt::read_genesis)
+        .map(crate::verify::known::read_genesis)
         .transpose()?;
     let editor = Editor::read(&options.certificate, &options.key)?;
     let validator = Validator::at(&options.node)?;

@@ -69,50 +69,12 @@ pub enum ReceiptCommand {
     #[command(
         after_help = "Exit status: 0 it holds (and is about the photo, if one is given), 1 it does not, 2 wrong usage."
     )]
-    Show(ReceiptShowOptions),
+    Show(crate::receipt::ReceiptShowOptions),
     /// Fetch a photo's receipt from a validator, check it and keep it
     #[command(
         after_help = "Exit status: 0 it was checked and kept, 1 there is none or it does not hold, 2 wrong usage, 3 it could not be found out."
     )]
-    Fetch(ReceiptFetchOptions),
-}
-
-/// `birthmark receipt fetch`
-#[derive(Args, Debug, Clone)]
-pub struct ReceiptFetchOptions {
-    /// The photo, or its digest
-    #[arg(value_name = "FILE|DIGEST")]
-    pub subject: String,
-    /// The validator to ask
-    #[arg(
-        long,
-        value_name = "URL",
-        env = "BIRTHMARK_NODE",
-        default_value = "http://127.0.0.1:8545"
-    )]
-    pub node: String,
-    /// The genesis of the registry. Named once, it is remembered for this validator
-    #[arg(long, value_name = "FILE", env = "BIRTHMARK_GENESIS")]
-    pub genesis: Option<PathBuf>,
-    /// Where the receipt goes [default: beside the photo, ending in .receipt.json]
-    #[arg(long, value_name = "FILE")]
-    pub out: Option<PathBuf>,
-}
-
-/// `birthmark receipt show`
-#[derive(Args, Debug, Clone)]
-pub struct ReceiptShowOptions {
-    /// The receipt, as stored beside the photo
-    pub receipt: PathBuf,
-    /// The genesis file of the chain the receipt must belong to
-    #[arg(long, value_name = "FILE")]
-    pub genesis: PathBuf,
-    /// The photo the receipt is said to be about
-    #[arg(long, value_name = "FILE")]
-    pub photo: Option<PathBuf>,
-    /// Print one JSON document instead of text
-    #[arg(long)]
-    pub json: bool,
+    Fetch(crate::receipt::ReceiptFetchOptions),
 }
 
 /// `birthmark edit`

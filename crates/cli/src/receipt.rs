@@ -8,13 +8,51 @@ use birthmark_ledger::{Genesis, Receipt, Source};
 use birthmark_protocol::{Digest, DigestRole};
 use birthmark_verify::answer::{Notices, choose};
 use birthmark_verify::{Card, FileDigest, FileDigests, FileKind, Proof, proof};
+use clap::Args;
 use serde::Serialize;
 
 use crate::digests;
-use crate::options::{ReceiptFetchOptions, ReceiptShowOptions};
 use crate::terminal::Style;
 use crate::verify::answer::Validator;
 use crate::verify::{headline, known, subjects};
+
+/// `birthmark receipt show`
+#[derive(Args, Debug, Clone)]
+pub struct ReceiptShowOptions {
+    /// The receipt, as stored beside the photo
+    pub receipt: PathBuf,
+    /// The genesis file of the chain the receipt must belong to
+    #[arg(long, value_name = "FILE")]
+    pub genesis: PathBuf,
+    /// The photo the receipt is said to be about
+    #[arg(long, value_name = "FILE")]
+    pub photo: Option<PathBuf>,
+    /// Print one JSON document instead of text
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `birthmark receipt fetch`
+#[derive(Args, Debug, Clone)]
+pub struct ReceiptFetchOptions {
+    /// The photo, or its digest
+    #[arg(value_name = "FILE|DIGEST")]
+    pub subject: String,
+    /// The validator to ask
+    #[arg(
+        long,
+        value_name = "URL",
+        env = "BIRTHMARK_NODE",
+        default_value = "http://127.0.0.1:8545"
+    )]
+    pub node: String,
+    /// The genesis of the registry. Named once, it is remembered for this validator
+    #[arg(long, value_name = "FILE", env = "BIRTHMARK_GENESIS")]
+    pub genesis: Option<PathBuf>,
+    /// Where the receipt goes [default: beside the photo, ending in .receipt.json]
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+}
 
 /// What was found out, for programs.
 #[derive(Debug, Serialize)]
@@ -45,7 +83,7 @@ struct Shown {
 
 /// Runs `receipt show`.
 pub fn show(options: &ReceiptShowOptions) -> anyhow::Result<ExitCode> {
-    let genesis = read_genesis(&options.genesis)?;
+    let genesis = known::read_genesis(&options.genesis)?;
     let receipt = read_receipt(&options.receipt)?;
     let photo = options.photo.as_deref().map(digests::of).transpose()?;
     let finding = match check(&receipt, &genesis, photo.as_ref()) {
@@ -123,20 +161,10 @@ fn receipt_place(options: &ReceiptFetchOptions, photo: Option<&Path>) -> anyhow:
 pub fn check_files(receipt: &Path, genesis: &Path, photo: &Path) -> anyhow::Result<()> {
     check(
         &read_receipt(receipt)?,
-        &read_genesis(genesis)?,
+        &known::read_genesis(genesis)?,
         Some(&digests::of(photo)?),
     )
     .map(drop)
-}
-
-/// Reads a genesis, TOML or JSON.
-pub fn read_genesis(path: &Path) -> anyhow::Result<Genesis> {
-    let text = std::fs::read_to_string(path)
-        .with_context(|| format!("cannot read the genesis {}", path.display()))?;
-    if text.trim_start().starts_with('{') {
-        return Ok(Genesis::from_json(&text)?);
-    }
-    toml::from_str(&text).with_context(|| format!("{} is not a genesis", path.display()))
 }
 
 /// Reads a receipt, or a validator's answer about a submission with the receipt inside, as cameras keep it.

@@ -28,16 +28,26 @@ pub fn genesis(node: &str, named: Option<&Path>) -> anyhow::Result<Option<Genesi
         let of_this_machine = OF_THIS_MACHINE.map(PathBuf::from);
         let mut known = running.into_iter().chain(remembered).chain(of_this_machine);
         return match known.find(|file| file.exists()) {
-            Some(file) => crate::receipt::read_genesis(&file).map(Some),
+            Some(file) => read_genesis(&file).map(Some),
             None => Ok(None),
         };
     };
-    let genesis = crate::receipt::read_genesis(named)?;
+    let genesis = read_genesis(named)?;
     if let Some(file) = remembered {
         remember(named, &file)
             .with_context(|| format!("the genesis cannot be remembered in {}", file.display()))?;
     }
     Ok(Some(genesis))
+}
+
+/// Reads a genesis, TOML or JSON.
+pub fn read_genesis(path: &Path) -> anyhow::Result<Genesis> {
+    let text = std::fs::read_to_string(path)
+        .with_context(|| format!("cannot read the genesis {}", path.display()))?;
+    if text.trim_start().starts_with('{') {
+        return Ok(Genesis::from_json(&text)?);
+    }
+    toml::from_str(&text).with_context(|| format!("{} is not a genesis", path.display()))
 }
 
 fn remember(named: &Path, file: &Path) -> std::io::Result<()> {
