@@ -3,6 +3,7 @@
 //! One module per command. A new command is a module with its options and one `run`, a variant below, and a line in
 //! CONTRIBUTING.md.
 
+mod abuse;
 mod bench;
 mod circles;
 mod debian;
@@ -30,6 +31,8 @@ enum Command {
     Test(test::Options),
     /// Run the benchmarks
     Bench(bench::Options),
+    /// Attack a validator and its authority as strangers can
+    Abuse(abuse::Options),
     /// Find files that import each other
     Circles,
     /// Count files, functions, tests, comments and fallbacks
@@ -62,6 +65,7 @@ fn run(house: &House, command: &Command) -> anyhow::Result<bool> {
     match command {
         Command::Test(options) => return test::run(house, options),
         Command::Bench(options) => bench::run(house, options)?,
+        Command::Abuse(options) => abuse::run(house, options)?,
         Command::Circles => circles::run(house)?,
         Command::Measure(options) => measure::run(house, options)?,
         Command::Fuzz(options) => fuzz::run(house, options)?,

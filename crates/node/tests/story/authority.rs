@@ -11,6 +11,8 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::UnixStream;
 
+use crate::process::Process;
+
 pub const NAME: &str = "test-maker";
 
 pub struct Authority {
@@ -98,6 +100,35 @@ impl Authority {
         self.stop().await;
         change(&mut self.settings);
         self.start().await;
+    }
+
+    pub fn address(&self) -> std::net::SocketAddr {
+        self.settings.listen
+    }
+
+    /// Stops, and goes on as a process of its own at the same address, with the limits it ships with.
+    pub async fn as_process(&mut self) -> Process {
+        self.stop().await;
+        let settings = birthmark_sma::Settings {
+            limits: birthmark_sma::settings::Limits::default(),
+            rehearsal: false,
+            ..self.settings.clone()
+        };
+        let config = self.folder.join("authority.toml");
+        std::fs::write(&config, toml::to_string(&settings).unwrap()).unwrap();
+        // Built beside the node's own program.
+        let node = Path::new(env!("CARGO_BIN_EXE_birthmark-node"));
+        let program = node.with_file_name("birthmark-sma");
+        let credentials = self.folder.join("credentials");
+        let process = Process::spawn(&program, &config, &credentials, &[]);
+        let health = format!("{}/health", self.url);
+        for _ in 0..1200 {
+            if crate::world::client().get(&health).send().await.is_ok() {
+                return process;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(25)).await;
+        }
+        panic!("the authority did not come up");
     }
 
     /// Asks as this machine's administrator does, through the control socket; the answer's body.

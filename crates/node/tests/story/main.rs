@@ -13,6 +13,7 @@ mod camera;
 mod process;
 mod world;
 
+mod abuse;
 mod attacks;
 mod bad_input;
 mod bounds;

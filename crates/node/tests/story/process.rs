@@ -1,5 +1,6 @@
 //! The node as a process of its own, as systemd would start it.
 
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -16,23 +17,25 @@ impl Process {
     pub fn start_with(world: &World, arguments: &[&str]) -> Self {
         let config = world.folder.path().join("node.toml");
         std::fs::write(&config, toml::to_string(&world.settings).unwrap()).unwrap();
+        let program = Path::new(env!("CARGO_BIN_EXE_birthmark-node"));
+        Self::spawn(program, &config, &world.credentials(), arguments)
+    }
+
+    /// Starts a program; its journal goes into a file beside its configuration.
+    pub fn spawn(program: &Path, config: &Path, credentials: &Path, arguments: &[&str]) -> Self {
         let log = std::fs::File::options()
             .create(true)
             .append(true)
-            .open(world.folder.path().join("node.log"))
+            .open(config.with_extension("log"))
             .unwrap();
         // As many open files as its unit would allow it.
         let child = Command::new("sh")
-            .args([
-                "-c",
-                "ulimit -n \"$(ulimit -Hn)\"; exec \"$@\"",
-                "sh",
-                env!("CARGO_BIN_EXE_birthmark-node"),
-                "--config",
-            ])
-            .arg(&config)
+            .args(["-c", "ulimit -n \"$(ulimit -Hn)\"; exec \"$@\"", "sh"])
+            .arg(program)
+            .arg("--config")
+            .arg(config)
             .args(arguments)
-            .env("CREDENTIALS_DIRECTORY", world.credentials())
+            .env("CREDENTIALS_DIRECTORY", credentials)
             .stdout(Stdio::null())
             .stderr(log)
             .spawn()

@@ -8,9 +8,9 @@ use crate::authority::Authority;
 use crate::camera::{Camera, digest, now};
 use crate::world::{Base, World, client};
 
-const CREDENTIAL: &str = "maker-token";
+pub const CREDENTIAL: &str = "maker-token";
 
-fn keep(credentials: &Path, token: &str) {
+pub fn keep(credentials: &Path, token: &str) {
     let file = credentials.join(CREDENTIAL);
     std::fs::write(&file, token).unwrap();
     std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).unwrap();
