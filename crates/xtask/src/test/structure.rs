@@ -1,11 +1,19 @@
-//! The form of the source tree: no files that import each other, and one style of modules.
+//! The form of the source tree: no files that import each other, one style of modules, and no
+//! document that names a test which is not there.
 
-use anyhow::{Result, bail};
+use std::collections::BTreeSet;
+
+use anyhow::{Context as _, Result, bail};
 
 use super::Options;
 use super::step::Outcome;
 use crate::circles;
 use crate::house::{self, House};
+
+/// Names tests as what proves a sentence.
+const PROVEN: [&str; 1] = ["docs/ATTACKS.md"];
+/// A name in code marks with so many words is a test's.
+const WORDS: usize = 4;
 
 pub(super) fn structure(house: &House, _: &Options) -> Result<Outcome> {
     let circles = circles::run(house);
@@ -21,5 +29,57 @@ pub(super) fn structure(house: &House, _: &Options) -> Result<Outcome> {
     if !other_style.is_empty() {
         bail!("{} modules are called mod.rs", other_style.len());
     }
+    named_tests_exist(house)?;
     Ok(Outcome::passed())
+}
+
+fn named_tests_exist(house: &House) -> Result<()> {
+    let mut functions = BTreeSet::new();
+    for file in house.tracked("*.rs") {
+        let text = std::fs::read_to_string(&file);
+        let text = text.with_context(|| format!("cannot read {}", file.display()))?;
+        functions.extend(functions_of(&text).map(str::to_owned));
+    }
+    for document in PROVEN {
+        let text = std::fs::read_to_string(house.path(document));
+        let text = text.with_context(|| format!("cannot read {document}"))?;
+        let missing: Vec<_> = tests_named_in(&text)
+            .filter(|name| !functions.contains(*name))
+            .collect();
+        if !missing.is_empty() {
+            bail!("{document} names tests that are not there: {missing:?}");
+        }
+    }
+    Ok(())
+}
+
+fn functions_of(code: &str) -> impl Iterator<Item = &str> {
+    code.split("fn ").skip(1).filter_map(|rest| {
+        let end = rest.find(|letter: char| !is_of_a_name(letter))?;
+        rest.get(..end)
+    })
+}
+
+fn tests_named_in(document: &str) -> impl Iterator<Item = &str> {
+    let marked = document.split('`').skip(1).step_by(2);
+    marked.filter(|name| name.chars().all(is_of_a_name) && name.split('_').count() >= WORDS)
+}
+
+fn is_of_a_name(letter: char) -> bool {
+    matches!(letter, 'a'..='z' | '0'..='9' | '_')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_document_names_tests_between_code_marks() {
+        let text = "| `a_test_that_is_there`, `front.py` | `a_setting` | `cargo xtask test` |";
+        let named: Vec<_> = tests_named_in(text).collect();
+        assert_eq!(named, ["a_test_that_is_there"]);
+        let code = "async fn a_test_that_is_there() {}\npub fn other<T>(";
+        let found: Vec<_> = functions_of(code).collect();
+        assert_eq!(found, ["a_test_that_is_there", "other"]);
+    }
 }
