@@ -5,8 +5,10 @@
 //! chooses whom this node connects to.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use birthmark_daemon::random;
+use birthmark_http::site::KeyedLimit;
 use birthmark_protocol::authority_request::CameraProof;
 use birthmark_protocol::submission::{
     Camera, SignedClaims, SignedForm, SignedText, Submission, SubmissionRoute,
@@ -56,6 +58,7 @@ pub struct Admission {
     arrivals: mpsc::Sender<intake::Arrival>,
     room: Arc<QueueRoom>,
     disk: Arc<Disk>,
+    cameras: KeyedLimit,
 }
 
 /// Why a submission is not taken. Every sentence is for its sender.
@@ -73,6 +76,12 @@ pub enum Refused {
     /// The disk is nearly full.
     #[error("the validator's disk is nearly full; come back later")]
     Disk,
+    /// One camera sends more than its share.
+    #[error("this camera has sent as many photos as one may in an hour; come back later")]
+    CameraBudget {
+        /// When its next photo may come.
+        wait: Duration,
+    },
     /// The database does not answer.
     #[error("submissions cannot be stored at the moment; come back later")]
     Store(#[source] Arc<StoreError>),
@@ -152,6 +161,7 @@ impl Refused {
             Self::Full
                 | Self::UnverifiedFull
                 | Self::Disk
+                | Self::CameraBudget { .. }
                 | Self::Store(_)
                 | Self::Randomness
                 | Self::AnchorAhead { .. }
@@ -198,7 +208,14 @@ impl Admission {
             arrivals: sender,
             room,
             disk,
+            cameras: KeyedLimit::per_hour(0),
         })
+    }
+
+    /// The same, with a budget for each camera.
+    #[must_use]
+    pub fn with_budget(self, cameras: KeyedLimit) -> Self {
+        Self { cameras, ..self }
     }
 
     /// The room of the queue.
@@ -298,12 +315,22 @@ impl Admission {
                 let authority =
                     self.certificates
                         .authority(&self.book, &signed.certificate, digest, now)?;
-                (authority, Some(check_signature(signed, sent)?))
+                let checked = check_signature(signed, sent)?;
+                // Only now: whoever has somebody's certificate and not its key takes nothing from its camera.
+                self.take_from_budget(digest)?;
+                (authority, Some(checked))
             }
             None => (self.named_authority(&submission)?, None),
         };
         let request = request_of(&self.key, submission, digest, checked)?;
         Ok((authority, request))
+    }
+
+    fn take_from_budget(&self, certificate: &Digest) -> Result<(), Refused> {
+        let bytes = certificate.as_bytes().iter().take(16);
+        let key = bytes.fold(0, |key, byte| key << 8 | u128::from(*byte));
+        let taken = self.cameras.take(key);
+        taken.map_err(|wait| Refused::CameraBudget { wait })
     }
 
     /// The authority a request names if the configuration has it, or else the default. The address in it is not looked at.

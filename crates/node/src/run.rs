@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use birthmark_consensus::is_of;
 use birthmark_daemon::{Context, Credentials, Shutdown};
-use birthmark_http::site::RateLimit;
+use birthmark_http::site::{KeyedLimit, RateLimit};
 use birthmark_http::{Listener, LogThrottle, Seats, ServerLimits, serve};
 use birthmark_ledger::{BlockTime, ValidatorId, VoteSigner as _};
 use tokio::sync::Notify;
@@ -134,7 +134,8 @@ pub async fn run(settings: Settings, mut context: Context) -> anyhow::Result<()>
         Arc::clone(&submitted),
     )
     .await?;
-    let admission = Arc::new(admission);
+    let budget = KeyedLimit::per_hour(settings.limits.photos_per_camera_per_hour);
+    let admission = Arc::new(admission.with_budget(budget));
     let signer = Arc::new(identity::vote_key(&context.credentials)?);
     let chain = registry.genesis().hash();
     let settler = Settler::new(

@@ -99,6 +99,8 @@ pub struct LimitSettings {
     pub disk_reserve_mb: u64,
     /// Submissions per minute and client address. 0 is unlimited.
     pub submissions_per_minute: u32,
+    /// Photos per hour that one camera's certificate signs; a camera that has more waits with them. 0 is unlimited.
+    pub photos_per_camera_per_hour: u32,
     /// Other requests per minute and client address. 0 is unlimited.
     pub requests_per_minute: u32,
     /// Connections at once.
@@ -137,6 +139,7 @@ impl Default for LimitSettings {
             queue: 100_000,
             disk_reserve_mb: 1024,
             submissions_per_minute: 600,
+            photos_per_camera_per_hour: 10_000,
             requests_per_minute: 6000,
             connections: 16_384,
             connections_per_client: 1024,

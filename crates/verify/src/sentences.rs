@@ -207,6 +207,8 @@ pub const NO_LIST: &str = "Whether its maker has withdrawn the camera is not kno
 /// What stays open before the first list.
 pub const NEVER_HAD: &str =
     "Whether its maker has withdrawn the camera is not known: its list of that was never had.";
+/// Where an authority signs no verdicts.
+pub const UNSIGNED: &str = "That its maker's authority was asked is this validator's word alone: the authority signs nothing.";
 /// What stays open after the last one.
 pub const PAST_DATE: &str = "Whether its maker has withdrawn the camera lately is not known: its list of that is past its date.";
 

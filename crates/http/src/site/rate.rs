@@ -70,6 +70,33 @@ impl RateLimit {
     }
 }
 
+/// The buckets of whatever is no client, such as cameras: one for each key. Keys of 16 bytes that are spread evenly, such as
+/// the beginning of a digest, do not meet.
+pub struct KeyedLimit<C: Clock = MonotonicClock>(Option<Level<C>>);
+
+impl KeyedLimit {
+    /// So many an hour, all of them at once if need be; 0 is no limit.
+    pub fn per_hour(amount: u32) -> Self {
+        let quota = NonZeroU32::new(amount).map(Quota::per_hour);
+        Self(quota.map(|quota| Level::new(quota, MonotonicClock)))
+    }
+
+    /// Takes one from this key's bucket, or says how long to wait.
+    pub fn take(&self, key: u128) -> Result<(), Duration> {
+        let taken = |level: &Level<MonotonicClock>| level.take(key, NonZeroU32::MIN);
+        self.0.as_ref().map_or(Ok(()), taken)
+    }
+}
+
+impl<C: Clock> std::fmt::Debug for KeyedLimit<C> {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let burst = self.0.as_ref().map(|level| level.burst);
+        out.debug_struct("KeyedLimit")
+            .field("burst", &burst)
+            .finish_non_exhaustive()
+    }
+}
+
 fn quota(rate: u32, burst: u32) -> Option<Quota> {
     Some(Quota::per_second(NonZeroU32::new(rate)?).allow_burst(NonZeroU32::new(burst)?))
 }
@@ -300,6 +327,16 @@ mod tests {
         for limit in [RateLimit::per_minute(0), RateLimit::per_second(0, 9)] {
             assert!((0..1000).all(|_| limit.take(client(1), 1).is_ok()));
         }
+    }
+
+    #[test]
+    fn each_key_has_a_bucket_of_its_own() {
+        let limit = KeyedLimit::per_hour(3);
+        assert!((0..3).all(|_| limit.take(1).is_ok()));
+        let wait = limit.take(1).unwrap_err();
+        assert!(wait > Duration::from_secs(1100) && wait <= Duration::from_secs(1200));
+        assert_eq!(limit.take(2), Ok(()));
+        assert!((0..1000).all(|_| KeyedLimit::per_hour(0).take(1).is_ok()));
     }
 
     #[test]

@@ -131,6 +131,11 @@ impl AuthorityClient {
         Ok(Self(client.with_token(token)))
     }
 
+    /// Whether nobody between can change what it says: over TLS, or on this machine.
+    pub fn is_confidential(&self) -> bool {
+        self.0.is_confidential()
+    }
+
     /// Asks all of these questions in one request.
     pub async fn ask_batch(&self, questions: &[Question]) -> Result<Verdicts, AskError> {
         let answer = self.0.validate_batch(questions).await?;

@@ -443,7 +443,12 @@ impl Report {
             )?,
         }
         self.issuers(name, &authority.issuers)?;
-        if !authority.signs() {
+        if !authority.signs() && !client.is_confidential() {
+            self.ill(
+                &format!("authority {name} signs no verdicts and is asked over http"),
+                "Whoever sits between can vouch for anything: pin its keys (`verdict_keys`), or use https.",
+            )?;
+        } else if !authority.signs() {
             self.well(&format!(
                 "authority {name} signs no verdicts: its word counts at this node only"
             ))?;

@@ -57,20 +57,26 @@ impl App {
         let Some(authority) = authority.filter(|_| origin.source.is_camera()) else {
             return Withdrawals::default();
         };
+        let mut cautions = Vec::new();
+        if !authority.signs() {
+            cautions.push(Cow::Borrowed(sentences::UNSIGNED));
+        }
         let Some(times) = authority.feed_times() else {
+            cautions.push(Cow::Borrowed(sentences::NO_LIST));
             return Withdrawals {
                 checked: None,
-                cautions: vec![Cow::Borrowed(sentences::NO_LIST)],
+                cautions,
             };
         };
         let Some(fetched) = times.fetched else {
+            cautions.push(Cow::Borrowed(sentences::NEVER_HAD));
             return Withdrawals {
                 checked: Some("never".into()),
-                cautions: vec![Cow::Borrowed(sentences::NEVER_HAD)],
+                cautions,
             };
         };
         let suspicions = authority.suspicions(record, registered);
-        let mut cautions: Vec<_> = suspicions.into_iter().map(Cow::Owned).collect();
+        cautions.extend(suspicions.into_iter().map(Cow::Owned));
         if times.next.is_some_and(|next| clock::now() > next) {
             cautions.push(Cow::Borrowed(sentences::PAST_DATE));
         }

@@ -161,6 +161,9 @@ impl From<Refused> for ApiError {
         if let Refused::Store(cause) = &refused {
             log::debug!("a submission was turned away: {cause}");
         }
+        if let Refused::CameraBudget { wait } = &refused {
+            return Self::too_many(refused.to_string(), *wait);
+        }
         if refused.is_temporary() {
             Self::unavailable(refused.to_string(), COME_BACK)
         } else {

@@ -157,3 +157,40 @@ async fn refused_strangers_leave_a_bounded_trace_on_sqlite() {
 async fn refused_strangers_leave_a_bounded_trace_on_postgresql() {
     refused_strangers_leave_a_bounded_trace(Base::postgres()).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_camera_over_its_budget_waits_and_is_not_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let authority = Authority::found(folder.path()).await;
+    let busy = Camera::new(&authority, "CAM-0001").await;
+    let calm = Camera::new(&authority, "CAM-0002").await;
+    let mut world = World::prepare(Base::Sqlite, folder, vec![authority.entry()]);
+    world.settings.limits.photos_per_camera_per_hour = 3;
+    world.start().await;
+    let thief = busy.stolen_certificate();
+    for _ in 0..5 {
+        let stolen = thief.certificate_plan(digest(), now());
+        world.refused("/api/v1/submit-cert", &stolen).await;
+    }
+    for _ in 0..3 {
+        world.registered(&busy).await;
+    }
+    let body = busy.certificate_plan(digest(), now());
+    let url = format!("{}/api/v1/submit-cert", world.url);
+    let answer = crate::world::client().post(url).json(&body).send().await;
+    let answer = answer.unwrap();
+    assert_eq!(answer.status(), 429);
+    let wait: u64 = answer.headers()["retry-after"]
+        .to_str()
+        .unwrap()
+        .parse()
+        .unwrap();
+    assert!((1..=1200).contains(&wait), "{wait}");
+    let said: serde_json::Value = answer.json().await.unwrap();
+    assert!(
+        said["detail"].as_str().unwrap().contains("this camera"),
+        "{said}"
+    );
+    world.registered(&calm).await;
+    world.stop().await;
+}

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
+use birthmark_node::settings::AuthoritySettings;
 use birthmark_node::store::Store;
 use serde_json::{Value, json};
 
@@ -175,4 +176,25 @@ async fn a_withdrawn_firmware_is_named_in_answers_about_its_family() {
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     panic!("the list was never followed");
+}
+
+/// Where an authority signs nothing, that it was asked is this validator's word, and every answer says so.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_authority_that_signs_nothing_is_named_in_every_answer() {
+    let folder = tempfile::tempdir().unwrap();
+    let authority = Authority::found(folder.path()).await;
+    let camera = Camera::new(&authority, "CAM-0001").await;
+    let unsigned = AuthoritySettings {
+        verdict_keys: Vec::new(),
+        ..authority.entry()
+    };
+    for (entry, says) in [(authority.entry(), false), (unsigned, true)] {
+        let folder = tempfile::tempdir().unwrap();
+        let mut world = World::started(Base::Sqlite, folder, vec![entry]).await;
+        let photo = world.registered(&camera).await;
+        let answer = world.verify(&photo).await.1;
+        let said = sentences(&answer).contains("the authority signs nothing");
+        assert_eq!(said, says, "{answer}");
+        world.stop().await;
+    }
 }

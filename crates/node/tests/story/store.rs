@@ -2,9 +2,11 @@
 //! a database of a newer version.
 
 use birthmark_daemon::Elsewhere;
+use birthmark_ledger::TransactionHash;
 use birthmark_node::commands::{export, fsck, import, reindex};
 use birthmark_node::registry::Registry;
-use birthmark_node::store::{Owners, ReceiptId, Settlement, Store, StoreUrl, Wanted};
+use birthmark_node::row_keys::Sealed;
+use birthmark_node::store::{Owners, Pooled, ReceiptId, Settlement, Store, StoreUrl, Wanted};
 use sqlx::migrate::Migrator;
 use uuid::Uuid;
 
@@ -133,6 +135,57 @@ async fn a_claim_has_one_owner_on_sqlite() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_claim_has_one_owner_on_postgresql() {
     a_claim_has_one_owner(Base::postgres()).await;
+}
+
+/// What was taken for a transaction that can never stand in a block is given back with it.
+async fn a_discarded_photo_may_come_again(base: Base) {
+    let (_world, store) = prepared(base).await;
+    let (claim, hash) = (key(1, 1), TransactionHash::from_bytes([7; 32]));
+    let asked = Wanted {
+        claims: vec![claim.clone()],
+        tokens: vec![claim.clone()],
+    };
+    let pooled = |_: &Owners| {
+        Ok(Settlement {
+            pooled: Some(Pooled {
+                hash,
+                records: 1,
+                since_ms: 0,
+                body: b"a transaction".to_vec(),
+                evidence: Sealed::stored(0, b"its evidence".to_vec()),
+            }),
+            claims: vec![(claim.clone(), id(1))],
+            tokens: vec![(claim.clone(), id(1))],
+            ..Settlement::default()
+        })
+    };
+    store.settle(&asked, &[], now(), pooled).await.unwrap();
+    let again = [(claim.clone(), id(2))];
+    let owners = reserve(&store, &again).await;
+    assert_eq!(
+        (owners.claims[&claim], owners.tokens[&claim]),
+        (id(1), id(1))
+    );
+    store
+        .discard(&hash, "the clock was set back", now())
+        .await
+        .unwrap();
+    let owners = reserve(&store, &again).await;
+    assert_eq!(
+        (owners.claims[&claim], owners.tokens[&claim]),
+        (id(2), id(2))
+    );
+    store.close().await;
+}
+
+#[tokio::test]
+async fn a_discarded_photo_may_come_again_on_sqlite() {
+    a_discarded_photo_may_come_again(Base::Sqlite).await;
+}
+
+#[tokio::test]
+async fn a_discarded_photo_may_come_again_on_postgresql() {
+    a_discarded_photo_may_come_again(Base::postgres()).await;
 }
 
 /// One migration of another version of this program, which cares for no other.
