@@ -17,6 +17,7 @@ use crate::files::darkroom::Darkroom;
 use crate::keep::album::Album;
 use crate::keep::queue::Queue;
 use crate::place::{Locator, Nowhere, RemoteLocator};
+use crate::send::anchor::Anchor;
 use crate::send::registry::Registry;
 use crate::send::signer::{RemoteSigner, Signer};
 use crate::send::submit::{Nodes, Submitter};
@@ -52,9 +53,14 @@ pub async fn run_with(
     let shutdown = context.shutdown.clone();
     let (submitter, stop) = (Arc::clone(&capture.submitter), shutdown.clone());
     let submitting = tokio::spawn(async move { submitter.run(stop).await });
+    let (followed, stop) = (capture.clone(), shutdown.clone());
+    let following = tokio::spawn(async move { followed.follow_registry(stop).await });
     let callers = peers(&settings.callers)?;
     // Proofs are sent whether or not anybody calls: this daemon is never idle.
     varlink::serve(listener, capture, callers, Idle::never(), shutdown).await?;
+    following
+        .await
+        .context("the worker that asks for new blocks has died")?;
     submitting.await.context("the submission worker has died")
 }
 
@@ -74,15 +80,16 @@ pub async fn assemble(
         peers(&settings.signer_users)?,
     ));
     let addresses = settings.node.addresses();
-    let nodes = Nodes::new(addresses, settings.node_authority.as_deref())?;
-    let registry = open_registry(settings)?;
+    let nodes = Arc::new(Nodes::new(addresses, settings.node_authority.as_deref())?);
+    let registry = Arc::new(open_registry(settings)?);
+    let anchor = Arc::new(Anchor::open(&settings.state, settings.anchor_every()));
     let longest = Duration::from_secs(settings.longest_pause_seconds.into());
     let submitter = Submitter::new(
         Arc::clone(&queue),
         album.clone(),
         Arc::clone(&signer),
-        nodes,
-        registry,
+        Arc::clone(&nodes),
+        Arc::clone(&registry),
         longest,
     );
     let camera = Camera::start(opener(settings.source()?.clone(), libcamera))
@@ -101,6 +108,8 @@ pub async fn assemble(
         signer,
         locator: locator(settings)?,
         place: settings.place,
+        anchor,
+        registry,
         keep_free_mib: settings.keep_free_mib,
         taken: AtomicU64::new(0),
         seats: Studio::seats(),
@@ -108,6 +117,7 @@ pub async fn assemble(
     Ok(Capture {
         studio: Arc::new(studio),
         submitter: Arc::new(submitter),
+        nodes,
         lamp: Lamp::default(),
         node: addresses.join(", "),
         full_queue: settings.full_queue,

@@ -1,5 +1,6 @@
 //! What leaves this process: to the signer for a signature, to a validator for a receipt.
 
+pub mod anchor;
 pub mod registry;
 pub mod signer;
 pub mod submit;

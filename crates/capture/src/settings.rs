@@ -1,6 +1,7 @@
 //! What `/etc/birthmark/capture.toml` may say.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use birthmark_daemon::varlink::User;
 use birthmark_daemon::{ConfigError, Settings};
@@ -30,6 +31,8 @@ pub struct CaptureSettings {
     pub node_authority: Option<PathBuf>,
     /// The genesis of the registry receipts must come from: a TOML or JSON file. Without it the first one the node shows is kept.
     pub genesis: Option<PathBuf>,
+    /// How often the newest block is asked for, in seconds; photos name it. 0: photos name no block.
+    pub anchor_seconds: u32,
     /// The longest pause between two attempts to reach the node, in seconds.
     pub longest_pause_seconds: u32,
     /// The signer's socket.
@@ -184,6 +187,7 @@ impl Default for CaptureSettings {
             node: "http://127.0.0.1:8545".to_owned().into(),
             node_authority: None,
             genesis: None,
+            anchor_seconds: 600,
             longest_pause_seconds: 3_600,
             signer: "/run/birthmark/signer".into(),
             signer_users: Vec::new(),
@@ -236,6 +240,12 @@ impl CaptureSettings {
                  `kind = \"v4l2\"` and `device`, says which camera takes the photos",
             )
         })
+    }
+
+    /// How often the newest block is asked for, if photos are to name one.
+    pub fn anchor_every(&self) -> Option<Duration> {
+        let seconds = u64::from(self.anchor_seconds);
+        (seconds > 0).then(|| Duration::from_secs(seconds))
     }
 
     /// The zone of local dates.

@@ -104,6 +104,14 @@ impl Validator {
         self.text("api/v1/genesis").await
     }
 
+    /// The newest block's header and the decision behind it, as JSON text, with the changes of validators from height `since`
+    /// on. Nothing of it is proven; none if there is no block yet.
+    pub async fn head(&self, since: u64) -> Result<Option<String>, CallError> {
+        let answer = self.0.get(&format!("api/v1/head?since={since}")).await?;
+        let found = answer.found()?.map(Answer::text).transpose()?;
+        Ok(found.map(|text| text.as_str().to_owned()))
+    }
+
     /// The newest signed checkpoint, as the text that was signed.
     pub async fn checkpoint(&self) -> Result<String, CallError> {
         self.text("api/v1/checkpoint").await

@@ -7,6 +7,7 @@ use birthmark_protocol::Digest;
 
 use crate::certificate::{CertificateError, CommitCertificate};
 use crate::genesis::Genesis;
+use crate::head::Head;
 use crate::header::{BlockHeader, BlockTime, Height};
 use crate::label::{ChainId, KeyName};
 use crate::merkle::MerkleError;
@@ -129,6 +130,16 @@ impl Trusted {
         }
     }
 
+    /// The first height that the trusted validators decide.
+    pub const fn since(&self) -> Height {
+        self.since
+    }
+
+    /// The trusted validators.
+    pub const fn validators(&self) -> &ValidatorSet {
+        &self.validators
+    }
+
     /// The validators that decided the block of `header`, following the handovers in between.
     fn validators_of<'a>(
         &'a self,
@@ -204,6 +215,24 @@ pub fn verify_receipt(receipt: &Receipt, trusted: &Trusted) -> Result<Verified, 
         signers: signers(&receipt.certificate, validators),
         validators: validators.len(),
     })
+}
+
+/// Checks the newest block that somebody shows, and answers what to trust from then on: the validators that decided it, from
+/// the first block that they decided. Whoever remembers that believes no former validators any more.
+pub fn verify_head(head: &Head, trusted: Trusted) -> Result<Trusted, VerifyError> {
+    trusted.check_chain(&head.header)?;
+    if head.chain_id != trusted.chain_id {
+        return Err(VerifyError::OtherRegistry(head.chain_id.clone()));
+    }
+    let validators = trusted.validators_of(&head.header, &head.sets)?;
+    head.certificate.verify(&head.header, validators)?;
+    let last = head.sets.last();
+    Ok(
+        match last.filter(|link| link.header.height >= trusted.since) {
+            Some(link) => trusted.later(link.header.height.next(), link.validators.clone()),
+            None => trusted,
+        },
+    )
 }
 
 /// The time of the anchor, if it can be proven by what is trusted.

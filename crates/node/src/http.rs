@@ -94,6 +94,7 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/api/v1/block/{height}/bytes", get(blocks::bytes))
         .route("/api/v1/blocks", get(blocks::list))
         .route("/api/v1/genesis", get(blocks::genesis))
+        .route("/api/v1/head", get(blocks::head))
         .route("/api/v1/status", get(status::status))
         .route("/api/v1/blockchain/status", get(status::status))
         .route("/health", get(status::health))

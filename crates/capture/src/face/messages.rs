@@ -24,6 +24,8 @@ pub struct Photo {
     pub clock: String,
     /// The root over what may be disclosed, the place among it, if there is anything.
     pub disclosure_root: Option<String>,
+    /// The height of the block it names; absent if this camera has checked none yet.
+    pub anchor: Option<i64>,
     /// Where the signing key lives; absent if the signer was away and the proof is signed later.
     pub key_store: Option<String>,
     /// Milliseconds from the shutter to the durable proof.
@@ -68,6 +70,10 @@ pub struct Status {
     pub node: String,
     /// The registry receipts must come from; absent until the first receipt if the configuration names none.
     pub registry: Option<Registry>,
+    /// The block that photos name; absent if this camera has checked none.
+    pub anchor: Option<Anchor>,
+    /// Why there is no newer one, if the last attempt to get one failed.
+    pub anchor_trouble: Option<String>,
     /// Mebibytes free for photos.
     pub free_mib: i64,
     /// Whether too little is free to take a photo.
@@ -87,6 +93,17 @@ pub struct Registry {
     pub genesis_hash: String,
     /// Whether the configuration says so; otherwise the node did, at the first receipt.
     pub configured: bool,
+}
+
+/// The newest block that the camera has checked. A photo that names it is younger.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Type)]
+pub struct Anchor {
+    /// Its height.
+    pub height: i64,
+    /// When it was proposed, in Unix seconds.
+    pub block_time: i64,
+    /// When the camera checked it, in Unix seconds.
+    pub checked_at: i64,
 }
 
 /// One proof in the queue.

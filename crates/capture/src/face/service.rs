@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use birthmark_daemon::Shutdown;
 use birthmark_sensor::{ClockQuality, SourceError, clock};
 use futures_util::stream::BoxStream;
 use futures_util::{Stream, StreamExt as _};
@@ -12,11 +13,11 @@ use zlink::Reply;
 use crate::calibrate::SharedBench;
 use crate::face::lamp::{Lamp, Shown};
 use crate::face::messages::{
-    Calibration, CaptureRefusal, Photo, QueueItem, QueuePage, Registry, Retried, Status,
+    Anchor, Calibration, CaptureRefusal, Photo, QueueItem, QueuePage, Registry, Retried, Status,
     TimelineStep,
 };
 use crate::keep::queue::{EntryId, QueueError, Stage};
-use crate::send::submit::Submitter;
+use crate::send::submit::{Nodes, Submitter};
 use crate::settings::Place;
 use crate::shutter::studio::{self, Studio, StudioError};
 
@@ -34,6 +35,7 @@ const LONGEST_INTERVAL_MS: i64 = 86_400_000;
 pub struct Capture {
     pub(crate) studio: Arc<Studio>,
     pub(crate) submitter: Arc<Submitter>,
+    pub(crate) nodes: Arc<Nodes>,
     pub(crate) lamp: Lamp,
     pub(crate) node: String,
     pub(crate) full_queue: u64,
@@ -124,11 +126,29 @@ impl Capture {
                 genesis_hash: known.genesis_hash,
                 configured: known.configured,
             }),
+            anchor: self.anchor(),
+            anchor_trouble: self.studio.anchor.trouble(),
             free_mib: whole(free_mib),
             disk_full: free_mib < self.studio.keep_free_mib,
             clock: clock_word(clock::quality(clock::now_ns())).to_owned(),
             place: place_word(self.studio.place).to_owned(),
         })
+    }
+
+    fn anchor(&self) -> Option<Anchor> {
+        let registry = self.studio.registry.genesis_hash();
+        let checked = self.studio.anchor.newest(registry.as_ref())?;
+        Some(Anchor {
+            height: whole(checked.height.get()),
+            block_time: checked.time.timestamp().unix(),
+            checked_at: checked.checked_at,
+        })
+    }
+
+    /// Keeps the anchor new until asked to stop.
+    pub(crate) async fn follow_registry(&self, shutdown: Shutdown) {
+        let (nodes, registry) = (Arc::clone(&self.nodes), Arc::clone(&self.studio.registry));
+        self.studio.anchor.follow(nodes, registry, shutdown).await;
     }
 
     /// A part of the queue, oldest first.
@@ -321,6 +341,7 @@ pub fn told(photo: &studio::Photo) -> Photo {
     let digests = &photo.digests;
     let capture = photo.bundle.capture();
     let disclosure_root = capture.and_then(|capture| capture.disclosure);
+    let anchor = capture.and_then(|capture| capture.anchor);
     Photo {
         id: photo.id.to_string(),
         path: photo.path.display().to_string(),
@@ -331,6 +352,7 @@ pub fn told(photo: &studio::Photo) -> Photo {
         timestamp: photo.bundle.time().unix(),
         clock: clock_word(photo.exposure.moment.clock).to_owned(),
         disclosure_root: disclosure_root.map(|root| root.to_hex()),
+        anchor: anchor.map(whole),
         key_store: photo.proof.as_ref().map(|proof| proof.key_store.clone()),
         milliseconds: whole(photo.took.as_millis() as u64),
         timeline: photo

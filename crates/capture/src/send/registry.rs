@@ -12,7 +12,7 @@ use std::sync::{Mutex, PoisonError};
 
 use birthmark_daemon::durable;
 use birthmark_ledger::{Genesis, Receipt, Trusted, VerifyError, verify_receipt};
-use birthmark_protocol::{Bundle, DigestRole};
+use birthmark_protocol::{Bundle, Digest, DigestRole};
 
 /// The name of the pinned genesis in the state folder.
 const PINNED: &str = "registry.json";
@@ -73,6 +73,7 @@ pub struct Registry {
 #[derive(Debug, Clone)]
 struct Known {
     genesis: Genesis,
+    hash: Digest,
     configured: bool,
 }
 
@@ -97,6 +98,7 @@ impl Registry {
         };
         let genesis = file.map(read).transpose()?;
         let known = genesis.map(|genesis| Known {
+            hash: genesis.hash(),
             genesis,
             configured: configured.is_some(),
         });
@@ -106,12 +108,22 @@ impl Registry {
         })
     }
 
+    /// What it starts from, if that is known.
+    pub fn genesis(&self) -> Option<Genesis> {
+        self.lock().as_ref().map(|known| known.genesis.clone())
+    }
+
+    /// Its true name, if that is known.
+    pub fn genesis_hash(&self) -> Option<Digest> {
+        self.lock().as_ref().map(|known| known.hash)
+    }
+
     /// Which registry it is, if that is known.
     pub fn identity(&self) -> Option<Identity> {
         let known = self.lock();
         known.as_ref().map(|known| Identity {
             name: known.genesis.chain_id.to_string(),
-            genesis_hash: known.genesis.hash().to_hex(),
+            genesis_hash: known.hash.to_hex(),
             configured: known.configured,
         })
     }
@@ -137,6 +149,7 @@ impl Registry {
         );
         *known = Some(Known {
             genesis: genesis.clone(),
+            hash: genesis.hash(),
             configured: false,
         });
         Ok(())

@@ -88,8 +88,8 @@ pub struct Submitter {
     queue: Arc<Queue>,
     album: Album,
     signer: Arc<dyn Signer>,
-    nodes: Nodes,
-    registry: Registry,
+    nodes: Arc<Nodes>,
+    registry: Arc<Registry>,
     longest_pause: Duration,
     progress: Mutex<Progress>,
 }
@@ -100,8 +100,8 @@ impl Submitter {
         queue: Arc<Queue>,
         album: Album,
         signer: Arc<dyn Signer>,
-        nodes: Nodes,
-        registry: Registry,
+        nodes: Arc<Nodes>,
+        registry: Arc<Registry>,
         longest_pause: Duration,
     ) -> Self {
         Self {
@@ -124,7 +124,7 @@ impl Submitter {
     }
 
     /// The registry receipts must come from.
-    pub const fn registry(&self) -> &Registry {
+    pub fn registry(&self) -> &Registry {
         &self.registry
     }
 

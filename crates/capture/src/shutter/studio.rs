@@ -28,6 +28,8 @@ use crate::keep::album::{self, Album, Name};
 use crate::keep::queue::{Entry, EntryId, Queue, QueueError, Stage};
 use crate::keep::sidecar::{self, Sidecar};
 use crate::place::{Locator, Whereabouts};
+use crate::send::anchor::Anchor;
+use crate::send::registry::Registry;
 use crate::send::signer::{Proof, Signer, ToSign};
 use crate::settings::Place;
 use crate::shutter::camera::Camera;
@@ -114,6 +116,10 @@ pub struct Studio {
     pub pixels: PixelSource,
     /// Digest of the system image that runs, where it is known.
     pub software: Option<Digest>,
+    /// The newest block that was checked.
+    pub anchor: Arc<Anchor>,
+    /// The registry it belongs to.
+    pub registry: Arc<Registry>,
     /// Photos taken so far.
     pub taken: AtomicU64,
     /// Seats in the darkroom.
@@ -255,17 +261,19 @@ impl Studio {
             Some(position) => self.hide(position, developed).await,
             None => None,
         };
+        let anchor = self.anchor.newest(self.registry.genesis_hash().as_ref());
+        let anchor_block = anchor.as_ref().map(|checked| checked.block);
         let capture = Capture {
             source: self.pixels,
             software: self.software,
-            anchor: None,
+            anchor: anchor.map(|checked| checked.height.get()),
             disclosure: disclosure.as_ref().map(Disclosure::root),
         };
         let bundle = developed.bundle(shot.exposure.moment.timestamp(), capture)?;
         let opening = random::bytes()?;
         let wanted = ToSign {
             bundle: &bundle,
-            anchor_block: None,
+            anchor_block: anchor_block.as_ref(),
         };
         let proof = match self
             .signer
@@ -281,6 +289,7 @@ impl Studio {
         timeline.record("sign", begin, Instant::now());
         Ok(Claims {
             bundle,
+            anchor_block,
             digests: developed.digests(),
             opening,
             proof,
@@ -315,7 +324,7 @@ impl Studio {
         let entry = Entry {
             photo: name.picture(),
             bundle: Sidecar::encoded(&claims.bundle),
-            anchor_block: None,
+            anchor_block: claims.anchor_block,
             opening: hex::encode(claims.opening),
             refusals: Vec::new(),
             stage: claims
@@ -385,7 +394,7 @@ fn sidecar(
         pixels: claims.bundle.capture().map(|capture| capture.source),
         disclosure_root: claims.disclosure.as_ref().map(Disclosure::root),
         bundle: Sidecar::encoded(&claims.bundle),
-        anchor_block: None,
+        anchor_block: claims.anchor_block,
         bundle_signature: None,
         camera_cert: None,
         key_store: None,
@@ -400,6 +409,8 @@ fn sidecar(
 /// What is claimed about a photo, and what stands behind it.
 struct Claims {
     bundle: Bundle,
+    /// The hash of the block that the bundle names.
+    anchor_block: Option<Digest>,
     digests: Digests,
     opening: [u8; 32],
     proof: Option<Proof>,

@@ -7,6 +7,7 @@
     missing_docs
 )]
 
+mod anchor;
 mod card;
 mod files;
 mod photo;

@@ -1,9 +1,9 @@
 //! Receipts of a registry with one validator. Each block is the first: what it holds is all the registry holds.
 
 use birthmark_ledger::{
-    Block, BlockTime, CheckpointKey, CommitCertificate, Frontier, Genesis, Known, Origin, Receipt,
-    Record, SetSignature, Source, Tip, Transaction, Validator, ValidatorId, ValidatorSet, Vote,
-    VoteKey, VoteKind, VoteSigner as _,
+    Block, BlockTime, CheckpointKey, CommitCertificate, Frontier, Genesis, Head, HeadFormat, Known,
+    Origin, Receipt, Record, SetSignature, Source, Tip, Transaction, Validator, ValidatorId,
+    ValidatorSet, Vote, VoteKey, VoteKind, VoteSigner as _,
 };
 use birthmark_protocol::{Bundle, Digest, DigestRole, ImageClaim, ModificationLevel, Timestamp};
 
@@ -68,6 +68,29 @@ pub fn cut(bundle: &Bundle, key: &VoteKey) -> Receipt {
     let certificate = certify(&block, key);
     let (chain_id, before) = (genesis.chain_id.clone(), Frontier::new());
     Receipt::cut(chain_id, &block, certificate, &before, 0, None, Vec::new()).unwrap()
+}
+
+/// The block at a height of the registry of the validator with this key; the blocks before it are empty like it.
+pub fn head(height: u64, key: &VoteKey) -> Head {
+    let (genesis, known) = (genesis(key), Known::default());
+    let mut tip = Tip::genesis(&genesis);
+    let proposer = ValidatorId::of(&key.public_key());
+    let build = |tip: &Tip| {
+        let second = START + 1 + tip.height().get().cast_signed();
+        let builder = tip.builder(BlockTime::from_millis(second * 1000), &known);
+        builder.finish(proposer, None)
+    };
+    for _ in 1..height {
+        tip = tip.check(&build(&tip), &known).unwrap();
+    }
+    let block = build(&tip);
+    Head {
+        format: HeadFormat::V1,
+        chain_id: genesis.chain_id,
+        header: block.header.clone(),
+        certificate: certify(&block, key),
+        sets: Vec::new(),
+    }
 }
 
 fn certify(block: &Block, key: &VoteKey) -> CommitCertificate {

@@ -18,6 +18,7 @@ use birthmark_capture::messages::{Photo, Status};
 use birthmark_capture::settings::Source;
 use birthmark_daemon::varlink::{self, Bounded, Peers};
 use birthmark_daemon::{Context, Credentials, Idle, Shutdown};
+use birthmark_ledger::Head;
 use birthmark_protocol::gps::GpsSecret;
 use birthmark_protocol::{
     Bundle, CameraToken, Commitment, Digest, KeyIndex, MasterKey, NucHash, PublicKey, Signature,
@@ -303,6 +304,8 @@ pub struct Validator {
 
 struct Book {
     mood: Mood,
+    /// What it shows as the newest block.
+    head: Option<Head>,
     /// Receipt numbers by what was sent.
     receipts: BTreeMap<String, String>,
     /// What was claimed, by receipt number.
@@ -317,6 +320,7 @@ impl Validator {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let book = Book {
             mood: Mood::Honest,
+            head: None,
             receipts: BTreeMap::new(),
             bundles: BTreeMap::new(),
             tokens: BTreeMap::new(),
@@ -330,6 +334,7 @@ impl Validator {
             .route("/api/v1/submit-cert", post(submit))
             .route("/api/v1/submission/{id}", get(fate))
             .route("/api/v1/genesis", get(genesis))
+            .route("/api/v1/head", get(head))
             .with_state(validator.clone());
         tokio::spawn(async move { axum::serve(listener, routes).await.unwrap() });
         validator
@@ -337,6 +342,11 @@ impl Validator {
 
     pub fn feel(&self, mood: Mood) {
         self.book.lock().unwrap().mood = mood;
+    }
+
+    /// Shows this as the newest block from now on.
+    pub fn show(&self, head: Head) {
+        self.book.lock().unwrap().head = Some(head);
     }
 
     /// The raw digests it has records of, and how many tokens came for each.
@@ -401,7 +411,11 @@ fn check(request: &Value) -> Result<(), String> {
     let key = PublicKey::from_spki_der(&bytes("camera_cert")?).map_err(|e| e.to_string())?;
     let signature =
         Signature::from_der(&bytes("bundle_signature")?).map_err(|error| error.to_string())?;
-    let digest = bundle.digest(None).map_err(|error| error.to_string())?;
+    let block = request["anchor"]["block_hash"].as_str();
+    let block = block.map(|text| text.parse().unwrap());
+    let digest = bundle
+        .digest(block.as_ref())
+        .map_err(|error| error.to_string())?;
     key.verify_digest(&digest, &signature)
         .map_err(|error| error.to_string())?;
     let opening = birthmark_protocol::Opening::from_hex(request["opening"].as_str().unwrap())
@@ -442,7 +456,7 @@ fn rebuilt(request: &Value) -> Option<Bundle> {
     let capture = Capture {
         source: serde_json::from_value(request["source"].clone()).ok()?,
         software: None,
-        anchor: None,
+        anchor: request["anchor"]["height"].as_u64(),
         disclosure: serde_json::from_value(request["disclosure_root"].clone()).ok()?,
     };
     let time = Timestamp::from_unix(request["timestamp"].as_i64()?);
@@ -492,4 +506,12 @@ async fn fate(State(validator): State<Validator>, Segment(id): Segment<String>) 
 
 async fn genesis() -> Response {
     Json(receipts::genesis(&receipts::test_vote_key())).into_response()
+}
+
+async fn head(State(validator): State<Validator>) -> Response {
+    let head = validator.book.lock().unwrap().head.clone();
+    match head {
+        Some(head) => Json(head).into_response(),
+        None => refusal(StatusCode::NOT_FOUND, "there is no block at this height"),
+    }
 }

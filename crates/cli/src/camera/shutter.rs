@@ -108,6 +108,10 @@ fn describe(photo: &Photo, style: Style) -> String {
     lines.extend(
         doubt.map(|doubt| style.bad(&format!("  {doubt}: the time of this photo is weak"))),
     );
+    lines.push(match photo.anchor {
+        Some(height) => style.faint(&format!("  younger than block {height}")),
+        None => style.faint("  names no block: this camera has checked none"),
+    });
     lines.push(style.faint(&format!("  file digest {}", photo.file)));
     lines.join("\n") + "\n"
 }
@@ -127,6 +131,7 @@ mod tests {
             timestamp: 0,
             clock: clock.into(),
             disclosure_root: None,
+            anchor: None,
             key_store: key_store.map(Into::into),
             milliseconds: 612,
             timeline: Vec::new(),

@@ -127,6 +127,7 @@ fn describe(status: &Status, troubles: &[String], style: Style) -> String {
     ));
     lines.push(format!("  validator    {}", status.node));
     lines.push(format!("  registry     {}", registry(status)));
+    lines.push(format!("  newest block {}", anchor(status)));
     lines.push(format!("  clock        {}", status.clock));
     lines.push(format!("  place        {}", status.place));
     lines.join("\n") + "\n"
@@ -142,6 +143,23 @@ fn registry(status: &Status) -> String {
         false => "as the validator said with its first receipt",
     };
     format!("{} ({}), {word}", known.name, known.genesis_hash)
+}
+
+/// How young the camera can prove its photos to be, and why not younger.
+fn anchor(status: &Status) -> String {
+    let known = match &status.anchor {
+        Some(anchor) => format!(
+            "{} of {}, checked {}",
+            anchor.height,
+            moment(anchor.block_time),
+            moment(anchor.checked_at)
+        ),
+        None => "none: photos do not prove after which block they were taken".into(),
+    };
+    match &status.anchor_trouble {
+        Some(trouble) => format!("{known} (no newer one: {trouble})"),
+        None => known,
+    }
 }
 
 fn describe_camera(reply: &StatusReply, style: Style) -> String {

@@ -103,7 +103,7 @@ fn settings(
     );
     let capture = format!(
         "socket = {:?}\nphotos = {:?}\nstate = {:?}\nnode = {:?}\ngenesis = {:?}\nsigner = {:?}\ngps = {:?}\n\
-         dng = true\nkeep_free_mib = 1\nlongest_pause_seconds = 1\n[source]\nkind = \"simulated\"\nsensor = 7\nwidth = 640\nheight = 480\n",
+         dng = true\nanchor_seconds = 1\nkeep_free_mib = 1\nlongest_pause_seconds = 1\n[source]\nkind = \"simulated\"\nsensor = 7\nwidth = 640\nheight = 480\n",
         path("capture"),
         path("photos"),
         path("capture-state"),

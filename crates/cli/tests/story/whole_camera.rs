@@ -45,12 +45,45 @@ fn a_new_camera_is_provisioned_and_its_photo_is_proven_to_strangers() {
     strangers_confirm_it(&institutions, &path);
     the_authority_knows_no_digest(folder, &photo);
 
+    it_checks_the_newest_block(&camera, 1);
     validator.stop();
-    let entry = a_proof_waits_for_the_validator(&camera, folder);
+    let (entry, late) = a_proof_waits_for_the_validator(&camera, folder);
     the_authority_can_open_the_token(&institutions, &entry, &nuc_hash);
     let _validator = institutions.start_validator();
     camera.birthmark(&["queue", "retry"]).well();
     until("the late receipt", || !entry.exists());
+    both_ends_of_its_time_are_proven(&camera, &institutions, &late);
+}
+
+/// As soon as there is one, photos name it.
+fn it_checks_the_newest_block(camera: &Outfit, height: u64) {
+    until("the newest block", || {
+        let status = camera.birthmark(&["status", "--json"]);
+        status.json()["anchor"]["height"] == height
+    });
+    let said = camera.birthmark(&["status"]).well();
+    assert!(said.contains("newest block 1 of "), "{said}");
+}
+
+/// The photo was taken while the validator was away: it names the last block that was checked.
+fn both_ends_of_its_time_are_proven(camera: &Outfit, institutions: &Institutions, photo: &Path) {
+    let receipt = photo.with_extension("receipt.json");
+    let genesis = institutions.genesis();
+    let shown = camera.birthmark(&[
+        "receipt",
+        "show",
+        "--json",
+        "--genesis",
+        genesis.to_str().unwrap(),
+        receipt.to_str().unwrap(),
+    ]);
+    let proven = shown.json();
+    assert_eq!(proven["holds"], true, "{proven}");
+    let read: Value = serde_json::from_slice(&fs::read(&receipt).unwrap()).unwrap();
+    assert_eq!(read["record"]["capture"]["anchor"], 1);
+    let (after, before) = (&read["anchor"]["header"]["time"], &read["header"]["time"]);
+    assert!(after.as_i64().unwrap() < before.as_i64().unwrap(), "{read}");
+    assert!(proven.to_string().contains("taken after"), "{proven}");
 }
 
 fn a_new_camera_says_what_it_lacks(camera: &Outfit) {
@@ -205,8 +238,8 @@ fn the_authority_knows_no_digest(folder: &Path, photo: &Value) {
     }
 }
 
-/// Returns the queue's file of the proof.
-fn a_proof_waits_for_the_validator(camera: &Outfit, folder: &Path) -> PathBuf {
+/// Returns the queue's file of the proof, and the photo.
+fn a_proof_waits_for_the_validator(camera: &Outfit, folder: &Path) -> (PathBuf, PathBuf) {
     let photo = camera.birthmark(&["capture", "--json"]).json();
     let id = photo["id"].as_str().unwrap();
     let shards = fs::read_dir(folder.join("capture-state/queue")).unwrap();
@@ -222,7 +255,7 @@ fn a_proof_waits_for_the_validator(camera: &Outfit, folder: &Path) -> PathBuf {
     );
     let test = camera.birthmark(&["test"]);
     assert!(test.text.contains("✗ validator"), "{}", test.text);
-    entry
+    (entry, photo["path"].as_str().unwrap().into())
 }
 
 fn the_authority_can_open_the_token(institutions: &Institutions, entry: &Path, nuc_hash: &str) {

@@ -309,3 +309,52 @@ fn a_receipt_with_unknown_or_missing_fields_is_not_read() {
         Err(ReceiptError::TooLong)
     ));
 }
+
+/// The newest block of a registry, with these changes of validators.
+fn head(world: &World, sets: &[SetLink]) -> Head {
+    let DecidedHeader {
+        header,
+        certificate,
+    } = world.decided(world.tip.height());
+    Head {
+        format: HeadFormat::V1,
+        chain_id: world.genesis.chain_id.clone(),
+        header,
+        certificate,
+        sets: sets.to_vec(),
+    }
+}
+
+#[test]
+fn the_newest_block_leads_to_the_validators_that_decided_it_and_former_ones_count_no_more() {
+    let (world, links, _) = handed_over();
+    let genesis = Trusted::genesis(&world.genesis);
+    let newest = head(&world, &links);
+    let text = serde_json::to_string(&newest).unwrap();
+    let read = Head::from_json(&text).unwrap();
+    let now = verify_head(&read, genesis.clone()).unwrap();
+    assert_eq!(now.since(), links[1].header.height.next());
+    assert_eq!(now.validators(), &links[1].validators);
+    // Whoever knows the present validators needs no way to them.
+    let known = head(&world, &[]);
+    assert_eq!(verify_head(&known, now.clone()), Ok(now.clone()));
+    assert!(verify_head(&known, genesis.clone()).is_err());
+
+    // The first institution kept its key and goes on by itself.
+    let mut former = World::new(1);
+    for height in 0..6 {
+        former.commit_records(vec![photo(&format!("another past {height}"))]);
+    }
+    let other_past = head(&former, &[]);
+    assert!(verify_head(&other_past, genesis.clone()).is_ok());
+    let refused = verify_head(&other_past, now).unwrap_err();
+    assert!(matches!(refused, VerifyError::Certificate(_)), "{refused}");
+
+    let mut bent = newest;
+    bent.header.time = bent.header.time.plus_millis(1);
+    assert!(verify_head(&bent, genesis.clone()).is_err());
+    let mut foreign = world.genesis.clone();
+    foreign.start = birthmark_protocol::Timestamp::from_unix(1);
+    let refused = verify_head(&read, Trusted::genesis(&foreign)).unwrap_err();
+    assert!(matches!(refused, VerifyError::OtherRegistry(_)));
+}

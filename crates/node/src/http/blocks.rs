@@ -6,7 +6,7 @@ use axum::extract::State;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use birthmark_http::{ApiError, Path, Query};
-use birthmark_ledger::{BlockHeader, CommitCertificate, Transaction};
+use birthmark_ledger::{BlockHeader, CommitCertificate, Head, HeadFormat, Transaction};
 use birthmark_protocol::{Digest, DigestRole, ModificationLevel, Timestamp};
 use birthmark_verify::sentences;
 use serde::{Deserialize, Serialize};
@@ -206,6 +206,33 @@ pub async fn list(State(app): Shared, Query(page): Query<Page>) -> Result<Respon
         })
         .collect();
     Ok(([FRESH], axum::Json(serde_json::json!({ "blocks": blocks }))).into_response())
+}
+
+/// What whoever asks for the newest block knows already.
+#[derive(Deserialize, utoipa::IntoParams)]
+pub struct Known {
+    /// Changes of validators below this height are known; all are sent if left out.
+    since: Option<u64>,
+}
+
+/// The newest block's header with the decision behind it: cameras check it and anchor their photos to it.
+#[utoipa::path(get, path = "/api/v1/head", tag = "Blocks", params(Known), responses((status = 200, description = "header, certificate, and the changes of validators before it"), (status = 404, description = "there is no block yet")))]
+pub async fn head(
+    State(app): Shared,
+    Query(Known { since }): Query<Known>,
+) -> Result<Response, ApiError> {
+    let (decided, _) = app.decided("latest").await?;
+    let header = decided.block.header.clone();
+    let mut sets = app.registry.links_before(header.height.get());
+    sets.retain(|link| since.is_none_or(|since| link.header.height.get() >= since));
+    let head = Head {
+        format: HeadFormat::V1,
+        chain_id: app.registry.genesis().chain_id.clone(),
+        header,
+        certificate: decided.certificate.clone(),
+        sets,
+    };
+    Ok(([FRESH], axum::Json(head)).into_response())
 }
 
 /// What the registry starts from: what receipts are in the end checked against.

@@ -27,6 +27,7 @@ use super::{
         blocks::bytes,
         blocks::list,
         blocks::genesis,
+        blocks::head,
         events::blocks,
         checkpoints::newest,
         checkpoints::policy,

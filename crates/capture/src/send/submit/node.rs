@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use birthmark_client::{CallError, Options, Validator};
-use birthmark_ledger::{Genesis, Receipt};
+use birthmark_ledger::{Genesis, Head, Height, Receipt};
 use birthmark_protocol::api::{Fate as Standing, Stage};
 use serde::Serialize;
 
@@ -100,6 +100,14 @@ impl Node {
             // A question about a submission is no proof: whatever is said about it puts none aside.
             Err(error) => Err(NodeError::Call(error)),
         }
+    }
+
+    /// The newest block that the node has, with the changes of validators from `since` on; none if there is none yet. Nothing
+    /// of it is checked yet.
+    pub async fn head(&self, since: Height) -> Result<Option<Head>, NodeError> {
+        let text = self.0.head(since.get()).await.map_err(NodeError::Call)?;
+        let head = text.map(|text| Head::from_json(&text)).transpose();
+        head.map_err(|error| NodeError::Call(CallError::nonsense(error)))
     }
 
     /// What the node's registry starts from, as the node says.
