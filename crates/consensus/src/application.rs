@@ -6,10 +6,13 @@ use std::sync::Arc;
 
 use birthmark_ledger::note::NoteSignature;
 use birthmark_ledger::{
-    Block, BlockTime, CommitCertificate, Known, Lookups, Tip, Transaction, TransactionHash,
+    Block, BlockHeader, BlockTime, CommitCertificate, Height, Known, Lookups, Tip, Transaction,
+    TransactionHash, ValidatorSet,
 };
 
 use crate::evidence::{Authorities, Evidence};
+use crate::message::SentBlock;
+use crate::misbehaviour::Misbehaviour;
 
 /// How much waits for a block.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -38,7 +41,7 @@ pub struct Decided {
     pub certificate: CommitCertificate,
     /// The state after it. Store [`Tip::frontier`] and, when it changed, [`Tip::validators`] with the block.
     pub tip: Tip,
-    /// This validator's lines under the checkpoint of the new tree.
+    /// Lines under the checkpoint of the new tree: this validator's, and of a fetched block those that came with it.
     pub checkpoint_lines: Vec<NoteSignature>,
 }
 
@@ -80,4 +83,51 @@ pub trait Application: Send + Sync {
 
     /// The authorities as configured now.
     fn authorities(&self) -> Arc<dyn Authorities>;
+}
+
+/// A decided block's checkpoint, as far as it is cosigned.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Cosigned {
+    /// The block.
+    pub header: BlockHeader,
+    /// Who decided it and may cosign it.
+    pub validators: ValidatorSet,
+    /// The lines that are stored.
+    pub lines: Vec<NoteSignature>,
+}
+
+/// The node, as one member of a network sees it.
+pub trait Shared: Application {
+    /// The highest height at which this validator may have signed a vote, as [`Shared::promise`] remembers it.
+    fn promised(&self) -> impl Future<Output = Result<Height, Self::Error>> + Send;
+
+    /// Remembers that this validator is about to sign at `height`, apart from the database. When this returns `Ok`, neither a
+    /// power failure nor a restored database makes us forget it.
+    fn promise(&self, height: Height) -> impl Future<Output = Result<(), Self::Error>> + Send;
+
+    /// Decided blocks that follow one another, from `from` on, together about `bytes` bytes, at least one if there is one.
+    fn blocks(
+        &self,
+        from: Height,
+        bytes: usize,
+    ) -> impl Future<Output = Result<Vec<SentBlock>, Self::Error>> + Send;
+
+    /// The checkpoint after a block; `None` if the block is not there.
+    fn cosigned(
+        &self,
+        height: Height,
+    ) -> impl Future<Output = Result<Option<Cosigned>, Self::Error>> + Send;
+
+    /// Adds verified lines under the checkpoint after a block.
+    fn add_lines(
+        &self,
+        height: Height,
+        lines: Vec<NoteSignature>,
+    ) -> impl Future<Output = Result<(), Self::Error>> + Send;
+
+    /// Keeps the proof that a member contradicted itself, once, and says so.
+    fn report(
+        &self,
+        misbehaviour: &Misbehaviour,
+    ) -> impl Future<Output = Result<(), Self::Error>> + Send;
 }

@@ -1,21 +1,38 @@
 //! How validators agree on the next block.
 //!
 //! The node gives this crate an [`Application`]: a durable pool of transactions that all validators share, and a store that
-//! takes a decided block in one database transaction. What drives it is here: [`SingleValidator`] for a registry of one
-//! institution, which proposes, judges, votes with its own key and commits through the very steps that a network of
-//! validators takes ([`propose`], [`judge`], [`cosign`]; for the proposals of others [`validate`]).
+//! takes a decided block in one database transaction. Two drivers take the same steps over it ([`propose`], [`judge`],
+//! [`validate`], [`cosign`]):
+//!
+//! - [`SingleValidator`] for a registry of one institution. Nobody has to be asked, so it needs no rounds, no log of votes and
+//!   no second signature a block; this keeps the speed that one machine has.
+//! - [`Agreement`] for a network: Tendermint's rules by an engine whose types stay in a private module, over links and a
+//!   store that the node brings ([`Links`], [`Shared`]).
 //!
 //! Time is an argument everywhere; nothing here reads a clock. Nothing here asks an authority: what an authority said
 //! travels beside a proposal as [`Evidence`], is checked before the vote and never stored with the block.
 
+pub mod agreement;
 pub mod application;
+mod engine;
 pub mod evidence;
+pub mod message;
+pub mod misbehaviour;
 pub mod pacing;
 pub mod proposal;
 pub mod single;
+mod wal;
 
-pub use application::{Application, Backlog, Decided, Offer};
+pub use agreement::{
+    Agreement, AgreementError, Clock, Links, MemberState, Membership, Moment, NetworkState,
+    OpenError, Timing,
+};
+pub use application::{Application, Backlog, Cosigned, Decided, Offer, Shared};
 pub use evidence::{Authorities, CameraSigned, Evidence, EvidenceError, Vouching};
-pub use pacing::{Due, Pacing};
-pub use proposal::{Proposal, ProposeError, Refusal, cosign, judge, propose, validate};
+pub use message::Message;
+pub use misbehaviour::Misbehaviour;
+pub use pacing::{Due, Pacer, Pacing};
+pub use proposal::{
+    Proposal, ProposalFormatError, ProposeError, Refusal, cosign, judge, propose, validate,
+};
 pub use single::{SingleValidator, Step, StepError, ValidatorKeys, is_of};

@@ -1,19 +1,27 @@
 //! Proposing, judging and signing a block: the steps every driver takes, alone or with others.
+//!
+//! A proposal travels, and waits in the log, as `u32 length ‖ block ‖ u16 number of transactions ‖ for each: u32 length ‖
+//! evidence`.
 
 use std::collections::BTreeSet;
 use std::error::Error;
 
+use birthmark_ledger::block::BlockFormatError;
 use birthmark_ledger::{
     Block, BlockError, BlockTime, Height, Known, Lookups, NotAdded, Rules, SigningError, Tip,
     TransactionFault, TransactionHash, ValidatorId, Vote, VoteKind, VoteSigner,
 };
 use birthmark_protocol::Signature;
+use birthmark_protocol::bytes::{DecodeError, Reader};
 
 use crate::application::{Application, Offer};
 use crate::evidence::{Evidence, EvidenceError};
 
 /// How far a block's time may be ahead of the clock of a validator that votes for it, in milliseconds.
 pub const MAX_CLOCK_LEAD: i64 = 30_000;
+
+/// How many bytes the evidence of one proposal may have: what waits beyond that waits for the next block.
+pub const MAX_EVIDENCE_BYTES: usize = 7 << 20;
 
 /// A block on its way to a decision.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -22,6 +30,56 @@ pub struct Proposal {
     pub block: Block,
     /// For each of its transactions, in order, what proves that its records were vouched for.
     pub evidence: Vec<Evidence>,
+}
+
+/// Why bytes are not a proposal.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ProposalFormatError {
+    /// The layout is wrong.
+    #[error("not a proposal: {0}")]
+    Decode(#[from] DecodeError),
+    /// Its block is none.
+    #[error(transparent)]
+    Block(#[from] BlockFormatError),
+    /// Evidence of a transaction is none.
+    #[error("transaction {position}: {error}")]
+    Evidence {
+        /// Where in the block, from 0.
+        position: usize,
+        /// What is wrong.
+        error: EvidenceError,
+    },
+}
+
+impl Proposal {
+    /// The bytes in which it travels.
+    pub fn encode(&self) -> Vec<u8> {
+        let block = self.block.encode();
+        let mut out = (block.len() as u32).to_be_bytes().to_vec();
+        out.extend(block);
+        out.extend((self.evidence.len() as u16).to_be_bytes());
+        for evidence in self.evidence.iter().map(Evidence::encode) {
+            out.extend((evidence.len() as u32).to_be_bytes());
+            out.extend(evidence);
+        }
+        out
+    }
+
+    /// Reads exactly one proposal.
+    pub fn parse(bytes: &[u8]) -> Result<Self, ProposalFormatError> {
+        let mut reader = Reader::new(bytes);
+        let length = u32::from_be_bytes(reader.array("length of the block")?) as usize;
+        let block = Block::parse(reader.slice(length, "block")?)?;
+        let count = usize::from(u16::from_be_bytes(reader.array("number of evidence")?));
+        let mut evidence = Vec::new();
+        for position in 0..count {
+            let length = u32::from_be_bytes(reader.array("length of evidence")?) as usize;
+            let read = Evidence::parse(reader.slice(length, "evidence")?);
+            evidence.push(read.map_err(|error| ProposalFormatError::Evidence { position, error })?);
+        }
+        reader.end()?;
+        Ok(Self { block, evidence })
+    }
 }
 
 /// Why a validator does not vote for a proposal.
@@ -82,12 +140,23 @@ pub async fn propose<A: Application>(
     let known = application.known(&Lookups::of(&transactions)).await?;
     let authorities = application.authorities();
     let (mut builder, mut used, mut kept) = (tip.builder(now, &known), BTreeSet::new(), Vec::new());
+    let mut evidence_bytes = 0_usize;
     for Offer {
         transaction,
         evidence,
     } in offers
     {
         let hash = transaction.hash();
+        let bytes = evidence.encode().len();
+        if bytes > MAX_EVIDENCE_BYTES {
+            let reason = "its evidence is larger than any proposal";
+            discard(application, &hash, reason).await?;
+            continue;
+        }
+        if evidence_bytes.saturating_add(bytes) > MAX_EVIDENCE_BYTES {
+            log::debug!(transaction:% = hash; "a transaction's evidence waits for a later block");
+            continue;
+        }
         let vouched = evidence.check(&transaction, &*authorities, &known.anchors, &mut used);
         let added = match vouched {
             Ok(()) => builder
@@ -96,7 +165,10 @@ pub async fn propose<A: Application>(
             Err(error) => Err((true, error.to_string())),
         };
         match added {
-            Ok(()) => kept.push(evidence),
+            Ok(()) => {
+                evidence_bytes += bytes;
+                kept.push(evidence);
+            }
             Err((true, reason)) => discard(application, &hash, &reason).await?,
             Err((false, reason)) => {
                 log::debug!(transaction:% = hash, reason; "a transaction waits for a later block")

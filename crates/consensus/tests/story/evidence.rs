@@ -17,7 +17,7 @@ fn check(records: Vec<Record>, evidence: &Evidence) -> Result<(), EvidenceError>
 }
 
 /// A request as a camera sent it: one of the vectors of the protocol, all with keys made up for tests.
-struct Sent {
+pub struct Sent {
     route: SubmissionRoute,
     body: Vec<u8>,
     submission: Submission,
@@ -25,7 +25,7 @@ struct Sent {
 
 impl Sent {
     /// The request whose signature holds in this form.
-    fn signed_as(form: &str) -> Self {
+    pub fn signed_as(form: &str) -> Self {
         let file = include_str!("../../../../spec/vectors/submissions.json");
         let vectors: serde_json::Value = serde_json::from_str(file).unwrap();
         let cases = vectors["cases"].as_array().unwrap();
@@ -45,20 +45,20 @@ impl Sent {
         }
     }
 
-    fn record(&self, source: Source) -> Record {
+    pub fn record(&self, source: Source) -> Record {
         Record::new(self.submission.bundle.clone(), origin(source)).unwrap()
     }
 
-    fn certificate(&self) -> &CameraCertificate {
+    pub fn certificate(&self) -> &CameraCertificate {
         &self.submission.camera.signed().unwrap().certificate
     }
 
-    fn commitment(&self, opening: &Opening) -> Commitment {
+    pub fn commitment(&self, opening: &Opening) -> Commitment {
         Commitment::new(&self.submission.bundle_digest().unwrap(), opening)
     }
 
     /// The yes of an authority that was asked about this certificate.
-    fn yes(&self, opening: &Opening, attested: bool) -> VerdictItem {
+    pub fn yes(&self, opening: &Opening, attested: bool) -> VerdictItem {
         VerdictItem {
             commitment: self.commitment(opening),
             valid: true,
@@ -71,7 +71,7 @@ impl Sent {
         }
     }
 
-    fn signed(&self) -> CameraSigned {
+    pub fn signed(&self) -> CameraSigned {
         let signed = self.submission.camera.signed().unwrap();
         match signed.verify().unwrap() {
             SignedForm::Bundle => CameraSigned::Bundle {
@@ -85,7 +85,7 @@ impl Sent {
         }
     }
 
-    fn evidence(&self, item: VerdictItem, opening: Opening, signed: CameraSigned) -> Evidence {
+    pub fn evidence(&self, item: VerdictItem, opening: Opening, signed: CameraSigned) -> Evidence {
         Evidence {
             verdicts: vec![verdict(MAKER, vec![item])],
             certificates: vec![self.certificate().der().to_vec()],
@@ -100,7 +100,7 @@ impl Sent {
 
 const FORMS: [&str; 4] = ["Bundle", "Python", "CertificateLines", "HashAndTime"];
 
-fn drawn() -> Opening {
+pub fn drawn() -> Opening {
     Opening::from_bytes([9; 32])
 }
 

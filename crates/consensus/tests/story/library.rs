@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard};
 
+use birthmark_consensus::message::SentBlock;
 use birthmark_consensus::*;
+use birthmark_ledger::note::NoteSignature;
 use birthmark_ledger::*;
 use birthmark_protocol::*;
 use p256::ecdsa::SigningKey;
@@ -81,10 +83,21 @@ fn authority_key() -> SigningKey {
 }
 
 pub fn verdict(manufacturer: &str, items: Vec<VerdictItem>) -> SignedVerdict {
+    verdict_by(&authority_key(), manufacturer, items)
+}
+
+/// The verdict of somebody whose key no authority has.
+pub fn foreign_verdict(manufacturer: &str, items: Vec<VerdictItem>) -> SignedVerdict {
+    verdict_by(
+        &SigningKey::from_slice(&[78; 32]).unwrap(),
+        manufacturer,
+        items,
+    )
+}
+
+fn verdict_by(key: &SigningKey, manufacturer: &str, items: Vec<VerdictItem>) -> SignedVerdict {
     let verdict = Verdict::new(manufacturer, Timestamp::from_unix(START), items).unwrap();
-    let signature: p256::ecdsa::Signature = authority_key()
-        .sign_prehash(verdict.digest().as_bytes())
-        .unwrap();
+    let signature: p256::ecdsa::Signature = key.sign_prehash(verdict.digest().as_bytes()).unwrap();
     SignedVerdict {
         verdict,
         signature: signature.into(),
@@ -117,6 +130,15 @@ pub fn vouched(records: &[Record]) -> Evidence {
 
 pub fn transaction(records: Vec<Record>) -> Transaction {
     Transaction::sign(&genesis(1).hash(), records, &keys(0).vote).unwrap()
+}
+
+/// An offer of validator `number` in the registry `chain`.
+pub fn offer_of(number: u8, chain: &Digest, records: Vec<Record>) -> Offer {
+    let evidence = vouched(&records);
+    Offer {
+        transaction: Transaction::sign(chain, records, &keys(number).vote).unwrap(),
+        evidence,
+    }
 }
 
 pub fn offer(records: Vec<Record>) -> Offer {
@@ -180,6 +202,8 @@ pub struct State {
     pub next_failure: Option<Failure>,
     pub fail_reads: bool,
     pub genesis: Option<Genesis>,
+    pub promised: u64,
+    pub reported: Vec<Misbehaviour>,
 }
 
 impl Memory {
@@ -302,6 +326,12 @@ impl Application for Memory {
         state
             .pool
             .retain(|(offer, _)| !gone.contains(&offer.transaction.hash()));
+        let next = state.chain.len() as u64 + 1;
+        assert_eq!(
+            decided.block.header.height.get(),
+            next,
+            "blocks follow one another"
+        );
         state.chain.push(decided.clone());
         if failure == Some(Failure::After) {
             Err(Gone)
@@ -312,6 +342,65 @@ impl Application for Memory {
 
     fn authorities(&self) -> Arc<dyn Authorities> {
         Arc::new(Configured)
+    }
+}
+
+impl Shared for Memory {
+    async fn promised(&self) -> Result<Height, Gone> {
+        Ok(Height::new(self.read()?.promised))
+    }
+
+    async fn promise(&self, height: Height) -> Result<(), Gone> {
+        self.read()?.promised = height.get();
+        Ok(())
+    }
+
+    async fn blocks(&self, from: Height, bytes: usize) -> Result<Vec<SentBlock>, Gone> {
+        let state = self.read()?;
+        let mut total = 0;
+        let sent = state
+            .chain
+            .iter()
+            .skip(from.get() as usize - 1)
+            .map(|decided| SentBlock {
+                block: decided.block.encode(),
+                certificate: decided.certificate.encode(),
+                lines: decided.checkpoint_lines.clone(),
+            });
+        let fitting = sent.take_while(|sent| {
+            total += sent.block.len();
+            total <= bytes.min(20_000)
+        });
+        Ok(fitting.collect())
+    }
+
+    async fn cosigned(&self, height: Height) -> Result<Option<Cosigned>, Gone> {
+        let state = self.read()?;
+        let decided = state.chain.get(height.get() as usize - 1);
+        let validators = state
+            .genesis
+            .clone()
+            .unwrap_or_else(|| genesis(1))
+            .validators;
+        Ok(decided.map(|decided| Cosigned {
+            header: decided.block.header.clone(),
+            validators,
+            lines: decided.checkpoint_lines.clone(),
+        }))
+    }
+
+    async fn add_lines(&self, height: Height, lines: Vec<NoteSignature>) -> Result<(), Gone> {
+        let mut state = self.read()?;
+        state.chain[height.get() as usize - 1].checkpoint_lines = lines;
+        Ok(())
+    }
+
+    async fn report(&self, misbehaviour: &Misbehaviour) -> Result<(), Gone> {
+        let mut state = self.read()?;
+        if !state.reported.contains(misbehaviour) {
+            state.reported.push(*misbehaviour);
+        }
+        Ok(())
     }
 }
 
@@ -326,7 +415,7 @@ pub fn library(memory: &Memory) -> SingleValidator<Memory, VoteKey> {
 
 /// Judges the whole chain as a stranger would: every block against the one before, every certificate and cosignature.
 pub fn audit(memory: &Memory) {
-    let genesis = genesis(1);
+    let genesis = memory.state().genesis.clone().unwrap_or_else(|| genesis(1));
     let (mut tip, mut seen) = (Tip::genesis(&genesis), Known::default());
     for decided in &memory.state().chain {
         let Decided {

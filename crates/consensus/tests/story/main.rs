@@ -7,8 +7,11 @@
     missing_docs
 )]
 
+mod byzantine;
 mod evidence;
 mod failures;
 mod library;
+mod messages;
+mod network;
 mod pacing;
 mod production;

@@ -1,0 +1,294 @@
+//! Proposed blocks and how they were judged.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use birthmark_ledger::{BlockTime, Height, KeyName, Tip, VoteSigner};
+
+use super::{AFTER_FAILURE, Agreement, AgreementError, BlockHash, ByMember, Clock, Links, Moment};
+use crate::application::Shared;
+use crate::engine::{Entry, Event};
+use crate::message::Message;
+use crate::proposal::{MAX_CLOCK_LEAD, Proposal, ProposeError, Refusal, validate};
+
+/// How many proposed blocks of one height are kept. Each takes a few megabytes at most.
+const MAX_BODIES: usize = 16;
+/// How many of them from one member.
+const MAX_OF_ONE: usize = 4;
+/// When a block is looked at again whose proposer had no turn yet.
+const BEFORE_ITS_TURN: Duration = Duration::from_millis(500);
+
+/// A proposed block.
+pub(super) struct Body {
+    pub proposal: Proposal,
+    pub bytes: Arc<[u8]>,
+    pub verdict: Verdict,
+    from: Option<KeyName>,
+}
+
+/// How a block was judged.
+pub(super) enum Verdict {
+    /// Not yet, for a reason that passes. Look again then.
+    Open(Moment),
+    /// Valid; with it comes the state after it, if it was judged since we started.
+    Valid(Option<Box<Tip>>),
+    /// Not valid.
+    Refused,
+}
+
+/// The proposed blocks of the height that runs, and some that came too early.
+#[derive(Default)]
+pub(super) struct Bodies {
+    known: BTreeMap<BlockHash, Body>,
+    /// The last one of each member for a height that has not begun here.
+    early: ByMember<(Height, Arc<[u8]>)>,
+    /// Blocks that were proposed by their hash and are not here.
+    wanted: BTreeSet<BlockHash>,
+}
+
+impl Bodies {
+    pub fn get(&self, block: &BlockHash) -> Option<&Body> {
+        self.known.get(block)
+    }
+
+    pub fn insert_own(&mut self, block: BlockHash, proposal: Proposal, bytes: Arc<[u8]>, tip: Tip) {
+        let verdict = Verdict::Valid(Some(Box::new(tip)));
+        let from = None;
+        let body = Body {
+            proposal,
+            bytes,
+            verdict,
+            from,
+        };
+        self.known.insert(block, body);
+    }
+
+    /// Takes a block out of the log.
+    pub fn insert_logged(&mut self, bytes: Arc<[u8]>, entries: &[Entry], now: Moment) {
+        let Ok(proposal) = Proposal::parse(&bytes) else {
+            return;
+        };
+        let block = proposal.block.hash();
+        let judged = entries.iter().rev().find_map(|entry| match entry {
+            Entry::Judged {
+                block: judged,
+                is_valid,
+                ..
+            } if *judged == block => Some(*is_valid),
+            _ => None,
+        });
+        let verdict = match judged {
+            Some(true) => Verdict::Valid(None),
+            Some(false) => Verdict::Refused,
+            None => Verdict::Open(now),
+        };
+        let from = None;
+        let body = Body {
+            proposal,
+            bytes,
+            verdict,
+            from,
+        };
+        self.known.insert(block, body);
+    }
+
+    pub fn clear(&mut self) {
+        self.known.clear();
+        self.wanted.clear();
+    }
+
+    /// When something is to be judged again.
+    pub fn next_judgement(&self) -> Option<Moment> {
+        let open = self.known.values().filter_map(|body| match body.verdict {
+            Verdict::Open(at) => Some(at),
+            Verdict::Valid(_) | Verdict::Refused => None,
+        });
+        open.min()
+    }
+
+    /// Remembers that a block was proposed.
+    pub fn want(&mut self, block: BlockHash) {
+        if !self.known.contains_key(&block) && self.wanted.len() < MAX_BODIES {
+            self.wanted.insert(block);
+        }
+    }
+
+    fn take_early(&mut self, height: Height) -> Vec<(KeyName, Arc<[u8]>)> {
+        let due: Vec<_> = self
+            .early
+            .iter()
+            .filter(|(_, (early, _))| *early == height)
+            .map(|(from, (_, bytes))| (from.clone(), Arc::clone(bytes)))
+            .collect();
+        self.early.retain(|_, (early, _)| *early > height);
+        due
+    }
+
+    fn has_room_for(&self, from: &KeyName) -> bool {
+        let of_one = self
+            .known
+            .values()
+            .filter(|body| body.from.as_ref() == Some(from));
+        self.known.len() < MAX_BODIES && of_one.count() < MAX_OF_ONE
+    }
+}
+
+impl<A: Shared, V: VoteSigner + Send + Sync, L: Links, C: Clock> Agreement<A, V, L, C> {
+    /// Takes a proposed block from a member.
+    pub(super) async fn take_body(
+        &mut self,
+        from: &KeyName,
+        height: Height,
+        bytes: Arc<[u8]>,
+        now: BlockTime,
+    ) -> Result<(), AgreementError> {
+        let next = self.tip.height().next();
+        if height < next || height > next.next() {
+            return Ok(());
+        }
+        if height > next || self.running.is_none() {
+            self.bodies.early.insert(from.clone(), (height, bytes));
+            return Ok(());
+        }
+        self.learn(from, bytes, now).await
+    }
+
+    /// Judges the blocks that came before the height began.
+    pub(super) async fn take_early_bodies(&mut self, now: BlockTime) -> Result<(), AgreementError> {
+        for (from, bytes) in self.bodies.take_early(self.tip.height().next()) {
+            self.learn(&from, bytes, now).await?;
+        }
+        Ok(())
+    }
+
+    async fn learn(
+        &mut self,
+        from: &KeyName,
+        bytes: Arc<[u8]>,
+        now: BlockTime,
+    ) -> Result<(), AgreementError> {
+        if !self.bodies.has_room_for(from) {
+            log::warn!("{from} sends more blocks for one height than are kept");
+            return Ok(());
+        }
+        let proposal = match Proposal::parse(&bytes) {
+            Ok(proposal) => proposal,
+            Err(error) => {
+                log::warn!("{from} sent something as a block that is none: {error}");
+                return Ok(());
+            }
+        };
+        let block = proposal.block.hash();
+        if proposal.block.header.height != self.tip.height().next()
+            || self.bodies.get(&block).is_some()
+        {
+            return Ok(());
+        }
+        self.bodies.wanted.remove(&block);
+        let body = Body {
+            proposal,
+            bytes,
+            verdict: Verdict::Open(self.clock.passed()),
+            from: Some(from.clone()),
+        };
+        self.bodies.known.insert(block, body);
+        self.judge_body(block, now).await
+    }
+
+    /// Judges what could not be judged before.
+    pub(super) async fn judge_waiting(&mut self, now: BlockTime) -> Result<(), AgreementError> {
+        let passed = self.clock.passed();
+        let is_due = |body: &Body| matches!(body.verdict, Verdict::Open(at) if at <= passed);
+        let due: Vec<_> = self
+            .bodies
+            .known
+            .iter()
+            .filter(|(_, body)| is_due(body))
+            .map(|(block, _)| *block)
+            .collect();
+        for block in due {
+            self.judge_body(block, now).await?;
+        }
+        Ok(())
+    }
+
+    async fn judge_body(&mut self, block: BlockHash, now: BlockTime) -> Result<(), AgreementError> {
+        let Some(body) = self.bodies.known.get(&block) else {
+            return Ok(());
+        };
+        let header = &body.proposal.block.header;
+        let (proposer, bytes) = (header.proposer, Arc::clone(&body.bytes));
+        let Some(round) = self.machine.round() else {
+            return Ok(());
+        };
+        let verdict = if !self.machine.had_a_turn(&proposer) {
+            // It may still get one in this height.
+            Verdict::Open(self.clock.passed() + BEFORE_ITS_TURN)
+        } else {
+            match validate(&self.application, &self.tip, &body.proposal, now).await {
+                Ok(tip) => Verdict::Valid(Some(Box::new(tip))),
+                Err(ProposeError::Application(error)) => {
+                    log::debug!("a proposed block cannot be judged yet: {error}");
+                    Verdict::Open(self.clock.passed() + AFTER_FAILURE)
+                }
+                // Never a verdict: another clock may stand right, and ours will be where its is.
+                Err(ProposeError::Refused(Refusal::ClockLead { ahead })) => {
+                    let millis = ahead.saturating_sub(MAX_CLOCK_LEAD).clamp(1, 60_000);
+                    let name = self.name_of(&proposer);
+                    log::warn!(
+                        "a block by {name} is {ahead} ms ahead of this clock: not voting for it yet"
+                    );
+                    Verdict::Open(
+                        self.clock.passed() + Duration::from_millis(millis.unsigned_abs()),
+                    )
+                }
+                Err(ProposeError::Refused(refusal)) => {
+                    let (name, height) = (self.name_of(&proposer), self.tip.height().next());
+                    log::error!(BLOCK_HEIGHT = height.get(); "not voting for a block by {name}: {refusal}");
+                    Verdict::Refused
+                }
+            }
+        };
+        let is_valid = match &verdict {
+            Verdict::Open(_) => None,
+            Verdict::Valid(_) => Some(true),
+            Verdict::Refused => Some(false),
+        };
+        if let Some(body) = self.bodies.known.get_mut(&block) {
+            body.verdict = verdict;
+        }
+        let Some(is_valid) = is_valid else {
+            return Ok(());
+        };
+        if is_valid {
+            self.log(&Entry::Body(bytes))?;
+        }
+        let judged = Event::Judged {
+            round,
+            proposer,
+            block,
+            is_valid,
+        };
+        self.event(judged).await
+    }
+
+    /// Sends a proposed block to whoever lacks it.
+    pub(super) fn send_body(&self, to: &KeyName, height: Height, block: &BlockHash) {
+        if height != self.tip.height().next() {
+            return;
+        }
+        if let Some(body) = self.bodies.get(block) {
+            let proposal = Arc::clone(&body.bytes);
+            self.links.send(to, &Message::Body { height, proposal });
+        }
+    }
+
+    /// Asks all for the blocks that were proposed and did not arrive.
+    pub(super) fn ask_for_bodies(&self) {
+        let height = self.tip.height().next();
+        for block in self.bodies.wanted.iter().copied() {
+            self.links.broadcast(&Message::WantBody { height, block });
+        }
+    }
+}
