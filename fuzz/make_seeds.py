@@ -86,6 +86,8 @@ def ledger():
     for target, names in groups.items():
         for name in names:
             seed(target, name, bytes.fromhex(vectors[name]))
+    for number, case in enumerate(json.loads((VECTORS / "index.json").read_text(encoding="utf-8"))["answers"]):
+        seed("index", f"{number}", bytes.fromhex(case["answer"]))
     for name in ["checkpoint", "tlog_proof"]:
         seed("notes", name, vectors[name])
     for name in ["genesis", "receipt"]:

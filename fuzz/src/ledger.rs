@@ -2,6 +2,7 @@
 
 use std::sync::LazyLock;
 
+use birthmark_ledger::index::RangeProof;
 use birthmark_ledger::{
     Block, BlockHeader, CommitCertificate, Frontier, Genesis, Outline, Receipt, Record, SetChange,
     SignedCheckpoint, SignedNote, TlogProof, Transaction, Trusted, ValidatorSet, verify_receipt,
@@ -35,6 +36,38 @@ pub fn transaction(input: &[u8]) {
         assert_eq!(record.leaf_bytes(&submitter), input);
     }
 }
+
+/// Answers of the index are written back byte for byte, and only those of the vectors lead to their root.
+pub fn index(input: &[u8]) {
+    let Ok(proof) = RangeProof::parse(input) else {
+        return;
+    };
+    assert_eq!(proof.encode(), input);
+    if proof.root() == INDEX.root {
+        let known = |answer: &IndexAnswer| answer.answer == hex::encode(input);
+        let prefix = proof.prefix().to_string();
+        // Every other range of this index is an honest answer, too: of those in the vectors there is one each.
+        let mut same = INDEX.answers.iter().filter(|one| one.prefix == prefix);
+        assert!(same.all(known));
+    }
+}
+
+#[derive(serde::Deserialize)]
+struct IndexVectors {
+    root: birthmark_protocol::Digest,
+    answers: Vec<IndexAnswer>,
+}
+
+#[derive(serde::Deserialize)]
+struct IndexAnswer {
+    prefix: String,
+    answer: String,
+}
+
+static INDEX: LazyLock<IndexVectors> = LazyLock::new(|| {
+    serde_json::from_str(include_str!("../../spec/vectors/index.json"))
+        .expect("the index's vectors")
+});
 
 /// Sets of validators, their changes, what they signed and the edge of their tree.
 pub fn validators(input: &[u8]) {

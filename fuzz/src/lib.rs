@@ -7,7 +7,7 @@ mod ledger;
 mod pictures;
 mod protocol;
 
-pub use ledger::{block, notes, receipt, transaction, validators};
+pub use ledger::{block, index, notes, receipt, transaction, validators};
 pub use pictures::{image_data, png};
 pub use protocol::{
     attestation, authority_request, bundle, certificate, edit, gps, json, keys, nuc, submission,

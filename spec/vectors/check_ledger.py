@@ -150,7 +150,8 @@ def encode_header(header):
     out = b"\1" + digest("chain") + struct.pack(">Q", header["height"]) + digest("previous")
     out += struct.pack(">q", header["time"]) + digest("proposer")
     out += struct.pack(">IQ", header["records"], header["tree_size"]) + digest("tree_root")
-    return out + digest("transactions_root") + digest("validators_hash") + digest("next_validators_hash")
+    out += digest("transactions_root") + digest("validators_hash") + digest("next_validators_hash")
+    return out + struct.pack(">Q", header["index_height"]) + digest("index_root")
 
 
 def leaf_hash(data):

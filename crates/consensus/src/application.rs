@@ -6,9 +6,10 @@ use std::sync::Arc;
 
 use birthmark_ledger::note::NoteSignature;
 use birthmark_ledger::{
-    Block, BlockHeader, BlockTime, CommitCertificate, Height, Known, Lookups, Tip, Transaction,
-    TransactionHash, ValidatorSet,
+    Block, BlockHeader, BlockTime, CommitCertificate, Height, IndexRoot, Known, Lookups, Tip,
+    Transaction, TransactionHash, ValidatorSet,
 };
+use birthmark_protocol::Digest;
 
 use crate::evidence::{Authorities, Evidence};
 use crate::message::SentBlock;
@@ -80,6 +81,16 @@ pub trait Application: Send + Sync {
     /// one database transaction. When this returns `Ok`, the block is durable. When it fails, nobody knows; the driver asks
     /// for the [`Application::tip`] again before it does anything else.
     fn commit(&self, decided: &Decided) -> impl Future<Output = Result<(), Self::Error>> + Send;
+
+    /// The newest index of digests that this node has finished and that the block after `tip` may name. An error where it has
+    /// fallen so far behind that there is none: that passes.
+    fn index(&self, tip: &Tip) -> impl Future<Output = Result<IndexRoot, Self::Error>> + Send;
+
+    /// The root of this node's own index after a block; `None` if it has not finished it within a moment.
+    fn index_root(
+        &self,
+        height: Height,
+    ) -> impl Future<Output = Result<Option<Digest>, Self::Error>> + Send;
 
     /// The authorities as configured now.
     fn authorities(&self) -> Arc<dyn Authorities>;

@@ -8,8 +8,8 @@ use std::error::Error;
 
 use birthmark_ledger::block::BlockFormatError;
 use birthmark_ledger::{
-    Block, BlockError, BlockTime, Height, Known, Lookups, NotAdded, Rules, SigningError, Tip,
-    TransactionFault, TransactionHash, ValidatorId, Vote, VoteKind, VoteSigner,
+    Block, BlockError, BlockHeader, BlockTime, Height, Known, Lookups, NotAdded, Rules,
+    SigningError, Tip, TransactionFault, TransactionHash, ValidatorId, Vote, VoteKind, VoteSigner,
 };
 use birthmark_protocol::Signature;
 use birthmark_protocol::bytes::{DecodeError, Reader};
@@ -94,6 +94,12 @@ pub enum Refusal {
     /// It cannot follow the last block.
     #[error(transparent)]
     Block(#[from] BlockError),
+    /// This validator's own index has not come that far.
+    #[error("this validator has not finished the index after block {0} yet")]
+    IndexBehind(Height),
+    /// The index is not the one that this validator has.
+    #[error("the root of the index after block {0} is not the one this validator computed")]
+    IndexRoot(Height),
     /// One entry of evidence per transaction.
     #[error("the evidence is for {found} transactions; the block has {expected}")]
     EvidenceCount {
@@ -176,7 +182,7 @@ pub async fn propose<A: Application>(
         }
     }
     Ok(Proposal {
-        block: builder.finish(proposer, None),
+        block: builder.finish(proposer, application.index(tip).await?, None),
         evidence: kept,
     })
 }
@@ -208,6 +214,7 @@ pub async fn validate<A: Application>(
     let known = known_for(application, &proposal.block).await?;
     let next = judge_with(tip, &proposal.block, &known, now).map_err(ProposeError::Refused)?;
     check_evidence(application, proposal, &known).map_err(ProposeError::Refused)?;
+    check_index(application, &proposal.block.header).await?;
     Ok(next)
 }
 
@@ -240,6 +247,22 @@ fn judge_with(tip: &Tip, block: &Block, known: &Known, now: BlockTime) -> Result
         return Err(Refusal::ClockLead { ahead });
     }
     Ok(tip.check(block, known)?)
+}
+
+/// The root of the index is checked before a vote only: once a block is decided, a quorum has done it.
+async fn check_index<A: Application>(
+    application: &A,
+    header: &BlockHeader,
+) -> Result<(), ProposeError<A::Error>> {
+    let height = header.index_height;
+    let own = application.index_root(height).await;
+    match own.map_err(ProposeError::Application)? {
+        None => Err(ProposeError::Refused(Refusal::IndexBehind(height))),
+        Some(root) if root != header.index_root => {
+            Err(ProposeError::Refused(Refusal::IndexRoot(height)))
+        }
+        Some(_) => Ok(()),
+    }
 }
 
 fn check_evidence<A: Application>(

@@ -1,7 +1,7 @@
 //! A block: a header, the transactions it adds, and rarely a change of validators.
 //!
 //! ```text
-//! 253  header
+//! 293  header
 //! varint  number of transactions (0–1,000), then each transaction
 //! u8   0|1 and then the set change
 //! ```
@@ -84,6 +84,14 @@ impl Block {
         (first..)
             .zip(records)
             .map(|(index, (tx, record))| (index, tx, record))
+    }
+
+    /// Every digest with the index of the record that holds it.
+    pub fn digests(&self) -> impl Iterator<Item = (Digest, u64)> {
+        self.records().flat_map(|(index, _, record)| {
+            let images = record.images().iter();
+            images.map(move |image| (image.digest, index))
+        })
     }
 
     /// The leaf hashes of its records, in order.

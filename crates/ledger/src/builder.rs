@@ -4,6 +4,7 @@ use crate::block::{Block, transactions_root};
 use crate::change::SetChange;
 use crate::fault::TransactionFault;
 use crate::header::{BlockHeader, BlockTime};
+use crate::index::IndexRoot;
 use crate::rules::Rules;
 use crate::tip::{Earlier, Known, Tip, count_records};
 use crate::transaction::Transaction;
@@ -78,8 +79,14 @@ impl<'a> BlockBuilder<'a> {
         Ok(())
     }
 
-    /// The block, with a header over everything added.
-    pub fn finish(self, proposer: ValidatorId, change: Option<SetChange>) -> Block {
+    /// The block, with a header over everything added and the newest index that the proposer has: that of the tip where it
+    /// has no newer one.
+    pub fn finish(
+        self,
+        proposer: ValidatorId,
+        index: IndexRoot,
+        change: Option<SetChange>,
+    ) -> Block {
         let Self {
             tip,
             time,
@@ -102,6 +109,8 @@ impl<'a> BlockBuilder<'a> {
             transactions_root: transactions_root(&transactions, change.as_ref()),
             validators_hash: tip.validators().hash(),
             next_validators_hash: next.hash(),
+            index_height: index.height,
+            index_root: index.root,
         };
         Block {
             header,

@@ -1,4 +1,4 @@
-//! The header of a block: what validators vote on and receipts carry. Always 253 bytes.
+//! The header of a block: what validators vote on and receipts carry. Always 293 bytes.
 //!
 //! ```text
 //! u8   version (1)
@@ -13,6 +13,8 @@
 //! 32   root over this block's transactions
 //! 32   hash of the validators that decide this block
 //! 32   hash of the validators that decide the next
+//! u64  index height: the index of digests is that after this earlier block
+//! 32   root of that index
 //! ```
 //!
 //! Numbers are big-endian. The block hash is `SHA-256("birthmark/block/v1" ‖ header)`.
@@ -23,12 +25,13 @@ use birthmark_protocol::bytes::{DecodeError, Reader};
 use birthmark_protocol::{Digest, Timestamp};
 use serde::{Deserialize, Serialize};
 
+use crate::index::IndexRoot;
 use crate::validators::ValidatorId;
 
 /// The version of the encoding this program writes.
 pub const HEADER_VERSION: u8 = 1;
 /// How many bytes a header has.
-pub const HEADER_BYTES: usize = 253;
+pub const HEADER_BYTES: usize = 293;
 
 /// The number of a block, from 1. The genesis is height 0.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug, Serialize, Deserialize)]
@@ -66,6 +69,10 @@ pub struct BlockHeader {
     pub validators_hash: Digest,
     /// Who decides the next.
     pub next_validators_hash: Digest,
+    /// After which earlier block `index_root` was computed: a block never waits for its index.
+    pub index_height: Height,
+    /// The root of the index of digests after that block.
+    pub index_root: Digest,
 }
 
 impl Height {
@@ -137,6 +144,8 @@ impl BlockHeader {
         out.extend(self.transactions_root.as_bytes());
         out.extend(self.validators_hash.as_bytes());
         out.extend(self.next_validators_hash.as_bytes());
+        out.extend(self.index_height.get().to_be_bytes());
+        out.extend(self.index_root.as_bytes());
         out
     }
 
@@ -148,6 +157,14 @@ impl BlockHeader {
     /// The tree's size before this block: the index of its first record.
     pub const fn first_index(&self) -> u64 {
         self.tree_size.saturating_sub(self.records as u64)
+    }
+
+    /// The index of digests that it commits to.
+    pub const fn index(&self) -> IndexRoot {
+        IndexRoot {
+            height: self.index_height,
+            root: self.index_root,
+        }
     }
 
     /// Reads exactly one header.
@@ -175,6 +192,8 @@ impl BlockHeader {
             transactions_root: reader.array("transactions root")?.into(),
             validators_hash: reader.array("validators hash")?.into(),
             next_validators_hash: reader.array("next validators hash")?.into(),
+            index_height: Height(u64::from_be_bytes(reader.array("index height")?)),
+            index_root: reader.array("index root")?.into(),
         })
     }
 }

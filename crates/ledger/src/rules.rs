@@ -15,6 +15,9 @@ pub struct Rules {
     /// How many seconds a camera's clock may be ahead of the block's time. Twice what admission allows, so that a proposer
     /// whose clock lags cannot make an admitted photo invalid.
     pub max_camera_lead: i64,
+    /// How many heights the index in a header may be behind the block. A block never waits for its index, but an index
+    /// that falls further back than this would be one that nobody computes.
+    pub max_index_lag: u64,
 }
 
 /// No version of the rules allows more bytes: readers refuse a longer block before they look into it.
@@ -25,6 +28,7 @@ const FIRST: Rules = Rules {
     max_transactions: 1000,
     max_bytes: MAX_BLOCK_BYTES,
     max_camera_lead: 600,
+    max_index_lag: 64,
 };
 
 impl Rules {

@@ -12,6 +12,7 @@ use crate::block::{Block, transactions_root};
 use crate::fault::{BlockError, TransactionFault};
 use crate::genesis::Genesis;
 use crate::header::{BlockHeader, BlockTime, Height};
+use crate::index::IndexRoot;
 use crate::merkle::Frontier;
 use crate::record::Record;
 use crate::rules::Rules;
@@ -28,6 +29,7 @@ pub struct Tip {
     rehearsal: bool,
     validators: ValidatorSet,
     frontier: Frontier,
+    index: IndexRoot,
 }
 
 /// What the store answered to a block's lookups.
@@ -56,6 +58,7 @@ impl Tip {
             rehearsal: genesis.rehearsal,
             validators: genesis.validators.clone(),
             frontier: Frontier::new(),
+            index: IndexRoot::genesis(),
         }
     }
 
@@ -84,6 +87,7 @@ impl Tip {
             rehearsal: genesis.rehearsal,
             validators,
             frontier,
+            index: header.index(),
         })
     }
 
@@ -122,7 +126,13 @@ impl Tip {
         &self.frontier
     }
 
-    /// Judges a block; what comes back is the tip after it.
+    /// The index of digests in the last block's header.
+    pub const fn index(&self) -> &IndexRoot {
+        &self.index
+    }
+
+    /// Judges a block; what comes back is the tip after it. Whether the root of its index is right takes an index: see
+    /// [`IndexTree`](crate::IndexTree).
     pub fn check(&self, block: &Block, known: &Known) -> Result<Self, BlockError> {
         self.check_limits(block)?;
         let frontier = self.check_header(block)?;
@@ -142,6 +152,7 @@ impl Tip {
             rehearsal: self.rehearsal,
             validators: next.clone(),
             frontier,
+            index: block.header.index(),
         })
     }
 
@@ -202,11 +213,27 @@ impl Tip {
                 "next validators hash",
                 header.next_validators_hash == next.hash(),
             ),
+            ("index height", self.is_index_in_time(header)),
+            (
+                "index root",
+                header.index_height > self.index.height || header.index_root == self.index.root,
+            ),
         ];
         match fields.into_iter().find(|(_, right)| !right) {
             Some((field, _)) => Err(BlockError::Header(field)),
             None => Ok(frontier),
         }
+    }
+
+    /// An index never goes back, is that after an earlier block, and does not lag far behind.
+    fn is_index_in_time(&self, header: &BlockHeader) -> bool {
+        let lag = self
+            .height
+            .next()
+            .get()
+            .checked_sub(header.index_height.get());
+        let most = Rules::at(self.height.next()).max_index_lag;
+        header.index_height >= self.index.height && lag.is_some_and(|lag| (1..=most).contains(&lag))
     }
 
     fn check_transactions(

@@ -9,6 +9,7 @@ use anyhow::Context as _;
 use birthmark_consensus::Authorities;
 use birthmark_daemon::{ConfigError, Credentials, Secret};
 use birthmark_ledger::{Label, Origin, Record, ValidatorId};
+use birthmark_protocol::api::Notice;
 use birthmark_protocol::certificate::IssuerCertificate;
 use birthmark_protocol::{CameraCertificate, PublicKey, Signature, Timestamp};
 use const_oid::AssociatedOid as _;
@@ -388,6 +389,25 @@ impl Authority {
         })
         .into_iter()
         .next()
+    }
+
+    /// Everything that the authority itself says against whole families.
+    pub fn notices(&self) -> Vec<Notice> {
+        let withdrawn = self
+            .withdrawn
+            .read()
+            .unwrap_or_else(PoisonError::into_inner);
+        let notice = |withdrawal: &Withdrawal| match &withdrawal.of {
+            Withdrawn::Family(family) => Some(Notice {
+                authority: self.settings.id.clone(),
+                device_family: Some(family.clone()),
+                from: withdrawal.from,
+                until: withdrawal.until,
+                reason: withdrawal.reason.clone(),
+            }),
+            Withdrawn::Single | Withdrawn::Firmware { .. } => None,
+        };
+        withdrawn.iter().filter_map(notice).collect()
     }
 
     /// What it says against some cameras, of which the record's may be one. A record does not name its camera.

@@ -29,6 +29,7 @@ mod checkpoints;
 mod events;
 mod front;
 mod headers;
+mod index;
 mod limits;
 mod openapi;
 mod pages;
@@ -113,6 +114,10 @@ pub fn router(app: Arc<App>) -> Router {
             "/api/v1/tlog-proof/{image_hash}",
             get(checkpoints::tlog_proof),
         )
+        .route("/api/v1/index/{height}/{prefix}", get(index::range))
+        .route("/api/v1/notices", get(index::notices))
+        .route("/api/v1/records/{part}", get(index::records))
+        .route("/api/v1/headers/{part}", get(index::headers))
         .route("/api/v1/events/blocks", get(events::blocks))
         .merge(pages())
         .fallback(pages::nothing_here)

@@ -24,6 +24,8 @@ pub const FORGED_VERDICT: MessageId = MessageId::new("8f0b5ccbbcea447d81a491980f
 pub const FORGED_PROOFS: MessageId = MessageId::new("e09b27cb90594c7c945cc303c5ac9c70");
 /// A list of what is revoked cannot be read or is not the authority's; the last one stays in force.
 pub const LIST_STALE: MessageId = MessageId::new("1fb2fbd4262543e0a72856afb943447e");
+/// A decided block names another root of the index than the stored blocks make.
+pub const OTHER_INDEX: MessageId = MessageId::new("b6e933cf74624bf1931815ae2e7fd81e");
 
 /// Why nothing can be stored at the moment.
 pub fn outage(error: &(dyn Error + 'static)) -> MessageId {

@@ -8,7 +8,10 @@ use birthmark_consensus::{
     StepError, ValidatorKeys,
 };
 use birthmark_daemon::{MessageId, Shutdown};
-use birthmark_ledger::{BlockTime, Known, Lookups, Tip, Transaction, TransactionHash, VoteSigner};
+use birthmark_ledger::{
+    BlockTime, Height, IndexRoot, Known, Lookups, Tip, Transaction, TransactionHash, VoteSigner,
+};
+use birthmark_protocol::Digest;
 use tokio::sync::Notify;
 
 use crate::authorities::AuthorityBook;
@@ -111,6 +114,14 @@ impl Application for Node {
 
     async fn commit(&self, decided: &Decided) -> Result<(), RegistryError> {
         self.registry.append(decided, self.guard.as_ref()).await
+    }
+
+    async fn index(&self, tip: &Tip) -> Result<IndexRoot, RegistryError> {
+        self.registry.index_for(tip).await
+    }
+
+    async fn index_root(&self, height: Height) -> Result<Option<Digest>, RegistryError> {
+        Ok(self.registry.indexer().root(height).await)
     }
 
     fn authorities(&self) -> Arc<dyn Authorities> {

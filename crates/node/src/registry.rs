@@ -21,11 +21,13 @@ use crate::store::{NewBlock, STORED_LEVEL, Store, StoreError, StoredBlock};
 mod cache;
 mod decided;
 mod index;
+mod indexer;
 mod lookup;
 mod shelf;
 
 pub use decided::Decided;
 pub use index::index_of;
+pub use indexer::Indexer;
 pub use lookup::{Found, Page};
 
 use cache::BlockCache;
@@ -41,6 +43,7 @@ pub struct Registry {
     cache: BlockCache,
     shelf: Shelf,
     index: Index,
+    indexer: Indexer,
     filter: Filter,
     height: watch::Sender<u64>,
 }
@@ -70,6 +73,12 @@ pub enum RegistryError {
     /// How far this validator has signed could not be remembered.
     #[error("the file of signed heights cannot be written: {0}")]
     Guard(#[source] std::io::Error),
+    /// The index of digests was not made to its end.
+    #[error("the index of digests: {0}")]
+    Indexer(#[source] tokio::task::JoinError),
+    /// No block can be made before the index has come further.
+    #[error("the index of digests has not come to block {0} yet")]
+    IndexBehind(u64),
     /// A receipt could not be cut.
     #[error("receipt: {0}")]
     Receipt(#[from] ReceiptError),
@@ -108,6 +117,7 @@ impl Registry {
             cache: BlockCache::default(),
             shelf: Shelf::new(memory.blocks_bytes()),
             index: Index::new(memory.index_bytes()),
+            indexer: Indexer::default(),
             height: watch::Sender::new(0),
             store,
             genesis,

@@ -166,6 +166,8 @@ pub async fn run(settings: Settings, mut context: Context) -> anyhow::Result<()>
     ));
     tasks.software_lists(&book, &numbers, &store);
     tasks.lookups(Arc::clone(&registry));
+    let (indexed, stop) = (Arc::clone(&registry), context.shutdown.clone());
+    tasks.essential(async move { Ok(indexed.follow_index(stop).await?) });
     tasks.forgetting(store.clone(), settings.limits.remember_days);
     tasks.row_keys(Arc::clone(&rows), store.clone());
     tasks.strangers(store.clone());

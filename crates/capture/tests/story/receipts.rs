@@ -64,7 +64,7 @@ pub fn cut(bundle: &Bundle, key: &VoteKey) -> Receipt {
     let transaction = Transaction::sign(tip.chain(), vec![record], key).unwrap();
     builder.add(transaction).unwrap();
     let proposer = ValidatorId::of(&key.public_key());
-    let block = builder.finish(proposer, None);
+    let block = builder.finish(proposer, *tip.index(), None);
     let certificate = certify(&block, key);
     let (chain_id, before) = (genesis.chain_id.clone(), Frontier::new());
     Receipt::cut(chain_id, &block, certificate, &before, 0, None, Vec::new()).unwrap()
@@ -78,7 +78,7 @@ pub fn head(height: u64, key: &VoteKey) -> Head {
     let build = |tip: &Tip| {
         let second = START + 1 + tip.height().get().cast_signed();
         let builder = tip.builder(BlockTime::from_millis(second * 1000), &known);
-        builder.finish(proposer, None)
+        builder.finish(proposer, *tip.index(), None)
     };
     for _ in 1..height {
         tip = tip.check(&build(&tip), &known).unwrap();

@@ -243,6 +243,11 @@ impl<A: Shared, V: VoteSigner + Send + Sync, L: Links, C: Clock> Agreement<A, V,
                         self.clock.passed() + Duration::from_millis(millis.unsigned_abs()),
                     )
                 }
+                // Never a verdict either: this validator's own index will come that far.
+                Err(ProposeError::Refused(refusal @ Refusal::IndexBehind(_))) => {
+                    log::debug!("a proposed block cannot be judged yet: {refusal}");
+                    Verdict::Open(self.clock.passed() + AFTER_FAILURE)
+                }
                 Err(ProposeError::Refused(refusal)) => {
                     let (name, height) = (self.name_of(&proposer), self.tip.height().next());
                     log::error!(BLOCK_HEIGHT = height.get(); "not voting for a block by {name}: {refusal}");

@@ -15,7 +15,7 @@ fn block_of(tip: &Tip, time: BlockTime, offers: &[Offer]) -> Proposal {
     }
     let proposer = ValidatorId::of(&keys(0).vote.public_key());
     Proposal {
-        block: builder.finish(proposer, None),
+        block: builder.finish(proposer, *tip.index(), None),
         evidence: offers.iter().map(|offer| offer.evidence.clone()).collect(),
     }
 }

@@ -132,6 +132,12 @@ async fn a_validator_votes_for_no_bent_proposal() {
         refusal(&memory, &swapped).await,
         Refusal::Evidence { position: 0, error }
     );
+    let mut hidden = good.clone();
+    hidden.block.header.index_root = digest("an index that hides something");
+    assert!(matches!(
+        refusal(&memory, &hidden).await,
+        Refusal::Block(BlockError::Header("index root"))
+    ));
     let mut shortened = good.clone();
     shortened.block.transactions.pop();
     shortened.evidence.pop();
@@ -139,6 +145,27 @@ async fn a_validator_votes_for_no_bent_proposal() {
         refusal(&memory, &shortened).await,
         Refusal::Block(BlockError::Header(_))
     ));
+}
+
+#[tokio::test]
+async fn a_validator_votes_for_no_index_that_it_did_not_compute() {
+    let memory = Memory::default();
+    let mut library = library(&memory);
+    memory.push(offer(vec![photo("one")]), at(0.0));
+    committed(library.step(at(10.0)).await.unwrap());
+    memory.push(offer(vec![photo("two")]), at(10.0));
+    let tip = memory.tip().await.unwrap();
+    let proposer = ValidatorId::of(&keys(0).vote.public_key());
+    let good = propose(&memory, &tip, proposer, at(11.0)).await.unwrap();
+    assert_eq!(good.block.header.index_height, Height::new(1));
+    assert!(validate(&memory, &tip, &good, at(11.0)).await.is_ok());
+    let mut lie = good.clone();
+    lie.block.header.index_root = digest("an index that hides something");
+    let wrong = Refusal::IndexRoot(Height::new(1));
+    assert_eq!(refusal(&memory, &lie).await, wrong);
+    memory.state().index_is_behind = true;
+    let behind = Refusal::IndexBehind(Height::new(1));
+    assert_eq!(refusal(&memory, &good).await, behind);
 }
 
 /// What happens in one second of a bad day.

@@ -201,6 +201,7 @@ pub struct State {
     pub discarded: BTreeMap<TransactionHash, String>,
     pub next_failure: Option<Failure>,
     pub fail_reads: bool,
+    pub index_is_behind: bool,
     pub genesis: Option<Genesis>,
     pub promised: u64,
     pub reported: Vec<Misbehaviour>,
@@ -300,6 +301,26 @@ impl Application for Memory {
             }
         }
         Ok(known)
+    }
+
+    async fn index(&self, tip: &Tip) -> Result<IndexRoot, Gone> {
+        let state = self.read()?;
+        let mut follower = IndexFollower::genesis();
+        let committed = state.chain.iter().map(|decided| &decided.block);
+        committed.for_each(|block| follower.follow(block).unwrap());
+        assert_eq!(follower.newest().height, tip.height());
+        Ok(follower.newest())
+    }
+
+    async fn index_root(&self, height: Height) -> Result<Option<Digest>, Gone> {
+        let state = self.read()?;
+        if state.index_is_behind {
+            return Ok(None);
+        }
+        let mut follower = IndexFollower::genesis();
+        let committed = state.chain.iter().map(|decided| &decided.block);
+        committed.for_each(|block| follower.follow(block).unwrap());
+        Ok(follower.root(height))
     }
 
     async fn discard(&self, transaction: &TransactionHash, reason: &str) -> Result<(), Gone> {

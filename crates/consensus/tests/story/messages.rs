@@ -39,7 +39,11 @@ fn proposal() -> Proposal {
     let mut builder = tip.builder(at(5.0), &known);
     builder.add(offer.transaction).unwrap();
     Proposal {
-        block: builder.finish(ValidatorId::of(&keys(0).vote.public_key()), None),
+        block: builder.finish(
+            ValidatorId::of(&keys(0).vote.public_key()),
+            *tip.index(),
+            None,
+        ),
         evidence: vec![offer.evidence],
     }
 }

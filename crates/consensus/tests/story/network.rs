@@ -810,7 +810,7 @@ fn two_blocks_in_one_turn_are_found_out_and_at_most_one_is_decided() {
             let known = Known::default();
             let mut builder = tip.builder(network.now(), &known);
             builder.add(offer.transaction.clone()).unwrap();
-            let block = builder.finish(turn.id(), None);
+            let block = builder.finish(turn.id(), *tip.index(), None);
             let proposed = ProposedBlock {
                 proposer: turn.id(),
                 chain: genesis.hash(),

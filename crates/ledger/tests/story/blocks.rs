@@ -149,6 +149,10 @@ fn every_wrong_header_field_is_named() {
     assert_eq!(validators, BlockError::Header("validators hash"));
     let next = wrong(|header| header.next_validators_hash = digest("other"));
     assert_eq!(next, BlockError::Header("next validators hash"));
+    let height = wrong(|header| header.index_height = Height::new(2));
+    assert_eq!(height, BlockError::Header("index height"));
+    let root = wrong(|header| header.index_root = digest("other"));
+    assert_eq!(root, BlockError::Header("index root"));
     assert_eq!(
         wrong(|header| header.time = header.time.plus_millis(-100_000)),
         BlockError::Time
@@ -313,7 +317,7 @@ fn a_refused_transaction_leaves_no_trace() {
         }))
     );
     builder.add(world.transaction(vec![photo("two")])).unwrap();
-    let block = builder.finish(world.members[0].entry.id(), None);
+    let block = builder.finish(world.members[0].entry.id(), *world.tip.index(), None);
     assert!(world.tip.check(&block, &known).is_ok());
 }
 
@@ -332,7 +336,7 @@ fn a_full_block_takes_no_more() {
     builder.add(batch("a", 999)).unwrap();
     assert_eq!(builder.add(batch("b", 2)), Err(NotAdded::Full));
     builder.add(batch("c", 1)).unwrap();
-    let mut block = builder.finish(world.members[0].entry.id(), None);
+    let mut block = builder.finish(world.members[0].entry.id(), *world.tip.index(), None);
     assert!(world.tip.check(&block, &known).is_ok());
     block.transactions.push(batch("d", 1));
     let too_much = BlockError::TooMuch {
@@ -373,7 +377,7 @@ fn the_largest_records_there_are_still_make_blocks_that_read() {
     while builder.add(batch(added)).is_ok() {
         added += 20;
     }
-    let block = builder.finish(world.members[0].entry.id(), None);
+    let block = builder.finish(world.members[0].entry.id(), *world.tip.index(), None);
     assert!(added > 900, "{added}");
     assert_eq!(Block::parse(&block.encode()).unwrap(), block);
     assert!(world.tip.check(&block, &known).is_ok());

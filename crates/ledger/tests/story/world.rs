@@ -90,7 +90,7 @@ impl World {
         transactions
             .into_iter()
             .for_each(|transaction| builder.add(transaction).unwrap());
-        builder.finish(self.members[0].entry.id(), change)
+        builder.finish(self.members[0].entry.id(), *self.tip.index(), change)
     }
 
     pub fn certify(&self, block: &Block) -> CommitCertificate {

@@ -8,8 +8,8 @@ use std::time::Instant;
 use birthmark_consensus::{Decided, cosign};
 use birthmark_daemon::Credentials;
 use birthmark_ledger::{
-    BlockTime, Checkpoint, CommitCertificate, Genesis, Known, Label, Origin, Record, SetSignature,
-    Source, Tip, Transaction, ValidatorId, VoteSigner as _,
+    BlockTime, Checkpoint, CommitCertificate, Genesis, IndexFollower, IndexRoot, Known, Label,
+    Origin, Record, SetSignature, Source, Tip, Transaction, ValidatorId, VoteSigner as _,
 };
 use birthmark_node::identity;
 use birthmark_node::registry::Registry;
@@ -77,6 +77,11 @@ pub async fn fill(
             .await
             .unwrap(),
     );
+    // As a node would have it: the index that each header names is that after the block before.
+    let mut index = IndexFollower::genesis();
+    let stored = registry.tip();
+    let there = (0..stored.frontier().size()).map(|number| (digest(number), number));
+    index.add(stored.height(), there);
     let (first, started) = (registry.tip().frontier().size(), Instant::now());
     let mut at = first;
     while at < records {
@@ -90,7 +95,7 @@ pub async fn fill(
         let wanted = Wanted::default();
         let settled = store.settle(&wanted, &[], now, |_| Ok(taken));
         settled.await.unwrap();
-        let blocks = portion(&registry, genesis, &keys, at..next);
+        let blocks = portion(&registry, genesis, &keys, at..next, &mut index);
         registry.append_all(&blocks, None).await.unwrap();
         if next / 100_000 > at / 100_000 {
             let rate = (next - first) as f64 / started.elapsed().as_secs_f64();
@@ -110,25 +115,34 @@ fn portion(
     genesis: &Genesis,
     keys: &Keys,
     records: Range<u64>,
+    index: &mut IndexFollower,
 ) -> Vec<Decided> {
     let (mut tip, mut blocks) = (Tip::clone(&registry.tip()), Vec::new());
     for first in records.clone().step_by(BLOCK as usize) {
         let until = (first + BLOCK).min(records.end);
-        let decided = block(&tip, genesis, keys, (first..until).map(record).collect());
+        let records = (first..until).map(record).collect();
+        let decided = block(&tip, genesis, keys, records, index.newest());
+        index.follow(&decided.block).unwrap();
         tip = decided.tip.clone();
         blocks.push(decided);
     }
     blocks
 }
 
-fn block(tip: &Tip, genesis: &Genesis, keys: &Keys, records: Vec<Record>) -> Decided {
+fn block(
+    tip: &Tip,
+    genesis: &Genesis,
+    keys: &Keys,
+    records: Vec<Record>,
+    index: IndexRoot,
+) -> Decided {
     let time = BlockTime::from_millis(START * 1000 + tip.height().get() as i64 * 1000 + 1000);
     let transaction = Transaction::sign(tip.chain(), records, &keys.vote).unwrap();
     let mut known = Known::default();
     known.verified.insert(transaction.hash());
     let mut builder = tip.builder(time, &known);
     builder.add(transaction).unwrap();
-    let block = builder.finish(ValidatorId::of(&keys.vote.public_key()), None);
+    let block = builder.finish(ValidatorId::of(&keys.vote.public_key()), index, None);
     let next = tip.check(&block, &known).unwrap();
     let signature = SetSignature {
         validator: 0,

@@ -1,7 +1,8 @@
 //! `fsck`, `reindex` and `stats`: does everything agree, make it agree, how large is it.
 
+use anyhow::Context as _;
 use birthmark_daemon::Program;
-use birthmark_ledger::{Checkpoint, Known, Lookups, SignedCheckpoint, Tip};
+use birthmark_ledger::{Checkpoint, IndexFollower, Known, Lookups, SignedCheckpoint, Tip};
 
 use super::{command, open, open_stopped, say};
 use crate::registry::{Decided, Registry, index_of};
@@ -85,6 +86,7 @@ async fn run_fsck(settings: &Settings) -> anyhow::Result<()> {
 pub async fn fsck(registry: &Registry) -> anyhow::Result<Findings> {
     let mut findings = Findings::default();
     let mut tip = Tip::genesis(registry.genesis());
+    let mut digests = IndexFollower::genesis();
     let (mut entries, mut edits, mut nodes, mut transactions) = (0u64, 0u64, 0u64, 0u64);
     for height in 1..=registry.store().height().await? {
         let decided = match registry.block(height).await {
@@ -104,6 +106,10 @@ pub async fn fsck(registry: &Registry) -> anyhow::Result<Findings> {
             return Ok(findings);
         };
         check_index(registry, &indexed, &mut findings).await?;
+        if let Err(error) = digests.check(&decided.block.header) {
+            findings.add(format!("block {height}: {error}"));
+        }
+        digests.add(decided.block.header.height, indexed.images.iter().copied());
         let mut pairs: Vec<_> = indexed
             .images
             .iter()
@@ -252,6 +258,7 @@ pub async fn reindex(registry: &Registry) -> anyhow::Result<u64> {
     // If we stop in between, the index is incomplete: fsck says so, and running this again completes it.
     registry.store().clear_index().await?;
     let mut frontier = birthmark_ledger::Frontier::new();
+    let mut digests = IndexFollower::genesis();
     let height = registry.store().height().await?;
     let mut portion = Vec::with_capacity(PORTION);
     for at in 1..=height {
@@ -259,6 +266,8 @@ pub async fn reindex(registry: &Registry) -> anyhow::Result<u64> {
         let decided = decided.ok_or_else(|| anyhow::anyhow!("block {at} is missing"))?;
         let indexed = index_of(&decided.block, &decided.certificate, &frontier);
         frontier = birthmark_ledger::Frontier::parse(&indexed.frontier)?;
+        let followed = digests.follow(&decided.block);
+        followed.with_context(|| format!("block {at}"))?;
         portion.push(indexed);
         if portion.len() == PORTION || at == height {
             registry.store().index_blocks(&portion).await?;

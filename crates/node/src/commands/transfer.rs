@@ -9,8 +9,8 @@ use birthmark_consensus::{Decided as Agreed, ValidatorKeys, is_of};
 use birthmark_daemon::{Context, Program, durable};
 use birthmark_ledger::note::NoteSignature;
 use birthmark_ledger::{
-    Block, ChainId, Checkpoint, CommitCertificate, Tip, Transaction, ValidatorId, ValidatorSet,
-    VoteKey, VoteSigner as _,
+    Block, ChainId, Checkpoint, CommitCertificate, IndexFollower, Tip, Transaction, ValidatorId,
+    ValidatorSet, VoteKey, VoteSigner as _,
 };
 
 use super::{command, open, open_stopped, path, path_argument, say};
@@ -145,9 +145,9 @@ pub async fn import(
         "the files belong to another registry: {}",
         genesis.hash()
     );
-    let mut read = 0;
+    let (mut read, mut digests) = (0, registry.make_index().await?);
     loop {
-        let blocks = portion(registry, folder, cosigner).await?;
+        let blocks = portion(registry, folder, cosigner, &mut digests).await?;
         if blocks.is_empty() {
             return Ok(read);
         }
@@ -162,6 +162,7 @@ async fn portion(
     registry: &Registry,
     folder: &Path,
     cosigner: Option<&Cosigner>,
+    digests: &mut IndexFollower,
 ) -> anyhow::Result<Vec<Agreed>> {
     let (mut blocks, mut tip) = (Vec::<Agreed>::new(), Tip::clone(&registry.tip()));
     while blocks.len() < PORTION {
@@ -179,7 +180,12 @@ async fn portion(
             // What an edited picture was made from may stand in a block of this portion: those are stored first.
             Ok((block, _)) if !blocks.is_empty() && !block.lookups().originals.is_empty() => break,
             Ok((block, certificate)) => {
-                check(registry, &tip, &blocks, block, certificate, cosigner).await
+                let checked = check(registry, &tip, &blocks, block, certificate, cosigner).await;
+                // Only of a block that is right otherwise: what it adds stays.
+                checked.and_then(|agreed| {
+                    digests.follow(&agreed.block)?;
+                    Ok(agreed)
+                })
             }
             Err(error) => Err(error),
         };

@@ -4,7 +4,8 @@ use axum::response::{IntoResponse, Response};
 use utoipa::OpenApi;
 
 use super::{
-    blocks, checkpoints, events, provenance, servers, status, submission, submit, tiles, verify,
+    blocks, checkpoints, events, index, provenance, servers, status, submission, submit, tiles,
+    verify,
 };
 
 #[derive(OpenApi)]
@@ -34,6 +35,10 @@ use super::{
         tiles::tile,
         checkpoints::consistency,
         checkpoints::tlog_proof,
+        index::range,
+        index::records,
+        index::headers,
+        index::notices,
         status::status,
         status::health,
         status::metrics,

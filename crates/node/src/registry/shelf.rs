@@ -138,6 +138,8 @@ mod tests {
             transactions_root: nothing,
             validators_hash: nothing,
             next_validators_hash: nothing,
+            index_height: Height::GENESIS,
+            index_root: nothing,
         };
         let block = Block {
             header,

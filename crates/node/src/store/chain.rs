@@ -210,6 +210,37 @@ impl Store {
         row.map(stored).transpose()
     }
 
+    /// The blocks with records from `first` to before `end`, in order.
+    pub async fn blocks_of_leaves(
+        &self,
+        first: u64,
+        end: u64,
+    ) -> Result<Vec<StoredBlock>, StoreError> {
+        const SQL: &str = "SELECT height, body, certificate, frontier, checkpoint_lines FROM blocks \
+            WHERE first_leaf < $2 AND leaves > 0 AND first_leaf >= (SELECT first_leaf FROM blocks \
+                WHERE first_leaf <= $1 AND leaves > 0 ORDER BY first_leaf DESC LIMIT 1) ORDER BY height";
+        let rows: Vec<BlockRow> = on!(&self.read, pool => {
+            sqlx::query_as(SQL).bind(to_i64(first)).bind(to_i64(end)).fetch_all(pool).await?
+        });
+        rows.into_iter().map(stored).collect()
+    }
+
+    /// The first `bytes` bytes of the blocks after `height` up to `last`, their headers, each with its certificate.
+    pub async fn headers(
+        &self,
+        height: u64,
+        last: u64,
+        bytes: usize,
+    ) -> Result<Vec<(Vec<u8>, Vec<u8>)>, StoreError> {
+        const SQL: &str = "SELECT substr(body, 1, $3), certificate FROM blocks \
+            WHERE height > $1 AND height <= $2 ORDER BY height";
+        // A header's length fits into any number.
+        let bytes = bytes as i32;
+        Ok(on!(&self.read, pool => {
+            sqlx::query_as(SQL).bind(to_i64(height)).bind(to_i64(last)).bind(bytes).fetch_all(pool).await?
+        }))
+    }
+
     /// The newest blocks, newest first, below `before`.
     pub async fn newest_blocks(
         &self,

@@ -3,7 +3,7 @@
 use birthmark_consensus::{Decided, cosign};
 use birthmark_daemon::Credentials;
 use birthmark_ledger::{
-    BlockTime, CommitCertificate, Label, Lookups, Origin, Record, SetSignature, Source,
+    BlockTime, CommitCertificate, IndexRoot, Label, Lookups, Origin, Record, SetSignature, Source,
     Transaction, ValidatorId, VoteSigner as _,
 };
 use birthmark_node::identity;
@@ -55,6 +55,21 @@ pub fn edit(digest: Digest, original: Digest) -> Record {
 
 /// The registry's next block.
 pub async fn decided(world: &World, registry: &Registry, records: Vec<Record>) -> Decided {
+    let tip = registry.tip();
+    if tip.height().next().get() - tip.index().height.get() > 60 {
+        registry.make_index().await.unwrap();
+    }
+    let index = registry.index_for(&tip).await.unwrap();
+    decided_with(world, registry, records, index).await
+}
+
+/// The registry's next block, with this index in its header.
+pub async fn decided_with(
+    world: &World,
+    registry: &Registry,
+    records: Vec<Record>,
+    index: IndexRoot,
+) -> Decided {
     let keys = identity::keys(&Credentials::at(world.credentials())).unwrap();
     let tip = registry.tip();
     let transaction = Transaction::sign(tip.chain(), records, &keys.vote).unwrap();
@@ -65,7 +80,7 @@ pub async fn decided(world: &World, registry: &Registry, records: Vec<Record>) -
     let time = BlockTime::from_millis(1_790_000_000_000 + tip.height().get() as i64);
     let mut builder = tip.builder(time, &known);
     builder.add(transaction).unwrap();
-    let block = builder.finish(ValidatorId::of(&keys.vote.public_key()), None);
+    let block = builder.finish(ValidatorId::of(&keys.vote.public_key()), index, None);
     let signature = SetSignature {
         validator: 0,
         signature: cosign(&block, 0, &keys.vote).unwrap(),

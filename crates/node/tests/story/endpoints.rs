@@ -113,6 +113,8 @@ async fn wrong_addresses_bodies_and_methods_are_refused_in_words_at_every_endpoi
             // What only answers does not mind a body.
             let known = path
                 .replace("{image_hash}", &photo.to_hex())
+                .replace("{height}/{prefix}", "0/all")
+                .replace("{part}", "0")
                 .replace("{height}", "1")
                 .replace("/tile/{path}", "/tile/0/000.p/1");
             let known = known.replace("{receipt_id}", &id);

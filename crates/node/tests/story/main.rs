@@ -27,6 +27,7 @@ mod families;
 mod flows;
 mod foreign;
 mod forgotten;
+mod index;
 mod journal;
 mod kill;
 mod lists;

@@ -89,6 +89,42 @@ pub struct Findings<'a> {
     pub results: Vec<Finding<'a>>,
 }
 
+/// Everything that a validator knows against records, for whoever does not name the photo he asks about.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Notices {
+    /// What is known, in no order.
+    pub notices: Vec<Notice>,
+}
+
+/// One statement against an authority's devices, judged by the time of a record's block.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Notice {
+    /// The authority whose devices it concerns.
+    pub authority: String,
+    /// The device family it concerns; all of them without one.
+    pub device_family: Option<String>,
+    /// The first block time it concerns, in seconds since 1970.
+    #[cfg_attr(feature = "openapi", schema(value_type = i64))]
+    pub from: Timestamp,
+    /// The last block time it concerns; none if it still holds.
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<i64>))]
+    pub until: Option<Timestamp>,
+    /// What is known, in a sentence for everyone.
+    pub reason: String,
+}
+
+impl Notice {
+    /// Whether it concerns a record of this authority and family that was registered at this time.
+    pub fn concerns(&self, authority: &str, family: &str, registered: Timestamp) -> bool {
+        self.authority == authority
+            && self.device_family.as_deref().is_none_or(|of| of == family)
+            && self.from <= registered
+            && self.until.is_none_or(|until| registered <= until)
+    }
+}
+
 /// The answer to "is this registered?". The first seven fields are those of the documents; ours come after.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
