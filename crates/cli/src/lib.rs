@@ -6,6 +6,7 @@ pub mod demonstration;
 pub mod digests;
 pub mod disclose;
 pub mod edit;
+pub mod mirror;
 pub mod old_settings;
 pub mod options;
 pub mod pipe;

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use birthmark_cli::options::{Command, DigestOptions, Options, ReceiptCommand};
 use birthmark_cli::terminal::Style;
-use birthmark_cli::{camera, digests, disclose, edit, old_settings, pipe, receipt, verify};
+use birthmark_cli::{camera, digests, disclose, edit, mirror, old_settings, pipe, receipt, verify};
 use clap::{CommandFactory, Parser};
 
 fn main() -> ExitCode {
@@ -31,6 +31,9 @@ async fn run(options: Options) -> anyhow::Result<ExitCode> {
     match options.command {
         Command::Camera(command) => camera::run(command, &options.sockets).await,
         Command::Verify(options) => verify::run(&options).await,
+        Command::Mirror(options) => mirror::mirror(&options).await,
+        Command::Audit(options) => mirror::audit(&options),
+        Command::Follow(options) => mirror::follow(&options).await,
         Command::Edit(options) => edit::run(&options).await,
         Command::SoftwareAuthority(command) => edit::software::run(&command),
         Command::Receipt(ReceiptCommand::Show(options)) => receipt::show(&options),

@@ -27,6 +27,19 @@ pub enum Command {
         after_help = "Exit status: 0 all are registered and nothing about them was withdrawn, 1 at least one is not, 2 wrong usage, 3 it could not be found out or was not proven."
     )]
     Verify(crate::verify::VerifyOptions),
+    /// Copy the whole registry into a folder that any web server can serve
+    #[command(after_help = "Exit status: 0 all of it was copied, 2 it could not be copied.")]
+    Mirror(crate::mirror::MirrorOptions),
+    /// Check all of a registry that was copied: every certificate, record, signature and index
+    #[command(
+        after_help = "Exit status: 0 all of it holds, 1 something does not, 2 wrong usage, 3 it could not be read."
+    )]
+    Audit(crate::mirror::AuditOptions),
+    /// Watch that a validator never contradicts what it said before
+    #[command(
+        after_help = "Exit status: 1 two blocks were decided that cannot both be true, 2 wrong usage; with --once also 0 nothing contradicts, 3 it could not be found out."
+    )]
+    Follow(crate::mirror::FollowOptions),
     /// Register a picture that was made from a registered one
     Edit(EditOptions),
     /// Certify editing software

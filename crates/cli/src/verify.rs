@@ -1,28 +1,32 @@
 //! `birthmark verify`: are these photos, or digests, in the registry, and what does that prove?
 //!
-//! A validator's word is not enough: the receipt of each record is fetched and checked against a genesis that the user
-//! named, now or earlier. Exit status: 0 all are registered and nothing about them was withdrawn, 1 at least one is not,
+//! The photo is not named: what is fetched is ranges and parts of the registry, and what they say is proven, also that
+//! there is no record. A validator's word is not enough: each receipt is checked against a genesis that the user named, now
+//! or earlier. Exit status: 0 all are registered and nothing about them was withdrawn, 1 at least one is not,
 //! 2 wrong usage, 3 it could not be found out or was not proven.
 
 pub mod answer;
 pub mod known;
 mod print;
+mod private;
 pub mod subjects;
 
 pub use print::{described, headline};
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use anyhow::Context as _;
 use birthmark_ledger::Genesis;
 use birthmark_protocol::Digest;
 use birthmark_verify::answer::{Answer, Choice, choose};
-use birthmark_verify::{Card, Fetched, FileKind, Judged, Metadata, Tone, judge};
+use birthmark_verify::{Card, Fetched, FileDigests, FileKind, Judged, Metadata, Tone, judge};
 use clap::Args;
 use serde::Serialize;
 
 use crate::terminal::{Style, watched};
 use answer::Validator;
+use private::Asked;
 use subjects::Subject;
 
 /// `birthmark verify`
@@ -42,6 +46,10 @@ pub struct VerifyOptions {
         default_value_t = crate::demonstration::validator()
     )]
     pub node: String,
+    /// Name the digests to the validator: quicker, and it answers about originals and edits, too. Without this it is asked
+    /// for ranges and parts of the registry that hold a thousand photos, and the answer is proven complete
+    #[arg(long)]
+    pub direct: bool,
     /// Print one JSON document instead of text
     #[arg(long)]
     pub json: bool,
@@ -82,11 +90,13 @@ pub async fn run(options: &VerifyOptions) -> anyhow::Result<ExitCode> {
     let validator = Validator::at(&options.node)?;
     let genesis = known::genesis(&options.node, options.genesis.as_deref())?;
     let subjects = subjects::read(&options.subjects)?;
-    let findings = watched(
-        "Asking the validator",
-        find_all(&validator, genesis.as_ref(), subjects),
-    );
-    let findings = findings.await;
+    let asking = async {
+        match options.direct {
+            true => find_all(&validator, genesis.as_ref(), subjects).await,
+            false => find_privately(&validator, genesis.as_ref(), subjects).await,
+        }
+    };
+    let findings = watched("Asking the validator", asking).await;
     if options.json {
         println!("{}", serde_json::to_string_pretty(&findings)?);
     } else {
@@ -99,18 +109,122 @@ pub async fn run(options: &VerifyOptions) -> anyhow::Result<ExitCode> {
     Ok(exit_status(&findings))
 }
 
+/// Asks without naming any digest. Without a genesis it is checked against the validator's own, which proves nothing.
+async fn find_privately(
+    validator: &Validator,
+    genesis: Option<&Genesis>,
+    subjects: Vec<Subject>,
+) -> Vec<Finding> {
+    let digests = digests_of(&subjects);
+    let asked = async {
+        let believed = match genesis {
+            Some(genesis) => genesis.clone(),
+            None => validator.own_genesis().await?,
+        };
+        let asked = private::ask(validator, &believed, &digests).await?;
+        anyhow::Ok((asked, believed))
+    };
+    let asked = asked.await.map_err(|error| format!("{error:#}"));
+    let mut findings = Vec::with_capacity(subjects.len());
+    for subject in subjects {
+        findings.push(match (&asked, subject.digests) {
+            (_, Err(reason)) => Finding::unclear(subject.name, reason),
+            (Err(reason), Ok(_)) => Finding::unclear(subject.name, reason.clone()),
+            (Ok((asked, believed)), Ok(file)) => {
+                let looked_at = Looked {
+                    path: subject.path.as_deref(),
+                    file: &file,
+                };
+                let found = looked_at
+                    .privately(validator, asked, genesis, believed)
+                    .await;
+                found.map_or_else(
+                    |error| Finding::unclear(subject.name.clone(), format!("{error:#}")),
+                    |judged| Finding::of(subject.name.clone(), judged),
+                )
+            }
+        });
+    }
+    findings
+}
+
+/// A file and what is in it.
+struct Looked<'a> {
+    path: Option<&'a Path>,
+    file: &'a FileDigests,
+}
+
+impl Looked<'_> {
+    async fn privately(
+        &self,
+        validator: &Validator,
+        asked: &Asked,
+        genesis: Option<&Genesis>,
+        believed: &Genesis,
+    ) -> anyhow::Result<Judged> {
+        let digests: Vec<Digest> = self.file.digests.iter().map(|found| found.digest).collect();
+        let Some(mut choice) = choose(&asked.answers, &digests) else {
+            let mut card = Card::unknown(self.file);
+            card.checked = Some(match genesis {
+                Some(_) => asked.absence.clone(),
+                None => format!("Nothing is proven. {}", no_genesis(validator)),
+            });
+            return Ok(card.into());
+        };
+        if genesis.is_none() {
+            return Ok(Card::unproven(self.file, &no_genesis(validator)).into());
+        }
+        let receipt = choice.index.and_then(|index| asked.receipts.get(&index));
+        let receipt = receipt.context("its record was not sent")?;
+        choice.notices.parent = asked
+            .withdrawn_original(validator, believed, receipt)
+            .await?;
+        let (text, metadata) = (receipt.to_json()?, self.metadata());
+        let fetched = Fetched {
+            choice: &choice,
+            receipt: Ok(&text),
+            provenance: None,
+            metadata: metadata.as_ref(),
+        };
+        let mut judged = judge(self.file, &fetched, believed);
+        judged.card.notes.extend(asked.caution.map(str::to_owned));
+        Ok(judged)
+    }
+
+    fn metadata(&self) -> Option<Metadata> {
+        match (self.path, self.file.kind) {
+            (Some(path), FileKind::Picture) => {
+                std::fs::read(path).ok().map(|file| Metadata::of(&file))
+            }
+            _ => None,
+        }
+    }
+}
+
+fn digests_of(subjects: &[Subject]) -> Vec<Digest> {
+    let readable = subjects
+        .iter()
+        .filter_map(|subject| subject.digests.as_ref().ok());
+    readable
+        .flat_map(|digests| digests.digests.iter().map(|found| found.digest))
+        .collect()
+}
+
+fn no_genesis(validator: &Validator) -> String {
+    format!(
+        "no genesis is named, so its receipt cannot be checked. Get this registry's genesis from somebody you trust and \
+         give it once with --genesis FILE; the validator's own is at {}",
+        validator.genesis_address()
+    )
+}
+
 /// Asks about all digests in as few questions as they fit in, then about each record that is claimed.
 async fn find_all(
     validator: &Validator,
     genesis: Option<&Genesis>,
     subjects: Vec<Subject>,
 ) -> Vec<Finding> {
-    let readable = subjects
-        .iter()
-        .filter_map(|subject| subject.digests.as_ref().ok());
-    let digests: Vec<Digest> = readable
-        .flat_map(|digests| digests.digests.iter().map(|found| found.digest))
-        .collect();
+    let digests = digests_of(&subjects);
     let answers = match validator.verify_all(&digests).await {
         Ok(answers) => Ok(answers),
         Err(error) => Err(format!("{error:#}")),
@@ -140,19 +254,16 @@ async fn find(
         return Finding::of(subject.name, Card::unknown(&file).into());
     };
     let Some(genesis) = genesis else {
-        let reason = format!(
-            "no genesis is named, so its receipt cannot be checked. Get this registry's genesis from somebody you trust and \
-             give it once with --genesis FILE; the validator's own is at {}",
-            validator.genesis_address()
-        );
+        let reason = no_genesis(validator);
         return Finding::of(subject.name, Card::unproven(&file, &reason).into());
     };
     let receipt = fetched(validator, &choice).await;
     let provenance = validator.provenance(&choice.digest).await.ok();
-    let metadata = match (&subject.path, file.kind) {
-        (Some(path), FileKind::Picture) => std::fs::read(path).ok().map(|file| Metadata::of(&file)),
-        _ => None,
+    let looked_at = Looked {
+        path: subject.path.as_deref(),
+        file: &file,
     };
+    let metadata = looked_at.metadata();
     let fetched = Fetched {
         choice: &choice,
         receipt: receipt.as_deref().map_err(String::as_str),

@@ -123,6 +123,15 @@ impl Validator {
             .await
     }
 
+    /// A file of the registry, which a mirror may have as well; none if it is not there.
+    pub async fn file(&self, path: &str) -> Result<Option<Vec<u8>>, CallError> {
+        let answer = self.0.get(path).await?;
+        match answer.status() {
+            404 => Ok(None),
+            _ => Ok(Some(answer.success()?.to_vec())),
+        }
+    }
+
     /// How it is doing.
     pub async fn status(&self) -> Result<Status, CallError> {
         self.0.get("api/v1/status").await?.json()

@@ -14,7 +14,7 @@
 
 use birthmark_protocol::bytes::{DecodeError, Reader};
 
-use crate::block::{Block, BlockFormatError, MAX_TRANSACTIONS};
+use crate::block::{Block, BlockFormatError, MAX_TRANSACTIONS, transactions_root};
 use crate::certificate::CommitCertificate;
 use crate::header::{BlockHeader, Height};
 use crate::label::ChainId;
@@ -122,7 +122,8 @@ impl RecordsPart {
         &self.blocks
     }
 
-    /// Whether the blocks hold what their headers say: each tree of records is grown again from the frontier. What is said
+    /// Whether the blocks hold what their headers say: each tree of records is grown again from the frontier, and each list of
+    /// transactions hashed. What is said
     /// about the headers themselves is for the caller to check.
     pub fn check(&self) -> Result<(), PartError> {
         let mut frontier = self.before.clone();
@@ -131,8 +132,10 @@ impl RecordsPart {
                 .leaf_hashes()
                 .into_iter()
                 .for_each(|leaf| frontier.append(leaf));
-            if frontier.root() != block.header.tree_root {
-                return Err(PartError::Tree(block.header.height));
+            let transactions = transactions_root(&block.transactions, block.change.as_ref());
+            let header = &block.header;
+            if frontier.root() != header.tree_root || transactions != header.transactions_root {
+                return Err(PartError::Tree(header.height));
             }
         }
         Ok(())

@@ -7,10 +7,12 @@
 //! Nothing here reads files, asks networks or looks at a clock. It runs in a browser as on a server.
 
 pub mod answer;
+pub mod audit;
 pub mod card;
 pub mod family;
 pub mod judge;
 pub mod metadata;
+pub mod private;
 pub mod proof;
 pub mod sentences;
 pub mod sighted;

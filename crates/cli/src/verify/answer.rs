@@ -2,6 +2,7 @@
 
 use anyhow::Context as _;
 use birthmark_client::Options;
+use birthmark_ledger::Genesis;
 use birthmark_protocol::Digest;
 use birthmark_protocol::api::Finding;
 use birthmark_verify::answer::Answers;
@@ -17,6 +18,8 @@ pub type Answer = Finding<'static>;
 pub fn options() -> Options {
     Options {
         user_agent: concat!("birthmark/", env!("CARGO_PKG_VERSION")),
+        // A part of the registry is up to three full blocks, or a thousand small ones with their certificates.
+        largest_answer: 32 << 20,
         // Where a person sits, the way out may lead through a proxy.
         proxy: true,
         ..Options::default()
@@ -70,6 +73,17 @@ impl Validator {
             .await
             .with_context(|| self.name())?;
         Ok(serde_json::from_str(&text)?)
+    }
+
+    /// A file of the registry; none if it is not there.
+    pub async fn file(&self, path: &str) -> anyhow::Result<Option<Vec<u8>>> {
+        self.0.file(path).await.with_context(|| self.name())
+    }
+
+    /// The genesis that this validator itself shows. Nothing of it is proven.
+    pub async fn own_genesis(&self) -> anyhow::Result<Genesis> {
+        let text = self.0.genesis().await.with_context(|| self.name())?;
+        Ok(Genesis::from_json(&text)?)
     }
 
     /// Where this validator shows its own genesis.

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
 
 use birthmark_testkit::Demonstration;
 use serde_json::Value;
@@ -120,6 +121,11 @@ fn a_fact_checker_learns_what_a_file_proves_and_what_not() {
         (Some(1), &Value::from("unknown")),
         "{finding:#}"
     );
+    let proven = finding["checked"].as_str().unwrap();
+    assert!(
+        proven.starts_with("Proven: not in this registry"),
+        "{proven}"
+    );
 
     the_whole_folder_in_one_question(&desk);
     a_receipt_is_fetched_once_and_kept(&desk, &photo);
@@ -202,7 +208,8 @@ fn an_answer_without_a_receipt_that_holds_is_not_called_registered() {
     for receipt in [None, Some("{}".to_owned()), Some(receipt)] {
         let liar = Liar::start(receipt);
         for known in [&[][..], &["--genesis", genesis.to_str().unwrap()]] {
-            let asked = ["verify", photo.to_str().unwrap(), "--node", &liar.address];
+            let photo = photo.to_str().unwrap();
+            let asked = ["verify", photo, "--direct", "--node", &liar.address];
             let output = output(&[&asked[..], known].concat(), temporary.path());
             let (text, errors) = texts(&output);
             assert_eq!(output.status.code(), Some(3), "{text}{errors}");
@@ -215,32 +222,36 @@ fn an_answer_without_a_receipt_that_holds_is_not_called_registered() {
     }
 }
 
-/// Answers yes to every digest it is asked about.
+/// Answers yes to every digest it is asked about, and remembers what it was asked.
 struct Liar {
     address: String,
+    asked: Arc<Mutex<Vec<String>>>,
 }
 
 impl Liar {
     fn start(receipt: Option<String>) -> Self {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let address = format!("http://{}", listener.local_addr().unwrap());
+        let asked = Arc::<Mutex<Vec<String>>>::default();
+        let log = Arc::clone(&asked);
         std::thread::spawn(move || {
             for stream in listener.incoming() {
-                answer(stream.unwrap(), receipt.as_deref());
+                let question = answer(stream.unwrap(), receipt.as_deref());
+                log.lock().unwrap().extend(question);
             }
         });
-        Self { address }
+        Self { address, asked }
     }
 }
 
-fn answer(mut stream: std::net::TcpStream, receipt: Option<&str>) {
+fn answer(mut stream: std::net::TcpStream, receipt: Option<&str>) -> Option<String> {
     use std::io::{Read as _, Write as _};
     let mut asked = Vec::new();
     let mut buffer = [0; 4096];
     let question = loop {
         let count = stream.read(&mut buffer).unwrap();
         if count == 0 {
-            return;
+            return None;
         }
         asked.extend_from_slice(&buffer[..count]);
         let text = String::from_utf8(asked.clone()).unwrap();
@@ -268,6 +279,32 @@ fn answer(mut stream: std::net::TcpStream, receipt: Option<&str>) {
         "HTTP/1.1 {status}\r\ncontent-type: application/json\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n"
     );
     stream.write_all((head + &body).as_bytes()).unwrap();
+    Some(question)
+}
+
+#[test]
+fn a_validator_without_an_index_is_not_told_the_digest_instead() {
+    let temporary = TempDir::new().unwrap();
+    let liar = Liar::start(None);
+    let vectors = include_str!("../../../../spec/vectors/ledger.json");
+    let vectors: Value = serde_json::from_str(vectors).unwrap();
+    let genesis = temporary.path().join("genesis.json");
+    fs::write(&genesis, vectors["genesis"].to_string()).unwrap();
+    let (genesis, digest) = (genesis.to_str().unwrap(), "ab".repeat(32));
+    let asked = [
+        "verify",
+        &digest,
+        "--node",
+        &liar.address,
+        "--genesis",
+        genesis,
+    ];
+    let refused = output(&asked, temporary.path());
+    let (text, errors) = texts(&refused);
+    assert_eq!(refused.status.code(), Some(3), "{text}{errors}");
+    assert!(text.contains("--direct"), "{text}");
+    let heard = liar.asked.lock().unwrap();
+    assert!(!heard.is_empty() && heard.iter().all(|asked| !asked.contains(&digest[..8])));
 }
 
 #[test]

@@ -11,6 +11,7 @@ mod checking;
 mod editing;
 mod enrolment;
 mod institutions;
+mod mirroring;
 mod outfit;
 mod pipes;
 mod process;

@@ -59,6 +59,7 @@ fn every_receipt_is_cut_from_parts_and_verifies() {
 fn a_part_with_another_record_or_a_missing_block_is_found_out() {
     let mut world = world();
     let (block, _) = &mut world.blocks[0];
+    let honest = block.transactions[0].records().to_vec();
     let forged = Transaction::sign(
         &block.header.chain,
         vec![photo("forged"), single("two", START)],
@@ -67,6 +68,12 @@ fn a_part_with_another_record_or_a_missing_block_is_found_out() {
     block.transactions = vec![forged.unwrap()];
     let forged = RecordsPart::parse(&records(&world)).unwrap();
     assert_eq!(forged.check(), Err(PartError::Tree(Height::new(1))));
+    // The same records under another signature: the tree is the same, the list of transactions is not.
+    let elsewhere = digest("another registry");
+    let again = Transaction::sign(&elsewhere, honest, &world.members[0].vote);
+    world.blocks[0].0.transactions = vec![again.unwrap()];
+    let again = RecordsPart::parse(&records(&world)).unwrap();
+    assert_eq!(again.check(), Err(PartError::Tree(Height::new(1))));
     world.blocks.remove(0);
     let missing = RecordsPart::parse(&records(&world));
     assert_eq!(missing, Err(PartError::Gap(Height::new(3))));

@@ -1,0 +1,337 @@
+//! Asking without naming the photo: what is fetched, and what it proves.
+//!
+//! The answerer sees a range of the index that holds about a thousand photos at least, and where something was found, parts
+//! of the registry with a thousand records each, some of them decoys. The answer is complete: [`Standing`] is a decided
+//! header, the [`Range`] under its index leaves nothing out, and the [`Newest`] records are those that came after that index.
+//!
+//! What it still tells: how often a range is asked, and whoever guesses a photo can see whether its range was asked. Who
+//! answers all questions of one asker can compare the range with the parts, and is left with as many photos as there are
+//! parts, give or take a few: [`DECOYS`] says how many. A mirror or another address for each kind of question tells nothing.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::RangeInclusive;
+
+use birthmark_ledger::index::{Positions, Prefix, Range, RangeError, RangeProof};
+use birthmark_ledger::part::{HeadersPart, PartError, RecordsPart};
+use birthmark_ledger::part::{part_of_height, part_of_record};
+use birthmark_ledger::{
+    BlockHeader, DecidedHeader, Genesis, Head, Height, IndexKey, Receipt, ReceiptError, Trusted,
+    VerifyError, needed_anchor, verify_head, verify_receipt,
+};
+use birthmark_protocol::Digest;
+use birthmark_protocol::api::Notice;
+
+use crate::answer::{Answer, RecordAnswer};
+use crate::sentences::when;
+
+/// Among how many photos a question hides one, in a registry that holds so many.
+pub const AMONG: u64 = 1000;
+/// How many parts are fetched besides those that are wanted.
+pub const DECOYS: usize = 7;
+
+/// Where the registry stands, believed for its certificate.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Standing {
+    genesis: Genesis,
+    head: Head,
+}
+
+/// The blocks since the index that the newest header names.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Newest {
+    /// From the index's block on; without it where the index is that of the genesis.
+    headers: Vec<DecidedHeader>,
+    first: u64,
+    end: u64,
+}
+
+/// Parts of the registry that were fetched, by number.
+#[derive(Clone, Debug, Default)]
+pub struct Parts {
+    /// Around records.
+    pub records: BTreeMap<u64, RecordsPart>,
+    /// Headers.
+    pub headers: BTreeMap<u64, HeadersPart>,
+}
+
+/// Why nothing is proven.
+#[derive(Debug, thiserror::Error)]
+pub enum LookupError {
+    /// Not the answer that was asked for.
+    #[error("what it says about its newest block cannot be read: {0}")]
+    Head(#[source] ReceiptError),
+    /// The newest header is not to be believed.
+    #[error("its newest block: {0}")]
+    Undecided(#[from] VerifyError),
+    /// The index is not to be believed.
+    #[error(transparent)]
+    Range(#[from] RangeError),
+    /// A part is none, or holds something else than its headers say.
+    #[error(transparent)]
+    Part(#[from] PartError),
+    /// Headers that do not lead from the index to the newest block.
+    #[error("its headers do not lead from the index's block {0} to its newest block")]
+    Headers(Height),
+    /// Records after the index that are not those of the headers.
+    #[error(
+        "its newest records are not those that its headers say: record {0} is missing or another"
+    )]
+    Records(u64),
+    /// More records than are listed.
+    #[error("{0} records hold it or a digest that begins like it, too many for a private question")]
+    TooMany(u64),
+    /// A part or record that was not fetched.
+    #[error("record {0} was not sent")]
+    Missing(u64),
+    /// A header that a receipt needs was not sent.
+    #[error("the header of block {0} was not sent")]
+    MissingHeader(Height),
+    /// No receipt can be cut.
+    #[error(transparent)]
+    Receipt(#[from] ReceiptError),
+}
+
+impl Standing {
+    /// Where it is asked for.
+    pub const ADDRESS: &str = "api/v1/head";
+
+    /// Reads what a validator or a mirror says, and believes it if it was decided under this genesis.
+    pub fn read(genesis: &Genesis, text: &str) -> Result<Self, LookupError> {
+        let head = Head::from_json(text).map_err(LookupError::Head)?;
+        verify_head(&head, Trusted::genesis(genesis))?;
+        Ok(Self {
+            genesis: genesis.clone(),
+            head,
+        })
+    }
+
+    /// The newest header.
+    pub const fn newest(&self) -> &BlockHeader {
+        &self.head.header
+    }
+
+    /// What is said of a digest that no answer names.
+    pub fn absence(&self) -> String {
+        let Head {
+            header,
+            certificate,
+            ..
+        } = &self.head;
+        format!(
+            "Proven: not in this registry as of block {}, {}. {} validators signed that block, its index of all digests was \
+             checked, and the photo was not named.",
+            header.height,
+            when(header.time.timestamp().unix()),
+            certificate.signatures.len(),
+        )
+    }
+
+    /// The range to ask for a digest.
+    pub fn question(&self, digest: &Digest) -> Prefix {
+        let records = self.head.header.tree_size;
+        Prefix::hiding(IndexKey::of(digest), records, AMONG)
+    }
+
+    /// Where a range is asked for.
+    pub fn address(&self, range: Prefix) -> String {
+        format!("api/v1/index/{}/{range}", self.head.header.index_height)
+    }
+
+    /// Reads a range.
+    pub fn range(&self, asked: Prefix, bytes: &[u8]) -> Result<Range, LookupError> {
+        let index = self.head.header.index();
+        Ok(RangeProof::parse(bytes)?.verify(asked, &index)?)
+    }
+
+    /// The parts of headers from the index's block to the newest.
+    pub const fn header_parts(&self) -> RangeInclusive<u64> {
+        let header = &self.head.header;
+        part_of_height(header.index_height)..=part_of_height(header.height)
+    }
+
+    /// Follows the headers from the index's block to the newest.
+    pub fn follow(&self, parts: &Parts) -> Result<Newest, LookupError> {
+        let last = &self.head.header;
+        let from = last.index_height;
+        let broken = || LookupError::Headers(from);
+        let sent = parts.headers.range(self.header_parts());
+        let headers: Vec<_> = sent
+            .flat_map(|(_, part)| part.headers())
+            .filter(|one| (from..=last.height).contains(&one.header.height))
+            .cloned()
+            .collect();
+        let follow = |one: &DecidedHeader, next: &DecidedHeader| {
+            next.header.previous == one.header.hash()
+                && next.header.height == one.header.height.next()
+        };
+        if !headers.is_sorted_by(follow) || headers.last().map(|one| &one.header) != Some(last) {
+            return Err(broken());
+        }
+        let first = match headers.first() {
+            Some(first) if first.header.height == from => first.header.tree_size,
+            Some(first) if from == Height::GENESIS && first.header.height == from.next() => 0,
+            _ => return Err(broken()),
+        };
+        Ok(Newest {
+            first,
+            end: last.tree_size,
+            headers,
+        })
+    }
+
+    /// Cuts the receipt of a record and verifies it.
+    pub fn receipt(&self, parts: &Parts, position: u64) -> Result<Receipt, LookupError> {
+        let missing = LookupError::Missing(position);
+        let part = parts
+            .records
+            .get(&part_of_record(position))
+            .ok_or(missing)?;
+        let record = part
+            .record(position)
+            .ok_or(LookupError::Missing(position))?;
+        let anchor = match needed_anchor(record) {
+            None => None,
+            Some(height) => Some(parts.header(height)?.clone()),
+        };
+        let chain = self.genesis.chain_id.clone();
+        let receipt = part.receipt(chain, position, anchor, &self.head.sets)?;
+        verify_receipt(&receipt, &Trusted::genesis(&self.genesis))?;
+        Ok(receipt)
+    }
+
+    /// What is answered about a digest: every record that holds it, each with a receipt that holds.
+    pub fn answer(
+        &self,
+        digest: &Digest,
+        positions: &BTreeSet<u64>,
+        parts: &Parts,
+        notices: &[Notice],
+    ) -> Result<Answer, LookupError> {
+        let mut records = Vec::new();
+        for position in positions {
+            let receipt = self.receipt(parts, *position)?;
+            let record = &receipt.record;
+            if record.image(digest).is_none() {
+                continue;
+            }
+            let (origin, registered) = (record.origin(), receipt.header.time.timestamp());
+            let concerns = |notice: &&Notice| {
+                notice.concerns(
+                    origin.authority.as_str(),
+                    origin.family.as_str(),
+                    registered,
+                )
+            };
+            records.push(RecordAnswer {
+                index: *position,
+                source: origin.source,
+                revocation: notices.iter().find(concerns).map(|one| one.reason.clone()),
+            });
+        }
+        Ok(Answer {
+            verified: !records.is_empty(),
+            image_hash: *digest,
+            revocation: None,
+            records,
+        })
+    }
+}
+
+impl Newest {
+    /// The parts of records that came after the index.
+    pub fn record_parts(&self) -> impl Iterator<Item = u64> {
+        let last = self.end.checked_sub(1).filter(|_| self.first < self.end);
+        last.into_iter()
+            .flat_map(|last| part_of_record(self.first)..=part_of_record(last))
+    }
+
+    /// Every digest that came after the index, with its records.
+    pub fn digests(&self, parts: &Parts) -> Result<BTreeMap<Digest, Vec<u64>>, LookupError> {
+        let (mut found, mut next) = (BTreeMap::<_, Vec<_>>::new(), self.first);
+        for number in self.record_parts() {
+            let missing = LookupError::Records(next);
+            let part = parts.records.get(&number).ok_or(missing)?;
+            part.check()?;
+            for (block, _) in part.blocks() {
+                let header = &block.header;
+                if header.tree_size <= next {
+                    continue;
+                }
+                let known = self.headers.iter().any(|one| one.header == *header);
+                if !known || header.first_index() != next {
+                    return Err(LookupError::Records(next));
+                }
+                for (digest, position) in block.digests() {
+                    found.entry(digest).or_default().push(position);
+                }
+                next = header.tree_size;
+            }
+        }
+        match next == self.end {
+            true => Ok(found),
+            false => Err(LookupError::Records(next)),
+        }
+    }
+}
+
+impl Parts {
+    fn header(&self, height: Height) -> Result<&DecidedHeader, LookupError> {
+        let part = self.headers.get(&part_of_height(height));
+        let found = part.and_then(|part| part.at(height));
+        found.ok_or(LookupError::MissingHeader(height))
+    }
+
+    /// The parts of headers that receipts of these records need, as far as their records are here.
+    pub fn anchors(&self, positions: impl IntoIterator<Item = u64>) -> BTreeSet<u64> {
+        let record = |position| {
+            self.records
+                .get(&part_of_record(position))?
+                .record(position)
+        };
+        let anchors = positions
+            .into_iter()
+            .filter_map(record)
+            .filter_map(needed_anchor);
+        anchors.map(part_of_height).collect()
+    }
+}
+
+/// The records that could hold a digest, of the index and of those after it.
+pub fn positions(
+    digest: &Digest,
+    range: &Range,
+    newest: &BTreeMap<Digest, Vec<u64>>,
+) -> Result<BTreeSet<u64>, LookupError> {
+    let mut found: BTreeSet<u64> = newest.get(digest).into_iter().flatten().copied().collect();
+    match range.find(digest)? {
+        None => {}
+        Some(Positions::Listed(positions)) => found.extend(positions),
+        Some(Positions::Hashed { count, .. }) => return Err(LookupError::TooMany(*count)),
+    }
+    Ok(found)
+}
+
+/// Records of a range to ask for besides those that are wanted, [`DECOYS`] of them as far as there are so many; `random`
+/// draws a number below the one it is given.
+pub fn decoys<E>(
+    range: &Range,
+    mut random: impl FnMut(usize) -> Result<usize, E>,
+) -> Result<BTreeSet<u64>, E> {
+    let mut others: Vec<u64> = range
+        .entries()
+        .iter()
+        .filter_map(|entry| match &entry.positions {
+            Positions::Listed(positions) => positions.first().copied(),
+            Positions::Hashed { .. } => None,
+        })
+        .collect();
+    let mut drawn = BTreeSet::new();
+    while drawn.len() < DECOYS && !others.is_empty() {
+        let at = random(others.len())?.min(others.len() - 1);
+        drawn.insert(others.swap_remove(at));
+    }
+    Ok(drawn)
+}
+
+#[cfg(test)]
+pub(crate) mod tests;
