@@ -4,7 +4,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::io::AsyncWriteExt as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_rustls::TlsConnector;
@@ -12,7 +12,7 @@ use tokio_rustls::client::TlsStream;
 
 use crate::identity::LinkKey;
 use crate::queue::{Channel, Queue};
-use crate::{ALIVE, HANDSHAKE, Peer, WRITE, tls};
+use crate::{ALIVE, HANDSHAKE, KNOWN, Peer, WRITE, tls};
 
 /// The pause before the first new attempt.
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
@@ -73,7 +73,10 @@ impl Dialer {
             let mut stream = self.connector.connect(tls::any_name(), stream).await?;
             stream.write_u8(self.channel.to_byte()).await?;
             stream.flush().await?;
-            Ok(stream)
+            match stream.read_u8().await? {
+                KNOWN => Ok(stream),
+                _ => Err(io::Error::other("it does not speak as a validator")),
+            }
         };
         match timeout(HANDSHAKE, connecting).await {
             Ok(connected) => connected,

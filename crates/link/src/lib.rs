@@ -2,8 +2,8 @@
 //!
 //! Each validator dials every other one, twice: one connection carries what must arrive at once (votes, blocks), the other
 //! what may take longer (the shared pool), so that neither waits behind the other. A connection carries messages one way
-//! only, from whoever dialled; what comes back is nothing but TCP's word that it arrived. So there is never a question which
-//! of two connections counts.
+//! only, from whoever dialled; what comes back is one byte at the start. So there is never a question which of two
+//! connections counts.
 //!
 //! TLS 1.3 with raw public keys (RFC 7250): no certificates, no authority, no dates. Each end knows the other's Ed25519 key
 //! beforehand, from its configuration, and nobody else gets past the handshake.
@@ -12,7 +12,7 @@
 //! not sent any more: whoever uses a link says important things again.
 //!
 //! ```text
-//! u8 channel, once
+//! u8 channel, once; u8 1 comes back when the key is a validator's
 //! then messages: u32 length ‖ bytes; a length of 0 only shows that the link lives
 //! ```
 
@@ -45,6 +45,8 @@ pub struct Peer {
     pub identity: Identity,
 }
 
+/// What a listener says when the key it was shown is a validator's: with TLS 1.3 whoever dials learns it from nothing else.
+const KNOWN: u8 = 1;
 /// How long a handshake may take.
 const HANDSHAKE: Duration = Duration::from_secs(10);
 /// After this long without a message one without content is sent.

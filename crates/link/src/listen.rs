@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use birthmark_ledger::KeyName;
-use tokio::io::{AsyncRead, AsyncReadExt as _};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::JoinSet;
@@ -17,7 +17,7 @@ use tokio_rustls::server::TlsStream;
 
 use crate::identity::{Identity, LinkKey};
 use crate::queue::{Channel, Incoming};
-use crate::{HANDSHAKE, MAX_FRAME, Peer, SILENCE, tls};
+use crate::{HANDSHAKE, KNOWN, MAX_FRAME, Peer, SILENCE, tls};
 
 /// How many strangers may be in a handshake at once.
 const HANDSHAKES: usize = 64;
@@ -99,6 +99,8 @@ impl Acceptor {
             .ok_or_else(|| io::Error::other("a stranger's key"))?;
         let channel = Channel::from_byte(stream.read_u8().await?);
         let channel = channel.ok_or_else(|| io::Error::other("an unknown channel"))?;
+        stream.write_u8(KNOWN).await?;
+        stream.flush().await?;
         Ok((name, channel, stream))
     }
 

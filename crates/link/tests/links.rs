@@ -124,6 +124,7 @@ async fn a_stranger_and_a_validator_with_another_key_are_refused() {
             .await
             .is_err()
     );
+    assert!(!stranger.hub.is_connected(&name(1)));
     // A member dials an address where somebody else sits.
     one.hub
         .send(&name(2), Channel::Agreement, message("a secret"));

@@ -35,9 +35,16 @@ impl Guard {
         }
     }
 
-    /// Remembers a height; when this returns, a power failure does not take it back. If we stop in between, the file
-    /// holds the height before: never more than the database.
+    /// Remembers a height; when this returns, a power failure does not take it back. One that is not higher than the one
+    /// remembered changes nothing: blocks that are fetched again were signed before.
+    ///
+    /// If we stop in between, the file holds the height before. Alone, a validator calls this after its database: the file
+    /// never holds more. In a network it calls this before its vote leaves: the file holds one height more while it is decided.
     pub fn remember(&self, height: u64) -> std::io::Result<()> {
+        let before = self.height().map_err(std::io::Error::other)?;
+        if height <= before {
+            return Ok(());
+        }
         durable::replace(&self.0, format!("{height}\n").as_bytes(), durable::SHARED)
     }
 
@@ -73,6 +80,8 @@ mod tests {
         );
         guard.check(7).unwrap();
         guard.check(8).unwrap();
+        guard.remember(5).unwrap();
+        assert_eq!(guard.height().unwrap(), 7, "it never goes back");
         assert!(
             guard
                 .check(6)

@@ -3,6 +3,8 @@
 use birthmark_consensus::ValidatorKeys;
 use birthmark_daemon::{ConfigError, CredentialError, Credentials, Secret};
 use birthmark_ledger::{CheckpointKey, Genesis, Validator, ValidatorId, VoteKey, VoteSigner as _};
+use birthmark_link::LinkKey;
+use birthmark_protocol::Digest;
 
 use crate::lookup_key::LookupKey;
 
@@ -34,6 +36,15 @@ pub fn checkpoint_key(credentials: &Credentials) -> anyhow::Result<CheckpointKey
     let secret = credentials.secret(CHECKPOINT_KEY)?;
     let seed = seed_of(&secret, CHECKPOINT_KEY)?;
     Ok(CheckpointKey::from_seed(&seed))
+}
+
+/// The key of links to other validators. It grows from the checkpoint key's seed, as the log's key does: they have one keeper,
+/// and one secret less can be lost.
+pub fn link_key(credentials: &Credentials) -> anyhow::Result<LinkKey> {
+    let secret = credentials.secret(CHECKPOINT_KEY)?;
+    let seed = seed_of(&secret, CHECKPOINT_KEY)?;
+    let grown = Digest::tagged("birthmark/link-key/v1", &[seed.as_slice()]);
+    Ok(LinkKey::from_seed(grown.as_bytes()).map_err(|error| unusable(CHECKPOINT_KEY, error))?)
 }
 
 /// Reads the lookup key.

@@ -27,6 +27,11 @@ pub const LIST_STALE: MessageId = MessageId::new("1fb2fbd4262543e0a72856afb94344
 /// A decided block names another root of the index than the stored blocks make.
 pub const OTHER_INDEX: MessageId = MessageId::new("b6e933cf74624bf1931815ae2e7fd81e");
 
+/// This validator takes no part in decisions any more, so that it cannot contradict itself.
+pub const SAFETY_STOP: MessageId = MessageId::new("5d0c1f0e6c8b4b0f9d4e4f1a1b7c2e93");
+/// A validator said two things where one is allowed.
+pub const MISBEHAVIOUR: MessageId = MessageId::new("b3a1de0f27c84a6c8a54c6a1f0a9d7b2");
+
 /// Why nothing can be stored at the moment.
 pub fn outage(error: &(dyn Error + 'static)) -> MessageId {
     let causes = std::iter::successors(Some(error), |error| (*error).source());

@@ -15,6 +15,7 @@ pub mod journal;
 pub mod list_numbers;
 pub mod lookup_key;
 pub mod metrics;
+pub mod network;
 mod node_lock;
 pub mod production;
 pub mod pulse;
@@ -27,6 +28,7 @@ mod signatures;
 pub mod store;
 
 pub use guard::Guard;
+pub use network::LINKS_SOCKET;
 pub use run::{HTTP_SOCKET, run};
 pub use settings::Settings;
 

@@ -3,16 +3,19 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use birthmark_consensus::message::SentBlock;
 use birthmark_consensus::{
-    Application, Authorities, Backlog, Decided, Evidence, Offer, Pacing, SingleValidator, Step,
-    StepError, ValidatorKeys,
+    Application, Authorities, Backlog, Cosigned, Decided, Evidence, Misbehaviour, Offer, Pacing,
+    Shared, SingleValidator, Step, StepError, ValidatorKeys,
 };
 use birthmark_daemon::{MessageId, Shutdown};
+use birthmark_ledger::note::NoteSignature;
 use birthmark_ledger::{
     BlockTime, Height, IndexRoot, Known, Lookups, Tip, Transaction, TransactionHash, VoteSigner,
 };
 use birthmark_protocol::Digest;
 use tokio::sync::Notify;
+use zeroize::Zeroizing;
 
 use crate::authorities::AuthorityBook;
 use crate::clock;
@@ -20,12 +23,14 @@ use crate::guard::Guard;
 use crate::journal;
 use crate::pulse::Pulse;
 use crate::registry::{Registry, RegistryError};
-use crate::row_keys::RowKeys;
+use crate::row_keys::{RowKeys, Sealed};
 use crate::settings::BlockSettings;
-use crate::store::StoreError;
+use crate::store::{Pooled, StoreError};
 
 /// How many transactions of the pool are looked at for one block.
 const LOOKED_AT: usize = 1000;
+/// How many blocks a member that was away gets at once.
+const MOST_BLOCKS: usize = 200;
 /// The pause after the store failed.
 const AFTER_FAILURE: Duration = Duration::from_millis(500);
 
@@ -52,6 +57,106 @@ impl Node {
             book,
             guard,
         }
+    }
+}
+
+impl Node {
+    /// The registry.
+    pub fn registry(&self) -> &Registry {
+        &self.registry
+    }
+
+    /// Reads the evidence of a waiting transaction.
+    pub fn open_evidence(&self, pooled: &Pooled) -> Result<Zeroizing<Vec<u8>>, StoreError> {
+        let opened = self.rows.read(pooled.hash.as_bytes(), &pooled.evidence);
+        opened.map_err(|error| StoreError::Corrupt(format!("transaction {}: {error}", pooled.hash)))
+    }
+
+    /// Seals the evidence of a transaction that is to wait here.
+    pub fn seal_evidence(
+        &self,
+        hash: &TransactionHash,
+        evidence: &[u8],
+    ) -> Result<Sealed, RegistryError> {
+        let sealed = self.rows.seal(hash.as_bytes(), evidence);
+        sealed.map_err(|error| RegistryError::Store(error.into()))
+    }
+
+    fn guard(&self) -> Result<&Guard, RegistryError> {
+        let missing = || std::io::Error::other("no file of signed heights is configured");
+        self.guard
+            .as_ref()
+            .ok_or_else(|| RegistryError::Guard(missing()))
+    }
+}
+
+impl Shared for Node {
+    async fn promised(&self) -> Result<Height, RegistryError> {
+        let height = self.guard()?.height();
+        let height = height.map_err(|error| RegistryError::Guard(std::io::Error::other(error)))?;
+        Ok(Height::new(height))
+    }
+
+    async fn promise(&self, height: Height) -> Result<(), RegistryError> {
+        self.guard()?
+            .remember(height.get())
+            .map_err(RegistryError::Guard)
+    }
+
+    async fn blocks(&self, from: Height, bytes: usize) -> Result<Vec<SentBlock>, RegistryError> {
+        let (mut blocks, mut total) = (Vec::new(), 0_usize);
+        let last = self.registry.tip().height().get();
+        for height in from.get()..=last {
+            let Some(decided) = self.registry.block(height).await? else {
+                break;
+            };
+            total = total.saturating_add(decided.bytes.len());
+            if blocks.len() >= MOST_BLOCKS || (total > bytes && !blocks.is_empty()) {
+                break;
+            }
+            blocks.push(SentBlock {
+                block: decided.bytes.clone(),
+                certificate: decided.certificate.encode(),
+                lines: decided.checkpoint_lines.clone(),
+            });
+        }
+        Ok(blocks)
+    }
+
+    async fn cosigned(&self, height: Height) -> Result<Option<Cosigned>, RegistryError> {
+        let Some(decided) = self.registry.block(height.get()).await? else {
+            return Ok(None);
+        };
+        Ok(Some(Cosigned {
+            header: decided.block.header.clone(),
+            validators: self
+                .registry
+                .validators_after(height.get().saturating_sub(1)),
+            lines: decided.checkpoint_lines.clone(),
+        }))
+    }
+
+    async fn add_lines(
+        &self,
+        height: Height,
+        lines: Vec<NoteSignature>,
+    ) -> Result<(), RegistryError> {
+        self.registry.put_lines(height.get(), lines).await
+    }
+
+    async fn report(&self, misbehaviour: &Misbehaviour) -> Result<(), RegistryError> {
+        let (height, proof) = (misbehaviour.height(), misbehaviour.encode());
+        let before = height.get().saturating_sub(1);
+        let name = self
+            .registry
+            .validator_name(height.get(), misbehaviour.validator());
+        let name = name.unwrap_or_else(|| misbehaviour.validator().to_string());
+        debug_assert!(misbehaviour.holds(&self.registry.validators_after(before)));
+        log::error!(MESSAGE_ID = journal::MISBEHAVIOUR, VALIDATOR = name.as_str(), BLOCK_HEIGHT = height.get(); "{name} {misbehaviour}");
+        let store = self.registry.store();
+        Ok(store
+            .put_misbehaviour(&Digest::of(&proof).to_hex(), &proof)
+            .await?)
     }
 }
 
@@ -85,8 +190,7 @@ impl Application for Node {
             };
             let transaction =
                 Transaction::parse(&pooled.body).map_err(|error| unreadable(&error))?;
-            let evidence = self.rows.read(pooled.hash.as_bytes(), &pooled.evidence);
-            let evidence = evidence.map_err(|error| unreadable(&error))?;
+            let evidence = self.open_evidence(&pooled)?;
             let evidence = Evidence::parse(&evidence).map_err(|error| unreadable(&error))?;
             offers.push(Offer {
                 transaction,

@@ -5,6 +5,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use birthmark_consensus::Decided as Agreed;
 use birthmark_ledger::merkle::Node;
+use birthmark_ledger::note::NoteSignature;
 use birthmark_ledger::{
     DecidedHeader, Frontier, Genesis, Height, Known, Lookups, Outline, Receipt, ReceiptError,
     SetLink, Tip, TransactionHash, ValidatorId, ValidatorSet, needed_anchor,
@@ -361,6 +362,28 @@ impl Registry {
         };
         self.remember_link(&kept);
         self.cache.insert(Arc::new(kept));
+    }
+
+    /// Replaces the lines under the checkpoint after a block; they were verified.
+    pub async fn put_lines(
+        &self,
+        height: u64,
+        lines: Vec<NoteSignature>,
+    ) -> Result<(), RegistryError> {
+        let Some(written) = written_lines(&lines) else {
+            return Ok(());
+        };
+        let decided = self.must_block(height).await?;
+        self.store.put_lines(height, &written).await?;
+        let cosigned = Decided {
+            block: decided.block.clone(),
+            bytes: decided.bytes.clone(),
+            certificate: decided.certificate.clone(),
+            frontier: decided.frontier.clone(),
+            checkpoint_lines: lines,
+        };
+        self.cache.insert(Arc::new(cosigned));
+        Ok(())
     }
 
     /// The block at a height, once this validator stands by it: not in the instant between the commit and the tip.

@@ -23,6 +23,7 @@ use crate::journal;
 use crate::list_numbers::ListNumbers;
 use crate::lookup_key::LookupKey;
 use crate::metrics::Metrics;
+use crate::network::{self, LINKS_SOCKET, Network, Place};
 use crate::production::{self, Node};
 use crate::pulse::Pulse;
 use crate::registry::Registry;
@@ -109,8 +110,10 @@ pub async fn run(settings: Settings, mut context: Context) -> anyhow::Result<()>
     let registry = Arc::new(registry);
     check_clock(registry.tip().time(), clock::now_millis())?;
 
+    network::check(&settings, registry.genesis(), &name)?;
     let guard = settings.guard();
-    if let Some(guard) = &guard {
+    // In a network the others are there: it abstains until they have passed what it may have signed.
+    if let (Some(guard), None) = (&guard, &settings.network) {
         guard.check(registry.tip().height().get())?;
     }
 
@@ -178,9 +181,22 @@ pub async fn run(settings: Settings, mut context: Context) -> anyhow::Result<()>
     tasks.pulse(Arc::clone(&pulse), store.clone());
     let pacing = production::pacing(&settings.blocks);
     let stop = context.shutdown.clone();
-    tasks.essential(
-        async move { production::produce(node, keys, pacing, pooled, beat, stop).await },
-    );
+    if let Some(peers) = &settings.network {
+        let listeners = context.sockets.tcp(LINKS_SOCKET, peers.listen).await?;
+        let log_folder = settings.consensus_log();
+        let place = Place {
+            keys,
+            link_key: identity::link_key(&context.credentials)?,
+            log_folder: log_folder.context("`network.log` must name a folder on this machine")?,
+            pacing,
+        };
+        let network = Network::open(node, place, peers, listeners, pooled).await?;
+        tasks.essential(async move { network.run(beat, stop).await });
+    } else {
+        tasks.essential(async move {
+            production::produce(node, keys, pacing, pooled, beat, stop).await
+        });
+    }
 
     let listeners = context
         .sockets

@@ -12,10 +12,12 @@ use crate::store::StoreUrl;
 
 mod authority;
 mod memory;
+mod network;
 mod notice;
 
 pub use authority::{AuthoritySettings, ServerSettings, SoftwareAuthoritySettings};
 pub use memory::MemorySettings;
+pub use network::{NetworkSettings, PeerSettings};
 pub use notice::NoticeSettings;
 
 /// The node's configuration.
@@ -40,6 +42,9 @@ pub struct Settings {
     /// When blocks are made.
     #[serde(default)]
     pub blocks: BlockSettings,
+    /// The other validators, where there are several.
+    #[serde(default)]
+    pub network: Option<NetworkSettings>,
     /// What strangers may ask of us.
     #[serde(default)]
     pub limits: LimitSettings,
@@ -159,6 +164,7 @@ impl Settings {
             row_keys: None,
             http: HttpSettings::default(),
             blocks: BlockSettings::default(),
+            network: None,
             limits: LimitSettings::default(),
             memory: MemorySettings::default(),
             default_authority: None,
@@ -190,6 +196,16 @@ impl Settings {
         self.row_keys.clone().or_else(beside)
     }
 
+    /// The folder of the consensus log.
+    pub fn consensus_log(&self) -> Option<PathBuf> {
+        let named = self
+            .network
+            .as_ref()
+            .and_then(|network| network.log.clone());
+        let beside = || Some(self.guard()?.path().with_extension("consensus"));
+        named.or_else(beside)
+    }
+
     /// The memory of how far this validator has signed.
     pub fn guard(&self) -> Option<Guard> {
         let beside = || Some(self.database.file()?.with_extension("signed"));
@@ -215,6 +231,9 @@ impl birthmark_daemon::Settings for Settings {
                 "blocks.batch_wait_ms",
                 "must be 1 to 30000",
             ));
+        }
+        if let Some(network) = &self.network {
+            network.check()?;
         }
         if self.limits.queue == 0 {
             return Err(ConfigError::field("limits.queue", "must be at least 1"));

@@ -89,11 +89,12 @@ CREATE TABLE spent_tokens (
     id    BLOB NOT NULL
 ) WITHOUT ROWID;
 
--- Transactions that wait for a block. `claims` and `tokens` are what their records took, to be given back if the transaction
+-- Transactions that wait for a block, this validator's and others'. `claims` and `tokens` are what their records took, to be given back if the transaction
 -- is discarded; the evidence is sealed as waiting requests are.
 CREATE TABLE pool (
     seq      INTEGER PRIMARY KEY,
     hash     BLOB NOT NULL UNIQUE,
+    submitter BLOB NOT NULL,
     records  INTEGER NOT NULL,
     since_ms INTEGER NOT NULL,
     epoch    INTEGER NOT NULL,

@@ -202,6 +202,7 @@ impl Settler {
         let evidence = Zeroizing::new(evidence.encode());
         Ok(Some(Pooled {
             hash,
+            submitter: *transaction.submitter(),
             records,
             since_ms: clock::now_millis().millis(),
             body: transaction.encode(),

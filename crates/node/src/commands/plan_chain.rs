@@ -137,6 +137,7 @@ async fn keep(
     let hash = transaction.hash();
     let pooled = Pooled {
         hash,
+        submitter: *transaction.submitter(),
         records: count,
         since_ms: clock::now_millis().millis(),
         body: transaction.encode(),

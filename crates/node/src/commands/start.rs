@@ -3,14 +3,14 @@
 use std::path::PathBuf;
 
 use anyhow::Context as _;
-use birthmark_daemon::Program;
+use birthmark_daemon::{Credentials, Program};
 use birthmark_ledger::{ChainId, KeyName, Validator};
 use birthmark_protocol::{Digest, Timestamp};
 use clap::{Arg, ArgAction, ArgMatches, value_parser};
 
 use super::{command, path, path_argument, say};
 use crate::settings::Settings;
-use crate::{clock, setup};
+use crate::{clock, identity, network, setup};
 
 pub(super) fn add(program: Program<Settings>) -> Program<Settings> {
     let keys = command(
@@ -32,7 +32,12 @@ pub(super) fn add(program: Program<Settings>) -> Program<Settings> {
         .arg(Arg::new("chain-id").long("chain-id").required(true).help("The registry's name, like birthmark.example/registry"))
         .arg(Arg::new("start").long("start").value_parser(value_parser!(i64)).help("Seconds since 1970; now if left out"))
         .arg(Arg::new("rehearsal").long("rehearsal").action(ArgAction::SetTrue).help("A rehearsal: takes photos of simulated cameras, and every answer says so. No other registry does; it cannot be changed later"))
+        .arg(Arg::new("any-size").long("any-size").action(ArgAction::SetTrue).help("Takes a number of validators that bears no more failures than a smaller one"))
         .arg(Arg::new("validator").long("validator").required(true).num_args(1..).value_parser(value_parser!(PathBuf)).help("Files with the entries that `keys` printed"));
+    let identity = command(
+        "identity",
+        "Prints what the other validators pin in [[network.peers]] as this one's identity; its credentials must be there",
+    );
     let token = command(
         "hash-token",
         "Prints the digest of a submission server's token, read from standard input, for the configuration",
@@ -40,6 +45,7 @@ pub(super) fn add(program: Program<Settings>) -> Program<Settings> {
     program
         .command_without_settings(keys, |matches| async move { create_keys(&matches) })
         .command_without_settings(genesis, |matches| async move { create_genesis(&matches) })
+        .command_without_settings(identity, |_| async move { print_identity() })
         .command_without_settings(token, |_| async move { hash_token() })
 }
 
@@ -77,8 +83,17 @@ fn create_genesis(matches: &ArgMatches) -> anyhow::Result<()> {
     }
     let chain_id = ChainId::new(text(matches, "chain-id")?)?;
     let genesis = setup::genesis(chain_id, start, matches.get_flag("rehearsal"), validators)?;
+    if let Some(advice) = network::size_advice(genesis.validators.len()) {
+        anyhow::ensure!(matches.get_flag("any-size"), "{advice}, or say --any-size");
+        log::warn!("{advice}");
+    }
     setup::write_genesis(&path(matches, "file")?, &genesis)?;
     say(&format!("genesis hash {}", genesis.hash()))
+}
+
+fn print_identity() -> anyhow::Result<()> {
+    let key = identity::link_key(&Credentials::from_environment())?;
+    say(&key.identity().to_string())
 }
 
 fn hash_token() -> anyhow::Result<()> {

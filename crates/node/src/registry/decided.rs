@@ -19,7 +19,7 @@ pub struct Decided {
     pub certificate: CommitCertificate,
     /// The right edge of the tree after it.
     pub frontier: Frontier,
-    /// This validator's lines under the checkpoint of the tree after it; none where it could not sign.
+    /// The validators' lines under the checkpoint of the tree after it, as far as they are known here.
     pub checkpoint_lines: Vec<NoteSignature>,
 }
 

@@ -35,7 +35,7 @@ pub struct NewBlock {
     pub nodes: Vec<(Node, Digest)>,
     /// The right edge of the tree after it.
     pub frontier: Vec<u8>,
-    /// Our line under the checkpoint of the tree after it.
+    /// Lines under the checkpoint of the tree after it.
     pub checkpoint_lines: Option<Vec<u8>>,
     /// Whether other validators decide the next block.
     pub hands_over: bool,
@@ -52,7 +52,7 @@ pub struct StoredBlock {
     pub certificate: Vec<u8>,
     /// The right edge of the tree after it.
     pub frontier: Vec<u8>,
-    /// Our line under the checkpoint of the tree after it.
+    /// Lines under the checkpoint of the tree after it.
     pub checkpoint_lines: Option<Vec<u8>>,
 }
 
@@ -150,6 +150,15 @@ impl Store {
                 sqlx::query("DELETE FROM pool WHERE hash = $1").bind(hash.as_bytes().to_vec()).execute(&mut *tx).await?;
             }
             tx.commit().await?;
+        });
+        Ok(())
+    }
+
+    /// Replaces the lines under the checkpoint after a block.
+    pub async fn put_lines(&self, height: u64, lines: &[u8]) -> Result<(), StoreError> {
+        const SQL: &str = "UPDATE blocks SET checkpoint_lines = $2 WHERE height = $1";
+        on!(&self.write, pool => {
+            sqlx::query(SQL).bind(to_i64(height)).bind(lines.to_vec()).execute(pool).await?;
         });
         Ok(())
     }

@@ -1,6 +1,6 @@
 //! The pool: signed transactions that wait for a block, each with the evidence other validators check before they vote.
 
-use birthmark_ledger::TransactionHash;
+use birthmark_ledger::{TransactionHash, ValidatorId};
 use birthmark_protocol::Timestamp;
 
 use super::bulk::{Bulk, Column, Table};
@@ -14,6 +14,8 @@ use crate::row_keys::Sealed;
 pub struct Pooled {
     /// Its name.
     pub hash: TransactionHash,
+    /// Which validator took it from cameras.
+    pub submitter: ValidatorId,
     /// How many records it has.
     pub records: u32,
     /// Since when it waits here, in milliseconds since 1970.
@@ -36,11 +38,19 @@ pub struct Waiting {
 const POOL: Table = Table::new(
     "pool",
     &[
-        "hash", "records", "since_ms", "epoch", "claims", "tokens", "body", "evidence",
+        "hash",
+        "submitter",
+        "records",
+        "since_ms",
+        "epoch",
+        "claims",
+        "tokens",
+        "body",
+        "evidence",
     ],
 );
 
-type Row = (Vec<u8>, i64, i64, i64, Vec<u8>, Vec<u8>);
+type Row = (i64, Vec<u8>, Vec<u8>, i64, i64, i64, Vec<u8>, Vec<u8>);
 
 /// Puts a transaction into the pool, unless it is there or in a block: two equal statements are one.
 pub(super) async fn insert<C: Bulk>(
@@ -54,6 +64,7 @@ pub(super) async fn insert<C: Bulk>(
     }
     let columns = vec![
         Column::Bytes(vec![pooled.hash.as_bytes().to_vec()]),
+        Column::Bytes(vec![pooled.submitter.as_bytes().to_vec()]),
         Column::Int(vec![i64::from(pooled.records)]),
         Column::Int(vec![pooled.since_ms]),
         Column::Int(vec![pooled.evidence.epoch]),
@@ -80,22 +91,52 @@ impl Store {
 
     /// The oldest transactions of the pool, at most `limit`.
     pub async fn pooled(&self, limit: usize) -> Result<Vec<Pooled>, StoreError> {
-        const SQL: &str =
-            "SELECT hash, records, since_ms, epoch, body, evidence FROM pool ORDER BY seq LIMIT $1";
+        const SQL: &str = "SELECT seq, hash, submitter, records, since_ms, epoch, body, evidence FROM pool \
+            ORDER BY seq LIMIT $1";
         let rows: Vec<Row> = on!(&self.read, pool => {
             sqlx::query_as(SQL).bind(super::to_i64(limit as u64)).fetch_all(pool).await?
         });
-        rows.into_iter().map(row).collect()
+        rows.into_iter()
+            .map(|row| read(row).map(|(_, pooled)| pooled))
+            .collect()
+    }
+
+    /// The transactions of one validator that came after row `after`, each with its row, oldest first, at most `limit`.
+    pub async fn pooled_of(
+        &self,
+        submitter: &ValidatorId,
+        after: i64,
+        limit: usize,
+    ) -> Result<Vec<(i64, Pooled)>, StoreError> {
+        const SQL: &str = "SELECT seq, hash, submitter, records, since_ms, epoch, body, evidence FROM pool \
+            WHERE submitter = $1 AND seq > $2 ORDER BY seq LIMIT $3";
+        let rows: Vec<Row> = on!(&self.read, pool => {
+            let query = sqlx::query_as(SQL).bind(submitter.as_bytes().to_vec()).bind(after);
+            query.bind(super::to_i64(limit as u64)).fetch_all(pool).await?
+        });
+        rows.into_iter().map(read).collect()
+    }
+
+    /// How many records of one validator wait.
+    pub async fn pool_of(&self, submitter: &ValidatorId) -> Result<u64, StoreError> {
+        const SQL: &str =
+            "SELECT CAST(COALESCE(SUM(records), 0) AS BIGINT) FROM pool WHERE submitter = $1";
+        let records: i64 = on!(&self.read, pool => {
+            sqlx::query_scalar(SQL).bind(submitter.as_bytes().to_vec()).fetch_one(pool).await?
+        });
+        super::to_u64(records, "a count")
     }
 
     /// One transaction of the pool.
     pub async fn pooled_one(&self, hash: &TransactionHash) -> Result<Option<Pooled>, StoreError> {
-        const SQL: &str =
-            "SELECT hash, records, since_ms, epoch, body, evidence FROM pool WHERE hash = $1";
+        const SQL: &str = "SELECT seq, hash, submitter, records, since_ms, epoch, body, evidence FROM pool \
+            WHERE hash = $1";
         let found: Option<Row> = on!(&self.read, pool => {
             sqlx::query_as(SQL).bind(hash.as_bytes().to_vec()).fetch_optional(pool).await?
         });
-        found.map(row).transpose()
+        found
+            .map(|row| read(row).map(|(_, pooled)| pooled))
+            .transpose()
     }
 
     /// How much waits for a block.
@@ -142,16 +183,19 @@ fn together(keys: &[(Vec<u8>, ReceiptId)]) -> Vec<u8> {
     keys.iter().flat_map(|(key, _)| key).copied().collect()
 }
 
-fn row((hash, records, since_ms, epoch, body, evidence): Row) -> Result<Pooled, StoreError> {
-    let hash =
-        <[u8; 32]>::try_from(hash).map_err(|_| StoreError::Corrupt("a transaction hash".into()))?;
-    let records =
-        u32::try_from(records).map_err(|_| StoreError::Corrupt("a number of records".into()))?;
-    Ok(Pooled {
+fn read(
+    (seq, hash, submitter, records, since_ms, epoch, body, evidence): Row,
+) -> Result<(i64, Pooled), StoreError> {
+    let corrupt = |what: &str| StoreError::Corrupt(what.into());
+    let hash = <[u8; 32]>::try_from(hash).map_err(|_| corrupt("a transaction hash"))?;
+    let submitter = <[u8; 32]>::try_from(submitter).map_err(|_| corrupt("a submitter"))?;
+    let pooled = Pooled {
         hash: TransactionHash::from_bytes(hash),
-        records,
+        submitter: ValidatorId::from_bytes(submitter),
+        records: u32::try_from(records).map_err(|_| corrupt("a number of records"))?,
         since_ms,
         body,
         evidence: Sealed::stored(epoch, evidence),
-    })
+    };
+    Ok((seq, pooled))
 }

@@ -21,6 +21,9 @@ pub struct Sizes {
     pub disk_bytes: u64,
 }
 
+/// Under names that begin so, proofs of members' misbehaviour are kept.
+const MISBEHAVIOUR: &str = "misbehaviour/";
+
 const PUT: &str = "INSERT INTO node_state (name, value) VALUES ($1, $2) ON CONFLICT (name) DO UPDATE SET value = excluded.value";
 
 const LIST_NUMBER: &str = "list-number/";
@@ -63,6 +66,21 @@ impl Store {
             sqlx::query(PUT).bind(name).bind(number.to_be_bytes().to_vec()).execute(pool).await?;
         });
         Ok(())
+    }
+
+    /// Keeps what proves a member's misbehaviour, once.
+    pub async fn put_misbehaviour(&self, name: &str, proof: &[u8]) -> Result<(), StoreError> {
+        let name = format!("{MISBEHAVIOUR}{name}");
+        on!(&self.write, pool => {
+            sqlx::query(PUT).bind(name).bind(proof.to_vec()).execute(pool).await?;
+        });
+        Ok(())
+    }
+
+    /// Every proof of a member's misbehaviour.
+    pub async fn misbehaviours(&self) -> Result<Vec<Vec<u8>>, StoreError> {
+        const SQL: &str = "SELECT value FROM node_state WHERE name LIKE 'misbehaviour/%' ORDER BY name LIMIT 1000";
+        Ok(on!(&self.read, pool => sqlx::query_scalar(SQL).fetch_all(pool).await?))
     }
 
     /// How large everything is. Reads whole tables: for operators, not for requests.

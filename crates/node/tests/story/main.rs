@@ -32,6 +32,7 @@ mod journal;
 mod kill;
 mod lists;
 mod lookups;
+mod network;
 mod operator;
 mod outage;
 mod pages;

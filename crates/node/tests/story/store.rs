@@ -2,7 +2,7 @@
 //! a database of a newer version.
 
 use birthmark_daemon::Elsewhere;
-use birthmark_ledger::TransactionHash;
+use birthmark_ledger::{TransactionHash, ValidatorId};
 use birthmark_node::commands::{export, fsck, import, reindex};
 use birthmark_node::registry::Registry;
 use birthmark_node::row_keys::Sealed;
@@ -149,6 +149,7 @@ async fn a_discarded_photo_may_come_again(base: Base) {
         Ok(Settlement {
             pooled: Some(Pooled {
                 hash,
+                submitter: ValidatorId::from_bytes([9; 32]),
                 records: 1,
                 since_ms: 0,
                 body: b"a transaction".to_vec(),

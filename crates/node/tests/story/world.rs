@@ -48,13 +48,22 @@ pub fn client() -> reqwest::Client {
 impl World {
     /// Keys, genesis and settings; nothing runs.
     pub fn prepare(base: Base, folder: TempDir, authorities: Vec<AuthoritySettings>) -> Self {
+        Self::prepare_named(base, folder, authorities, "library.example")
+    }
+
+    /// The same for a validator of this name.
+    pub fn prepare_named(
+        base: Base,
+        folder: TempDir,
+        authorities: Vec<AuthoritySettings>,
+        name: &str,
+    ) -> Self {
         let at = folder.path();
         let database = match &base {
             Base::Sqlite => format!("sqlite://{}", at.join("node.db").display()),
             Base::Postgres(server) => server.database("node").unwrap(),
         };
-        let validator =
-            setup::create_keys(&at.join("keys"), KeyName::new("library.example").unwrap()).unwrap();
+        let validator = setup::create_keys(&at.join("keys"), KeyName::new(name).unwrap()).unwrap();
         let chain_id = ChainId::new("test.example/registry").unwrap();
         let genesis = setup::genesis(
             chain_id,
