@@ -122,6 +122,15 @@ let
       module.services.gpsd.enable = true;
       says = "two readers of one line";
     };
+    "the satellites' time for nobody" = {
+      machine = 2;
+      module.services.birthmark.gps = {
+        enable = true;
+        giveTime = true;
+      };
+      module.services.chrony.enable = false;
+      says = "giveTime is for chrony, and services.chrony.enable is off";
+    };
     "two resource managers on one TPM" = {
       module.services.birthmark.signer.enable = true;
       module.security.tpm2.abrmd.enable = true;

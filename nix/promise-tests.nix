@@ -280,6 +280,16 @@ let
         "mmc_block"
         "ext4"
       ];
+    "where there is no network, the satellites set the camera's clock" =
+      let
+        inherit (card.systemd) services;
+        socket = "/run/chrony.birthmark.sock";
+      in
+      card.services.birthmark.gps.settings.chrony_socket == socket
+      && has card.services.chrony.extraConfig "\nrefclock SOCK ${socket} "
+      && lib.any (lib.hasSuffix "/chown birthmark-gps: ${socket}") services.chronyd.serviceConfig.ExecStartPost
+      && services.birthmark-gps.wantedBy == [ "multi-user.target" ]
+      && lib.elem "chronyd.service" services.birthmark-gps.after;
     "the card's radio has its countries" =
       self.nixosConfigurations.camera.config.hardware.wirelessRegulatoryDatabase;
     "the sensor of the scenarios is in their machine's kernel" = lib.any (

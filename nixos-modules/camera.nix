@@ -29,7 +29,7 @@ in
 
     pps.enable = lib.mkEnableOption ''
       the receiver's pulse per second as a clock. The pulse says when a second begins, not which: the seconds are numbered by
-      network time, so this sharpens the clock and does not replace a network'';
+      what the receiver says or by network time, so this sharpens the clock'';
 
     share = {
       enable = lib.mkEnableOption "the photos as a read-only network folder, and as web pages for computers that enter no folder as a guest";
@@ -47,6 +47,8 @@ in
     services.birthmark.signer.enable = true;
     services.birthmark.capture.enable = true;
     services.birthmark.gps.enable = cfg.gps.enable;
+    # Without a network nothing else sets the clock of a machine that keeps no time while it is off.
+    services.birthmark.gps.giveTime = lib.mkIf cfg.gps.enable (lib.mkDefault true);
     services.birthmark.capture.settings.gps = lib.mkIf cfg.gps.enable "/run/birthmark/gps";
 
     # The Pi keeps no time while it is off: step at any distance, at any time, instead of slewing for days.

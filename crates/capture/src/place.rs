@@ -5,6 +5,7 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use birthmark_daemon::varlink::{self, CallError, Peers};
+use birthmark_daemon::{Backoff, Shutdown, random};
 use birthmark_protocol::Timestamp;
 use birthmark_protocol::gps::{GpsError, Position};
 use birthmark_sensor::{ClockQuality, Moment};
@@ -14,6 +15,11 @@ use serde::Deserialize;
 const DEADLINE: Duration = Duration::from_millis(500);
 /// A fix older than this says where the camera was, not where it is.
 const OLDEST_MS: i64 = 5_000;
+
+/// How often a connection that is only held is tried.
+const HELD: Duration = Duration::from_secs(30);
+/// How long to wait before connecting to the GPS daemon again, at first and at most.
+const RECONNECT: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
 
 /// Why the place is not known. Not being anywhere yet is no error.
 #[derive(Debug, thiserror::Error)]
@@ -130,6 +136,35 @@ impl RemoteLocator {
     /// The GPS daemon that one of `servers` serves at `path`.
     pub fn new(path: PathBuf, servers: Peers) -> Self {
         Self { path, servers }
+    }
+
+    /// Stays connected until the camera stops. The GPS daemon leaves when nobody is, and one that has just been started
+    /// knows no place for a second or two: the first photo after a pause would have none.
+    pub async fn stay_connected(&self, shutdown: &Shutdown) {
+        let mut backoff = Backoff::new(RECONNECT.0, RECONNECT.1);
+        loop {
+            tokio::select! {
+                () = shutdown.requested() => return,
+                ended = self.hold(&mut backoff) => {
+                    log::debug!("not connected to the GPS daemon: {ended:?}");
+                }
+            }
+            backoff.failed();
+            tokio::select! {
+                () = shutdown.requested() => return,
+                () = tokio::time::sleep(backoff.pause(random::share())) => {}
+            }
+        }
+    }
+
+    /// Holds one connection until the GPS daemon ends. What it says is asked for anew with each photo.
+    async fn hold(&self, backoff: &mut Backoff) -> Result<(), CallError> {
+        let mut gps = varlink::connect(&self.path, &self.servers, DEADLINE).await?;
+        loop {
+            let Ok(_) = varlink::within(DEADLINE, gps.get_fix()).await?;
+            backoff.succeeded();
+            tokio::time::sleep(HELD).await;
+        }
     }
 
     async fn ask(&self) -> Result<Whereabouts, PlaceError> {

@@ -46,6 +46,10 @@ pub async fn run_with(
         .unix("varlink", &settings.socket, SOCKET_MODE)
         .await?;
     start_panel(&settings, &capture)?;
+    if let Some(gps) = remote_locator(&settings)? {
+        let shutdown = context.shutdown.clone();
+        tokio::spawn(async move { gps.stay_connected(&shutdown).await });
+    }
     context.ready();
     // Afterwards: what the check has to say stays in the status.
     let checked = capture.clone();
@@ -174,13 +178,18 @@ fn peers(users: &[User]) -> anyhow::Result<Peers> {
 }
 
 fn locator(settings: &CaptureSettings) -> anyhow::Result<Arc<dyn Locator>> {
-    Ok(match &settings.gps {
-        Some(path) => Arc::new(RemoteLocator::new(
-            path.clone(),
-            peers(&settings.gps_users)?,
-        )),
+    Ok(match remote_locator(settings)? {
+        Some(gps) => Arc::new(gps),
         None => Arc::new(Nowhere),
     })
+}
+
+fn remote_locator(settings: &CaptureSettings) -> anyhow::Result<Option<RemoteLocator>> {
+    let Some(path) = &settings.gps else {
+        return Ok(None);
+    };
+    let servers = peers(&settings.gps_users)?;
+    Ok(Some(RemoteLocator::new(path.clone(), servers)))
 }
 
 fn start_panel(settings: &CaptureSettings, capture: &Capture) -> anyhow::Result<()> {

@@ -14,6 +14,7 @@ mod receiver;
 mod run;
 mod sentence;
 mod service;
+mod time_source;
 
 pub use client::GpsClient;
 pub use messages::{Absence, FixReply};

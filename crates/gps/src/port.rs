@@ -10,6 +10,7 @@ use tokio::sync::watch;
 use crate::line::Lines;
 use crate::receiver::Receiver;
 use crate::sentence::Sentence;
+use crate::time_source::TimeSource;
 
 /// How long a read waits before it looks whether the daemon should stop.
 const READ_PATIENCE: Duration = Duration::from_millis(250);
@@ -25,35 +26,46 @@ pub(crate) struct Port {
     pub baud: u32,
 }
 
-/// Reads until the daemon stops. Everything learnt goes into `receiver`; `beat` hears that this thread lives.
-pub(crate) fn read_for_ever(
-    port: &Port,
-    receiver: &watch::Sender<Receiver>,
-    beat: &watch::Sender<Instant>,
-    shutdown: &Shutdown,
-) {
+/// Who hears of what arrives on the line.
+pub(crate) struct Hearers {
+    /// Everything learnt.
+    pub receiver: watch::Sender<Receiver>,
+    /// That the reading thread lives.
+    pub beat: watch::Sender<Instant>,
+    /// The machine's clock, if it is to have the satellites' time.
+    pub time: Option<TimeSource>,
+}
+
+/// Reads until the daemon stops.
+pub(crate) fn read_for_ever(port: &Port, mut hearers: Hearers, shutdown: &Shutdown) {
     let mut pause = REOPEN.0;
     let mut told = false;
     while !shutdown.is_requested() {
-        beat.send_replace(Instant::now());
+        hearers.beat.send_replace(Instant::now());
         match open(port) {
             Ok(mut line) => {
                 log::info!("reading {} at {} baud", port.path.display(), port.baud);
                 (pause, told) = (REOPEN.0, false);
-                receiver.send_modify(|receiver| receiver.opened(Instant::now()));
-                let error = read(&mut line, receiver, beat, shutdown);
+                hearers
+                    .receiver
+                    .send_modify(|receiver| receiver.opened(Instant::now()));
+                let error = read(&mut line, &mut hearers, shutdown);
                 if shutdown.is_requested() {
                     return;
                 }
                 log::warn!("lost {}: {error}", port.path.display());
-                close(port, receiver, &format!("was unplugged ({error})"));
+                close(port, &hearers.receiver, &format!("was unplugged ({error})"));
             }
             Err(error) => {
                 if !told {
                     log::warn!("cannot open {}: {error}", port.path.display());
                     told = true;
                 }
-                close(port, receiver, &format!("cannot be opened ({error})"));
+                close(
+                    port,
+                    &hearers.receiver,
+                    &format!("cannot be opened ({error})"),
+                );
             }
         }
         std::thread::sleep(pause);
@@ -81,19 +93,14 @@ fn device(path: &Path) -> PathBuf {
 }
 
 /// Reads until the line fails; the answer is why.
-fn read(
-    line: &mut impl Read,
-    receiver: &watch::Sender<Receiver>,
-    beat: &watch::Sender<Instant>,
-    shutdown: &Shutdown,
-) -> io::Error {
+fn read(line: &mut impl Read, hearers: &mut Hearers, shutdown: &Shutdown) -> io::Error {
     let (mut lines, mut buffer) = (Lines::default(), [0; 512]);
     while !shutdown.is_requested() {
-        beat.send_replace(Instant::now());
+        hearers.beat.send_replace(Instant::now());
         match line.read(&mut buffer) {
             Ok(0) => return io::Error::from(io::ErrorKind::UnexpectedEof),
             Ok(count) => match buffer.get(..count) {
-                Some(bytes) => take(bytes, &mut lines, receiver),
+                Some(bytes) => take(bytes, &mut lines, hearers),
                 // A reader that claims more than there is room for cannot be believed.
                 None => return io::Error::from(io::ErrorKind::InvalidData),
             },
@@ -110,12 +117,15 @@ fn read(
     io::Error::from(io::ErrorKind::Interrupted)
 }
 
-fn take(bytes: &[u8], lines: &mut Lines, receiver: &watch::Sender<Receiver>) {
+fn take(bytes: &[u8], lines: &mut Lines, hearers: &mut Hearers) {
     let now = Instant::now();
     let mut sentences = Vec::new();
     lines.feed(bytes, |line| sentences.extend(Sentence::parse(line)));
+    if let Some(time) = &mut hearers.time {
+        time.take(&sentences);
+    }
     let changed = !sentences.is_empty();
-    receiver.send_if_modified(|receiver| {
+    hearers.receiver.send_if_modified(|receiver| {
         receiver.heard(now);
         sentences
             .into_iter()

@@ -8,16 +8,19 @@ use birthmark_daemon::{Context, Idle};
 use tokio::sync::watch;
 
 use crate::fix::Demands;
-use crate::port::{Port, read_for_ever};
+use crate::port::{Hearers, Port, read_for_ever};
 use crate::receiver::Receiver;
 use crate::service::Gps;
 use crate::settings::GpsSettings;
+use crate::time_source::TimeSource;
 
 /// The reading thread shows itself several times a second; after this long it hangs.
 const LIFELESS: Duration = Duration::from_secs(10);
 
-/// Runs the daemon until it is asked to stop. It stays even when nobody asks: a receiver that was just opened knows
-/// nothing.
+/// Runs the daemon until it is asked to stop, or nobody is connected any more where systemd would start it again.
+///
+/// A receiver that was just opened knows nothing for a second or two. So the camera's daemon stays connected, and a daemon
+/// that gives the machine its time stays whether or not anybody asks.
 pub async fn run(settings: GpsSettings, mut context: Context) -> anyhow::Result<()> {
     let callers = if settings.callers.is_empty() {
         Peers::same_user()
@@ -32,16 +35,27 @@ pub async fn run(settings: GpsSettings, mut context: Context) -> anyhow::Result<
         satellites: settings.minimum_satellites,
         hdop: settings.maximum_hdop,
     };
+    let idle = match settings.chrony_socket {
+        Some(_) => Idle::never(),
+        None => context.idle_after(Duration::from_secs(settings.idle_seconds)),
+    };
+    let time = settings.chrony_socket.map(TimeSource::new).transpose();
+    let time = time.context("no datagram socket can be made for chrony")?;
     let (receiver, known) = watch::channel(Receiver::new(demands));
     let (beat, pulse) = watch::channel(Instant::now());
     let port = Port {
         path: settings.device,
         baud: settings.baud,
     };
+    let hearers = Hearers {
+        receiver,
+        beat,
+        time,
+    };
     let shutdown = context.shutdown.clone();
     let thread = std::thread::Builder::new()
         .name("serial".to_owned())
-        .spawn(move || read_for_ever(&port, &receiver, &beat, &shutdown))
+        .spawn(move || read_for_ever(&port, hearers, &shutdown))
         .context("starting the serial line's thread")?;
     context.service.watch(move || {
         let lifeless = pulse.borrow().elapsed() > LIFELESS;
@@ -55,7 +69,7 @@ pub async fn run(settings: GpsSettings, mut context: Context) -> anyhow::Result<
         socket,
         Gps::new(known),
         callers,
-        Idle::never(),
+        idle,
         context.shutdown.clone(),
     )
     .await?;

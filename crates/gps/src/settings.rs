@@ -22,6 +22,10 @@ pub struct GpsSettings {
     pub minimum_satellites: u32,
     /// A fix may have at most this dilution of precision.
     pub maximum_hdop: f32,
+    /// The socket at which chrony takes the satellites' time (`refclock SOCK`). None: the machine's clock is not told.
+    pub chrony_socket: Option<PathBuf>,
+    /// Leave after this many seconds without anybody connected, if systemd listens for us and chrony needs nothing.
+    pub idle_seconds: u64,
 }
 
 impl Default for GpsSettings {
@@ -33,6 +37,8 @@ impl Default for GpsSettings {
             baud: 9_600,
             minimum_satellites: 4,
             maximum_hdop: 5.0,
+            chrony_socket: None,
+            idle_seconds: 60,
         }
     }
 }
@@ -53,7 +59,19 @@ impl Settings for GpsSettings {
         if !(0.5..=20.0).contains(&self.maximum_hdop) {
             return Err(ConfigError::field("maximum_hdop", "must be 0.5 to 20"));
         }
-        Ok(())
+        if self.idle_seconds == 0 {
+            return Err(ConfigError::field(
+                "idle_seconds",
+                "must be at least 1: the daemon would leave before anybody is answered",
+            ));
+        }
+        match &self.chrony_socket {
+            Some(path) if !path.is_absolute() => Err(ConfigError::field(
+                "chrony_socket",
+                "must begin with `/`, as in chrony's own line `refclock SOCK /run/chrony.birthmark.sock`",
+            )),
+            _ => Ok(()),
+        }
     }
 }
 

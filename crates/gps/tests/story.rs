@@ -12,7 +12,7 @@ use std::fs::File;
 use std::io::Write;
 use std::os::fd::AsFd;
 use std::os::unix::fs::symlink;
-use std::os::unix::net::UnixDatagram;
+use std::os::unix::net::{UnixDatagram, UnixListener};
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
@@ -160,6 +160,24 @@ impl Place {
         }
     }
 
+    /// Starts the daemon as systemd would at the first call.
+    fn start_activated(&self, socket: &UnixListener) -> Running {
+        let script = "exec 3<&0 0</dev/null; LISTEN_PID=$$ exec \"$@\"";
+        let child = Command::new("/bin/sh")
+            .args(["-c", script, "sh", env!("CARGO_BIN_EXE_birthmark-gps")])
+            .arg("--config")
+            .arg(self.path("gps.toml"))
+            .env_clear()
+            .env("LISTEN_FDS", "1")
+            .env("LISTEN_FDNAMES", "varlink")
+            .stdin(std::os::fd::OwnedFd::from(socket.try_clone().unwrap()))
+            .stdout(Stdio::null())
+            .stderr(File::create(self.path("log")).unwrap())
+            .spawn()
+            .unwrap();
+        Running(child)
+    }
+
     async fn client(&self) -> GpsClient {
         GpsClient::connect(&self.socket()).await.unwrap()
     }
@@ -169,6 +187,15 @@ impl Place {
 struct Running(Child);
 
 impl Running {
+    /// Waits for a daemon that ends by itself.
+    fn end(mut self) -> ExitStatus {
+        self.0.wait().unwrap()
+    }
+
+    fn has_ended(&mut self) -> bool {
+        self.0.try_wait().unwrap().is_some()
+    }
+
     fn stop(mut self) -> ExitStatus {
         kill_process(
             Pid::from_raw(self.0.id().cast_signed()).unwrap(),
@@ -453,12 +480,86 @@ async fn strangers_do_not_learn_where_the_camera_is() {
     );
 }
 
+#[tokio::test]
+async fn it_leaves_when_nobody_is_connected_and_is_there_again_at_the_next_call() {
+    let place = Place::with("callers = []\nidle_seconds = 1\n");
+    let mut receiver = Receiver::plug_in(&place);
+    let socket = UnixListener::bind(place.socket()).unwrap();
+    let mut first = place.start_activated(&socket);
+    let mut client = place.client().await;
+    let now = OffsetDateTime::now_utc();
+    ask_until(&mut client, || receiver.send_fix(now), has_fix).await;
+    // Longer than it may be idle: who stays connected, as the camera does, keeps it.
+    tokio::time::sleep(Duration::from_millis(1_500)).await;
+    assert!(!first.has_ended());
+    drop(client);
+    assert!(first.end().success());
+
+    // A call that came while nobody was there waits in systemd's socket.
+    let mut client = place.client().await;
+    let _second = place.start_activated(&socket);
+    ask_until(&mut client, || receiver.send_fix(now), has_fix).await;
+}
+
+#[tokio::test]
+async fn chrony_is_told_the_satellites_time_and_nothing_else() {
+    let chrony = tempfile::tempdir().unwrap();
+    let path = chrony.path().join("chrony.sock");
+    let lines = format!("callers = []\nidle_seconds = 1\nchrony_socket = {path:?}\n");
+    let place = Place::with(&lines);
+    let mut receiver = Receiver::plug_in(&place);
+    let socket = UnixListener::bind(place.socket()).unwrap();
+    let mut running = place.start_activated(&socket);
+    let mut client = place.client().await;
+    let start = OffsetDateTime::now_utc();
+    // chrony is not there yet, and that keeps nobody from the place.
+    ask_until(&mut client, || receiver.send_fix(start), has_fix).await;
+    drop(client);
+
+    // Each round a second that no other had, so that a sample tells which sentence it came from.
+    let mut round = 0;
+    for _ in 0..2 {
+        // And it makes its socket anew when it starts again.
+        let _ = std::fs::remove_file(&path);
+        let listening = UnixDatagram::bind(&path).unwrap();
+        listening
+            .set_read_timeout(Some(Duration::from_millis(200)))
+            .unwrap();
+        let (deadline, mut datagram) = (Instant::now() + PATIENCE, [0; 64]);
+        let (second, length) = loop {
+            assert!(Instant::now() < deadline, "chrony heard nothing");
+            round += 1;
+            let second = start + Duration::from_secs(100 * round);
+            receiver.send_no_fix(second - Duration::from_secs(50));
+            // Or both would be read at once, as what lay there for longer.
+            std::thread::sleep(Duration::from_millis(50));
+            receiver.send_fix(second);
+            if let Ok(length) = listening.recv(&mut datagram) {
+                break (second, length);
+            }
+        };
+        assert_eq!(length, 40);
+        let long = |from: usize| i64::from_ne_bytes(datagram[from..from + 8].try_into().unwrap());
+        let offset = f64::from_ne_bytes(datagram[16..24].try_into().unwrap());
+        let told = long(0) as f64 + long(8) as f64 / 1e6 + offset;
+        // What a receiver without a fix believes is 50 seconds off.
+        let off = (told - second.unix_timestamp() as f64).abs();
+        assert!(off.rem_euclid(100.0) < 0.001, "{off} seconds off");
+        assert_eq!(datagram[36..40], 0x534f_434b_i32.to_ne_bytes());
+    }
+    // Nobody was connected for longer than a second, and the clock is still told the time.
+    tokio::time::sleep(Duration::from_millis(1_500)).await;
+    assert!(!running.has_ended());
+}
+
 #[test]
 fn settings_that_would_accept_any_place_are_refused() {
     for (lines, field) in [
         ("minimum_satellites = 3\n", "minimum_satellites"),
         ("maximum_hdop = 99.0\n", "maximum_hdop"),
         ("baud = 1\n", "baud"),
+        ("idle_seconds = 0\n", "idle_seconds"),
+        ("chrony_socket = \"chrony.sock\"\n", "chrony_socket"),
     ] {
         let place = Place::with(lines);
         let output = Command::new(env!("CARGO_BIN_EXE_birthmark-gps"))

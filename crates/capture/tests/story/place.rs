@@ -1,11 +1,13 @@
 //! Where a photo was taken is the photographer's to say.
 
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use birthmark_capture::settings::Place;
 use birthmark_protocol::Disclosure;
 use birthmark_protocol::gps::Position;
 use serde::{Deserialize, Serialize};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::UnixListener;
 use zlink::introspect::Type;
 
@@ -85,6 +87,34 @@ async fn the_place_is_committed_to_and_only_the_photographer_can_open_it() {
     camera
         .until("the receipt", |status| status.stored == 1)
         .await;
+    camera.stop().await;
+}
+
+/// Without that the GPS daemon would leave, and the first photo after a pause would be taken nowhere.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_camera_stays_connected_to_the_gps_daemon() {
+    let mut world = World::new().await;
+    let path = world.path("gps");
+    world.settings.gps = Some(path.clone());
+    let listener = UnixListener::bind(&path).unwrap();
+    let _signer = world.sign();
+    let camera = world.shoot().await;
+    // Again when the daemon had to be started anew.
+    for _ in 0..2 {
+        let (mut caller, _) = listener.accept().await.unwrap();
+        let (mut call, mut part) = (Vec::new(), [0; 256]);
+        while !call.contains(&0) {
+            let count = caller.read(&mut part).await.unwrap();
+            assert!(count > 0, "hung up");
+            call.extend_from_slice(&part[..count]);
+        }
+        let call = String::from_utf8(call).unwrap();
+        assert!(call.contains("\"org.birthmark.Gps.GetFix\""), "{call}");
+        let answer = b"{\"parameters\":{\"fix\":null,\"time\":null}}\0";
+        caller.write_all(answer).await.unwrap();
+        let hung_up = tokio::time::timeout(Duration::from_millis(300), caller.read(&mut part));
+        assert!(hung_up.await.is_err(), "it did not stay");
+    }
     camera.stop().await;
 }
 
