@@ -112,6 +112,28 @@ let
       };
       says = "security.acme.defaults.email = \"it@library.example\" is an example's address";
     };
+    "upgrades at no time of day" = {
+      machine = 3;
+      module.services.birthmark.autoUpgrade.window = {
+        lower = "2am";
+        upper = "24:00";
+      };
+      says = "services.birthmark.autoUpgrade.window.lower = \"2am\" is no time of day. Write for example";
+    };
+    "upgrades that end at no time of day" = {
+      machine = 3;
+      module = { };
+      says = "services.birthmark.autoUpgrade.window.upper = \"24:00\" is no time of day. Write for example";
+    };
+    "upgrades spread over more than the night" = {
+      machine = 2;
+      module.services.birthmark.autoUpgrade = {
+        window.lower = "23:00";
+        window.upper = "00:30";
+        stagger = 90;
+      };
+      says = "from 23:00 to 00:30 there are 90, so that some machines would begin when none may be started again";
+    };
     "upgrades from nowhere" = {
       module.services.birthmark.node.enable = true;
       module.services.birthmark.autoUpgrade.enable = true;

@@ -405,6 +405,9 @@ let
       && has (unitOf other "nixos-upgrade.service") "Requires=restic-backups-birthmark-node.service"
       && lib.hasSuffix "/bin/birthmark-upgrade-check" other.systemd.services.nixos-upgrade.serviceConfig.ExecStartPost
       && other.nix.gc.automatic;
+    "the machines of one flake are not all away at once" =
+      other.systemd.timers.nixos-upgrade.timerConfig.RandomizedDelaySec == "30min"
+      && other.systemd.timers.nixos-upgrade.timerConfig.FixedRandomDelay;
     "a server that does not work with a new system goes back to the one before" =
       server.systemd.services.boot-check.requiredBy == [ "boot-complete.target" ]
       && has server.systemd.units."boot-check.service".text "FailureAction=reboot"

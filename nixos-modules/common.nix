@@ -32,6 +32,21 @@ let
   # What journald.conf(5) takes for MaxRetentionSec: it ignores anything else, and keeps everything.
   unit = "(us|ms|s|sec|seconds?|m|min|minutes?|h|hr|hours?|d|days?|w|weeks?|M|months?|y|years?)?";
   isTimeSpan = text: builtins.match "([0-9]+ ?${unit} ?)+" text != null;
+  # Minutes since midnight; null for what is no time of day.
+  minutesOf =
+    text:
+    let
+      parts = builtins.match "([01][0-9]|2[0-3]):([0-5][0-9])" text;
+    in
+    if parts == null then
+      null
+    else
+      lib.toIntBase10 (lib.head parts) * 60 + lib.toIntBase10 (lib.last parts);
+  inherit (cfg.autoUpgrade) window;
+  begins = minutesOf window.lower;
+  ends = minutesOf window.upper;
+  # The window may reach past midnight.
+  lasts = if ends < begins then ends - begins + 24 * 60 else ends - begins;
 in
 {
   imports = [
@@ -69,6 +84,15 @@ in
           default = "04:00";
           description = "No reboot after this time of day.";
         };
+      };
+      stagger = lib.mkOption {
+        type = lib.types.ints.unsigned;
+        default = 30;
+        example = 90;
+        description = ''
+          Over how many minutes the machines of one flake spread their upgrades. Each has a minute of its own, the same every
+          night, so that the validators of an institution are not all away at once.
+        '';
       };
     };
   };
@@ -115,6 +139,8 @@ in
       allowReboot = true;
       # Inside the window: its first minute does not count, and a machine that slept through it does not make up for it by day.
       dates = "*-*-* ${cfg.autoUpgrade.window.lower}:59";
+      randomizedDelaySec = "${toString cfg.autoUpgrade.stagger}min";
+      fixedRandomDelay = true;
       persistent = false;
       rebootWindow = { inherit (cfg.autoUpgrade.window) lower upper; };
     };
@@ -151,6 +177,18 @@ in
         assertion =
           cfg.autoUpgrade.enable -> !lib.hasPrefix "github:our-library/" (toString cfg.autoUpgrade.flake);
         message = "services.birthmark.autoUpgrade.flake = \"${toString cfg.autoUpgrade.flake}\" is the template's own: every night's upgrade would fail. Put your flake there, or switch autoUpgrade off.";
+      }
+      {
+        assertion = begins != null;
+        message = "services.birthmark.autoUpgrade.window.lower = \"${window.lower}\" is no time of day. Write for example \"02:00\".";
+      }
+      {
+        assertion = ends != null;
+        message = "services.birthmark.autoUpgrade.window.upper = \"${window.upper}\" is no time of day. Write for example \"04:00\".";
+      }
+      {
+        assertion = begins != null && ends != null -> cfg.autoUpgrade.stagger < lasts;
+        message = "services.birthmark.autoUpgrade.stagger = ${toString cfg.autoUpgrade.stagger} minutes: from ${window.lower} to ${window.upper} there are ${toString lasts}, so that some machines would begin when none may be started again. Take less, or a longer window.";
       }
       {
         assertion =

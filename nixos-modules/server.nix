@@ -353,6 +353,16 @@ in
       };
       postStop = "${lib.getExe' pkgs.coreutils "rm"} -rf ${scratch}/fetched ${scratch}/db";
     };
+    # systemd only logs that it does not understand a moment, and the drill would never run.
+    system.checks = lib.mkIf drills [
+      (pkgs.runCommand "${service}-drill-dates" { nativeBuildInputs = [ pkgs.buildPackages.systemd ]; } ''
+        dates=${lib.escapeShellArg cfg.backup.drill.dates}
+        if ! systemd-analyze calendar "$dates" > "$out" 2>&1; then
+          echo "services.birthmark.${daemon}.backup.drill.dates = \"$dates\" is no moment that systemd understands. Write for example \"Sat *-*-* 03:00\"." >&2
+          exit 1
+        fi
+      '')
+    ];
     systemd.timers."drill-${service}-restore" = lib.mkIf drills {
       wantedBy = [ "timers.target" ];
       timerConfig = {
