@@ -363,6 +363,7 @@ let
           "listen-birthmark-sma"
           "note-what-works"
           "boot-check"
+          "boot-doctor"
         ]
       &&
         lib.all
@@ -411,6 +412,15 @@ let
     "a server that does not work with a new system goes back to the one before" =
       server.systemd.services.boot-check.requiredBy == [ "boot-complete.target" ]
       && has server.systemd.units."boot-check.service".text "FailureAction=reboot"
+      # Answering is not enough: its keys open, its database is whole, and it makes blocks.
+      && server.systemd.services.boot-doctor.requiredBy == [ "boot-complete.target" ]
+      && lib.all (has server.systemd.units."boot-doctor.service".text) [
+        "FailureAction=reboot"
+        " doctor --boot --patience 300 --at http://127.0.0.1:8545"
+        "User=birthmark-node"
+        "ImportCredential=birthmark-node.vote-key:vote-key"
+        "/test -e /var/lib/private/birthmark-healthy/node"
+      ]
       && (server.boot.loader.systemd-boot.bootCounting.enable or true);
     "a server finds the disks of other machines, and survives a hung kernel" =
       lib.all (name: lib.elem name server.boot.initrd.availableKernelModules) [

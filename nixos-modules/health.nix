@@ -99,6 +99,40 @@ in
           };
         };
       }
+      (lib.mkIf cfg.node.enable {
+        # Who answers may still have the wrong keys, or make no blocks. As the validator's own user, who alone opens both.
+        systemd.services.boot-doctor = {
+          description = "Whether the validator's keys, database and blocks are well with the system this machine was started from";
+          requiredBy = [ "boot-complete.target" ];
+          before = [ "boot-complete.target" ];
+          after = [
+            "birthmark-node.service"
+            "boot-check.service"
+          ];
+          unitConfig.FailureAction = "reboot";
+          serviceConfig = ours.confined // {
+            Type = "oneshot";
+            RemainAfterExit = true;
+            # Only a validator that has worked on this machine, whatever it was started from. Root's eyes: the note is in the
+            # private folder of a user that comes and goes.
+            ExecCondition = "+${lib.getExe' pkgs.coreutils "test"} -e /var/lib/private/birthmark-healthy/node";
+            ExecStart = "${lib.getExe cfg.node.package} --config /etc/birthmark/node.toml doctor --boot --patience 300 --at ${lib.escapeShellArg (ours.urlOf (lib.head cfg.node.listen))}";
+            TimeoutStartSec = "15min";
+            User = "birthmark-node";
+            Group = "birthmark-node";
+            # SQLite's readers keep their marks beside the file.
+            ReadWritePaths = [ "-/var/lib/birthmark-node" ];
+            inherit (ours.credentialsOf "node" cfg.node.knownCredentials cfg.node.credentials)
+              LoadCredential
+              ImportCredential
+              ;
+            PrivateDevices = true;
+            DeviceAllow = "char-tpm rw";
+            RestrictAddressFamilies = "AF_UNIX AF_INET AF_INET6";
+            SocketBindDeny = "any";
+          };
+        };
+      })
       (lib.mkIf cfg.autoUpgrade.enable {
         # After the switch. With another kernel nothing was switched yet, and this finds the machine as it was.
         systemd.services.nixos-upgrade.serviceConfig.ExecStartPost = lib.getExe (

@@ -152,6 +152,14 @@ in
       serviceConfig.LoadCredential = lib.mapAttrsToList (name: path: "${name}:${path}") credentials;
     };
 
+  # The same for a command that looks at what the daemon has: what was given, and the rest from where systemd looks.
+  credentialsOf = daemon: known: given: {
+    LoadCredential = lib.mapAttrsToList (name: path: "${name}:${path}") given;
+    ImportCredential = map (name: "birthmark-${daemon}.${name}:${name}") (
+      lib.filter (name: !given ? ${name}) known
+    );
+  };
+
   account = groups: {
     isSystemUser = true;
     extraGroups = groups;

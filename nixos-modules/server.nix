@@ -73,6 +73,13 @@ in
     };
 
     credentials = ours.credentialsOption credentials;
+    knownCredentials = lib.mkOption {
+      type = lib.types.listOf lib.types.str;
+      default = lib.attrNames credentials;
+      internal = true;
+      readOnly = true;
+      description = "The credentials that the daemon reads.";
+    };
 
     listen = lib.mkOption {
       type = lib.types.listOf lib.types.str;
@@ -343,10 +350,10 @@ in
         User = service;
         Group = service;
         ReadWritePaths = [ scratch ];
-        LoadCredential = lib.mapAttrsToList (name: path: "${name}:${path}") cfg.credentials;
-        ImportCredential = map (name: "${service}.${name}:${name}") (
-          lib.attrNames (removeAttrs credentials (lib.attrNames cfg.credentials))
-        );
+        inherit (ours.credentialsOf daemon cfg.knownCredentials cfg.credentials)
+          LoadCredential
+          ImportCredential
+          ;
         PrivateDevices = true;
         DeviceAllow = "char-tpm rw";
         RestrictAddressFamilies = "AF_UNIX";

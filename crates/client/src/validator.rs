@@ -1,5 +1,7 @@
 //! A validator as cameras, commands and other readers see it.
 
+use std::path::Path;
+
 use birthmark_protocol::Digest;
 use birthmark_protocol::api::{Accepted, Fate, Finding, Findings, Question, Status};
 use serde::Serialize;
@@ -16,6 +18,11 @@ impl Validator {
     /// The validator at `address`.
     pub fn new(address: &str, options: &Options) -> Result<Self, SetupError> {
         HttpClient::new(address, options).map(Self)
+    }
+
+    /// The validator that listens on this socket of the same machine.
+    pub fn on_socket(socket: &Path, options: &Options) -> Result<Self, SetupError> {
+        HttpClient::on_socket(socket, options).map(Self)
     }
 
     /// Its address.

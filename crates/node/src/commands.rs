@@ -4,7 +4,9 @@ mod backup;
 mod check;
 mod doctor;
 mod plan_chain;
+mod running;
 mod start;
+mod status;
 mod transfer;
 
 use std::io::Write as _;
@@ -30,6 +32,7 @@ pub fn add(program: Program<Settings>) -> Program<Settings> {
     let program = transfer::add(program);
     let program = backup::add(program);
     let program = plan_chain::add(program);
+    let program = status::add(program);
     doctor::add(program)
 }
 

@@ -2,14 +2,18 @@
 
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use anyhow::Context as _;
 use birthmark_consensus::is_of;
 use birthmark_daemon::{Context, CredentialError, Program};
 use birthmark_http::database::cannot_open;
 use birthmark_ledger::{Genesis, ValidatorId, VoteSigner as _};
+use birthmark_protocol::api::Status;
+use clap::{Arg, ArgAction, value_parser};
 use x509_cert::Certificate;
 
+use super::running::{RunningNode, at_argument};
 use super::{command, say};
 use crate::authorities::{Applied, Authority, AuthorityBook, Issuer, SoftwareAuthority};
 use crate::authority::{AuthorityClient, revocations};
@@ -21,6 +25,8 @@ use crate::store::Store;
 use crate::{clock, identity};
 
 const MONTH: i64 = 30 * 86_400;
+/// The pause before a node that does not answer, or whose height stays, is asked again.
+const BETWEEN_LOOKS: Duration = Duration::from_secs(1);
 /// Somebody's shell has no credentials; that is no fault of the node's.
 const KEYS_NOT_SEEN: &str = "skipped  keys: systemd hands them to the node alone. To look at them too:
          systemd-run --quiet --wait --pipe --collect -p User=birthmark-node \\
@@ -32,10 +38,34 @@ pub(super) fn add(program: Program<Settings>) -> Program<Settings> {
     let doctor = command(
         "doctor",
         "Checks keys, clock, disk, database, authorities and certificates, and says what to do",
-    );
-    program.command(doctor, |settings, _, context| async move {
+    )
+    .arg(
+        Arg::new("boot")
+            .long("boot")
+            .action(ArgAction::SetTrue)
+            .help("Only what another system on the same machine could mend: keys, database, disk, and whether the running node makes blocks"),
+    )
+    .arg(
+        Arg::new("patience")
+            .long("patience")
+            .value_name("SECONDS")
+            .value_parser(value_parser!(u64))
+            .default_value("300")
+            .requires("boot")
+            .help("With --boot: how long the node may take until it answers, and until a block is made of what waits"),
+    )
+    .arg(at_argument().requires("boot"));
+    program.command(doctor, |settings, matches, context| async move {
         let mut report = Report::default();
-        report.examine(&settings, &context).await?;
+        if matches.get_flag("boot") {
+            let node = RunningNode::find(&settings, &matches)?;
+            let patience = matches.get_one("patience").copied();
+            let patience = Duration::from_secs(patience.context("--patience is missing")?);
+            report.works(&node, patience).await?;
+            report.own(&settings, &context).await?;
+        } else {
+            report.examine(&settings, &context).await?;
+        }
         match report.problems {
             0 => Ok(()),
             1 => anyhow::bail!("1 problem found"),
@@ -64,11 +94,80 @@ impl Report {
         say(&format!("PROBLEM  {text}\n         {remedy}"))
     }
 
-    async fn examine(&mut self, settings: &Settings, context: &Context) -> anyhow::Result<()> {
+    /// What lies on this machine, whoever else is there.
+    async fn own(
+        &mut self,
+        settings: &Settings,
+        context: &Context,
+    ) -> anyhow::Result<Option<ValidatorId>> {
         let own = self.keys(settings, context)?;
         self.clock()?;
         self.database(settings).await?;
         self.disk(settings)?;
+        Ok(own)
+    }
+
+    /// Whether the running node makes blocks of what waits for one.
+    ///
+    /// Authorities are not asked: what waits for one that is away waits with every system. With several validators, what a
+    /// system could mend cannot be told from what the others hold up, so that a height which stays is said and no more.
+    async fn works(&mut self, node: &RunningNode, patience: Duration) -> anyhow::Result<()> {
+        let until = Instant::now() + patience;
+        let mut first: Option<Status> = None;
+        loop {
+            let late = Instant::now() >= until;
+            match node.status().await {
+                Ok(now) => {
+                    let moved = first
+                        .as_ref()
+                        .is_some_and(|first| now.block_height > first.block_height);
+                    let well = now.trouble.is_none();
+                    if well && (moved || now.validated_submissions == 0) {
+                        return self.well(&format!(
+                            "the node at {} makes blocks: height {}, {} submissions wait for one",
+                            node.address(),
+                            now.block_height,
+                            now.validated_submissions
+                        ));
+                    }
+                    if late {
+                        return match &now.trouble {
+                            Some(trouble) => self.ill(
+                                &format!("the node at {} says: {trouble}", node.address()),
+                                "`journalctl -u birthmark-node` says more.",
+                            ),
+                            None => self.stuck(&now, patience),
+                        };
+                    }
+                    first.get_or_insert(now);
+                }
+                Err(error) if late => {
+                    return self.ill(
+                        &format!("the node at {} {error}", node.address()),
+                        "`systemctl status birthmark-node` says why.",
+                    );
+                }
+                Err(_) => {}
+            }
+            tokio::time::sleep(BETWEEN_LOOKS).await;
+        }
+    }
+
+    fn stuck(&mut self, status: &Status, patience: Duration) -> anyhow::Result<()> {
+        let said = format!(
+            "{} submissions wait for a block, and none was made in {} s after height {}",
+            status.validated_submissions,
+            patience.as_secs(),
+            status.block_height
+        );
+        match status.validator_nodes {
+            1 => self.ill(&said, "`journalctl -u birthmark-node` says why."),
+            several => self.well(&format!("{said}: {several} validators decide, look at all")),
+        }
+    }
+
+    async fn examine(&mut self, settings: &Settings, context: &Context) -> anyhow::Result<()> {
+        let own = self.own(settings, context).await?;
         self.tls(settings)?;
         let own = own.unwrap_or(ValidatorId::from_bytes([0; 32]));
         let numbers = self.list_numbers(settings).await;

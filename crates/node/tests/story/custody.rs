@@ -4,8 +4,10 @@
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
+use axum::routing::get;
 use birthmark_ledger::KeyName;
 use birthmark_node::setup;
+use birthmark_protocol::api::Status;
 
 use crate::authority::Authority;
 use crate::camera::Camera;
@@ -66,6 +68,122 @@ async fn doctor_goes_on_where_nothing_has_run_yet() {
     assert!(report.contains("authority test-maker answers"), "{report}");
     assert!(!at.exists());
     drop(authority);
+}
+
+/// After an upgrade the machine goes back to the system before if this fails. What no system on it could mend, such as an
+/// authority that is away, must not do that.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_boot_is_judged_by_what_another_system_could_mend() {
+    let (mut world, authority) = prepared().await;
+    let boot = |world: &World, at: &str, patience: &str| {
+        node(
+            world,
+            &["doctor", "--boot", "--patience", patience, "--at", at],
+        )
+    };
+    world.start().await;
+    let url = world.url.clone();
+    drop(authority);
+    let output = boot(&world, &url, "60");
+    let report = text(&output);
+    assert!(output.status.success(), "{report}");
+    assert!(
+        report.contains("makes blocks: height 0") && report.contains("keys belong to"),
+        "{report}"
+    );
+    assert!(!report.contains("authority"), "{report}");
+    // The same shown to a person.
+    let status = text(&node(&world, &["status", "--at", &url]));
+    assert!(status.contains("validator   library.example"), "{status}");
+    world.stop().await;
+
+    // A node that does not answer, a key that does not fit.
+    let output = boot(&world, &url, "1");
+    let report = text(&output);
+    assert!(
+        !output.status.success() && report.contains("PROBLEM  the node at"),
+        "{report}"
+    );
+    let status = node(&world, &["status", "--at", &url]);
+    assert!(
+        !status.status.success() && text(&status).contains("systemctl status birthmark-node"),
+        "{}",
+        text(&status)
+    );
+    world.start().await;
+    setup::create_keys(
+        &world.folder.path().join("others"),
+        KeyName::new("elsewhere.example").unwrap(),
+    )
+    .unwrap();
+    std::fs::copy(
+        world.folder.path().join("others/vote-key"),
+        world.credentials().join("vote-key"),
+    )
+    .unwrap();
+    let output = boot(&world, &world.url, "60");
+    let report = text(&output);
+    assert!(
+        !output.status.success() && report.contains("belongs to no validator"),
+        "{report}"
+    );
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_boot_that_makes_no_blocks_of_what_waits_has_failed() {
+    let (world, _authority) = prepared().await;
+    for (validators, moves, well) in [(1, false, false), (1, true, true), (4, false, true)] {
+        let at = pretender(validators, moves).await;
+        let output = node(
+            &world,
+            &["doctor", "--boot", "--patience", "4", "--at", &at],
+        );
+        let report = text(&output);
+        assert_eq!(
+            output.status.success(),
+            well,
+            "{validators} {moves}: {report}"
+        );
+        assert_eq!(
+            report.contains("none was made in 4 s after height 7"),
+            !moves,
+            "{report}"
+        );
+    }
+}
+
+/// Something that answers as a node with three submissions that wait for a block.
+async fn pretender(validators: usize, moves: bool) -> String {
+    let asked = std::sync::Arc::new(std::sync::atomic::AtomicU64::new(7));
+    let status = move || {
+        let height = match moves {
+            true => asked.fetch_add(1, std::sync::atomic::Ordering::Relaxed),
+            false => 7,
+        };
+        std::future::ready(axum::Json(Status {
+            node_id: "pretender.example".to_owned(),
+            block_height: height,
+            total_hashes: height,
+            pending_submissions: 0,
+            last_block_time: None,
+            validator_nodes: validators,
+            consensus_mode: "single".into(),
+            uptime: "0d 00h 00m 01s".to_owned(),
+            chain_id: "test.example/registry".to_owned(),
+            genesis_hash: "ab".repeat(32),
+            tree_root: "cd".repeat(32),
+            validated_submissions: 3,
+            version: "0.1.0".into(),
+            trouble: None,
+            warnings: Vec::new(),
+        }))
+    };
+    let router = axum::Router::new().route("/api/v1/status", get(status));
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let at = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
+    at
 }
 
 #[tokio::test(flavor = "multi_thread")]
