@@ -31,6 +31,7 @@ missing() {
     has_postgresql || echo postgresql
     has chromium || has chromium-browser || has google-chrome || echo chromium
     has exiftool || echo libimage-exiftool-perl
+    has gpg || echo gnupg
     has git || echo git
     # The front that OPERATING.md describes. Debian leaves it off the PATH of people.
     has nginx || [ -x /usr/sbin/nginx ] || echo nginx-light

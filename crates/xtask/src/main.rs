@@ -12,6 +12,7 @@ mod doctor;
 mod fuzz;
 mod house;
 mod measure;
+mod release;
 mod source;
 mod test;
 mod tools;
@@ -43,6 +44,8 @@ enum Command {
     Wasm(wasm::Options),
     /// Make Debian packages
     Dist(dist::DistOptions),
+    /// Lay out and sign a release: an apt repository, images, digests
+    Release(release::ReleaseOptions),
     /// Run scenarios against Debian machines under QEMU
     Vm(vm::VmOptions),
     /// Say what this machine has of what the commands need
@@ -71,6 +74,7 @@ fn run(house: &House, command: &Command) -> anyhow::Result<bool> {
         Command::Fuzz(options) => fuzz::run(house, options)?,
         Command::Wasm(options) => wasm::run(house, options)?,
         Command::Dist(options) => dist::run(house, options)?,
+        Command::Release(options) => release::run(house, options)?,
         Command::Vm(options) => vm::run(house, options)?,
         Command::Doctor => doctor::run(house)?,
     }

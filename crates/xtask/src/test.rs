@@ -49,6 +49,7 @@ const STEPS: &[Step] = &[
     Step::new("scenario-words", scenario_words),
     Step::new("machine-scripts", machine_scripts),
     Step::new("front", front),
+    Step::new("release", release),
     Step::new("lints", rust::lints),
     Step::new("licences", rust::licences),
     Step::new("advisories", rust::advisories),
@@ -159,10 +160,28 @@ fn machine_scripts(house: &House, _: &Options) -> Result<Outcome> {
     Ok(Outcome::passed())
 }
 
+/// What a script says where it cannot run.
+const CANNOT_RUN: i32 = 77;
+
+/// A release laid out by this very program, and taken by those that strangers have.
+fn release(house: &House, _: &Options) -> Result<Outcome> {
+    let Some(python) = tools::find("python3") else {
+        return Ok(Outcome::skipped("python3 is not installed"));
+    };
+    let mut test = house.program(&python);
+    test.arg("scripts/tests/release.py")
+        .arg(std::env::current_exe()?);
+    match test.status()?.code() {
+        Some(0) => Ok(Outcome::passed()),
+        Some(CANNOT_RUN) => Ok(Outcome::skipped(
+            "gpg, dpkg-deb or apt-get is not installed",
+        )),
+        _ => bail!("a release is not what it promises"),
+    }
+}
+
 /// The limits of the NixOS module's nginx, with a real one.
 fn front(house: &House, _: &Options) -> Result<Outcome> {
-    /// What the script says where it cannot run.
-    const CANNOT_RUN: i32 = 77;
     let Some(python) = tools::find("python3") else {
         return Ok(Outcome::skipped("python3 is not installed"));
     };
