@@ -12,6 +12,18 @@ let
     root = ../.;
     fileset = lib.fileset.fileFilter (file: file.hasExt "nix") ../.;
   };
+  # Every daemon on one machine, at its defaults: two checks look at it, and each further machine costs an evaluation a
+  # quarter of a gigabyte.
+  everything = import ./evaluate.nix { inherit pkgs lib nixpkgs; } {
+    services.birthmark = {
+      camera.enable = true;
+      capture.settings.source.kind = "v4l2";
+      node.enable = true;
+      sma.enable = true;
+      # As journald.conf(5) writes lengths of time.
+      journal.keep = "1year 6M";
+    };
+  };
 in
 import ./rust-checks.nix { inherit pkgs; }
 // {
@@ -44,13 +56,21 @@ import ./rust-checks.nix { inherit pkgs; }
       ;
   };
   server-state = import ./server-state-test.nix { inherit self pkgs lib; };
-  assertions = import ./assertion-tests.nix { inherit pkgs lib nixpkgs; };
+  assertions = import ./assertion-tests.nix {
+    inherit
+      pkgs
+      lib
+      nixpkgs
+      everything
+      ;
+  };
   promises = import ./promise-tests.nix {
     inherit
       self
       pkgs
       lib
       nixpkgs
+      everything
       ;
   };
   units = import ./unit-tests.nix { inherit self pkgs lib; };

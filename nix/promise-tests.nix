@@ -5,6 +5,7 @@
   pkgs,
   lib,
   nixpkgs,
+  everything,
 }:
 
 let
@@ -34,13 +35,6 @@ let
   };
   inherit (full.services) restic;
   nginx = full.environment.etc."nginx/nginx.conf".source.text;
-  everything = evaluate {
-    services.birthmark = {
-      camera.enable = true;
-      node.enable = true;
-      sma.enable = true;
-    };
-  };
   server = self.nixosConfigurations.validator.config;
   card = self.nixosConfigurations.camera.config;
   unitOf = config: name: config.systemd.units.${name}.text;
@@ -285,7 +279,7 @@ let
         inherit (card.systemd) services;
         socket = "/run/chrony.birthmark.sock";
       in
-      card.services.birthmark.gps.settings.chrony_socket == socket
+      (card.services.birthmark.gps.settings.chrony_socket or null) == socket
       && has card.services.chrony.extraConfig "\nrefclock SOCK ${socket} "
       && lib.any (lib.hasSuffix "/chown birthmark-gps: ${socket}") services.chronyd.serviceConfig.ExecStartPost
       && services.birthmark-gps.wantedBy == [ "multi-user.target" ]

@@ -28,38 +28,33 @@ let
     ) (lib.attrValues scenarios)
   );
   withMachinesOf =
-    set: name:
+    set: name: testScript:
     pkgs.testers.runNixOSTest {
+      inherit testScript;
       name = "birthmark-${name}";
-      testScript = script name;
       globalTimeout = 3600;
       driverConfiguration = {
         vms = lib.mkForce set.config.driverConfiguration.vms;
         vlans = lib.mkForce set.config.driverConfiguration.vlans;
       };
     };
-in
-lib.mapAttrs (
-  name: machines:
-  let
-    set = sets.${toString machines};
-  in
   # The test driver's own option. Should it go, everything is as it was, only dearer.
-  if set.config ? driverConfiguration.vms then
-    withMachinesOf set name
-  else
-    test name (lib.genAttrs machines machine) (script name)
-) scenarios
+  story =
+    machines: name: testScript:
+    let
+      set = sets.${toString machines};
+    in
+    if set.config ? driverConfiguration.vms then
+      withMachinesOf set name testScript
+    else
+      test name (lib.genAttrs machines machine) testScript;
+in
+lib.mapAttrs (name: machines: story machines name (script name)) scenarios
 // {
+  rollback = import ./rollback.nix { inherit pkgs lib; };
+
   # A card's first boots, on loop devices. Debian does the same without a machine: `cargo xtask test --only card`, as root.
-  card = pkgs.testers.runNixOSTest {
-    name = "birthmark-card";
-    nodes.machine.environment.systemPackages = [
-      pkgs.e2fsprogs
-      pkgs.util-linux
-    ];
-    testScript = ''
-      machine.succeed("bash ${../images/tests/state-partition.sh} ${../images/make-state-partition.sh} >&2")
-    '';
-  };
+  card = story [ "trial" ] "card" ''
+    trial.succeed("bash ${../images/tests/state-partition.sh} ${../images/make-state-partition.sh} >&2")
+  '';
 }

@@ -57,6 +57,8 @@ in
   };
   environment.systemPackages = [
     pkgs.birthmark-command
+    # For the card's partitions, on loop devices.
+    pkgs.e2fsprogs
     pkgs.jq
     pkgs.sqlite
     pkgs.v4l-utils
