@@ -143,7 +143,7 @@ fn fuzzing(house: &House, options: &Options) -> Result<Outcome> {
     Ok(Outcome::passed())
 }
 
-/// What machines run beside the daemons: keys that are drawn, the look after an upgrade, rules for alarms.
+/// What machines run beside the daemons: keys that are drawn, the look after an upgrade, rules for alarms, containers.
 fn machine_scripts(house: &House, _: &Options) -> Result<Outcome> {
     let Some(python) = tools::find("python3") else {
         return Ok(Outcome::skipped("python3 is not installed"));
@@ -156,7 +156,13 @@ fn machine_scripts(house: &House, _: &Options) -> Result<Outcome> {
     ] {
         house::run(house.program("bash").args([script, about]))?;
     }
-    house::run(house.program(&python).arg("nix/tests/monitoring.py"))?;
+    for script in [
+        "nix/tests/monitoring.py",
+        "scripts/tests/containers.py",
+        "scripts/tests/promises.py",
+    ] {
+        house::run(house.program(&python).arg(script))?;
+    }
     Ok(Outcome::passed())
 }
 
