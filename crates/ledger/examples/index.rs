@@ -19,7 +19,7 @@ fn computed() -> u64 {
 /// Megabytes that this process holds.
 fn held() -> u64 {
     let text = std::fs::read_to_string("/proc/self/statm").unwrap();
-    text.split(' ').nth(1).unwrap().parse::<u64>().unwrap() * 4096 >> 20
+    (text.split(' ').nth(1).unwrap().parse::<u64>().unwrap() * 4096) >> 20
 }
 
 /// The digests of one photo, without the cost of hashing one.
@@ -48,7 +48,7 @@ fn main() {
         if snapshots.len() > 4 {
             snapshots.pop_front();
         }
-        if (first + BLOCK) % step == 0 {
+        if (first + BLOCK).is_multiple_of(step) {
             let now = computed();
             let micros = (now - last) as f64 / 1000.0 / step as f64;
             println!(
@@ -74,7 +74,7 @@ fn ranges(tree: &IndexTree, photos: u64) {
         let digest = photo(number * photos / ASKED).next().unwrap().0;
         let prefix = Prefix::hiding(IndexKey::of(&digest), photos, 1000);
         let start = computed();
-        let answer = tree.prove(prefix).encode();
+        let answer = tree.answer(prefix);
         let middle = computed();
         let range = RangeProof::parse(&answer)
             .unwrap()

@@ -3,8 +3,7 @@
 use crate::block::{Block, transactions_root};
 use crate::change::SetChange;
 use crate::fault::TransactionFault;
-use crate::header::{BlockHeader, BlockTime};
-use crate::index::IndexRoot;
+use crate::header::{BlockHeader, BlockTime, IndexRoot};
 use crate::rules::Rules;
 use crate::tip::{Earlier, Known, Tip, count_records};
 use crate::transaction::Transaction;

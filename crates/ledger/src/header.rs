@@ -25,7 +25,6 @@ use birthmark_protocol::bytes::{DecodeError, Reader};
 use birthmark_protocol::{Digest, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use crate::index::IndexRoot;
 use crate::validators::ValidatorId;
 
 /// The version of the encoding this program writes.
@@ -42,6 +41,15 @@ pub struct Height(u64);
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct BlockTime(i64);
+
+/// The root of the [index](crate::index) of digests after some block.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct IndexRoot {
+    /// After which block; 0 before the first.
+    pub height: Height,
+    /// The root.
+    pub root: Digest,
+}
 
 /// The header of a block.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]

@@ -24,7 +24,7 @@ use std::sync::LazyLock;
 use birthmark_protocol::Digest;
 use birthmark_protocol::bytes::{DecodeError, Reader};
 
-use crate::header::Height;
+use crate::header::{Height, IndexRoot};
 use crate::varint;
 
 mod follower;
@@ -48,15 +48,6 @@ pub const MAX_LISTED: usize = 16;
 /// What a digest is found by: its first eight bytes.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
 pub struct IndexKey(u64);
-
-/// The root of the index after some block.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub struct IndexRoot {
-    /// After which block; 0 before the first.
-    pub height: Height,
-    /// The root.
-    pub root: Digest,
-}
 
 /// The records under one key: their places in the registry, ascending.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -132,10 +123,9 @@ impl Positions {
     }
 
     fn put(&self, out: &mut Vec<u8>) {
-        // A position has at most 60 bits (`Frontier`), and memory holds fewer records than that: doubling loses nothing.
         match self {
             Self::Listed(positions) => match positions.as_slice() {
-                [only] => varint::put(out, only << 1),
+                [only] => put_only(*only, out),
                 positions => {
                     varint::put(out, (positions.len() as u64) << 1 | 1);
                     let mut next = 0;
@@ -175,6 +165,11 @@ impl Positions {
         }
         Ok(Self::Listed(positions))
     }
+}
+
+/// The position of the only record under a key. It has at most 60 bits (`Frontier`): doubling loses nothing.
+fn put_only(position: u64, out: &mut Vec<u8>) {
+    varint::put(out, position << 1);
 }
 
 /// What stands for more positions than are listed.

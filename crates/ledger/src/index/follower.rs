@@ -4,10 +4,10 @@ use std::collections::VecDeque;
 
 use birthmark_protocol::Digest;
 
-use super::{IndexRoot, IndexTree};
+use super::IndexTree;
 use crate::block::Block;
 use crate::fault::BlockError;
-use crate::header::{BlockHeader, Height};
+use crate::header::{BlockHeader, Height, IndexRoot};
 use crate::rules::Rules;
 
 /// The index after some block, with the roots that the next headers may name.

@@ -18,11 +18,14 @@ use birthmark_protocol::Digest;
 use birthmark_protocol::bytes::{DecodeError, Reader};
 
 use super::{IndexKey, KEY_BITS, MAX_KEYS, Positions, Prefix, bucket_hash, empty_hash, node_hash};
-use crate::header::Height;
+use crate::header::{Height, IndexRoot};
 
 /// The version of the encoding this program writes.
 pub const RANGE_VERSION: u8 = 1;
-const NODE: u8 = 255;
+/// Nothing stands there.
+pub(super) const EMPTY: u8 = 0;
+/// Two halves follow.
+pub(super) const NODE: u8 = 255;
 
 /// An answer that still has to be checked against a root: see [`RangeProof::verify`].
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -154,7 +157,7 @@ impl RangeProof {
 
     /// Checks the answer to a question about `asked` against the index in a header: what comes back is everything under
     /// this prefix, and nothing is missing. Whether the header itself was decided is for the caller to check.
-    pub fn verify(self, asked: Prefix, index: &super::IndexRoot) -> Result<Range, RangeError> {
+    pub fn verify(self, asked: Prefix, index: &IndexRoot) -> Result<Range, RangeError> {
         let answered = self.prefix;
         if answered != asked {
             return Err(RangeError::OtherRange { asked, answered });
@@ -173,11 +176,7 @@ impl RangeProof {
 
     /// The canonical bytes.
     pub fn encode(&self) -> Vec<u8> {
-        let mut out = vec![RANGE_VERSION, self.prefix.width()];
-        let bits = self.prefix.first().number().to_be_bytes();
-        out.extend(bits.into_iter().take(held_by(self.prefix.width())));
-        out.push(self.depth());
-        out.extend(self.siblings.iter().flat_map(|hash| *hash.as_bytes()));
+        let mut out = begin(self.prefix, &self.siblings);
         self.content.put(&mut out, self.depth());
         out
     }
@@ -210,6 +209,17 @@ impl RangeProof {
             content,
         })
     }
+}
+
+/// What stands before the content.
+pub(super) fn begin(prefix: Prefix, siblings: &[Digest]) -> Vec<u8> {
+    let mut out = vec![RANGE_VERSION, prefix.width()];
+    let bits = prefix.first().number().to_be_bytes();
+    out.extend(bits.into_iter().take(held_by(prefix.width())));
+    // No longer than the prefix, which has at most 64 bits.
+    out.push(siblings.len() as u8);
+    out.extend(siblings.iter().flat_map(|hash| *hash.as_bytes()));
+    out
 }
 
 /// How many bytes hold so many bits.
@@ -280,7 +290,7 @@ impl Content {
 
     fn put(&self, out: &mut Vec<u8>, depth: u8) {
         match self {
-            Self::Empty => out.push(0),
+            Self::Empty => out.push(EMPTY),
             Self::Bucket(entries) => {
                 // A bucket has 1 to 32 keys.
                 out.push(entries.len() as u8);
@@ -295,7 +305,7 @@ impl Content {
 
     fn take(reader: &mut Reader<'_>, place: Prefix) -> Result<Self, RangeError> {
         match reader.byte("kind of part")? {
-            0 => Ok(Self::Empty),
+            EMPTY => Ok(Self::Empty),
             NODE if place.width() >= KEY_BITS => Err(RangeError::Depth),
             NODE => {
                 let left = Self::take(reader, place.half(false))?;
@@ -324,11 +334,19 @@ fn take_bucket(reader: &mut Reader<'_>, place: Prefix, count: u8) -> Result<Cont
     Ok(Content::Bucket(entries))
 }
 
+/// Leaves out the bytes that its depth gives.
+pub(super) fn put_key(key: IndexKey, out: &mut Vec<u8>, depth: u8) {
+    let bytes = key.number().to_be_bytes();
+    let (_, rest) = bytes
+        .split_at_checked(usize::from(depth / 8))
+        .unwrap_or((&[], &[]));
+    out.extend_from_slice(rest);
+}
+
 impl Entry {
     /// Leaves out the bytes of the key that its depth gives.
     pub(super) fn put(&self, out: &mut Vec<u8>, depth: u8) {
-        let bytes = self.key.number().to_be_bytes();
-        out.extend(bytes.into_iter().skip(usize::from(depth / 8)));
+        put_key(self.key, out, depth);
         self.positions.put(out);
     }
 
