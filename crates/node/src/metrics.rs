@@ -21,6 +21,8 @@ pub struct Metrics {
     pub misses: Counter,
     /// Blocks in the registry.
     pub height: Gauge,
+    /// After which block the newest finished index of digests is: far behind the height, this validator votes for few blocks.
+    pub index_height: Gauge,
     /// Records in the registry.
     pub records: Gauge,
     /// Submissions waiting for an authority.
@@ -67,6 +69,11 @@ impl Default for Metrics {
             hits: new(all, "lookups_found", "Lookups that found a record"),
             misses: new(all, "lookups_missed", "Lookups that found none"),
             height: new(all, "block_height", "Blocks in the registry"),
+            index_height: new(
+                all,
+                "index_height",
+                "After which block the newest finished index of digests is",
+            ),
             records: new(all, "records", "Records in the registry"),
             waiting: new(
                 all,

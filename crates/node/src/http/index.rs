@@ -50,7 +50,7 @@ pub async fn range(
             ),
         }
     })?;
-    Ok(([BYTES, IMMUTABLE], tree.prove(prefix).encode()).into_response())
+    Ok(([BYTES, IMMUTABLE], tree.answer(prefix)).into_response())
 }
 
 /// The blocks around 1,024 records, with their certificates.

@@ -115,6 +115,8 @@ pub async fn metrics(State(app): Shared) -> Response {
     let tip = app.registry.tip();
     let count = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
     app.metrics.height.set(count(tip.height().get()));
+    let indexed = app.registry.indexer().newest().height;
+    app.metrics.index_height.set(count(indexed.get()));
     app.metrics.records.set(count(tip.frontier().size()));
     app.metrics.waiting.set(count(app.admission.queued()));
     app.metrics

@@ -20,7 +20,7 @@ use super::{Registry, RegistryError};
 use crate::journal;
 
 /// How many indexes that headers name are kept, so that a question about one is still answered while the next ones come.
-const KEPT: usize = 8;
+const KEPT: usize = 32;
 /// So many blocks are read at once.
 const PORTION: u32 = 64;
 /// So many digests are inserted at once while the index is made at the start.
