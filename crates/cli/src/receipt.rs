@@ -14,7 +14,7 @@ use serde::Serialize;
 use crate::digests;
 use crate::terminal::Style;
 use crate::verify::answer::Validator;
-use crate::verify::{headline, known, subjects};
+use crate::verify::{headline, known, private, subjects};
 
 /// `birthmark receipt show`
 #[derive(Args, Debug, Clone)]
@@ -115,26 +115,23 @@ pub async fn fetch(options: &ReceiptFetchOptions) -> anyhow::Result<ExitCode> {
         .context("--genesis: name the registry's genesis, against which the receipt is checked")?;
     let wanted: Vec<Digest> = file.digests.iter().map(|found| found.digest).collect();
     let validator = Validator::at(&options.node)?;
-    let answers = match validator.verify_all(&wanted).await {
-        Ok(answers) => answers,
+    let asked = match private::ask(&validator, &genesis, &wanted).await {
+        Ok(asked) => asked,
         Err(error) => {
             eprintln!("birthmark: {error:#}");
             return Ok(ExitCode::from(3));
         }
     };
-    let Some(choice) = choose(&answers, &wanted) else {
-        println!("no record found: there is no receipt of {}", subject.name);
+    let Some(choice) = choose(&asked.answers, &wanted) else {
+        println!(
+            "no record found: there is no receipt of {}. {}",
+            subject.name, asked.absence
+        );
         return Ok(ExitCode::FAILURE);
     };
-    let text = match validator.receipt(&choice.digest, choice.index).await {
-        Ok(text) => text,
-        Err(error) => {
-            eprintln!("birthmark: {error:#}");
-            return Ok(ExitCode::from(3));
-        }
-    };
-    let receipt = Receipt::from_json(&text)?;
-    if let Err(error) = proof::check(&receipt, &genesis, &wanted) {
+    let receipt = choice.index.and_then(|index| asked.receipts.get(&index));
+    let receipt = receipt.context("its record was not sent")?;
+    if let Err(error) = proof::check(receipt, &genesis, &wanted) {
         println!("nothing is kept, the receipt does not hold: {error}");
         return Ok(ExitCode::FAILURE);
     }

@@ -8,7 +8,7 @@
 pub mod answer;
 pub mod known;
 mod print;
-mod private;
+pub mod private;
 pub mod subjects;
 
 pub use print::{described, headline};

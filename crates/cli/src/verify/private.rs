@@ -13,6 +13,8 @@ use birthmark_verify::private::{Parts, Standing, decoys, positions};
 
 use super::answer::Validator;
 
+/// How often it is asked anew when the index has moved on.
+const ATTEMPTS: u32 = 3;
 /// How far back originals are followed.
 const MOST_GENERATIONS: usize = 16;
 
@@ -38,8 +40,28 @@ struct Session<'a> {
     notices: Vec<Notice>,
 }
 
-/// Asks about many digests.
+/// Something that is not there any more, or not there at all.
+#[derive(Debug, thiserror::Error)]
+#[error("it has no {0}")]
+struct Missing(String);
+
+/// Asks about many digests. A validator keeps the indexes of some blocks only: whoever was slow begins again with its newest.
 pub async fn ask(
+    validator: &Validator,
+    genesis: &Genesis,
+    digests: &[Digest],
+) -> anyhow::Result<Asked> {
+    let mut attempts = 0;
+    loop {
+        attempts += 1;
+        match ask_once(validator, genesis, digests).await {
+            Err(error) if error.is::<Missing>() && attempts < ATTEMPTS => {}
+            done => return done,
+        }
+    }
+}
+
+async fn ask_once(
     validator: &Validator,
     genesis: &Genesis,
     digests: &[Digest],
@@ -186,7 +208,7 @@ impl Session<'_> {
 
     async fn must(&self, path: &str) -> anyhow::Result<Vec<u8>> {
         let file = self.validator.file(path).await?;
-        file.with_context(|| format!("it has no {path}"))
+        Ok(file.ok_or_else(|| Missing(path.to_owned()))?)
     }
 }
 
