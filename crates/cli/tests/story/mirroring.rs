@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Output;
+use std::sync::{Arc, Mutex};
 
 use birthmark_ledger::{Head, VoteKey, VoteSigner as _};
 use birthmark_testkit::Demonstration;
@@ -11,12 +12,14 @@ use tempfile::TempDir;
 use crate::process::binary;
 use crate::running::{output, texts};
 
-/// A web server that knows nothing but files.
-fn served(folder: &Path) -> String {
+/// A web server that knows nothing but files, and what it was asked for.
+fn served(folder: &Path) -> (String, Arc<Mutex<Vec<String>>>) {
     use std::io::{BufRead as _, BufReader, Write as _};
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = format!("http://{}", listener.local_addr().unwrap());
     let folder = folder.to_owned();
+    let asked_for = Arc::<Mutex<Vec<String>>>::default();
+    let log = Arc::clone(&asked_for);
     std::thread::spawn(move || {
         for stream in listener.incoming() {
             let mut stream = stream.unwrap();
@@ -27,6 +30,7 @@ fn served(folder: &Path) -> String {
                     break;
                 }
             }
+            log.lock().unwrap().push(asked.clone());
             let path = asked.split(' ').nth(1).unwrap().trim_start_matches('/');
             let (status, body) = match fs::read(folder.join(path)) {
                 Ok(body) => ("200 OK", body),
@@ -41,7 +45,7 @@ fn served(folder: &Path) -> String {
                 .unwrap();
         }
     });
-    address
+    (address, asked_for)
 }
 
 fn photo(temporary: &Path) -> PathBuf {
@@ -104,7 +108,7 @@ fn a_registry_is_copied_checked_and_asked_after_its_validator_has_ended() {
         status == Some(0) && text.contains("All of it holds"),
         "{text}"
     );
-    let address = served(&copy);
+    let (address, asked_for) = served(&copy);
     let verify =
         |subject: &str| run(&["verify", subject, "--node", &address, "--genesis", genesis]);
     let (status, text) = verify(photo.to_str().unwrap());
@@ -112,6 +116,7 @@ fn a_registry_is_copied_checked_and_asked_after_its_validator_has_ended() {
         status == Some(0) && text.contains("a mirror does not know it"),
         "{text}"
     );
+    nobody_was_told_the_digests(&photo, &asked_for.lock().unwrap());
     let (status, text) = verify(&"ab".repeat(32));
     assert!(
         status == Some(1) && text.contains("Proven: not in this registry"),
@@ -125,6 +130,35 @@ fn a_registry_is_copied_checked_and_asked_after_its_validator_has_ended() {
     });
     let (status, _) = run(&audit);
     assert_eq!(status, Some(0));
+}
+
+/// Neither a whole digest of the photo nor its beginning, in hexadecimal or in bits, beyond what a range of all has: nothing.
+fn nobody_was_told_the_digests(photo: &Path, asked_for: &[String]) {
+    let digests = output(
+        &["digest", "--json", photo.to_str().unwrap()],
+        photo.parent().unwrap(),
+    );
+    let found: serde_json::Value = serde_json::from_str(&texts(&digests).0).unwrap();
+    let found = &found.as_object().unwrap().values().next().unwrap()["digests"];
+    let digests = found.as_array().unwrap();
+    assert!(
+        digests.len() >= 2 && asked_for.len() >= 4,
+        "{found} {asked_for:?}"
+    );
+    for digest in digests {
+        let hex = digest["digest"].as_str().unwrap();
+        assert!(
+            asked_for.iter().all(|asked| !asked.contains(&hex[..6])),
+            "{asked_for:?}"
+        );
+    }
+    let ranges = asked_for
+        .iter()
+        .filter(|asked| asked.contains("/api/v1/index/"));
+    assert!(
+        ranges.into_iter().all(|asked| asked.contains("/all ")),
+        "{asked_for:?}"
+    );
 }
 
 /// One file after another is bent, cut off and taken away, and put right again.
@@ -192,7 +226,7 @@ fn a_validator_that_decides_two_blocks_of_one_height_is_found() {
         genesis,
     ]);
     assert_eq!(status, Some(0), "{text}");
-    let address = served(&copy);
+    let (address, _) = served(&copy);
     let follow = [
         "follow",
         &address,
