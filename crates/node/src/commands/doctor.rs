@@ -18,6 +18,7 @@ use super::{command, say};
 use crate::authorities::{Applied, Authority, AuthorityBook, Issuer, SoftwareAuthority};
 use crate::authority::{AuthorityClient, revocations};
 use crate::disk::free_bytes;
+use crate::network;
 use crate::list_numbers::ListNumbers;
 use crate::registry::Registry;
 use crate::settings::Settings;
@@ -230,7 +231,7 @@ impl Report {
                             "keys belong to {} in the registry {}",
                             entry.name, genesis.chain_id
                         ))?;
-                        self.peers(&genesis)?;
+                        self.peers(settings, &genesis, entry.name.as_str())?;
                     }
                     None => self.ill(
                         "the vote key belongs to no validator of the genesis",
@@ -249,15 +250,16 @@ impl Report {
         }
     }
 
-    fn peers(&mut self, genesis: &Genesis) -> anyhow::Result<()> {
-        match genesis.validators.len() {
-            1 => self.well("this validator is the whole set: there are no peers to reach"),
-            count => self.ill(
-                &format!(
-                    "the genesis names {count} validators, and this program runs a set of one"
-                ),
-                "Use a genesis with this validator alone.",
-            ),
+    fn peers(&mut self, settings: &Settings, genesis: &Genesis, own: &str) -> anyhow::Result<()> {
+        let count = genesis.validators.len();
+        match network::check(settings, genesis, own) {
+            Ok(()) if count == 1 => {
+                self.well("this validator is the whole set: there are no peers to reach")
+            }
+            Ok(()) => self.well(&format!(
+                "{count} validators decide together, and the settings say how they are reached"
+            )),
+            Err(error) => self.ill(&format!("{error}"), "See docs/NETWORK.md."),
         }
     }
 

@@ -153,6 +153,41 @@ async fn a_boot_that_makes_no_blocks_of_what_waits_has_failed() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn doctor_knows_a_set_of_several_and_what_its_settings_lack() {
+    let (mut world, _authority) = prepared().await;
+    let at = world.folder.path().to_owned();
+    let mut members = vec![world.genesis.validators.validators()[0].clone()];
+    for name in ["one", "two", "three"] {
+        let name = KeyName::new(&format!("{name}.example")).unwrap();
+        members.push(setup::create_keys(&at.join(name.as_str()), name).unwrap());
+    }
+    let genesis = setup::genesis(
+        world.genesis.chain_id.clone(),
+        birthmark_protocol::Timestamp::from_unix(1_700_000_000),
+        false,
+        members,
+    )
+    .unwrap();
+    world.settings.genesis = at.join("four.toml");
+    setup::write_genesis(&world.settings.genesis, &genesis).unwrap();
+    let report = text(&node(&world, &["doctor"]));
+    assert!(
+        report.contains("PROBLEM  `network`: the genesis has 3 other validators"),
+        "{report}"
+    );
+    world.settings.network = Some(birthmark_node::settings::NetworkSettings {
+        listen: "127.0.0.1:0".parse().unwrap(),
+        log: None,
+        peers: Vec::new(),
+    });
+    let report = text(&node(&world, &["doctor"]));
+    assert!(
+        report.contains("ok       4 validators decide together"),
+        "{report}"
+    );
+}
+
 /// Something that answers as a node with three submissions that wait for a block.
 async fn pretender(validators: usize, moves: bool) -> String {
     let asked = std::sync::Arc::new(std::sync::atomic::AtomicU64::new(7));
