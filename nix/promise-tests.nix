@@ -73,7 +73,12 @@ let
       node = {
         enable = true;
         listen = [ "[::]:8545" ];
+        openFirewall = true;
         settings.signed_heights = "/var/lib/birthmark-node/heights";
+        settings.network = {
+          listen = "0.0.0.0:8546";
+          peers = [ ];
+        };
         backup = {
           enable = true;
           repository = "/backup";
@@ -400,6 +405,12 @@ let
       && has (unitOf other "nixos-upgrade.service") "Requires=restic-backups-birthmark-node.service"
       && lib.hasSuffix "/bin/birthmark-upgrade-check" other.systemd.services.nixos-upgrade.serviceConfig.ExecStartPost
       && other.nix.gc.automatic;
+    "a validator among several is reached by the others" =
+      lib.all (port: lib.elem port other.networking.firewall.allowedTCPPorts) [
+        8545
+        8546
+      ]
+      && !lib.elem 8546 full.networking.firewall.allowedTCPPorts;
     "the machines of one flake are not all away at once" =
       other.systemd.timers.nixos-upgrade.timerConfig.RandomizedDelaySec == "30min"
       && other.systemd.timers.nixos-upgrade.timerConfig.FixedRandomDelay;

@@ -91,7 +91,10 @@ in
     openFirewall = lib.mkOption {
       type = lib.types.bool;
       default = false;
-      description = "Whether to open the ports: those of `listen`, or 80 and 443 when there is a TLS front.";
+      description = ''
+        Whether to open the ports: those of `listen`, or 80 and 443 when there is a TLS front. Of a validator among several
+        also that of `settings.network.listen`, behind which only the keys that its settings name get any further.
+      '';
     };
 
     database.createLocally = lib.mkOption {
@@ -268,13 +271,16 @@ in
       };
     };
     networking.firewall.allowedTCPPorts = lib.mkIf cfg.openFirewall (
-      if cfg.front.enable then
-        [
-          80
-          443
-        ]
-      else
-        lib.filter (port: port != null) (map ours.portOf cfg.listen)
+      (
+        if cfg.front.enable then
+          [
+            80
+            443
+          ]
+        else
+          lib.filter (port: port != null) (map ours.portOf cfg.listen)
+      )
+      ++ lib.optional (cfg.settings ? network.listen) (ours.portOf cfg.settings.network.listen)
     );
 
     services.restic.backups.${service} = lib.mkIf cfg.backup.enable {
