@@ -15,11 +15,14 @@ use crate::shutdown::Shutdown;
 /// The version of the house's programs.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 
+/// The heading under which a command's help lists them, so that its own options stand together.
+const EVERYWHERE: &str = "Options of every command";
+
 /// The options every daemon has.
 #[derive(Debug, Args)]
 pub(crate) struct Options {
     /// Configuration file [default: the one in /etc/birthmark]
-    #[arg(long, short, value_name = "FILE", global = true)]
+    #[arg(long, short, value_name = "FILE", global = true, help_heading = EVERYWHERE)]
     config: Option<PathBuf>,
     /// Log lines of our own from this level on
     #[arg(
@@ -27,7 +30,8 @@ pub(crate) struct Options {
         value_name = "LEVEL",
         env = "BIRTHMARK_LOG",
         default_value = "info",
-        global = true
+        global = true,
+        help_heading = EVERYWHERE
     )]
     #[arg(value_parser = level_parser())]
     log: LevelFilter,
@@ -37,12 +41,19 @@ pub(crate) struct Options {
         value_name = "LEVEL",
         env = "BIRTHMARK_LOG_DEPENDENCIES",
         default_value = "warn",
-        global = true
+        global = true,
+        help_heading = EVERYWHERE
     )]
     #[arg(value_parser = level_parser())]
     log_dependencies: LevelFilter,
     /// Seconds between being asked to stop and being stopped
-    #[arg(long, value_name = "SECONDS", default_value_t = Shutdown::GRACE.as_secs(), global = true)]
+    #[arg(
+        long,
+        value_name = "SECONDS",
+        default_value_t = Shutdown::GRACE.as_secs(),
+        global = true,
+        help_heading = EVERYWHERE
+    )]
     grace: u64,
 }
 
@@ -104,12 +115,16 @@ fn check_config() -> Command {
         .action(clap::ArgAction::SetTrue)
         .help("Print all settings as they apply");
     Command::new("check-config")
-        .about("Check the configuration without starting; status 78 if it is refused")
+        .about(
+            "Check the configuration itself, without starting and without the files it names; \
+             status 78 if it is refused",
+        )
         .arg(show)
 }
 
 fn completions() -> Command {
     let shell = clap::Arg::new("shell")
+        .value_name("SHELL")
         .required(true)
         .value_parser(clap::value_parser!(Shell));
     Command::new("completions")

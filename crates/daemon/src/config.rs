@@ -33,7 +33,8 @@ pub struct ConfigError {
 }
 
 impl ConfigError {
-    /// A refusal of the field at `path` (dots between tables, for example `http.listen`).
+    /// A refusal of the field at `path`: dots between tables, and the place in a list as a number, for example
+    /// `http.listen` or `authorities.1.endpoint`.
     pub fn field(path: impl Into<String>, reason: impl Into<String>) -> Self {
         Self {
             file: None,
@@ -59,7 +60,13 @@ impl ConfigError {
             file: None,
             position: error.span().map(|span| Position::of(text, span.start)),
             field,
-            reason: error.message().to_owned(),
+            reason: match error.message() {
+                // The library's sentence, which does not say what would be right.
+                unclear @ "invalid socket address syntax" => format!(
+                    "{unclear}: wanted are an address and a port, such as \"127.0.0.1:8545\" or \"[::]:443\""
+                ),
+                clear => clear.to_owned(),
+            },
         }
     }
 
@@ -88,7 +95,12 @@ impl std::fmt::Display for ConfigError {
             write!(out, " ")?;
         }
         match &self.field {
-            Some(field) => write!(out, "`{field}`: {}", self.reason),
+            Some(field) => {
+                // Which of a list it is, the line says.
+                let is_place = |name: &&str| name.bytes().all(|byte| byte.is_ascii_digit());
+                let names: Vec<_> = field.split('.').filter(|name| !is_place(name)).collect();
+                write!(out, "`{}`: {}", names.join("."), self.reason)
+            }
             None => write!(out, "{}", self.reason),
         }
     }
@@ -190,11 +202,15 @@ mod tests {
     #[serde(deny_unknown_fields)]
     struct Bulb {
         watts: u8,
+        switch: Option<std::net::SocketAddr>,
     }
 
     impl Default for Bulb {
         fn default() -> Self {
-            Self { watts: 5 }
+            Self {
+                watts: 5,
+                switch: None,
+            }
         }
     }
 
@@ -246,6 +262,16 @@ mod tests {
             text.starts_with("lamp.toml:1:14: `bulb.watts`: invalid value"),
             "{text}"
         );
+    }
+
+    #[test]
+    fn an_address_that_is_none_is_refused_with_an_example() {
+        let text = refusal("[bulb]\nwatts = 1\nswitch = \"localhost\"\n");
+        assert!(
+            text.starts_with("lamp.toml:3:10: `bulb.switch`: invalid socket address syntax"),
+            "{text}"
+        );
+        assert!(text.contains("127.0.0.1:8545"), "{text}");
     }
 
     #[test]

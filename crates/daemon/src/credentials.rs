@@ -25,7 +25,7 @@ pub enum CredentialError {
     },
     /// The process was started without any credentials.
     #[error(
-        "credential `{name}` is missing, because $CREDENTIALS_DIRECTORY is not set: start through systemd with `LoadCredential={name}:/path/to/{name}`"
+        "credential `{name}` is missing, because $CREDENTIALS_DIRECTORY is not set: start through systemd with `LoadCredential={name}:/path/to/{name}`, or set it to the folder with the file `{name}`"
     )]
     NoDirectory {
         /// The name of the credential.

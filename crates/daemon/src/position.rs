@@ -24,22 +24,27 @@ impl Position {
         }
     }
 
-    /// The position of the key at `path`, or of the nearest table above it that the text has.
+    /// The position of the key at `path`, or of the nearest table above it that the text has. A number in the path is
+    /// the place in a list, counted from 0: of two `[[authorities]]` the second one's `id` is `authorities.1.id`.
     pub(crate) fn of_field(text: &str, path: &str) -> Option<Self> {
         let document = DeTable::parse(text).ok()?;
-        let mut table = document.get_ref();
-        let mut found = None;
-        for name in path.split('.') {
-            let Some((key, value)) = entry(table, name) else {
-                break;
+        let (first, rest) = path.split_once('.').unwrap_or((path, ""));
+        let (key, mut value) = entry(document.get_ref(), first)?;
+        let mut found = key.start;
+        for name in rest.split('.') {
+            let inner = match value.get_ref() {
+                DeValue::Table(table) => entry(table, name).map(|(key, inner)| (key.start, inner)),
+                DeValue::Array(items) => name
+                    .parse()
+                    .ok()
+                    .and_then(|place: usize| items.get(place))
+                    .map(|item| (item.span().start, item)),
+                _ => None,
             };
-            found = Some(Self::of(text, key.start));
-            let DeValue::Table(inner) = value.get_ref() else {
-                break;
-            };
-            table = inner;
+            let Some((start, inner)) = inner else { break };
+            (found, value) = (start, inner);
         }
-        found
+        Some(Self::of(text, found))
     }
 }
 
@@ -112,5 +117,14 @@ mod tests {
         assert_eq!(line("http.listen"), Some(2));
         assert_eq!(line("http.limit"), Some(1));
         assert_eq!(line("store"), None);
+    }
+
+    #[test]
+    fn an_entry_of_a_list_has_its_own_line() {
+        let text = "[[lamps]]\nname = 1\n\n[[lamps]]\nname = 2\n";
+        let line = |path| Position::of_field(text, path).map(|position| position.line);
+        assert_eq!(line("lamps.0.name"), Some(2));
+        assert_eq!(line("lamps.1.name"), Some(5));
+        assert_eq!(line("lamps.2.name"), Some(1));
     }
 }

@@ -50,6 +50,21 @@ fn help_manual_and_completions_know_every_command() {
 }
 
 #[test]
+fn the_help_of_a_command_names_its_own_options_first() {
+    let (status, out, _) = ask(&["check-config", "--help"]);
+    assert_eq!(status, 0);
+    assert!(out.contains("without the files it names"), "{out}");
+    let (own, everywhere) = out.split_once("Options of every command:").unwrap();
+    assert!(own.contains("--show") && own.contains("--help"), "{out}");
+    for option in ["--config", "--log", "--log-dependencies", "--grace"] {
+        assert!(
+            everywhere.contains(option) && !own.contains(option),
+            "{option}: {out}"
+        );
+    }
+}
+
+#[test]
 fn a_command_of_its_own_runs_with_the_settings() {
     let place = Place::with("");
     let file = place.path("clock.toml").display().to_string();
@@ -74,7 +89,10 @@ fn a_wrong_command_line_is_no_configuration_error() {
 fn a_good_configuration_is_called_good() {
     let (status, out, err, file) = check("listen = \"127.0.0.1:0\"");
     assert_eq!((status, err.as_str()), (0, ""));
-    assert_eq!(out, format!("{file}: good\n"));
+    assert_eq!(
+        out,
+        format!("{file}: good; the files it names were not looked at\n")
+    );
 }
 
 #[test]
