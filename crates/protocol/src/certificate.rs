@@ -9,6 +9,7 @@ use const_oid::ObjectIdentifier;
 use der::asn1::{OctetStringRef, Utf8StringRef};
 use der::{Decode, Encode, Reader as _, SliceReader};
 use x509_cert::ext::Extension;
+use x509_cert::ext::pkix::KeyUsages;
 
 use crate::digest::Digest;
 use crate::numbers::{KeyIndex, OutOfRange, TableId, Timestamp};
@@ -17,7 +18,7 @@ use crate::token::{CameraToken, SealedNuc, TokenFormatError};
 
 pub use leaf::{Leaf, LeafExtensions};
 pub(crate) use x509::Slot;
-use x509::{is_authority, malformed, parse, unwrap_pem, validity_of};
+use x509::{check_usage, is_authority, malformed, parse, unwrap_pem, validity_of};
 
 /// The arc all our extensions live under. 60000 is the documents' placeholder until an enterprise number is assigned.
 pub const ARC: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.4.1.60000.1");
@@ -85,6 +86,12 @@ pub enum CertificateError {
     /// A camera certificate was given where a CA's belongs.
     #[error("the certificate may not sign others (no CA:TRUE)")]
     NotAuthority,
+    /// RFC 5280 forbids to go on with what is not understood.
+    #[error("the critical extension {0} is not understood")]
+    Critical(ObjectIdentifier),
+    /// Its key usage forbids what it is used for.
+    #[error("the certificate's key usage does not allow this")]
+    Usage,
     /// One of our extensions is absent.
     #[error("extension {0} is missing")]
     Missing(&'static str),
@@ -226,6 +233,7 @@ impl IssuerCertificate {
         if !is_authority(&certificate)? {
             return Err(CertificateError::NotAuthority);
         }
+        check_usage(&certificate, KeyUsages::KeyCertSign)?;
         let spki = certificate
             .tbs_certificate()
             .subject_public_key_info()

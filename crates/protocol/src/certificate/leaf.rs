@@ -2,9 +2,12 @@
 
 use der::Encode as _;
 use x509_cert::ext::Extension;
+use x509_cert::ext::pkix::KeyUsages;
 
 use super::CertificateError;
-use super::x509::{is_authority, malformed, parse, signature_of, unwrap_pem, validity_of};
+use super::x509::{
+    check_usage, is_authority, malformed, parse, signature_of, unwrap_pem, validity_of,
+};
 use crate::numbers::Timestamp;
 use crate::public_key::{PublicKey, Signature};
 
@@ -39,6 +42,7 @@ impl<E: LeafExtensions> Leaf<E> {
         if is_authority(&certificate)? {
             return Err(CertificateError::IsAuthority);
         }
+        check_usage(&certificate, KeyUsages::DigitalSignature)?;
         let body = certificate.tbs_certificate();
         let spki = body.subject_public_key_info().to_der().map_err(malformed)?;
         Ok(Self {

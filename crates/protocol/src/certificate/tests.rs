@@ -132,6 +132,25 @@ fn a_ca_is_no_camera_and_a_camera_no_ca() {
 }
 
 #[test]
+fn a_critical_extension_that_is_unknown_and_another_usage_are_refused() {
+    let refused = |der: &[u8]| CameraCertificate::from_der(der).unwrap_err();
+    let critical = refused(include_bytes!(
+        "../../tests/fixtures/test-camera-critical.der"
+    ));
+    assert_eq!(
+        critical.to_string(),
+        "the critical extension 1.2.3.4 is not understood"
+    );
+    let usage = refused(include_bytes!("../../tests/fixtures/test-camera-usage.der"));
+    assert_eq!(usage, CertificateError::Usage);
+    let issuer = include_bytes!("../../tests/fixtures/test-ca-usage.pem");
+    assert_eq!(
+        IssuerCertificate::from_pem_or_der(issuer).unwrap_err(),
+        CertificateError::Usage
+    );
+}
+
+#[test]
 fn rsa_keys_are_certified_from_2048_bits_on() {
     let big = include_bytes!("../../tests/fixtures/test-rsa2048.spki.der");
     assert!(matches!(

@@ -7,7 +7,7 @@ use der::asn1::{OctetString, Utf8StringRef};
 use der::{Decode, Reader as _, SliceReader};
 use x509_cert::Certificate;
 use x509_cert::ext::Extension;
-use x509_cert::ext::pkix::BasicConstraints;
+use x509_cert::ext::pkix::{BasicConstraints, KeyUsage, KeyUsages};
 
 use super::{CertificateError, MAX_DER};
 use crate::numbers::Timestamp;
@@ -118,6 +118,37 @@ pub(super) fn is_authority(certificate: &Certificate) -> Result<bool, Certificat
     Ok(constraints
         .map_err(|error| CertificateError::Malformed(error.to_string()))?
         .is_some_and(|(_, value)| value.ca))
+}
+
+/// Critical extensions that are read here, or that allow no less than what the certificate is used for here.
+const UNDERSTOOD: [&str; 4] = [
+    // Basic constraints, key usage, extended key usage, certificate policies.
+    "2.5.29.19",
+    "2.5.29.15",
+    "2.5.29.37",
+    "2.5.29.32",
+];
+/// What all arcs of ours begin with.
+const OURS: &str = "1.3.6.1.4.1.60000.";
+
+/// RFC 5280: a certificate with a critical extension that is not understood is not used, and a key signs what it was
+/// certified for and nothing else. Older certificates name no usage.
+pub(super) fn check_usage(
+    certificate: &Certificate,
+    wanted: KeyUsages,
+) -> Result<(), CertificateError> {
+    let body = certificate.tbs_certificate();
+    for extension in body.extensions().map_or(&[][..], Vec::as_slice) {
+        let name = extension.extn_id.to_string();
+        if extension.critical && !name.starts_with(OURS) && !UNDERSTOOD.contains(&name.as_str()) {
+            return Err(CertificateError::Critical(extension.extn_id));
+        }
+    }
+    let usage = body.get_extension::<KeyUsage>();
+    match usage.map_err(|error| CertificateError::Malformed(error.to_string()))? {
+        Some((_, usage)) if !usage.0.contains(wanted) => Err(CertificateError::Usage),
+        _ => Ok(()),
+    }
 }
 
 pub(super) fn signature_of(certificate: &Certificate) -> Result<Signature, CertificateError> {
