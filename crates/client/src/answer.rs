@@ -116,9 +116,17 @@ impl Answer {
 pub(crate) fn unreachable(error: &reqwest::Error) -> CallError {
     let reason = match error.is_timeout() {
         true => "it did not answer in time".to_owned(),
-        false => innermost(error),
+        false => explained(innermost(error)),
     };
     CallError::Unreachable(shortened(&reason))
+}
+
+/// The library's words for an answer in the clear where TLS was begun name neither.
+fn explained(reason: String) -> String {
+    match reason.contains("InvalidContentType") {
+        true => "it does not speak TLS there; is its address http:// instead of https://?".into(),
+        false => reason,
+    }
 }
 
 fn retry_after(response: &Response) -> Option<Duration> {

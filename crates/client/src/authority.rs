@@ -2,7 +2,7 @@
 
 use birthmark_protocol::api::{
     AuthorityHealth, BatchValidation, CredentialAnswer, EvidenceRequest, Nonce, Validation,
-    VerdictKeys,
+    ValidatorHealth, VerdictKeys,
 };
 use birthmark_protocol::authority_request::{Batch, CameraProof, Question};
 use serde::Serialize;
@@ -65,9 +65,19 @@ impl Authority {
         self.0.get("health").await?.json()
     }
 
-    /// Succeeds when it answers `/health` at all, whatever it says there.
+    /// Succeeds when it answers `/health`, whatever it says there, unless it is a validator that answers.
     pub async fn reach(&self) -> Result<(), CallError> {
-        self.0.get("health").await?.success().map(drop)
+        let body = self.0.get("health").await?.success()?;
+        // Authorities of the documents answer in forms of their own; a validator alone names itself so.
+        match serde_json::from_slice::<ValidatorHealth>(&body) {
+            Ok(ValidatorHealth {
+                node_id: Some(name),
+                ..
+            }) => Err(CallError::nonsense(format!(
+                "this is the validator {name}, and no authority"
+            ))),
+            _ => Ok(()),
+        }
     }
 
     /// A file at an address of its own, such as a list of revoked certificates.

@@ -327,6 +327,32 @@ async fn a_receipt_number_that_leads_elsewhere_is_nonsense() {
 }
 
 #[tokio::test]
+async fn a_validator_is_not_taken_for_an_authority() {
+    let health = |body: &'static str| async move {
+        let address = always((StatusCode::OK, body)).await;
+        let authority = Authority::new(&address, &small()).unwrap();
+        authority.reach().await
+    };
+    health(r#"{"status": "ok", "service": "birthmark-sma"}"#)
+        .await
+        .unwrap();
+    health("fine").await.unwrap();
+    let refused = health(r#"{"status": "healthy", "node_id": "library.example"}"#).await;
+    let said = refused.unwrap_err().to_string();
+    assert!(said.contains("library.example, and no authority"), "{said}");
+}
+
+#[tokio::test]
+async fn tls_where_none_is_spoken_is_said_in_words() {
+    let address = always("plain").await.replace("http:", "https:");
+    let said = client(&address).get("x").await.err().unwrap().to_string();
+    assert!(
+        said.contains("does not speak TLS") && said.contains("http://"),
+        "{said}"
+    );
+}
+
+#[tokio::test]
 async fn an_authority_without_makers_of_chips_is_no_error() {
     let missing = json!({"detail": "this authority trusts no makers"});
     let address = always((StatusCode::NOT_FOUND, Json(missing))).await;
