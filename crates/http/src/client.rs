@@ -91,6 +91,11 @@ impl FromStr for Network {
         if bits > whole {
             return Err(wrong());
         }
+        if bits == 0 {
+            return Err(format!(
+                "{text:?} is every address: any client could choose the address that it is counted under"
+            ));
+        }
         let bits = bits + shift;
         Ok(Self {
             base: as_v6(address).to_bits() & Self::mask(bits),
@@ -286,7 +291,15 @@ mod tests {
         for text in ["10.0.0.0/8", "::1/128", "192.0.2.1/32", "2001:db8::/32"] {
             assert_eq!(text.parse::<Network>().unwrap().to_string(), text);
         }
-        for text in ["10.0.0.0/33", "::/129", "localhost", "10.0.0.0/", ""] {
+        for text in [
+            "10.0.0.0/33",
+            "::/129",
+            "localhost",
+            "10.0.0.0/",
+            "",
+            "0.0.0.0/0",
+            "::/0",
+        ] {
             assert!(text.parse::<Network>().is_err(), "{text}");
         }
     }

@@ -1,5 +1,6 @@
 //! Opens PostgreSQL or SQLite by URL, each with the options that keep what was promised.
 
+use std::path::Path;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -95,6 +96,17 @@ pub fn cannot_open(url: &str, error: &(dyn std::error::Error + 'static)) -> Stri
         None => "of the PostgreSQL server",
     };
     let place = place.strip_prefix("//").unwrap_or(place);
+    let folder = match url.starts_with("sqlite:") {
+        true => Path::new(place).parent(),
+        false => None,
+    };
+    if let Some(folder) = folder.filter(|folder| !folder.as_os_str().is_empty() && !folder.exists())
+    {
+        return format!(
+            "cannot open the database {place}: there is no folder {}; make it for this daemon's user first",
+            folder.display()
+        );
+    }
     let mut causes = std::iter::successors(Some(error), |error| error.source());
     match causes
         .find_map(|cause| advice(cause.downcast_ref()).or_else(|| of_schema(cause.downcast_ref())))
@@ -212,7 +224,14 @@ mod tests {
         let missing = folder.path().join("no/such.db");
         let said = refused(&format!("sqlite://{}?cache=private", missing.display())).await;
         assert!(
-            said.contains("no/such.db: its folder and files must belong"),
+            said.contains("no/such.db: there is no folder ") && said.contains("make it"),
+            "{said}"
+        );
+        let folder = folder.path().join("folder.db");
+        std::fs::create_dir(&folder).unwrap();
+        let said = refused(&format!("sqlite://{}", folder.display())).await;
+        assert!(
+            said.contains("folder.db: its folder and files must belong"),
             "{said}"
         );
     }

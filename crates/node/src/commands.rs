@@ -51,6 +51,7 @@ async fn open(settings: &Settings) -> anyhow::Result<Registry> {
 
 fn path_argument(name: &'static str, help: &'static str) -> Arg {
     Arg::new(name)
+        .value_name(name.to_uppercase())
         .required(true)
         .value_parser(value_parser!(PathBuf))
         .help(help)

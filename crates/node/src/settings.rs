@@ -243,7 +243,9 @@ impl birthmark_daemon::Settings for Settings {
             &self.software_authorities,
             &self.submission_servers,
         )?;
-        self.notices.iter().try_for_each(NoticeSettings::check)?;
+        for (place, notice) in self.notices.iter().enumerate() {
+            notice.check(place)?;
+        }
         match &self.default_authority {
             Some(name)
                 if !self
@@ -303,6 +305,22 @@ mod tests {
             refused("database = \"mysql://x\"\ngenesis = \"g\"\n".into()).contains("`database`")
         );
         let twice = "[[authorities]]\nid = \"A\"\nendpoint = \"http://127.0.0.1:8001\"\n".repeat(2);
-        assert!(refused(format!("{minimal}{twice}")).contains("authorities"));
+        let said = refused(format!("{minimal}{twice}"));
+        assert!(
+            said.starts_with("node.toml:7:1: `authorities.id`"),
+            "{said}"
+        );
+        let wrong = twice.replacen("http:", "ftp:", 1);
+        let said = refused(format!("{minimal}{wrong}"));
+        assert!(
+            said.starts_with("node.toml:5:1: `authorities.endpoint`"),
+            "{said}"
+        );
+        let nameless = twice.replacen("\"A\"", "\"\"", 1);
+        let said = refused(format!("{minimal}{nameless}"));
+        assert!(
+            said.starts_with("node.toml:4:1: `authorities.id`: is empty"),
+            "{said}"
+        );
     }
 }

@@ -117,12 +117,8 @@ fn unpoisoned<G>(lock: Result<G, PoisonError<G>>) -> G {
 impl Authority {
     /// Opens the database, takes its lease and reads everything validation needs.
     pub async fn open(settings: Settings, credentials: &Credentials) -> anyhow::Result<Self> {
-        let store = Store::open(&settings.database, settings.database_connections)
-            .await
-            .map_err(|error| {
-                let explained = birthmark_http::database::cannot_open(&settings.database, &error);
-                anyhow::Error::new(error).context(explained)
-            })?;
+        let store =
+            Store::open_or_explain(&settings.database, settings.database_connections).await?;
         let lease = store.lease(&settings.database).await?;
         let vault = setup::open_vault(&store, credentials).await?;
         let tables = KeyTables::open(&vault, &store.key_tables().await?)?;

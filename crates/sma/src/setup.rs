@@ -71,7 +71,7 @@ pub async fn found(
     master_keys: Option<Vec<MasterKey>>,
     progress: impl Fn(u64),
 ) -> anyhow::Result<Founded> {
-    let store = Store::open(&settings.database, settings.database_connections).await?;
+    let store = Store::open_or_explain(&settings.database, settings.database_connections).await?;
     ensure!(
         store.vault_proof().await?.is_none(),
         "the database holds an authority already; nothing was changed"

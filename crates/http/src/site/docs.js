@@ -5,6 +5,15 @@ const make = (name, text, attributes = {}) => {
   for (const [key, value] of Object.entries(attributes)) element.setAttribute(key, value);
   return element;
 };
+const MEANINGS = {
+  400: 'Refused, with a sentence in `detail`.',
+  401: 'Needs a token.',
+  404: 'There is none.',
+  413: 'More bytes than are read.',
+  422: 'A field is missing or malformed; `detail` names it.',
+  429: 'Too many requests: `Retry-After` says when to come back.',
+  503: 'Not now: `Retry-After` says when to come back.',
+};
 const nameOf = schema => schema?.$ref?.split('/').pop();
 
 function typeText(schema) {
@@ -35,11 +44,19 @@ function operation(path, method, about, schemas) {
   if (about.description) details.append(make('p', about.description));
   if (about.security) details.append(make('p', "Needs an operator's token, or this machine's own users.", { class: 'soft' }));
   (about.parameters || []).forEach(parameter => { const line = make('p'); line.append(make('code', parameter.name), ` (${parameter.in}) ${parameter.description || ''}`); details.append(line); });
-  const body = about.requestBody?.content?.['application/json']?.schema;
-  if (body) details.append(make('h3', 'Request'), fields(body, schemas));
+  const request = about.requestBody?.content?.['application/json'];
+  if (request) {
+    details.append(make('h3', 'Request'));
+    if (about.requestBody.description) details.append(make('p', about.requestBody.description));
+    if (request.schema) details.append(fields(request.schema, schemas));
+    if (request.example) details.append(make('pre', JSON.stringify(request.example, null, 1)));
+  }
   Object.entries(about.responses || {}).forEach(([status, answer]) => {
     const schema = answer.content?.['application/json']?.schema;
     details.append(make('h3', `Answer ${status}`));
+    // A status without a word of its own means what it means everywhere.
+    const meaning = answer.description || MEANINGS[status];
+    if (meaning) details.append(make('p', meaning));
     if (schema) details.append(make('p', typeText(schema), { class: 'soft' }), fields(schema.items || schema, schemas));
   });
   return details;

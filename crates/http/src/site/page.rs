@@ -1,7 +1,9 @@
 //! The frame of a page, the one stylesheet, and the page that describes the interface.
 
-use axum::http::{HeaderName, HeaderValue, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+
+use crate::error::ApiError;
 
 /// What a page may do beyond showing itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,15 +71,32 @@ pub async fn icon() -> Response {
 /// The links at the foot of a site's pages: address and name.
 pub type Links = &'static [(&'static str, &'static str)];
 
+/// Whatever has no page: a sentence for programs, a page for browsers.
+pub fn nothing_here(headers: &HeaderMap, links: Links) -> Response {
+    let wants_page = headers
+        .get(header::ACCEPT)
+        .and_then(|kinds| kinds.to_str().ok())
+        .is_some_and(|kinds| kinds.contains("text/html"));
+    if !wants_page {
+        return ApiError::not_found("there is nothing at this address").into_response();
+    }
+    let html = include_str!("nothing.html").replace("{{links}}", &written(links));
+    (StatusCode::NOT_FOUND, page(Policy::Plain, html)).into_response()
+}
+
+fn written(links: Links) -> String {
+    let links: Vec<_> = links
+        .iter()
+        .map(|(address, name)| format!("<a href=\"{address}\">{name}</a>"))
+        .collect();
+    links.join(" ")
+}
+
 /// The page that describes the interface, drawn by a script from `/openapi.json`: `/docs`.
 pub fn docs(links: Links) -> Response {
-    let links: String = links
-        .iter()
-        .map(|(address, name)| format!("<a href=\"{address}\">{name}</a> "))
-        .collect();
     page(
         Policy::Plain,
-        include_str!("docs.html").replace("{{links}}", links.trim_end()),
+        include_str!("docs.html").replace("{{links}}", &written(links)),
     )
 }
 
@@ -108,6 +127,7 @@ mod tests {
             include_str!("style.css"),
             include_str!("docs.html"),
             include_str!("docs.js"),
+            include_str!("nothing.html"),
         ] {
             for outside in ["http://", "https://", "@import", "<style", "innerHTML"] {
                 assert!(!text.contains(outside), "{outside}");

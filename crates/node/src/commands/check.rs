@@ -9,6 +9,14 @@ use crate::registry::{Decided, Registry, index_of};
 use crate::settings::Settings;
 use crate::store::NewBlock;
 
+/// A number and what is counted, in the singular where it is one.
+fn counted(number: u64, what: &str) -> String {
+    match number {
+        1 => format!("1 {what}"),
+        _ => format!("{number} {what}s"),
+    }
+}
+
 /// How many findings are named; more are counted.
 const NAMED: usize = 100;
 
@@ -33,7 +41,7 @@ pub(super) fn add(program: Program<Settings>) -> Program<Settings> {
         .command(again, |settings, _, _| async move {
             let (registry, _lock) = open_stopped(&settings).await?;
             let blocks = reindex(&registry).await?;
-            say(&format!("{blocks} blocks indexed"))
+            say(&format!("{} indexed", counted(blocks, "block")))
         })
         .command(
             stats,
@@ -72,8 +80,10 @@ async fn run_fsck(settings: &Settings) -> anyhow::Result<()> {
         say(problem)?;
     }
     say(&format!(
-        "{} blocks with {} records checked, {} problems",
-        findings.blocks, findings.records, findings.count
+        "{} with {} checked, {}",
+        counted(findings.blocks, "block"),
+        counted(findings.records, "record"),
+        counted(findings.count, "problem")
     ))?;
     anyhow::ensure!(
         findings.count == 0,

@@ -22,7 +22,7 @@ const PORTION: usize = 1000;
 
 pub(super) fn add(program: Program<Settings>) -> Program<Settings> {
     let import = command("import-plan-chain", "Takes over the hashes of an existing PostgreSQL chain of the node plan's schema; stop the node before")
-        .arg(Arg::new("url").required(true).help("postgres: URL of the existing chain"));
+        .arg(Arg::new("url").value_name("URL").required(true).help("postgres: URL of the existing chain"));
     program.command(import, |settings, matches, context| async move {
         let url = matches.get_one::<String>("url").context("the URL is missing")?;
         let (taken, known) = take_over(&settings, &context, url).await?;

@@ -24,16 +24,17 @@ pub(super) fn add(program: Program<Settings>) -> Program<Settings> {
     .arg(
         Arg::new("name")
             .long("name")
+            .value_name("NAME")
             .required(true)
             .help("The validator's name, like library.example.edu"),
     );
     let genesis = command("genesis", "Puts a registry's genesis together from validators' entries; the same entries give the same genesis")
         .arg(path_argument("file", "The genesis to write"))
-        .arg(Arg::new("chain-id").long("chain-id").required(true).help("The registry's name, like birthmark.example/registry"))
-        .arg(Arg::new("start").long("start").value_parser(value_parser!(i64)).help("Seconds since 1970; now if left out"))
+        .arg(Arg::new("chain-id").long("chain-id").value_name("NAME").required(true).help("The registry's name, like birthmark.example/registry"))
+        .arg(Arg::new("start").long("start").value_name("SECONDS").value_parser(value_parser!(i64)).help("Seconds since 1970; now if left out"))
         .arg(Arg::new("rehearsal").long("rehearsal").action(ArgAction::SetTrue).help("A rehearsal: takes photos of simulated cameras, and every answer says so. No other registry does; it cannot be changed later"))
         .arg(Arg::new("any-size").long("any-size").action(ArgAction::SetTrue).help("Takes a number of validators that bears no more failures than a smaller one"))
-        .arg(Arg::new("validator").long("validator").required(true).num_args(1..).value_parser(value_parser!(PathBuf)).help("Files with the entries that `keys` printed"));
+        .arg(Arg::new("validator").long("validator").value_name("FILE").required(true).num_args(1..).value_parser(value_parser!(PathBuf)).help("Files with the entries that `keys` printed"));
     let identity = command(
         "identity",
         "Prints what the other validators pin in [[network.peers]] as this one's identity; its credentials must be there",
@@ -58,7 +59,7 @@ fn text<'a>(matches: &'a ArgMatches, name: &str) -> anyhow::Result<&'a String> {
 fn create_keys(matches: &ArgMatches) -> anyhow::Result<()> {
     let validator = setup::create_keys(
         &path(matches, "folder")?,
-        KeyName::new(text(matches, "name")?)?,
+        KeyName::new(text(matches, "name")?).context("--name")?,
     )?;
     say(toml::to_string(&validator)?.trim_end())
 }
@@ -81,7 +82,7 @@ fn create_genesis(matches: &ArgMatches) -> anyhow::Result<()> {
                 .with_context(|| format!("{} is no validator's entry", file.display()))?,
         );
     }
-    let chain_id = ChainId::new(text(matches, "chain-id")?)?;
+    let chain_id = ChainId::new(text(matches, "chain-id")?).context("--chain-id")?;
     let genesis = setup::genesis(chain_id, start, matches.get_flag("rehearsal"), validators)?;
     if let Some(advice) = network::size_advice(genesis.validators.len()) {
         anyhow::ensure!(matches.get_flag("any-size"), "{advice}, or say --any-size");

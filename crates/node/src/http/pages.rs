@@ -22,7 +22,6 @@ mod status;
 
 pub use status::status;
 
-const NOTHING: &str = include_str!("../pages/nothing.html");
 /// What a page is made of, beside HTML: the bytes, and a name of their state by which browsers know that they have them.
 struct Asset {
     kind: &'static str,
@@ -102,16 +101,9 @@ pub async fn docs() -> Response {
     site::docs(&[("/", "Verify a photo"), ("/status", "Status")])
 }
 
-/// Whatever has no page: a sentence for programs, a page for browsers.
+/// Whatever has no page.
 pub async fn nothing_here(headers: HeaderMap) -> Response {
-    let wants_page = headers
-        .get(header::ACCEPT)
-        .and_then(|kinds| kinds.to_str().ok())
-        .is_some_and(|kinds| kinds.contains("text/html"));
-    if wants_page {
-        return (StatusCode::NOT_FOUND, site::page(Policy::Plain, NOTHING)).into_response();
-    }
-    ApiError::not_found("there is nothing at this address").into_response()
+    site::nothing_here(&headers, &[("/", "Verify a photo")])
 }
 
 /// Verify a photo, or a digest if the visitor brings one.
@@ -192,7 +184,6 @@ mod tests {
             include_str!("../../templates/verify.html"),
             include_str!("../../templates/card.html"),
             include_str!("../../templates/status.html"),
-            NOTHING,
             include_str!("../pages/verify.js"),
         ] {
             assert!(

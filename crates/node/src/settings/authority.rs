@@ -81,20 +81,21 @@ impl AuthoritySettings {
         }
     }
 
-    fn check(&self) -> Result<(), ConfigError> {
-        let addresses = std::iter::once(&self.endpoint)
-            .chain(&self.revocations)
-            .chain(&self.revocation_feed);
-        match addresses
-            .into_iter()
-            .find(|address| !is_web_address(address))
-        {
-            Some(address) => Err(ConfigError::field(
-                "authorities",
-                format!("{address:?} is no http or https URL"),
-            )),
-            None => Ok(()),
+    fn check(&self, place: usize) -> Result<(), ConfigError> {
+        let addresses = [
+            ("endpoint", Some(&self.endpoint)),
+            ("revocations", self.revocations.as_ref()),
+            ("revocation_feed", self.revocation_feed.as_ref()),
+        ];
+        for (field, address) in addresses {
+            if let Some(address) = address.filter(|address| !is_web_address(address)) {
+                return Err(ConfigError::field(
+                    format!("authorities.{place}.{field}"),
+                    format!("{address:?} is no http or https URL"),
+                ));
+            }
         }
+        Ok(())
     }
 }
 
@@ -108,7 +109,9 @@ pub(super) fn check_names(
     software: &[SoftwareAuthoritySettings],
     servers: &[ServerSettings],
 ) -> Result<(), ConfigError> {
-    authorities.iter().try_for_each(AuthoritySettings::check)?;
+    for (place, authority) in authorities.iter().enumerate() {
+        authority.check(place)?;
+    }
     let lists: [(&str, Vec<&str>); 3] = [
         (
             "authorities",
@@ -123,15 +126,19 @@ pub(super) fn check_names(
             servers.iter().map(|entry| entry.id.as_str()).collect(),
         ),
     ];
-    for (field, names) in lists {
+    for (list, names) in lists {
         let mut seen = BTreeSet::new();
-        for name in names {
+        for (place, name) in names.into_iter().enumerate() {
+            let field = format!("{list}.{place}.id");
             birthmark_ledger::Label::new(name)
-                .map_err(|error| ConfigError::field(field, format!("id: {error}")))?;
-            if name.is_empty() || !seen.insert(name) {
+                .map_err(|error| ConfigError::field(&field, error.to_string()))?;
+            if name.is_empty() {
+                return Err(ConfigError::field(field, "is empty"));
+            }
+            if !seen.insert(name) {
                 return Err(ConfigError::field(
                     field,
-                    format!("the id {name:?} is empty or stands twice"),
+                    format!("{name:?} is the id of an entry before this one, too"),
                 ));
             }
         }

@@ -28,11 +28,12 @@ pub struct NoticeSettings {
 }
 
 impl NoticeSettings {
-    pub(super) fn check(&self) -> Result<(), ConfigError> {
+    pub(super) fn check(&self, place: usize) -> Result<(), ConfigError> {
         match self.until {
-            Some(until) if until < self.from => {
-                Err(ConfigError::field("notices", "until lies before from"))
-            }
+            Some(until) if until < self.from => Err(ConfigError::field(
+                format!("notices.{place}.until"),
+                "lies before `from`",
+            )),
             _ => Ok(()),
         }
     }

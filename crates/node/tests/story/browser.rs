@@ -202,6 +202,8 @@ async fn the_verify_page_says_what_is_proven_and_sends_no_photo() {
             );
             seen(&browser, &format!("desktop-{name}"));
         }
+        the_receipt_can_be_kept_under_the_photos_name(&browser, &photos);
+        held_sideways_the_answer_is_in_sight(&browser, &photos);
         an_answer_stands_under_its_own_file_only(&browser, &photos);
         many_files_and_folders_are_all_looked_up(&browser, &photos);
         no_file_is_said_to_be_none(&browser);
@@ -263,6 +265,25 @@ fn an_answer_stands_under_its_own_file_only(browser: &Browser, photos: &Photos) 
     browser
         .value("window.fetch = window.plainFetch; 0")
         .unwrap();
+}
+
+fn the_receipt_can_be_kept_under_the_photos_name(browser: &Browser, photos: &Photos) {
+    looked_up(browser, photos, &["registered.jpg"]);
+    let name = "document.querySelector('#results a[download]').download";
+    assert_eq!(browser.value(name).unwrap(), "registered.receipt.json");
+}
+
+fn held_sideways_the_answer_is_in_sight(browser: &Browser, photos: &Photos) {
+    let sideways = Window {
+        width: 844,
+        height: 390,
+        is_dark: false,
+    };
+    browser.resize(sideways).unwrap();
+    looked_up(browser, photos, &["registered.jpg"]);
+    let seen = "(() => { const at = document.querySelector('#results .headline').getBoundingClientRect(); return at.top >= 0 && at.bottom <= innerHeight; })()";
+    browser.wait_for(seen).unwrap();
+    browser.resize(Window::DESKTOP).unwrap();
 }
 
 fn many_files_and_folders_are_all_looked_up(browser: &Browser, photos: &Photos) {
@@ -443,6 +464,9 @@ async fn every_page_fits_phones_and_desks_in_both_themes() {
             seen(&browser, &format!("{name}-verify"));
             for path in ["/status", "/docs", "/no/such/page"] {
                 browser.open(&format!("{url}{path}")).unwrap();
+                if path == "/docs" {
+                    every_status_is_said_in_words(&browser);
+                }
                 fits(&browser);
                 readable(&browser);
                 seen(&browser, &format!("{name}{}", path.replace('/', "-")));
@@ -458,6 +482,15 @@ async fn every_page_fits_phones_and_desks_in_both_themes() {
     .await;
     world.stop().await;
     drop(authority);
+}
+
+/// The description is drawn whole, and no status stands there without what it means.
+fn every_status_is_said_in_words(browser: &Browser) {
+    browser
+        .wait_for("document.querySelectorAll('#main details').length > 10")
+        .unwrap();
+    let silent = "[...document.querySelectorAll('#main h3')].filter((title) => /^Answer [45]/.test(title.textContent) && title.nextElementSibling?.tagName !== 'P').map((title) => title.parentElement.textContent)";
+    assert_eq!(browser.value(silent).unwrap(), json!([]));
 }
 
 fn headlines_are_larger_than_everything_else(browser: &Browser) {

@@ -324,7 +324,7 @@ async fn restore_knows_its_own_files_and_backups_are_private() {
     assert!(output.status.success(), "{}", text(&output));
     let output = node(&world, &["fsck"]);
     assert!(
-        text(&output).contains("1 records checked, 0 problems"),
+        text(&output).contains("1 record checked, 0 problems"),
         "{}",
         text(&output)
     );

@@ -375,6 +375,8 @@ fn the_first_commands_need_no_configuration() {
         std::io::Write::write_all(&mut child.stdin.take().unwrap(), input.as_bytes()).unwrap();
         child.wait_with_output().unwrap()
     };
+    let output = run(&["keys", "keys", "--name", ""], "");
+    assert!(text(&output).contains("--name: "), "{}", text(&output));
     let output = run(&["keys", "keys", "--name", "library.example"], "");
     assert!(output.status.success(), "{}", text(&output));
     std::fs::write(folder.path().join("validator.toml"), &output.stdout).unwrap();

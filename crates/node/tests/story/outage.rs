@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{Connection as _, SqliteConnection};
+
 use crate::authority::Authority;
 use crate::camera::{Camera, digest, now};
 use crate::world::{Base, World};
@@ -39,6 +42,21 @@ async fn an_authority_that_was_away_loses_nobody_a_photo() {
     assert_eq!(
         world.get("/api/v1/status").await.1["pending_submissions"],
         60
+    );
+    // Whoever looks is told so meanwhile.
+    let page = crate::world::client().get(format!("{}/status", world.url));
+    let mut said = String::new();
+    for _ in 0..300 {
+        let answer = page.try_clone().unwrap().send().await.unwrap();
+        said = answer.text().await.unwrap();
+        if said.contains("submissions wait") {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    assert!(
+        said.contains("submissions wait") && !said.contains("<td>answers</td>"),
+        "{said}"
     );
     world.stop().await;
     world.start().await;
@@ -160,4 +178,43 @@ async fn a_full_queue_says_when_to_come_back() {
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     panic!("the queue never emptied");
+}
+
+/// Another process holds the database's lock and does not let go; to the node that is the same as a file it may not write.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_that_cannot_be_written_to_is_told_by_health_and_the_status_page() {
+    let (mut world, authority, _) = stage(Base::Sqlite).await;
+    assert_eq!(health(&world, 200).await["status"], "healthy");
+    let file = SqliteConnectOptions::new().filename(world.folder.path().join("node.db"));
+    let mut other = SqliteConnection::connect_with(&file).await.unwrap();
+    let begin = sqlx::query("BEGIN IMMEDIATE");
+    begin.execute(&mut other).await.unwrap();
+    let said = health(&world, 503).await;
+    assert_eq!(said["status"], "unhealthy");
+    let trouble = "the database cannot be written to";
+    assert_eq!(said["detail"], trouble);
+    assert_eq!(world.get("/api/v1/status").await.1["trouble"], trouble);
+    let page = crate::world::client().get(format!("{}/status", world.url));
+    let page = page.send().await.unwrap().text().await.unwrap();
+    assert!(
+        page.contains("Photos are not taken in") && !page.contains("All is well"),
+        "{page}"
+    );
+    let end = sqlx::query("ROLLBACK");
+    end.execute(&mut other).await.unwrap();
+    health(&world, 200).await;
+    world.stop().await;
+    drop(authority);
+}
+
+/// The answer of `/health` once it has this status.
+async fn health(world: &World, status: u16) -> serde_json::Value {
+    for _ in 0..600 {
+        let (found, answer) = world.get("/health").await;
+        if found == status {
+            return answer;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    panic!("/health never answers {status}");
 }

@@ -30,6 +30,8 @@ async fn pages_events_and_checkpoints_tell_the_same_story() {
     world.settings.http.operator = Some("Library <Test>".into());
     world.start().await;
 
+    let (_, _, page) = text(&world, "/status").await;
+    assert!(page.contains("not asked yet"), "{page}");
     let mut events = client()
         .get(format!("{}/api/v1/events/blocks", world.url))
         .send()
@@ -116,7 +118,11 @@ async fn pages_events_and_checkpoints_tell_the_same_story() {
             .2
             .contains("no SHA-256 digest")
     );
-    assert!(text(&world, "/status").await.2.contains("test-maker"));
+    let (_, _, page) = text(&world, "/status").await;
+    assert!(
+        page.contains("test-maker") && page.contains("<td>answers</td>"),
+        "{page}"
+    );
     for (path, expected) in [
         ("/docs", "text/html"),
         ("/style.css", "text/css"),

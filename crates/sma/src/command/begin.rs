@@ -60,7 +60,10 @@ pub(super) async fn init(
         .cloned()
         .or(beside)
         .unwrap_or_else(|| PathBuf::from("."));
-    let bar = indicatif::ProgressBar::new(TABLES.into());
+    let bar = indicatif::ProgressBar::new(TABLES.into()).with_message("sealing the key tables");
+    bar.set_style(indicatif::ProgressStyle::with_template(
+        "{msg} {wide_bar} {pos} of {len}",
+    )?);
     let founded = setup::found(
         &settings,
         &context.credentials,
@@ -98,7 +101,7 @@ pub(super) async fn backup(
 ) -> anyhow::Result<()> {
     let target = path(&matches, "to").context("--to is missing")?;
     anyhow::ensure!(!target.exists(), "{} exists already", target.display());
-    let store = Store::open(&settings.database, 2).await?;
+    let store = Store::open_or_explain(&settings.database, 2).await?;
     let unfinished = target.with_added_extension("unfinished");
     // What an earlier attempt left behind is worth nothing.
     durable::replace(&unfinished, b"", durable::PRIVATE)
@@ -124,7 +127,7 @@ pub(super) async fn restore(
     context: Context,
 ) -> anyhow::Result<()> {
     let source = path(&matches, "from").context("--from is missing")?;
-    let store = Store::open(&settings.database, 2).await?;
+    let store = Store::open_or_explain(&settings.database, 2).await?;
     let lease = store.lease(&settings.database).await?;
     let input = std::fs::File::open(source).with_context(|| format!("{}", source.display()))?;
     let rows = dump::restore(&store, BufReader::new(input)).await?;

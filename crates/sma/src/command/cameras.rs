@@ -151,7 +151,12 @@ pub(super) async fn bulk(
     ))?;
     ensure!(
         failed == 0,
-        "{failed} cameras were not registered: see {}",
+        "{failed} {} not registered: see {}",
+        if failed == 1 {
+            "camera was"
+        } else {
+            "cameras were"
+        },
         report.display()
     );
     Ok(())

@@ -71,6 +71,14 @@ impl Store {
         })
     }
 
+    /// The same, with an error for the operator: which database it is, and what to do.
+    pub async fn open_or_explain(url: &str, connections: u32) -> anyhow::Result<Self> {
+        Self::open(url, connections).await.map_err(|error| {
+            let explained = birthmark_http::database::cannot_open(url, &error);
+            anyhow::Error::new(error).context(explained)
+        })
+    }
+
     /// Succeeds when the database answers.
     pub async fn ping(&self) -> Result<(), sqlx::Error> {
         self.database.ping().await

@@ -63,7 +63,7 @@ pub fn router(api: Api) -> Router {
         .merge(guarded(provision, &api, Role::Provision))
         .merge(guarded(revoke, &api, Role::Revoke))
         .merge(guarded(control_routes(), &api, Role::Administer))
-        .fallback(async || ApiError::not_found("no such page"))
+        .fallback(pages::nothing_here)
         .layer(site::catch_panic())
         .layer(from_fn_with_state(api.clone(), around))
         .with_state(api)

@@ -349,6 +349,14 @@ async fn an_existing_certificate_authority_is_imported_from_pem() {
     foreign_authority(&folder);
     stand.settings.database = format!("sqlite://{}", stand.path("imported.db").display());
 
+    let good = stand.settings.database.clone();
+    let nowhere = stand.path("no/folder/authority.db");
+    stand.settings.database = format!("sqlite://{}", nowhere.display());
+    let refused = import(&stand, "middle.cert.pem", "middle.key.pem").await;
+    let refused = refused.unwrap_err();
+    assert!(refused.contains("there is no folder"), "{refused}");
+    stand.settings.database = good;
+
     // A key of somebody else, an intermediate of somebody else, no certificate at all.
     let wrong = import(&stand, "middle.cert.pem", "stranger.plain.pem")
         .await
@@ -368,6 +376,12 @@ async fn an_existing_certificate_authority_is_imported_from_pem() {
     import(&stand, "middle.cert.pem", "middle.key.pem")
         .await
         .unwrap();
+    // Whoever runs a validator copies these.
+    for public in ["root.pem", "intermediate.pem", "verdict-key.pem"] {
+        let file = stand.path("public").join(public);
+        let mode = file.metadata().unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o644, "{public}");
+    }
     stand.start().await;
     let camera = Camera::provision(&stand, "CAM-1").await;
     let certificate = camera.answer["device_certificate"].as_str().unwrap();

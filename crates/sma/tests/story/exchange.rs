@@ -51,7 +51,7 @@ async fn a_csv_file_is_registered_and_can_be_continued() {
         &paths[2],
     ];
     let error = stand.command(&call).await.unwrap_err();
-    assert!(error.contains("1 cameras were not registered"), "{error}");
+    assert!(error.contains("1 camera was not registered"), "{error}");
     std::fs::write(
         &csv,
         format!(

@@ -23,7 +23,7 @@ async fn everything_described_is_served() {
             let answer = client().request(method.clone(), &url).send().await.unwrap();
             let (status, text) = (answer.status().as_u16(), answer.text().await.unwrap());
             assert!(
-                status != 405 && !text.contains("no such page"),
+                status != 405 && !text.contains("there is nothing at this address"),
                 "{method} {path}: {status}"
             );
             seen += 1;
@@ -71,7 +71,16 @@ async fn pages_need_nothing_but_this_server() {
     let (status, missing) = stand.get("/no/such/page").await;
     assert_eq!(
         (status, missing["detail"].as_str()),
-        (404, Some("no such page"))
+        (404, Some("there is nothing at this address"))
+    );
+    // A browser is shown a page of the same house.
+    let page = client().get(format!("{}/no/such/page", stand.url));
+    let page = page.header("accept", "text/html").send().await.unwrap();
+    assert_eq!(page.status(), 404);
+    let page = page.text().await.unwrap();
+    assert!(
+        page.contains("There is nothing at this address") && page.contains("/style.css"),
+        "{page}"
     );
     assert!(stand.get("/openapi.json").await.1["info"]["title"] != Value::Null);
     stand.stop().await;

@@ -1,6 +1,7 @@
 //! The right to serve one database.
 
 use std::fs::File;
+use std::path::PathBuf;
 use std::str::FromStr;
 
 use birthmark_http::Database;
@@ -30,8 +31,13 @@ pub enum LeaseError {
     #[error("another process serves this database")]
     Taken,
     /// The file beside the database cannot be used.
-    #[error("the lock file cannot be used: {0}")]
-    File(#[from] std::io::Error),
+    #[error("{path} must belong to this daemon's user (`ls -la`, `chown`): {error}", path = path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        error: std::io::Error,
+    },
     /// The database does not answer.
     #[error(transparent)]
     Database(#[from] sqlx::Error),
@@ -43,7 +49,8 @@ impl Store {
         match &self.database {
             Database::Sqlite(_) => {
                 let options = SqliteConnectOptions::from_str(url)?;
-                let file = File::create(options.get_filename().with_added_extension("lock"))?;
+                let path = options.get_filename().with_added_extension("lock");
+                let file = File::create(&path).map_err(|error| LeaseError::File { path, error })?;
                 flock(&file, FlockOperation::NonBlockingLockExclusive)
                     .map_err(|_| LeaseError::Taken)?;
                 Ok(Lease::File(file))

@@ -1,5 +1,6 @@
 //! Pages for people and the description for programs. Everything comes from the binary: nothing is loaded from elsewhere.
 
+use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
 use birthmark_http::site::{self, Policy};
 use utoipa::OpenApi;
@@ -44,6 +45,11 @@ pub async fn openapi() -> Response {
 /// The description for people.
 pub async fn docs() -> Response {
     site::docs(&[("/", "Operators' page")])
+}
+
+/// Whatever has no page.
+pub async fn nothing_here(headers: HeaderMap) -> Response {
+    site::nothing_here(&headers, &[("/", "Operators' page")])
 }
 
 /// The page of operators.
