@@ -13,7 +13,7 @@ use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
 
 /// The validator that is asked where nothing else is said.
-const USUAL_VALIDATOR: &str = "http://127.0.0.1:8545";
+pub const USUAL_VALIDATOR: &str = "http://127.0.0.1:8545";
 /// Where a camera's daemons listen.
 const USUAL_SOCKETS: &str = "/run/birthmark";
 

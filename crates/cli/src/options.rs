@@ -41,6 +41,9 @@ pub enum Command {
     )]
     Follow(crate::mirror::FollowOptions),
     /// Register a picture that was made from a registered one
+    #[command(
+        after_help = "Exit status: 0 it is registered, 1 the validator refused it, 2 it could not be done."
+    )]
     Edit(EditOptions),
     /// Certify editing software
     #[command(subcommand)]
@@ -52,6 +55,9 @@ pub enum Command {
     #[command(subcommand)]
     Disclose(crate::disclose::DiscloseCommand),
     /// Print the digests of files, without asking anybody
+    #[command(
+        after_help = "Exit status: 0 all were read, 2 wrong usage, or one could not be read."
+    )]
     Digest(DigestOptions),
     /// Turn the prototype's .env, docker-compose.yml or device_config.json into settings of the daemons here
     OldSettings(crate::old_settings::OldSettingsOptions),
@@ -128,4 +134,42 @@ pub struct EditOptions {
     /// Print one JSON document instead of text
     #[arg(long)]
     pub json: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_help_of_what_answers_names_its_exit_statuses() {
+        let command = Options::command();
+        let help = |path: &[&str]| {
+            let mut at = &command;
+            for name in path {
+                at = at.find_subcommand(name).expect("a command of that name");
+            }
+            at.get_after_help().map(ToString::to_string)
+        };
+        let answering: [&[&str]; 9] = [
+            &["verify"],
+            &["edit"],
+            &["digest"],
+            &["receipt", "show"],
+            &["receipt", "fetch"],
+            &["capture"],
+            &["status"],
+            &["test"],
+            &["queue"],
+        ];
+        for path in answering {
+            let help = help(path).unwrap_or_default();
+            assert!(help.contains("Exit status: 0 "), "{path:?}: {help}");
+        }
+        for open in ["completions", "man"] {
+            let found = command.find_subcommand(open).expect("it is there");
+            assert!(!found.is_hide_set(), "{open}");
+        }
+    }
 }

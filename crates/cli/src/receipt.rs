@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context as _, ensure};
+use birthmark_daemon::reasons::in_one_line;
 use birthmark_ledger::{Genesis, Receipt, Source};
 use birthmark_protocol::{Digest, DigestRole};
 use birthmark_verify::answer::{Notices, choose};
@@ -43,7 +44,7 @@ pub struct ReceiptFetchOptions {
         long,
         value_name = "URL",
         env = "BIRTHMARK_NODE",
-        default_value = "http://127.0.0.1:8545"
+        default_value_t = crate::demonstration::validator()
     )]
     pub node: String,
     /// The genesis of the registry. Named once, it is remembered for this validator
@@ -94,7 +95,7 @@ pub fn show(options: &ReceiptShowOptions) -> anyhow::Result<ExitCode> {
         },
         Err(error) => Finding {
             holds: false,
-            reason: Some(format!("{error:#}")),
+            reason: Some(in_one_line(error.as_ref())),
             proof: None,
         },
     };
@@ -187,6 +188,15 @@ fn check(
     genesis: &Genesis,
     photo: Option<&FileDigests>,
 ) -> anyhow::Result<Proof> {
+    // Two registries may have one name: the hashes tell which is which.
+    ensure!(
+        receipt.header.chain == genesis.hash(),
+        "the receipt is one of the registry {} with the genesis hash {}; the genesis given is that of {} and has the hash {}",
+        receipt.chain_id,
+        receipt.header.chain,
+        genesis.chain_id,
+        genesis.hash()
+    );
     let wanted: Vec<Digest> = match photo {
         Some(photo) => photo.digests.iter().map(|found| found.digest).collect(),
         // What people have is the file.

@@ -128,9 +128,30 @@ fn describe(status: &Status, troubles: &[String], style: Style) -> String {
     lines.push(format!("  validator    {}", status.node));
     lines.push(format!("  registry     {}", registry(status)));
     lines.push(format!("  newest block {}", anchor(status)));
-    lines.push(format!("  clock        {}", status.clock));
-    lines.push(format!("  place        {}", status.place));
+    lines.push(format!("  clock        {}", of_clock(&status.clock)));
+    lines.push(format!("  place        {}", of_place(&status.place)));
     lines.join("\n") + "\n"
+}
+
+/// The daemon's word for its clock, as a person reads it. A newer daemon may have others.
+fn of_clock(word: &str) -> &str {
+    match word {
+        "synchronised" => "set, and confirmed by the network",
+        "satellites" => "set by the satellites",
+        "free" => "runs; nobody has confirmed it since the start",
+        "unset" => "was never set",
+        other => other,
+    }
+}
+
+/// What becomes of the place, likewise.
+fn of_place(word: &str) -> &str {
+    match word {
+        "ignored" => "is not recorded",
+        "committed" => "is committed to, and told to nobody",
+        "in-picture" => "is committed to, and stands in the picture",
+        other => other,
+    }
 }
 
 /// Whose receipts are believed, and on whose word.
@@ -210,4 +231,20 @@ fn describe_camera(reply: &StatusReply, style: Style) -> String {
         }
     ));
     lines.join("\n") + "\n"
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_daemons_words_for_clock_and_place_are_sentences() {
+        for word in ["synchronised", "satellites", "free", "unset"] {
+            assert!(of_clock(word).contains(' '), "{word}");
+        }
+        for word in ["ignored", "committed", "in-picture"] {
+            assert!(of_place(word).contains(' '), "{word}");
+        }
+        assert_eq!(of_clock("atomic"), "atomic");
+    }
 }

@@ -8,6 +8,8 @@ use birthmark_protocol::api::Finding;
 use birthmark_verify::answer::Answers;
 use birthmark_verify::family::Provenance;
 
+use crate::demonstration::USUAL_VALIDATOR;
+
 /// What a validator takes in one question.
 const DIGESTS_PER_QUESTION: usize = 1000;
 
@@ -97,6 +99,13 @@ impl Validator {
     }
 
     fn name(&self) -> String {
-        format!("the validator at {}", self.0.address())
+        let address = self.0.address().trim_end_matches('/');
+        match address == USUAL_VALIDATOR {
+            // Nobody has said which one to ask.
+            true => {
+                format!("the validator at {address} (--node or BIRTHMARK_NODE names another)")
+            }
+            false => format!("the validator at {address}"),
+        }
     }
 }

@@ -56,7 +56,10 @@ impl Desk {
     }
 
     fn show(&self, receipt: &Path, photo: &Path) -> (Option<i32>, String) {
-        let genesis = self.genesis();
+        self.show_against(&self.genesis(), receipt, photo)
+    }
+
+    fn show_against(&self, genesis: &Path, receipt: &Path, photo: &Path) -> (Option<i32>, String) {
         let arguments = [
             "receipt",
             "show",
@@ -141,6 +144,22 @@ fn a_fact_checker_learns_what_a_file_proves_and_what_not() {
         status == Some(1) && text.contains("about another photo"),
         "{text}"
     );
+    // Another registry of the same name: the hashes tell which is which.
+    let other = fs::read_to_string(desk.genesis()).unwrap();
+    let start = other
+        .lines()
+        .find(|line| line.starts_with("start"))
+        .unwrap();
+    let namesake = desk.temporary.path().join("namesake.toml");
+    fs::write(&namesake, other.replace(start, "start = 5")).unwrap();
+    let (status, text) = desk.show_against(&namesake, &receipt, &photo);
+    assert!(
+        status == Some(1) && text.matches("genesis hash").count() == 1,
+        "{text}"
+    );
+    let words = text.split_whitespace();
+    let hashes = words.filter(|word| word.trim_end_matches(';').len() == 64);
+    assert_eq!(hashes.count(), 2, "{text}");
     let forged = desk.temporary.path().join("kept/forged.json");
     let later = fs::read_to_string(&receipt)
         .unwrap()

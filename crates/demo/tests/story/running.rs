@@ -40,6 +40,10 @@ fn every_photo_goes_from_shutter_to_verified_and_stays_where_asked() {
             "the emulated TPM attested the key"
         );
         assert!(path.with_extension("receipt.json").exists());
+        assert!(
+            photo["answer"]["revocations_checked"].is_string(),
+            "its validator asks for the list of what was withdrawn: {photo:#}"
+        );
     }
     assert!(
         summary["key_store"].as_str().unwrap().contains("swtpm"),
@@ -152,7 +156,9 @@ fn the_command_finds_a_running_demonstration_by_itself() {
     };
     let (status, said) = ask(&["verify", &photo]);
     assert_eq!(status, Some(0), "{said}");
-    assert!(ask(&["verify", "--help"]).1.contains(demonstration.node()));
+    for command in [&["verify", "--help"][..], &["receipt", "fetch", "--help"]] {
+        assert!(ask(command).1.contains(demonstration.node()), "{command:?}");
+    }
     assert!(ask(&["info"]).1.contains("DEMO-"), "{:?}", ask(&["info"]));
     let (status, said) = ask(&["capture"]);
     assert_eq!(status, Some(0), "{said}");
@@ -162,6 +168,10 @@ fn the_command_finds_a_running_demonstration_by_itself() {
         said.contains("127.0.0.1:8545"),
         "the usual validator is asked again: {said}"
     );
+    let (status, said) = ask(&["verify", &"ab".repeat(32)]);
+    assert_eq!(status, Some(3), "{said}");
+    let words = said.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(words.contains("--node or BIRTHMARK_NODE"), "{said}");
 }
 
 /// A terminal shows what is waited for, and no bar that never moves.
