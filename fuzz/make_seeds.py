@@ -50,6 +50,9 @@ def formats():
     for number, case in enumerate(cases("verdicts")):
         seed("verdict", f"{number}", bytes.fromhex(case["signed_verdict"]))
         seed("keys", f"point-{number}", bytes.fromhex(case["public_key"]))
+    for number, stated in enumerate(cases("one-time")[0]["statements"]):
+        seed("one_time", f"statement-{number}", bytes.fromhex(stated["signed"]))
+    seed("one_time", "submission", cases("one-time")[0]["submission"]["body"])
     for number, case in enumerate(cases("tokens")[:2]):
         seed("token", f"structured-{number}", json.dumps(case["structured"]))
         seed("token", f"base64-{number}", case["packed_base64"])

@@ -205,6 +205,18 @@ pub fn verdict(input: &[u8]) {
     }
 }
 
+/// Statements about epochs, and submissions under one-time keys.
+pub fn one_time(input: &[u8]) {
+    use birthmark_protocol::one_time::{OneTimeSubmission, SignedEpochStatement};
+    if let Ok(signed) = SignedEpochStatement::decode(input) {
+        assert_eq!(signed.encode(), input);
+    }
+    if let Ok(submission) = OneTimeSubmission::parse(input) {
+        let json = submission.to_json().unwrap_or_default();
+        assert_eq!(OneTimeSubmission::parse(&json).as_ref(), Ok(&submission));
+    }
+}
+
 /// What a TPM says about its keys.
 pub fn attestation(input: &[u8]) {
     use birthmark_protocol::attestation::{CertifyStatement, PublicArea};

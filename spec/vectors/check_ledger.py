@@ -118,7 +118,7 @@ def genesis_hash(genesis):
 
 ROLES = ["unstated", "raw", "file", "image-data"]
 PIXELS = [None, "sensor", "file", "simulated"]
-SOURCES = ["camera-token", "camera-certificate", "camera-attested", "software", "server"]
+SOURCES = ["camera-token", "camera-certificate", "camera-attested", "software", "server", "camera-one-time"]
 
 
 def encode_bundle(record):
@@ -142,6 +142,10 @@ def encode_leaf(record, submitter):
     out = b"\1" + bytes.fromhex(submitter) + bytes([SOURCES.index(origin["source"])])
     out += short(origin["authority"]) + short(origin["family"]) + bytes([origin["made_up_fingerprint"]])
     out += optional(record["edited_from"])
+    key = record.get("one_time_key")
+    assert bool(key) == (origin["source"] == "camera-one-time"), "a one-time key, or none"
+    if key:
+        out += struct.pack(">I", key["epoch"]) + bytes.fromhex(key["name"])
     return out + encode_bundle(record)
 
 
@@ -238,10 +242,14 @@ def unpack_transaction(data):
         family = end + 1 + data[end]
         names = data[at + 2:end].decode(), data[end + 1:family].decode()
         origin = dict(source=source, authority=names[0], family=names[1], made_up_fingerprint=bool(data[family]))
+        epoch = None
+        if source == "camera-one-time":
+            epoch = struct.unpack(">I", data[family + 1:family + 5])[0]
+            family += 4
         pixels, software, at = PIXELS[data[family + 1]], None, family + 2
         if pixels:
             software, at = (data[at + 1:at + 33].hex(), at + 33) if data[at] else (None, at + 1)
-        makers.append((origin, pixels, software))
+        makers.append((origin, epoch, pixels, software))
     count, at = varint(data, at)
     for _ in range(count):
         head, maker, at = data[at], data[at] >> 4, at + 1
@@ -253,19 +261,24 @@ def unpack_transaction(data):
         step, at = varint(data, at)
         anchor = previous = previous + unzigzag(step - 1) if step else previous
         anchor = anchor if step else None
-        images, original, root = [], None, None
+        images, original, key, root = [], None, None, None
         for position in range((head & 7) + 1):
             kind, digest, at = data[at], data[at + 1:at + 33].hex(), at + 33
             parent = images[kind >> 4]["digest"] if position else None
             if not position and kind >> 4:
-                original, at = data[at:at + 32].hex(), at + 32
+                follows, at = data[at:at + 32].hex(), at + 32
+                original, key = (follows, None) if kind >> 4 == 1 else (None, follows)
             images.append(dict(digest=digest, role=ROLES[kind & 3], level=kind >> 2 & 3, parent=parent))
         if head & 8:
             root, at = data[at:at + 32].hex(), at + 32
-        origin, pixels, software = makers[maker]
+        origin, epoch, pixels, software = makers[maker]
         capture = dict(source=pixels, software=software, anchor=anchor, disclosure=root) if pixels else None
         gps = None if pixels else root
-        records.append(dict(images=images, time=time, gps=gps, capture=capture, edited_from=original, origin=origin))
+        record = dict(images=images, time=time, gps=gps, capture=capture, edited_from=original, origin=origin)
+        assert (epoch is None) == (key is None), "a one-time key, or none"
+        if key:
+            record["one_time_key"] = dict(epoch=epoch, name=key)
+        records.append(record)
     assert at + 64 == len(data), "something follows the transaction"
     return records
 
@@ -312,6 +325,22 @@ def check_vectors(vectors):
     assert root == receipt["header"]["transactions_root"]
     assert data("block") == data("header") + b"\1" + transaction + b"\1" + data("set_change")
     check_checkpoint(vectors["checkpoint"], genesis, receipt["header"])
+    check_one_time(vectors["one_time"], genesis, chain)
+
+
+def check_one_time(vectors, genesis, chain):
+    """Statements of an authority, and a photo under a one-time key in the block that holds them."""
+    statements, photos = (bytes.fromhex(vectors[name]) for name in ["statements", "photos"])
+    assert statements[0] == 0xE1 and statements[33] == 1, "one statement"
+    submitter = next(entry for entry in genesis["validators"] if validator_id(entry) == statements[1:33])
+    key = bytes.fromhex(submitter["vote_key"])
+    verify_p256(key, b"birthmark/statements/v1\0" + chain + statements[:-64], statements[-64:])
+    stated = statements[34:-64]
+    body, signature = stated[:-64], stated[-64:]
+    verify_p256(bytes.fromhex(vectors["authority_key"]), b"birthmark/epoch-key/v1\0" + body, signature)
+    record = unpack_transaction(photos)[0]
+    assert record == vectors["receipt"]["record"], "another record"
+    check_receipt(vectors["receipt"], genesis)
 
 
 if __name__ == "__main__":

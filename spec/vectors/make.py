@@ -19,7 +19,7 @@ import zlib
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec, utils
+from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa, utils
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.x509.oid import NameOID
 
@@ -733,6 +733,155 @@ def image_data():
     )
 
 
+# One-time keys --------------------------------------------------------------------------------------------------------------
+
+# A key made for these tests.
+RSA_P = int(
+    "ca6203eea9fd05b7a65804ea443b4ac3214c2548aed7dc5f0c091171c199b48a02851a9fa3c9b360e73cda3b4a505004ffd8c55347718df4"
+    "80667db88edfe8bdc01d991cb788aca64abbdb647305ba2e5c8130dec68caed2c65173f266094acb58d23b0d1949820551b3ae5acce44836"
+    "f419ef94afdd99f426fa84c6dbf72da7",
+    16,
+)
+RSA_Q = int(
+    "c99274031b1839da4e78dcf61b312561d678be1dba2dbbcca1280d72282f13abd62e71569ac9e736f2171492b700d46795bef97f4992f38b"
+    "a166835fbf7633e76e4b12b151b19e8dfac3732ac66bebad60ca1c57a183cc24049664ce1d598e773d9ff0283b7a66b6529cbfc034d1916e"
+    "0acb0206af4d5a79ddc5a6771599af9b",
+    16,
+)
+RSA_N, RSA_E = RSA_P * RSA_Q, 65537
+RSA_D = pow(RSA_E, -1, (RSA_P - 1) * (RSA_Q - 1))
+
+
+def statement(kind, fields):
+    head = bytes([1, {"key": 1, "count": 2, "withdrawal": 3}[kind]]) + short("maker.example") + short("Raspberry Pi")
+    body = head + struct.pack(">q", TIME - 600_000) + fields
+    domain = f"birthmark/epoch-{kind}/v1"
+    r, s = utils.decode_dss_signature(sign_digest(private_key(5), tagged(domain, body)))
+    signature = r.to_bytes(32, "big") + min(s, P256_ORDER - s).to_bytes(32, "big")
+    return {"kind": kind, "digest": tagged(domain, body).hex(), "signed": (body + signature).hex()}
+
+
+P256_ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
+
+
+def epoch_key():
+    fields = struct.pack(">IqqIB", 1483, TIME - 300_000, TIME + 909_600, 28 * 86_400, 0) + RSA_N.to_bytes(256, "big")
+    return statement("key", fields)
+
+
+def mgf1(seed, length):
+    blocks = (hashlib.sha384(seed + struct.pack(">I", counter)).digest() for counter in range(length // 48 + 1))
+    return b"".join(blocks)[:length]
+
+
+def pss_encoded(message, salt):
+    """EMSA-PSS with SHA-384 and a salt of 48 bytes, for 2,047 bits (RFC 8017, section 9.1.1)."""
+    digest = hashlib.sha384(bytes(8) + hashlib.sha384(message).digest() + salt).digest()
+    block = bytes(256 - 48 - 48 - 2) + b"\x01" + salt
+    masked = bytearray(a ^ b for a, b in zip(block, mgf1(digest, len(block))))
+    masked[0] &= 0x7F
+    return bytes(masked) + digest + b"\xbc"
+
+
+def blinding(seed):
+    stream = b"".join(tagged("birthmark/blinding/v1", seed, struct.pack(">I", counter)) for counter in range(100))
+    salt, rest = stream[:48], stream[48:]
+    candidates = (int.from_bytes(rest[at : at + 256], "little") for at in range(0, len(rest) - 255, 256))
+    return salt, next(blind for blind in candidates if blind < RSA_N)
+
+
+def compressed(key):
+    point = serialization.PublicFormat.CompressedPoint
+    return key.public_key().public_bytes(serialization.Encoding.X962, point)
+
+
+def rsa_secret():
+    public = rsa.RSAPublicNumbers(RSA_E, RSA_N)
+    halves = rsa.rsa_crt_dmp1(RSA_D, RSA_P), rsa.rsa_crt_dmq1(RSA_D, RSA_Q), rsa.rsa_crt_iqmp(RSA_P, RSA_Q)
+    key = rsa.RSAPrivateNumbers(RSA_P, RSA_Q, RSA_D, *halves, public).private_key()
+    form = serialization.Encoding.DER, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    return key.private_bytes(*form)
+
+
+def blind_case(number):
+    key, seed = private_key(20 + number), sha256(b"seed", bytes([number]))
+    name = tagged("birthmark/one-time-key/v1", bytes.fromhex(epoch_key()["digest"]), compressed(key))
+    salt, blind = blinding(seed)
+    encoded = int.from_bytes(pss_encoded(name, salt), "big")
+    blinded = encoded * pow(blind, RSA_E, RSA_N) % RSA_N
+    signed = pow(blinded, RSA_D, RSA_N)
+    signature = (signed * pow(blind, -1, RSA_N) % RSA_N).to_bytes(256, "big")
+    scheme = padding.PSS(padding.MGF1(hashes.SHA384()), 48)
+    rsa.RSAPublicNumbers(RSA_E, RSA_N).public_key().verify(signature, name, scheme, hashes.SHA384())
+    return {
+        "key": compressed(key).hex(),
+        "name": name.hex(),
+        "seed": seed.hex(),
+        "blinded": blinded.to_bytes(256, "big").hex(),
+        "blind_signature": signed.to_bytes(256, "big").hex(),
+        "signature": signature.hex(),
+    }
+
+
+def choice_case(blinded):
+    digest, challenge = tagged("birthmark/blinded-keys/v1", blinded), sha256(b"challenge")
+    count = len(blinded) // 256
+    rank = lambda at: tagged("birthmark/one-time-choice/v1", challenge, digest, struct.pack(">H", at))
+    return {
+        "blinded": blinded.hex(),
+        "blinded_digest": digest.hex(),
+        "request_digest": tagged("birthmark/one-time-batch/v1", bytes.fromhex(epoch_key()["digest"]), digest).hex(),
+        "challenge": challenge.hex(),
+        "chosen": sorted(sorted(range(count), key=rank)[: count // 2]),
+        "opening_nonce": tagged("birthmark/one-time-opening/v1", challenge, digest).hex(),
+    }
+
+
+def one_time_request(case):
+    capture = {"source": "sensor", "software": sha256(b"image").hex(), "anchor": None, "disclosure_root": sha256(b"root").hex()}
+    bundle = encode_bundle(photo(), TIME, None, capture)
+    body = {
+        "bundle_version": 1,
+        "image_hashes": photo(),
+        "timestamp": TIME,
+        "source": "sensor",
+        "software": capture["software"],
+        "disclosure_root": capture["disclosure_root"],
+        "authority": "maker.example",
+        "device_family": "Raspberry Pi",
+        "epoch": 1483,
+        "one_time_key": case["key"],
+        "key_signature": b64(bytes.fromhex(case["signature"])),
+        "bundle_signature": b64(sign_digest(private_key(20), bundle_digest(bundle))),
+    }
+    return {"body": json.dumps(body), "bundle": bundle.hex(), "name": case["name"]}
+
+
+def one_time():
+    blinds = [blind_case(number) for number in range(4)]
+    blinded = b"".join(bytes.fromhex(case["blinded"]) for case in blinds)
+    case = {
+        "authority_key": public_hex(private_key(5)),
+        "rsa_modulus": RSA_N.to_bytes(256, "big").hex(),
+        "rsa_secret": rsa_secret().hex(),
+        "statements": [
+            epoch_key(),
+            statement("count", struct.pack(">IQ", 1483, 41_000)),
+            statement("withdrawal", b"\0" + struct.pack(">q", TIME)),
+            statement("withdrawal", b"\1" + struct.pack(">Iq", 1483, TIME)),
+        ],
+        "blindings": blinds,
+        "batch": choice_case(blinded),
+        "submission": one_time_request(blinds[0]),
+    }
+    write(
+        "one-time",
+        "Keys of epochs, one-time keys signed blind, the choice of a batch, and a submission.",
+        "Computed from docs/PROTOCOL.md with Python's integers; signatures verified with the Python package cryptography.",
+        [case],
+    )
+
+
 if __name__ == "__main__":
     key_derivation()
     tokens()
@@ -741,6 +890,7 @@ if __name__ == "__main__":
     disclosures()
     verdicts()
     submissions()
+    one_time()
     edits()
     gps()
     nuc_maps()

@@ -1,10 +1,13 @@
 //! An authority as validators and operators' commands see it.
 
 use birthmark_protocol::api::{
-    AuthorityHealth, BatchValidation, CredentialAnswer, EvidenceRequest, Nonce, Validation,
-    ValidatorHealth, VerdictKeys,
+    AuthorityHealth, BatchValidation, CredentialAnswer, EpochStatements, EvidenceRequest, Nonce,
+    Validation, ValidatorHealth, VerdictKeys,
 };
 use birthmark_protocol::authority_request::{Batch, CameraProof, Question};
+use birthmark_protocol::one_time::batch::{
+    BatchChallenge, BatchOpening, BatchRequest, BatchSignatures,
+};
 use serde::Serialize;
 use zeroize::Zeroizing;
 
@@ -84,6 +87,22 @@ impl Authority {
     pub async fn fetch(&self, address: &str) -> Result<Vec<u8>, CallError> {
         let body = self.0.fetch(address).await?.success()?;
         Ok(body.to_vec())
+    }
+
+    /// What it states about its epochs; none if it gives no one-time keys.
+    pub async fn epochs(&self) -> Result<Option<EpochStatements>, CallError> {
+        let answer = self.0.get("api/v1/epochs").await?;
+        answer.found()?.map(Answer::json).transpose()
+    }
+
+    /// Sends a batch of blinded keys; the challenge that decides on those to open.
+    pub async fn begin_batch(&self, request: &BatchRequest) -> Result<BatchChallenge, CallError> {
+        self.0.post("api/v1/one-time/begin", request).await?.json()
+    }
+
+    /// Opens the keys that were chosen; the signatures of the others.
+    pub async fn open_batch(&self, request: &BatchOpening) -> Result<BatchSignatures, CallError> {
+        self.0.post("api/v1/one-time/open", request).await?.json()
     }
 
     /// Begins an attestation; none if this authority trusts no makers of chips.

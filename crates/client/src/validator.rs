@@ -3,7 +3,10 @@
 use std::path::Path;
 
 use birthmark_protocol::Digest;
-use birthmark_protocol::api::{Accepted, Fate, Finding, Findings, Question, Status};
+use birthmark_protocol::api::{
+    Accepted, EpochStatements, Fate, Finding, Findings, Question, Status,
+};
+use birthmark_protocol::one_time::OneTimeSubmission;
 use serde::Serialize;
 
 use crate::answer::Answer;
@@ -44,6 +47,39 @@ impl Validator {
                 "its receipt number is no number".into(),
             )),
         }
+    }
+
+    /// Hands a photo under a one-time key in.
+    pub async fn submit_once(&self, request: &OneTimeSubmission) -> Result<Accepted, CallError> {
+        let fields = request.to_json().map_err(CallError::nonsense)?;
+        let fields: serde_json::Value =
+            serde_json::from_slice(&fields).map_err(CallError::nonsense)?;
+        let accepted: Accepted = self.0.post("api/v1/submit-once", &fields).await?.json()?;
+        match is_plain(&accepted.receipt_id) {
+            true => Ok(accepted),
+            false => Err(CallError::Nonsense(
+                "its receipt number is no number".into(),
+            )),
+        }
+    }
+
+    /// What is registered about the epochs of a family.
+    pub async fn epochs(
+        &self,
+        authority: &str,
+        family: &str,
+    ) -> Result<EpochStatements, CallError> {
+        let mut path = "api/v1/epochs?".to_owned();
+        let query = [("authority", authority), ("family", family)];
+        for (name, value) in query {
+            path.push_str(name);
+            path.push('=');
+            for byte in value.bytes() {
+                path.push_str(&format!("%{byte:02X}"));
+            }
+            path.push('&');
+        }
+        self.0.get(path.trim_end_matches('&')).await?.json()
     }
 
     /// What became of a submission; none if the validator does not remember it.

@@ -15,7 +15,12 @@
 //!     u8  1 a token alone: u16 position of the verdict, 32 bytes opening
 //!     u8  2 our own cameras: as 1, then u16 position of the certificate, 64 bytes signature over the bundle's digest
 //!     u8  3 cameras of the documents: as 1, then u8 route, u32 length and the request as it was sent
+//!     u8  4 a one-time key: 33 bytes key, 256 bytes of its authority's signature over its name, 64 bytes signature by the
+//!         one-time key over the bundle's digest
 //! ```
+//!
+//! A one-time key needs no verdict: its authority signed it beforehand, under the epoch's key that stands in the ledger.
+//! A transaction of statements has evidence over no record; the statements bring their authorities' signatures along.
 //!
 //! Whoever reads this encoding can match photos to commitments and to cameras: it travels only between validators, and
 //! is forgotten once the block is decided.
@@ -23,9 +28,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use birthmark_ledger::transaction::MAX_RECORDS;
-use birthmark_ledger::{Height, Label, Origin, Record, Source, Transaction, ValidatorId};
+use birthmark_ledger::{Height, Known, Label, Origin, Record, Source, Transaction, ValidatorId};
 use birthmark_protocol::bytes::{DecodeError, Reader};
 use birthmark_protocol::certificate::MAX_DER;
+use birthmark_protocol::one_time::{OneTimeProof, RsaBytes};
 use birthmark_protocol::submission::{MAX_SUBMISSION, Submission, SubmissionRoute};
 use birthmark_protocol::{
     CameraCertificate, Commitment, Digest, Opening, Proof, PublicKey, Signature, SignedVerdict,
@@ -60,6 +66,8 @@ pub enum Vouching {
         /// What the camera itself signed.
         signed: CameraSigned,
     },
+    /// A key that its authority signed blind.
+    OneTime(Box<OneTimeProof>),
     /// Only the submitting validator's word: its authority signs no verdicts, or a submission server brought the record.
     Word,
 }
@@ -100,6 +108,10 @@ pub trait Authorities: Send + Sync {
     fn signature_holds(&self, key: &PublicKey, digest: &Digest, signature: &Signature) -> bool {
         key.verify_digest(digest, signature).is_ok()
     }
+
+    /// Whether the RSA key of this modulus made this signature over the name of a one-time key (RSASSA-PSS with SHA-384, a
+    /// salt of 48 bytes and the exponent 65537).
+    fn key_signature_holds(&self, modulus: &RsaBytes, name: &Digest, signature: &RsaBytes) -> bool;
 
     /// Whether records of this origin need nothing but the word of this validator.
     fn accepts_word(&self, submitter: &ValidatorId, origin: &Origin) -> bool;
@@ -151,6 +163,15 @@ pub enum EvidenceError {
         /// The block.
         height: Height,
     },
+    /// The epoch of a one-time key is not registered yet.
+    #[error("record {0} has a one-time key of an epoch that is not registered")]
+    NoEpoch(usize),
+    /// The one-time key is not the one that the record names, its authority did not sign it, or it did not sign the record.
+    #[error("record {0} is not signed by a one-time key of its authority")]
+    OneTimeKey(usize),
+    /// No known key of its authority signed the statement.
+    #[error("statement {0} is not signed by a known key of its authority")]
+    Statement(usize),
     /// One yes of an authority stands behind two records.
     #[error("record {0} uses a commitment a second time")]
     Reused(usize),
@@ -162,14 +183,21 @@ pub enum EvidenceError {
     Decode(#[from] DecodeError),
 }
 
+impl EvidenceError {
+    /// Whether the transaction can never be voted for. An epoch that is not registered yet may come with the next block.
+    pub const fn is_final(&self) -> bool {
+        !matches!(self, Self::NoEpoch(_))
+    }
+}
+
 impl Evidence {
-    /// Succeeds when every record is vouched for. `anchors` holds the hash of every decided block that a record names,
-    /// `used` collects commitments over all transactions of a block.
+    /// Succeeds when every record is vouched for. `known` has the hash of every decided block that a record names and the
+    /// epochs as they stand before this block, `used` collects commitments over all transactions of a block.
     pub fn check(
         &self,
         transaction: &Transaction,
         authorities: &dyn Authorities,
-        anchors: &BTreeMap<Height, Digest>,
+        known: &Known,
         used: &mut BTreeSet<Commitment>,
     ) -> Result<(), EvidenceError> {
         let (found, expected) = (self.vouching.len(), transaction.records().len());
@@ -180,8 +208,9 @@ impl Evidence {
             answers: self.checked_answers(authorities)?,
             certificates: self.read_certificates()?,
             authorities,
-            anchors,
+            known,
         };
+        check_statements(transaction, authorities)?;
         let mut own = BTreeSet::new();
         for (position, (record, vouching)) in
             transaction.records().iter().zip(&self.vouching).enumerate()
@@ -287,7 +316,7 @@ struct Checked<'a> {
     answers: Vec<Answers<'a>>,
     certificates: Vec<CameraCertificate>,
     authorities: &'a dyn Authorities,
-    anchors: &'a BTreeMap<Height, Digest>,
+    known: &'a Known,
 }
 
 impl Checked<'_> {
@@ -299,19 +328,24 @@ impl Checked<'_> {
         vouching: &Vouching,
         position: usize,
     ) -> Result<Option<Commitment>, EvidenceError> {
-        let Vouching::Verdict {
-            verdict,
-            opening,
-            signed,
-        } = vouching
-        else {
-            let accepted = self
-                .authorities
-                .accepts_word(transaction.submitter(), record.origin());
-            return match accepted {
-                true => Ok(None),
-                false => Err(EvidenceError::Word(position)),
-            };
+        let (verdict, opening, signed) = match vouching {
+            Vouching::Verdict {
+                verdict,
+                opening,
+                signed,
+            } => (verdict, opening, signed),
+            Vouching::OneTime(proof) => {
+                return self.one_time(record, proof, position).map(|()| None);
+            }
+            Vouching::Word => {
+                let accepted = self
+                    .authorities
+                    .accepts_word(transaction.submitter(), record.origin());
+                return match accepted {
+                    true => Ok(None),
+                    false => Err(EvidenceError::Word(position)),
+                };
+            }
         };
         let answer = self
             .answers
@@ -329,9 +363,31 @@ impl Checked<'_> {
         Ok(Some(commitment))
     }
 
+    /// Succeeds when the record's authority signed the one-time key that it names, and that key signed the record. Whether
+    /// the key still counts and was not spent is for the ledger's rules.
+    fn one_time(
+        &self,
+        record: &Record,
+        proof: &OneTimeProof,
+        position: usize,
+    ) -> Result<(), EvidenceError> {
+        let wrong = EvidenceError::OneTimeKey(position);
+        let spent = record.spent().ok_or(wrong.clone())?;
+        let origin = record.origin();
+        let (authority, family) = (origin.authority.as_str(), origin.family.as_str());
+        let epoch = self.known.epochs.key(authority, family, spent.epoch);
+        let epoch = epoch.ok_or(EvidenceError::NoEpoch(position))?;
+        let digest = self.bundle_digest(record, position)?;
+        let authorities = self.authorities;
+        let holds = proof.name(&epoch.id()) == spent.name
+            && authorities.signature_holds(&proof.key, &digest, &proof.signature)
+            && authorities.key_signature_holds(&epoch.modulus, &spent.name, &proof.key_signature);
+        if holds { Ok(()) } else { Err(wrong) }
+    }
+
     fn bundle_digest(&self, record: &Record, position: usize) -> Result<Digest, EvidenceError> {
         let anchor = record.anchor();
-        let block = anchor.and_then(|height| self.anchors.get(&height));
+        let block = anchor.and_then(|height| self.known.anchors.get(&height));
         record
             .bundle()
             .digest(block)
@@ -417,15 +473,40 @@ impl Answers<'_> {
     }
 }
 
+/// Succeeds when each statement was made by its authority.
+fn check_statements(
+    transaction: &Transaction,
+    authorities: &dyn Authorities,
+) -> Result<(), EvidenceError> {
+    for (position, signed) in transaction.statements().iter().enumerate() {
+        let wrong = EvidenceError::Statement(position);
+        let statement = &signed.statement;
+        let authority = Label::new(statement.authority()).map_err(|_| wrong.clone())?;
+        let digest = statement.digest();
+        let keys = authorities.verdict_keys(&authority, statement.time());
+        let holds = |key: &PublicKey| authorities.signature_holds(key, &digest, &signed.signature);
+        if !keys.iter().any(holds) {
+            return Err(wrong);
+        }
+    }
+    Ok(())
+}
+
 impl Vouching {
     fn put(&self, out: &mut Vec<u8>) {
-        let Self::Verdict {
-            verdict,
-            opening,
-            signed,
-        } = self
-        else {
-            return out.push(WORD);
+        let (verdict, opening, signed) = match self {
+            Self::Word => return out.push(WORD),
+            Self::OneTime(proof) => {
+                out.push(ONE_TIME);
+                out.extend(proof.key.to_compressed());
+                out.extend(proof.key_signature);
+                return out.extend(proof.signature.to_bytes());
+            }
+            Self::Verdict {
+                verdict,
+                opening,
+                signed,
+            } => (verdict, opening, signed),
         };
         out.push(match signed {
             CameraSigned::Nothing => TOKEN,
@@ -456,6 +537,9 @@ impl Vouching {
         if kind == WORD {
             return Ok(Self::Word);
         }
+        if kind == ONE_TIME {
+            return take_one_time(reader);
+        }
         let verdict = u16::from_be_bytes(reader.array("position of a verdict")?);
         let opening = Opening::from_bytes(reader.array("opening")?);
         let signed = match kind {
@@ -480,6 +564,18 @@ const WORD: u8 = 0;
 const TOKEN: u8 = 1;
 const BUNDLE: u8 = 2;
 const REQUEST: u8 = 3;
+const ONE_TIME: u8 = 4;
+
+fn take_one_time(reader: &mut Reader<'_>) -> Result<Vouching, DecodeError> {
+    let key = PublicKey::from_sec1(&reader.array::<33>("one-time key")?);
+    let key_signature = reader.array("authority's signature")?;
+    let signature = Signature::from_bytes(&reader.array("signature")?);
+    Ok(Vouching::OneTime(Box::new(OneTimeProof {
+        key: key.map_err(|_| DecodeError::Value("one-time key"))?,
+        key_signature,
+        signature: signature.map_err(|_| DecodeError::Value("signature"))?,
+    })))
+}
 
 fn take_request(reader: &mut Reader<'_>) -> Result<CameraSigned, DecodeError> {
     let route = SubmissionRoute::from_byte(reader.byte("route")?);

@@ -163,12 +163,12 @@ pub async fn propose<A: Application>(
             log::debug!(transaction:% = hash; "a transaction's evidence waits for a later block");
             continue;
         }
-        let vouched = evidence.check(&transaction, &*authorities, &known.anchors, &mut used);
+        let vouched = evidence.check(&transaction, &*authorities, &known, &mut used);
         let added = match vouched {
             Ok(()) => builder
                 .add(transaction)
                 .map_err(|error| (is_final(&error), error.to_string())),
-            Err(error) => Err((true, error.to_string())),
+            Err(error) => Err((error.is_final(), error.to_string())),
         };
         match added {
             Ok(()) => {
@@ -278,7 +278,7 @@ fn check_evidence<A: Application>(
     }
     let (authorities, mut used) = (application.authorities(), BTreeSet::new());
     for (position, (transaction, evidence)) in transactions.iter().zip(evidence).enumerate() {
-        let checked = evidence.check(transaction, &*authorities, &known.anchors, &mut used);
+        let checked = evidence.check(transaction, &*authorities, known, &mut used);
         checked.map_err(|error| Refusal::Evidence { position, error })?;
     }
     Ok(())

@@ -44,6 +44,8 @@ pub struct Lookups {
     pub transactions: BTreeSet<TransactionHash>,
     /// Blocks that records are anchored to: which hash does each have?
     pub anchors: BTreeSet<Height>,
+    /// Names of one-time keys: which of them stand in a record already?
+    pub one_time_keys: BTreeSet<Digest>,
 }
 
 /// Why bytes are not a block.
@@ -156,6 +158,10 @@ impl Lookups {
             originals: records().filter_map(Record::edited_from).collect(),
             anchors: records().filter_map(Record::anchor).collect(),
             transactions: transactions.iter().map(Transaction::hash).collect(),
+            one_time_keys: records()
+                .filter_map(Record::spent)
+                .map(|spent| spent.name)
+                .collect(),
         }
     }
 }

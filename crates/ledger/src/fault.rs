@@ -1,6 +1,7 @@
 //! Why a block or a transaction cannot follow a tip.
 
 use crate::change::ChangeError;
+use crate::epochs::{KeyFault, StatementFault};
 use crate::header::Height;
 use crate::transaction::TransactionError;
 
@@ -73,6 +74,22 @@ pub enum TransactionFault {
         /// Where in the transaction, from 0.
         record: usize,
     },
+    /// A record's one-time key does not count.
+    #[error("record {record}: {error}")]
+    OneTimeKey {
+        /// Where in the transaction, from 0.
+        record: usize,
+        /// Why.
+        error: KeyFault,
+    },
+    /// A statement about an epoch cannot be registered.
+    #[error("statement {statement}: {error}")]
+    Statement {
+        /// Where in the transaction, from 0.
+        statement: usize,
+        /// Why.
+        error: StatementFault,
+    },
     /// A record is edited from an image nobody registered before it.
     #[error("record {record} is edited from an image that is not registered")]
     UnknownOriginal {
@@ -88,9 +105,14 @@ pub enum TransactionFault {
 }
 
 impl TransactionFault {
-    /// Whether the transaction can never enter a block. A clock that is behind and a block that is still missing pass by
-    /// themselves.
+    /// Whether the transaction can never enter a block. A clock that is behind, a block or an epoch that is still missing
+    /// pass by themselves.
     pub const fn is_final(&self) -> bool {
-        !matches!(self, Self::Future { .. } | Self::Anchor { .. })
+        match self {
+            Self::Future { .. } | Self::Anchor { .. } => false,
+            Self::OneTimeKey { error, .. } => !error.is_temporary(),
+            Self::Statement { error, .. } => !error.is_temporary(),
+            _ => true,
+        }
     }
 }

@@ -10,7 +10,10 @@ use crate::header::BlockHeader;
 use crate::record::Record;
 use crate::rules::MAX_BLOCK_BYTES;
 use crate::transaction::packing::{Previous, pass_maker, pass_record, read_one};
-use crate::transaction::{MAX_RECORDS, TRANSACTION_VERSION, TransactionError, TransactionHash};
+use crate::transaction::{
+    MAX_RECORDS, STATEMENTS_VERSION, TRANSACTION_VERSION, TransactionError, TransactionHash,
+    take_statements,
+};
 use crate::validators::ValidatorId;
 use crate::{signatures, varint};
 
@@ -181,17 +184,27 @@ impl Outline {
 fn pass(cursor: &mut Cursor<'_>, first: usize) -> Result<Passed, TransactionError> {
     let start = cursor.at();
     let version = cursor.reader.byte("transaction version")?;
-    if version != TRANSACTION_VERSION {
-        return Err(DecodeError::Version(version).into());
-    }
     let submitter = ValidatorId::from_bytes(cursor.reader.array("submitter")?);
-    let count = varint::take_count(&mut cursor.reader, 1, MAX_RECORDS, "number of makers")?;
-    let makers = cursor.at();
-    for _ in 0..count {
-        pass_maker(&mut cursor.reader)?;
+    let makers = match version {
+        TRANSACTION_VERSION => {
+            let count = varint::take_count(&mut cursor.reader, 1, MAX_RECORDS, "number of makers")?;
+            let makers = cursor.at();
+            for _ in 0..count {
+                pass_maker(&mut cursor.reader)?;
+            }
+            makers
+        }
+        STATEMENTS_VERSION => {
+            take_statements(&mut cursor.reader)?;
+            cursor.at()
+        }
+        other => return Err(DecodeError::Version(other).into()),
+    };
+    let (mut records, mut marks) = (0, Vec::new());
+    if version == TRANSACTION_VERSION {
+        records = varint::take_count(&mut cursor.reader, 1, MAX_RECORDS, "number of records")?;
+        marks = pass_records(cursor, records)?;
     }
-    let records = varint::take_count(&mut cursor.reader, 1, MAX_RECORDS, "number of records")?;
-    let marks = pass_records(cursor, records)?;
     signatures::take_one(&mut cursor.reader)?;
     let bytes = cursor.bytes.get(start..cursor.at()).unwrap_or_default();
     Ok(Passed {

@@ -1,6 +1,7 @@
 //! A receipt: everything needed to show, offline and for ever, that a record stands in the registry.
 
 use birthmark_protocol::bytes::DecodeError;
+use birthmark_protocol::one_time::SpentKey;
 use birthmark_protocol::{
     Bundle, Capture, Digest, DigestRole, ImageClaim, ModificationLevel, PixelSource, Timestamp,
 };
@@ -183,6 +184,17 @@ struct RecordJson {
     capture: Option<CaptureJson>,
     edited_from: Option<Digest>,
     origin: Origin,
+    /// Only where the camera proved itself by a one-time key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    one_time_key: Option<SpentJson>,
+}
+
+/// The one-time key of a record.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SpentJson {
+    epoch: u32,
+    name: Digest,
 }
 
 /// What a camera of ours claims beside the digests.
@@ -232,6 +244,10 @@ impl From<&Record> for RecordJson {
             }),
             edited_from: record.edited_from(),
             origin: record.origin().clone(),
+            one_time_key: record.spent().map(|spent| SpentJson {
+                epoch: spent.epoch,
+                name: spent.name,
+            }),
         }
     }
 }
@@ -265,7 +281,10 @@ impl TryFrom<RecordJson> for Record {
                 Bundle::captured(images, json.time, capture)?
             }
         };
-        Self::with_original(bundle, json.edited_from, json.origin)
+        let spent = json
+            .one_time_key
+            .map(|SpentJson { epoch, name }| SpentKey { epoch, name });
+        Self::read(bundle, json.edited_from, json.origin, spent)
     }
 }
 

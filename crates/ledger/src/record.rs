@@ -1,22 +1,26 @@
 //! A record: everything the registry says about one photo. One record is one leaf of the tree.
 //!
 //! It holds the digests as the camera bound them together (raw, file, image-data), so that whoever finds one finds its
-//! siblings, and says who vouched for them. It holds nothing that tells one camera from another of its family.
+//! siblings, and says who vouched for them. It holds nothing that tells one camera from another of its family: the name of
+//! a one-time key stands in one record only, and whoever signed the key never saw it.
 //!
 //! The leaf, what is hashed into the tree:
 //!
 //! ```text
 //! u8  version (1)
 //! 32  submitter: which validator took the submission
-//! u8  source: 0 camera by token, 1 camera by certificate, 2 attested camera, 3 software, 4 submission server
+//! u8  source: 0 camera by token, 1 camera by certificate, 2 attested camera, 3 software, 4 submission server,
+//!     5 camera by one-time key
 //! u8 + text  authority
 //! u8 + text  device family
 //! u8  0, or 1 if the authority made up the fingerprint of the camera's sensor
 //! u8  0|1 and then 32 bytes: the registered image this one was edited from
+//! for a camera by one-time key: u32 epoch, 32 name of the one-time key
 //! …   the bundle (version 1): digests, roles, levels, parents, camera time, and what the camera claims beside them
 //! ```
 
 use birthmark_protocol::bytes::{DecodeError, Reader, put_optional32};
+use birthmark_protocol::one_time::SpentKey;
 use birthmark_protocol::{
     Bundle, BundleError, Digest, ImageClaim, ModificationLevel, Source, Timestamp,
 };
@@ -50,6 +54,7 @@ pub struct Record {
     bundle: Bundle,
     edited_from: Option<Digest>,
     origin: Origin,
+    spent: Option<SpentKey>,
 }
 
 /// Why claims do not make a record.
@@ -70,6 +75,11 @@ pub enum RecordError {
     /// Only cameras have a sensor, a software image and an anchor.
     #[error("only a camera states where its pixels came from")]
     NoCamera,
+    /// A one-time key belongs to one kind of record, and that kind always has one.
+    #[error(
+        "a record has a one-time key exactly when it says that its camera proved itself by one"
+    )]
+    OneTimeKey,
     /// The digests do not fit together.
     #[error(transparent)]
     Bundle(#[from] BundleError),
@@ -112,12 +122,30 @@ impl Record {
         Self::with_original(bundle, Some(original), origin)
     }
 
-    /// Either of the two; the rules are the same for every reader.
+    /// A photo under a one-time key.
+    pub fn one_time(bundle: Bundle, origin: Origin, spent: SpentKey) -> Result<Self, RecordError> {
+        Self::read(bundle, None, origin, Some(spent))
+    }
+
+    /// A photo as a camera or a submission server brings it, or an image made from a registered one.
     pub fn with_original(
         bundle: Bundle,
         edited_from: Option<Digest>,
         origin: Origin,
     ) -> Result<Self, RecordError> {
+        Self::read(bundle, edited_from, origin, None)
+    }
+
+    /// Any of them; the rules are the same for every reader.
+    pub(crate) fn read(
+        bundle: Bundle,
+        edited_from: Option<Digest>,
+        origin: Origin,
+        spent: Option<SpentKey>,
+    ) -> Result<Self, RecordError> {
+        if spent.is_some() != (origin.source == Source::CameraOneTime) {
+            return Err(RecordError::OneTimeKey);
+        }
         if bundle.capture().is_some() && !origin.source.is_camera() {
             return Err(RecordError::NoCamera);
         }
@@ -131,6 +159,7 @@ impl Record {
             bundle,
             edited_from,
             origin,
+            spent,
         })
     }
 
@@ -180,12 +209,21 @@ impl Record {
         &self.origin
     }
 
+    /// The one-time key that it spends, if its camera proved itself by one.
+    pub const fn spent(&self) -> Option<&SpentKey> {
+        self.spent.as_ref()
+    }
+
     /// The bytes of the record's leaf in the tree.
     pub fn leaf_bytes(&self, submitter: &ValidatorId) -> Vec<u8> {
         let mut out = vec![RECORD_VERSION];
         out.extend(submitter.as_bytes());
         self.origin.put(&mut out);
         put_optional32(&mut out, self.edited_from.as_ref().map(Digest::as_bytes));
+        if let Some(spent) = &self.spent {
+            out.extend(spent.epoch.to_be_bytes());
+            out.extend(spent.name.as_bytes());
+        }
         out.extend(self.bundle.encode());
         out
     }
@@ -205,9 +243,18 @@ impl Record {
         let submitter = ValidatorId::from_bytes(reader.array("submitter")?);
         let origin = Origin::take(&mut reader)?;
         let edited_from = reader.optional32("original")?.map(Digest::from_bytes);
+        let spent = if origin.source == Source::CameraOneTime {
+            Some(SpentKey {
+                epoch: u32::from_be_bytes(reader.array("epoch")?),
+                name: reader.array("name of the one-time key")?.into(),
+            })
+        } else {
+            None
+        };
         let rest = reader.remaining();
         let bundle = Bundle::decode(reader.slice(rest, "bundle")?)?;
-        Ok((Self::with_original(bundle, edited_from, origin)?, submitter))
+        let record = Self::read(bundle, edited_from, origin, spent)?;
+        Ok((record, submitter))
     }
 }
 

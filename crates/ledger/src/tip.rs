@@ -5,10 +5,12 @@
 //! before a vote.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use birthmark_protocol::{Digest, ModificationLevel};
 
 use crate::block::{Block, transactions_root};
+use crate::epochs::{Epochs, KeyFault};
 use crate::fault::{BlockError, TransactionFault};
 use crate::genesis::Genesis;
 use crate::header::{BlockHeader, BlockTime, Height, IndexRoot};
@@ -40,6 +42,10 @@ pub struct Known {
     pub transactions: BTreeSet<TransactionHash>,
     /// The hash of each anchor that is decided; the genesis hash for height 0.
     pub anchors: BTreeMap<Height, Digest>,
+    /// Everything authorities stated about their epochs.
+    pub epochs: Arc<Epochs>,
+    /// Those of the one-time keys that stand in a record.
+    pub spent: BTreeSet<Digest>,
     /// Transactions whose signature this program made or verified itself, for this registry: not verified again. The
     /// name covers every byte, the signature too. May always be empty.
     pub verified: BTreeSet<TransactionHash>,
@@ -270,12 +276,25 @@ impl Tip {
         let latest = time
             .timestamp()
             .plus(Rules::at(self.height.next()).max_camera_lead);
-        let mut own = Levels::default();
+        let own_statements = self.check_statements(transaction, time, known, earlier)?;
+        let (mut own, mut own_keys) = (Levels::default(), BTreeSet::new());
         for (position, record) in transaction.records().iter().enumerate() {
             if record.time() > latest {
                 return Err(TransactionFault::Future { record: position });
             }
             self.check_capture(record, position)?;
+            check_one_time(
+                record,
+                time,
+                known,
+                [&earlier.spent, &own_keys],
+                earlier.epochs(known),
+            )
+            .map_err(|error| TransactionFault::OneTimeKey {
+                record: position,
+                error,
+            })?;
+            own_keys.extend(record.spent().map(|spent| spent.name));
             check_original(record, position, [&known.originals, &earlier.levels, &own])?;
             remember(
                 &mut own,
@@ -286,8 +305,33 @@ impl Tip {
             );
         }
         earlier.transactions.insert(hash);
+        earlier.spent.extend(own_keys);
+        earlier.epochs = own_statements.or(earlier.epochs.take());
         remember(&mut earlier.levels, own);
         Ok(())
+    }
+
+    /// The epochs after the transaction's statements; `None` where it has none.
+    fn check_statements(
+        &self,
+        transaction: &Transaction,
+        time: BlockTime,
+        known: &Known,
+        earlier: &Earlier,
+    ) -> Result<Option<Epochs>, TransactionFault> {
+        if transaction.statements().is_empty() {
+            return Ok(None);
+        }
+        let mut epochs = earlier.epochs(known).clone();
+        for (position, signed) in transaction.statements().iter().enumerate() {
+            let checked = epochs.check(signed, time.timestamp());
+            checked.map_err(|error| TransactionFault::Statement {
+                statement: position,
+                error,
+            })?;
+            epochs.insert(signed.clone());
+        }
+        Ok(Some(epochs))
     }
 
     /// What a camera of ours claims beside its digests, as far as the registry can judge it.
@@ -322,6 +366,38 @@ type Levels = BTreeMap<Digest, ModificationLevel>;
 pub(crate) struct Earlier {
     transactions: BTreeSet<TransactionHash>,
     levels: Levels,
+    spent: BTreeSet<Digest>,
+    /// With what was stated in this block, if anything was.
+    epochs: Option<Epochs>,
+}
+
+impl Earlier {
+    fn epochs<'a>(&'a self, known: &'a Known) -> &'a Epochs {
+        self.epochs.as_ref().unwrap_or(&known.epochs)
+    }
+}
+
+/// A one-time key counts while its epoch does, and once in the whole registry.
+fn check_one_time(
+    record: &Record,
+    time: BlockTime,
+    known: &Known,
+    earlier: [&BTreeSet<Digest>; 2],
+    epochs: &Epochs,
+) -> Result<(), KeyFault> {
+    let Some(spent) = record.spent() else {
+        return Ok(());
+    };
+    let origin = record.origin();
+    let (authority, family) = (origin.authority.as_str(), origin.family.as_str());
+    let key = epochs.counts(authority, family, spent.epoch, time.timestamp())?;
+    if key.is_made_up != origin.made_up_fingerprint {
+        return Err(KeyFault::MadeUp);
+    }
+    if known.spent.contains(&spent.name) || earlier.iter().any(|keys| keys.contains(&spent.name)) {
+        return Err(KeyFault::Spent);
+    }
+    Ok(())
 }
 
 /// An original stands in an earlier block, or earlier in this one: so no chain of originals can close.

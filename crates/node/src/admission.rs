@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use birthmark_daemon::random;
 use birthmark_http::site::KeyedLimit;
+use birthmark_ledger::KeyFault;
 use birthmark_protocol::authority_request::CameraProof;
 use birthmark_protocol::submission::{
     Camera, SignedClaims, SignedForm, SignedText, Submission, SubmissionRoute,
@@ -27,11 +28,12 @@ use crate::store::{Kind, Store, StoreError};
 mod asked;
 mod certificates;
 mod intake;
+pub mod one_time;
 pub mod request;
 mod room;
 pub mod software;
 
-pub use asked::Asked;
+pub use asked::{Asked, OneTime};
 pub use intake::Taken;
 pub use request::{CheckedSignature, Claimed, Hidden, Request};
 pub use room::QueueRoom;
@@ -142,6 +144,14 @@ pub enum Refused {
     /// A simulation for a registry that is no rehearsal.
     #[error("source: this registry is no rehearsal and takes only photos from a sensor")]
     NoRehearsal,
+    /// A one-time key that does not count, or not yet.
+    #[error("one_time_key: {0}")]
+    OneTimeKey(#[source] KeyFault),
+    /// A one-time key that its authority never signed, or that did not sign the photo.
+    #[error(
+        "the one-time key was not signed by its authority for this epoch, or did not sign the claims"
+    )]
+    OneTimeSignature,
     /// One token, two photos.
     #[error("the camera token was already used for another photo")]
     TokenSpent,
@@ -156,23 +166,28 @@ pub enum Refused {
 impl Refused {
     /// Whether the same submission may succeed later.
     pub const fn is_temporary(&self) -> bool {
-        matches!(
-            self,
+        match self {
+            Self::OneTimeKey(fault) => fault.is_temporary(),
             Self::Full
-                | Self::UnverifiedFull
-                | Self::Disk
-                | Self::CameraBudget { .. }
-                | Self::Store(_)
-                | Self::Randomness
-                | Self::AnchorAhead { .. }
-        )
+            | Self::UnverifiedFull
+            | Self::Disk
+            | Self::CameraBudget { .. }
+            | Self::Store(_)
+            | Self::Randomness
+            | Self::AnchorAhead { .. } => true,
+            _ => false,
+        }
     }
 
     /// Whether somebody may have tried to pass for a camera.
     pub const fn is_forgery(&self) -> bool {
         matches!(
             self,
-            Self::UnknownIssuer | Self::Revoked | Self::Signature | Self::TokenSpent
+            Self::UnknownIssuer
+                | Self::Revoked
+                | Self::Signature
+                | Self::OneTimeSignature
+                | Self::TokenSpent
         )
     }
 }

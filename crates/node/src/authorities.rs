@@ -11,7 +11,8 @@ use birthmark_daemon::{ConfigError, Credentials, Secret};
 use birthmark_ledger::{Label, Origin, Record, ValidatorId};
 use birthmark_protocol::api::Notice;
 use birthmark_protocol::certificate::IssuerCertificate;
-use birthmark_protocol::{CameraCertificate, PublicKey, Signature, Timestamp};
+use birthmark_protocol::one_time::RsaBytes;
+use birthmark_protocol::{CameraCertificate, Digest, PublicKey, Signature, Timestamp};
 use const_oid::AssociatedOid as _;
 use const_oid::db::rfc5912::ECDSA_WITH_SHA_256;
 use der::{Decode as _, Encode as _};
@@ -580,6 +581,10 @@ impl Authorities for AuthorityBook {
             .get(authority.as_str())
             .map(|authority| authority.verdict_keys.clone())
             .unwrap_or_default()
+    }
+
+    fn key_signature_holds(&self, modulus: &RsaBytes, name: &Digest, signature: &RsaBytes) -> bool {
+        signatures::verify_name(modulus, name, signature)
     }
 
     /// Our own word is enough where no signed verdict exists: this node did ask, or checked the software's certificate, or

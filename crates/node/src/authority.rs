@@ -5,6 +5,7 @@
 
 mod answers;
 mod client;
+pub mod epochs;
 mod pace;
 pub mod revocations;
 mod settle;

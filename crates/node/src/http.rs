@@ -26,6 +26,7 @@ mod absence;
 mod answer;
 mod blocks;
 mod checkpoints;
+mod epochs;
 mod events;
 mod front;
 mod headers;
@@ -83,6 +84,7 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/api/v1/submit", post(submit::submit))
         .route("/api/v1/submit-legacy", post(submit::legacy))
         .route("/api/v1/submit-cert", post(submit::certificate))
+        .route("/api/v1/submit-once", post(submit::once))
         .route(
             "/api/v1/submission/{receipt_id}",
             get(submission::submission),
@@ -96,6 +98,7 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/api/v1/blocks", get(blocks::list))
         .route("/api/v1/genesis", get(blocks::genesis))
         .route("/api/v1/head", get(blocks::head))
+        .route("/api/v1/epochs", get(epochs::statements))
         .route("/api/v1/status", get(status::status))
         .route("/api/v1/blockchain/status", get(status::status))
         .route("/health", get(status::health))

@@ -7,8 +7,9 @@ use birthmark_consensus::Decided as Agreed;
 use birthmark_ledger::merkle::Node;
 use birthmark_ledger::note::NoteSignature;
 use birthmark_ledger::{
-    DecidedHeader, Frontier, Genesis, Height, Known, Lookups, Outline, Receipt, ReceiptError,
-    SetLink, Tip, TransactionHash, ValidatorId, ValidatorSet, needed_anchor,
+    Block, DecidedHeader, Epochs, Frontier, Genesis, Height, Known, Lookups, Outline, Receipt,
+    ReceiptError, SetLink, Tip, Transaction, TransactionHash, ValidatorId, ValidatorSet,
+    needed_anchor,
 };
 use birthmark_protocol::{Digest, ModificationLevel};
 use tokio::sync::watch;
@@ -41,6 +42,8 @@ pub struct Registry {
     genesis: Genesis,
     tip: RwLock<Arc<Tip>>,
     links: RwLock<Vec<Arc<SetLink>>>,
+    /// What authorities stated about their epochs, up to the tip.
+    epochs: RwLock<Arc<Epochs>>,
     cache: BlockCache,
     shelf: Shelf,
     index: Index,
@@ -85,6 +88,11 @@ pub enum RegistryError {
     Receipt(#[from] ReceiptError),
 }
 
+pub(crate) fn insert_statements(epochs: &mut Epochs, block: &Block) {
+    let statements = block.transactions.iter().flat_map(Transaction::statements);
+    statements.for_each(|signed| epochs.insert(signed.clone()));
+}
+
 impl Registry {
     /// Opens the registry of `genesis` in the store, or starts it there, for work that asks it little.
     pub async fn open(store: Store, genesis: Genesis) -> Result<Self, RegistryError> {
@@ -115,6 +123,7 @@ impl Registry {
             filter: Filter::new(),
             tip: RwLock::new(Arc::new(tip)),
             links: RwLock::default(),
+            epochs: RwLock::default(),
             cache: BlockCache::default(),
             shelf: Shelf::new(memory.blocks_bytes()),
             index: Index::new(memory.index_bytes()),
@@ -137,6 +146,7 @@ impl Registry {
             let decided = self.must_block(height).await?;
             self.remember_link(&decided);
         }
+        self.read_epochs().await?;
         let height = self.store.height().await?;
         if height == 0 {
             return Ok(());
@@ -170,6 +180,33 @@ impl Registry {
             .write()
             .unwrap_or_else(PoisonError::into_inner)
             .push(Arc::new(link));
+    }
+
+    async fn read_epochs(&self) -> Result<(), RegistryError> {
+        let mut epochs = Epochs::default();
+        for height in self.store.statement_heights().await? {
+            let decided = self.must_block(height).await?;
+            insert_statements(&mut epochs, &decided.block);
+        }
+        *self.epochs.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(epochs);
+        Ok(())
+    }
+
+    fn remember_epochs(&self, block: &Block) {
+        if block
+            .transactions
+            .iter()
+            .all(|one| one.statements().is_empty())
+        {
+            return;
+        }
+        let mut epochs = self.epochs.write().unwrap_or_else(PoisonError::into_inner);
+        insert_statements(Arc::make_mut(&mut epochs), block);
+    }
+
+    /// What authorities stated about their epochs.
+    pub fn epochs(&self) -> Arc<Epochs> {
+        Arc::clone(&self.epochs.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     fn set_tip(&self, tip: Tip) {
@@ -246,6 +283,12 @@ impl Registry {
             }
         }
         known.transactions = self.registered(&lookups.transactions).await?;
+        known.epochs = self.epochs();
+        for name in &lookups.one_time_keys {
+            if self.store.spender(name).await?.is_some() {
+                known.spent.insert(*name);
+            }
+        }
         for height in &lookups.anchors {
             if let Some(hash) = self.block_hash(*height).await? {
                 known.anchors.insert(*height, hash);
@@ -361,6 +404,7 @@ impl Registry {
             checkpoint_lines: agreed.checkpoint_lines.clone(),
         };
         self.remember_link(&kept);
+        self.remember_epochs(&kept.block);
         self.cache.insert(Arc::new(kept));
     }
 

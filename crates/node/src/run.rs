@@ -14,6 +14,7 @@ use tokio::task::JoinSet;
 
 use crate::admission::{Admission, QueueRoom};
 use crate::authorities::{Authority, AuthorityBook};
+use crate::authority::epochs::Herald;
 use crate::authority::{AuthorityClient, Lane, Settler, revocations};
 use crate::clock;
 use crate::disk::{Disk, Space};
@@ -145,11 +146,18 @@ pub async fn run(settings: Settings, mut context: Context) -> anyhow::Result<()>
         store.clone(),
         Arc::clone(&rows),
         Arc::clone(&admission),
-        signer,
+        Arc::clone(&signer),
         chain,
         Arc::clone(&pooled),
     );
     let settler = Arc::new(settler);
+
+    let herald = Arc::new(Herald {
+        registry: Arc::clone(&registry),
+        rows: Arc::clone(&rows),
+        key: signer,
+        pooled: Arc::clone(&pooled),
+    });
 
     let mut tasks = Tasks::new(context.shutdown.clone());
     let mut lanes = Vec::new();
@@ -162,6 +170,7 @@ pub async fn run(settings: Settings, mut context: Context) -> anyhow::Result<()>
         lanes.push((authority.settings.id.clone(), lane.report()));
         tasks.lane(lane);
         tasks.revocations(authority, &numbers, &store)?;
+        tasks.epochs(authority, &herald)?;
     }
     tasks.lane(Lane::of_nobody(
         Arc::clone(&settler),
@@ -327,6 +336,20 @@ impl Tasks {
                 Ok(())
             });
         }
+        Ok(())
+    }
+
+    /// Registers what an authority that signs states about its epochs.
+    fn epochs(&mut self, authority: &Arc<Authority>, herald: &Arc<Herald>) -> anyhow::Result<()> {
+        if !authority.signs() {
+            return Ok(());
+        }
+        let (client, shutdown) = (AuthorityClient::new(authority)?, self.shutdown.clone());
+        let following = Arc::clone(herald).follow(Arc::clone(authority), client, shutdown);
+        self.set.spawn(async move {
+            following.await;
+            Ok(())
+        });
         Ok(())
     }
 

@@ -19,6 +19,7 @@ pub mod image_data;
 pub mod json;
 pub mod nuc;
 pub mod numbers;
+pub mod one_time;
 pub mod public_key;
 pub mod python_json;
 pub mod request;

@@ -14,6 +14,9 @@ pub enum Source {
     CameraCertificate,
     /// A camera whose key a TPM attested to its authority.
     CameraAttested,
+    /// A camera that proved itself by a one-time key, which its authority signed without seeing it: as strong as an attested
+    /// certificate, and no photo of it is tied to another.
+    CameraOneTime,
     /// Editing software with a certificate of a software authority.
     Software,
     /// A registered submission server, on its own word.
@@ -35,7 +38,7 @@ impl Source {
         match self {
             Self::CameraToken => Some(Assurance::Token),
             Self::CameraCertificate | Self::Software => Some(Assurance::Certificate),
-            Self::CameraAttested => Some(Assurance::Attested),
+            Self::CameraAttested | Self::CameraOneTime => Some(Assurance::Attested),
             Self::Server => None,
         }
     }
@@ -44,7 +47,10 @@ impl Source {
     pub const fn is_camera(self) -> bool {
         matches!(
             self,
-            Self::CameraToken | Self::CameraCertificate | Self::CameraAttested
+            Self::CameraToken
+                | Self::CameraCertificate
+                | Self::CameraAttested
+                | Self::CameraOneTime
         )
     }
 
@@ -56,6 +62,7 @@ impl Source {
             Self::CameraAttested => 2,
             Self::Software => 3,
             Self::Server => 4,
+            Self::CameraOneTime => 5,
         }
     }
 
@@ -67,6 +74,7 @@ impl Source {
             2 => Some(Self::CameraAttested),
             3 => Some(Self::Software),
             4 => Some(Self::Server),
+            5 => Some(Self::CameraOneTime),
             _ => None,
         }
     }

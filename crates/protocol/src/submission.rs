@@ -18,8 +18,10 @@ use crate::request::RequestError;
 use crate::token::CameraToken;
 use crate::token_claim::TokenClaim;
 
+pub(crate) use ours::OurClaims;
 pub use ours::{Anchor, NotOurs, OurSubmission};
 pub use parse::RegisteredHash;
+pub(crate) use parse::{our_claims, read_signature};
 pub use signed_text::{SignedForm, SignedText, certificate_lines, hash_and_time, python_text};
 
 /// How many bytes a submission may have.

@@ -16,6 +16,12 @@ use birthmark_protocol::gps::{GpsSecret, Position};
 use birthmark_protocol::image_data::image_data;
 use birthmark_protocol::json::Value;
 use birthmark_protocol::nuc::{NucMap, nuc_hash};
+use birthmark_protocol::one_time::batch::{
+    BlindingSeed, blinded_digest, chosen, opening_nonce, request_digest,
+};
+use birthmark_protocol::one_time::{
+    EpochStatement, OneTimeSubmission, SignedEpochStatement, key_name,
+};
 use birthmark_protocol::submission::{Submission, SubmissionRoute};
 use birthmark_protocol::{
     Bundle, CameraToken, Commitment, DerivationProfile, Digest, Disclosure, Edit, KeyIndex,
@@ -363,4 +369,64 @@ fn pictures() {
             .or_insert_with(|| name.clone());
         assert_eq!(*first, name, "equal digests belong to the same picture");
     }
+}
+
+#[test]
+fn statements_about_epochs() {
+    let [case] = &vectors!("one-time")[..] else {
+        panic!("one case")
+    };
+    let authority = PublicKey::from_sec1(&bytes(case, "authority_key")).unwrap();
+    for stated in case["statements"].as_array().unwrap() {
+        let signed = SignedEpochStatement::decode(&bytes(stated, "signed")).unwrap();
+        assert_eq!(signed.statement.digest(), digest(stated, "digest"));
+        assert_eq!(signed.verify(&authority), Ok(()));
+        assert_eq!(signed.encode(), bytes(stated, "signed"));
+        let kind = match &signed.statement {
+            EpochStatement::Key(key) => {
+                assert_eq!(key.modulus.as_slice(), bytes(case, "rsa_modulus"));
+                assert_eq!(key.id().as_bytes(), digest(stated, "digest").as_bytes());
+                "key"
+            }
+            EpochStatement::Count(_) => "count",
+            EpochStatement::Withdrawal(_) => "withdrawal",
+        };
+        assert_eq!(stated["kind"], kind);
+    }
+}
+
+#[test]
+fn batches_and_submissions_of_one_time_keys() {
+    let [case] = &vectors!("one-time")[..] else {
+        panic!("one case")
+    };
+    let stated = SignedEpochStatement::decode(&bytes(&case["statements"][0], "signed")).unwrap();
+    let EpochStatement::Key(epoch) = stated.statement else {
+        panic!("the first is a key")
+    };
+    for blinding in case["blindings"].as_array().unwrap() {
+        let key = PublicKey::from_sec1(&bytes(blinding, "key")).unwrap();
+        assert_eq!(key_name(&epoch.id(), &key), digest(blinding, "name"));
+        assert!(BlindingSeed::from_hex(text(blinding, "seed")).is_ok());
+    }
+    let batch = &case["batch"];
+    let blinded = blinded_digest(&bytes(batch, "blinded"));
+    assert_eq!(blinded, digest(batch, "blinded_digest"));
+    let asked = request_digest(&epoch.id(), &blinded);
+    assert_eq!(asked, digest(batch, "request_digest"));
+    let challenge: [u8; 32] = bytes(batch, "challenge").try_into().unwrap();
+    let keys = bytes(batch, "blinded").len() / 256;
+    assert_eq!(json!(chosen(&challenge, &blinded, keys)), batch["chosen"]);
+    let nonce = opening_nonce(&challenge, &blinded);
+    assert_eq!(nonce, digest(batch, "opening_nonce"));
+
+    let sent = &case["submission"];
+    let read = OneTimeSubmission::parse(text(sent, "body").as_bytes()).unwrap();
+    assert_eq!(read.bundle.encode(), bytes(sent, "bundle"));
+    assert_eq!(read.proof.name(&epoch.id()), digest(sent, "name"));
+    let signed = read.bundle_digest().unwrap();
+    assert_eq!(
+        read.proof.key.verify_digest(&signed, &read.proof.signature),
+        Ok(())
+    );
 }

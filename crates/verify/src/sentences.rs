@@ -89,6 +89,14 @@ fn by_whom(sighted: &Sighted<'_>) -> String {
             camera(family),
             changed(sighted, ", with its content changed"),
         ),
+        Source::CameraOneTime => format!(
+            "by {}, with a one-time key{} that its authority {authority} gave without seeing it to a camera whose keys, as it says, cannot leave their security chip{}",
+            camera(family),
+            sighted
+                .epoch
+                .map_or_else(String::new, |epoch| format!(" of epoch {epoch}")),
+            changed(sighted, ", with its content changed"),
+        ),
         Source::Software => format!(
             "as an edit: editing software ({family}) certified by {authority} made it from another registered image{} and says that {}",
             parent(sighted),
@@ -159,6 +167,9 @@ pub const fn assurance(source: Source) -> &'static str {
         Source::CameraToken => "token: the authority knows the camera",
         Source::CameraCertificate => "certificate: the camera's signature was checked",
         Source::CameraAttested => "attested: a security chip holds the camera's key",
+        Source::CameraOneTime => {
+            "attested: a security chip holds the camera's keys, and no photo is tied to another"
+        }
         Source::Software => "certificate: of the editing software; no camera was asked about",
         Source::Server => "none: a submission server's word",
     }
@@ -189,6 +200,10 @@ pub fn limits(source: Source, role: DigestRole) -> Vec<&'static str> {
             limits.push("It is not proven that the camera's key never left the camera.")
         }
         Source::CameraAttested => {}
+        Source::CameraOneTime => limits.push(
+            "It is not proven that the authority checked every key: it opens half of them, so one that is in no chip passes \
+             with a probability of one half, and ends its camera's enrolment otherwise.",
+        ),
         Source::Software => limits.push(
             "It is not proven what was changed; the software states the kind of change itself.",
         ),

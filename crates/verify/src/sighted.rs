@@ -32,6 +32,8 @@ pub struct Sighted<'a> {
     pub pixels: Option<PixelSource>,
     /// The system image that ran in the camera, where the system measures it.
     pub software: Option<Digest>,
+    /// The epoch of the one-time key by which the camera proved itself, if it was one.
+    pub epoch: Option<u32>,
     /// Whether the authority made up the fingerprint of the camera's sensor.
     pub has_made_up_fingerprint: bool,
     /// Whether the registry itself is a rehearsal.
@@ -66,6 +68,7 @@ impl<'a> Sighted<'a> {
                 .bundle()
                 .capture()
                 .and_then(|capture| capture.software),
+            epoch: record.spent().map(|spent| spent.epoch),
             has_made_up_fingerprint: origin.made_up_fingerprint,
             is_in_rehearsal: false,
         })
@@ -88,7 +91,7 @@ impl<'a> Sighted<'a> {
 /// How strongly a source is vouched for, the strongest first: of several records the strongest speaks.
 pub const fn strength(source: Source) -> u8 {
     match source {
-        Source::CameraAttested => 0,
+        Source::CameraAttested | Source::CameraOneTime => 0,
         Source::CameraCertificate => 1,
         Source::CameraToken => 2,
         Source::Software => 3,
@@ -116,6 +119,7 @@ pub(crate) mod tests {
             after: None,
             pixels: Some(PixelSource::Sensor),
             software: None,
+            epoch: None,
             has_made_up_fingerprint: false,
             is_in_rehearsal: false,
         }

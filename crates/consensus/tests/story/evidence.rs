@@ -11,9 +11,12 @@ use proptest::prelude::*;
 use crate::library::*;
 
 fn check(records: Vec<Record>, evidence: &Evidence) -> Result<(), EvidenceError> {
-    let anchors = BTreeMap::from([(Height::new(812), digest("block 812"))]);
+    let known = Known {
+        anchors: BTreeMap::from([(Height::new(812), digest("block 812"))]),
+        ..Known::default()
+    };
     let used = &mut BTreeSet::new();
-    evidence.check(&transaction(records), &Configured, &anchors, used)
+    evidence.check(&transaction(records), &Configured, &known, used)
 }
 
 /// A request as a camera sent it: one of the vectors of the protocol, all with keys made up for tests.
@@ -211,8 +214,11 @@ fn an_anchor_that_this_registry_does_not_have_carries_nothing() {
     let evidence = sent.evidence(sent.yes(&drawn(), false), drawn(), sent.signed());
     let records = || transaction(vec![sent.record(Source::CameraCertificate)]);
     let check = |anchors: &[(Height, Digest)]| {
-        let anchors = anchors.iter().copied().collect();
-        evidence.check(&records(), &Configured, &anchors, &mut BTreeSet::new())
+        let known = Known {
+            anchors: anchors.iter().copied().collect(),
+            ..Known::default()
+        };
+        evidence.check(&records(), &Configured, &known, &mut BTreeSet::new())
     };
     let height = Height::new(812);
     assert_eq!(check(&[(height, digest("block 812"))]), Ok(()));
@@ -337,8 +343,8 @@ fn one_yes_stands_behind_one_record_of_a_block() {
     let mut used = BTreeSet::new();
     let evidence = vouched(std::slice::from_ref(&record));
     let transaction = transaction(vec![record]);
-    let anchors = BTreeMap::new();
-    let mut check = || evidence.check(&transaction, &Configured, &anchors, &mut used);
+    let known = Known::default();
+    let mut check = || evidence.check(&transaction, &Configured, &known, &mut used);
     assert_eq!(check(), Ok(()));
     let again = check();
     assert_eq!(again, Err(EvidenceError::Reused(0)));

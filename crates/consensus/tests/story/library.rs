@@ -3,10 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard};
 
+use birthmark_blind::EpochVerifier;
 use birthmark_consensus::message::SentBlock;
 use birthmark_consensus::*;
 use birthmark_ledger::note::NoteSignature;
 use birthmark_ledger::*;
+use birthmark_protocol::one_time::{EpochStatement, RsaBytes, SignedEpochStatement};
 use birthmark_protocol::*;
 use p256::ecdsa::SigningKey;
 use p256::ecdsa::signature::hazmat::PrehashSigner as _;
@@ -80,6 +82,17 @@ pub fn commitment(record: &Record) -> Commitment {
 
 fn authority_key() -> SigningKey {
     SigningKey::from_slice(&[77; 32]).unwrap()
+}
+
+/// A statement about an epoch, signed by the authority.
+pub fn stated(statement: EpochStatement) -> SignedEpochStatement {
+    let signature: p256::ecdsa::Signature = authority_key()
+        .sign_prehash(statement.digest().as_bytes())
+        .unwrap();
+    SignedEpochStatement {
+        signature: Signature::from(signature).normalized(),
+        statement,
+    }
 }
 
 pub fn verdict(manufacturer: &str, items: Vec<VerdictItem>) -> SignedVerdict {
@@ -170,6 +183,11 @@ impl Authorities for Configured {
             .then(|| PublicKey::from(*authority_key().verifying_key()))
             .into_iter()
             .collect()
+    }
+
+    fn key_signature_holds(&self, modulus: &RsaBytes, name: &Digest, signature: &RsaBytes) -> bool {
+        let verifier = EpochVerifier::from_modulus(modulus).unwrap();
+        verifier.verify(name, signature).is_ok()
     }
 
     fn accepts_word(&self, submitter: &ValidatorId, origin: &Origin) -> bool {

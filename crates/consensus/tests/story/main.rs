@@ -13,5 +13,6 @@ mod failures;
 mod library;
 mod messages;
 mod network;
+mod one_time;
 mod pacing;
 mod production;

@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use birthmark_protocol::one_time::SpentKey;
 use birthmark_protocol::{
-    Bundle, Capture, DigestRole, ImageClaim, ModificationLevel, PixelSource, Timestamp,
+    Bundle, Capture, DigestRole, ImageClaim, ModificationLevel, PixelSource, Source, Timestamp,
 };
 
 use super::*;
@@ -12,11 +13,14 @@ const ROOT: u8 = 0b1000;
 const LONG_MAKER: u64 = 15;
 const NO_PARENT: u8 = 0;
 const ORIGINAL_FOLLOWS: u8 = 1;
+const KEY_FOLLOWS: u8 = 2;
 
 /// What cameras of one family with the same software share: written once in a transaction.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
 struct Maker {
     origin: Origin,
+    /// Of cameras by one-time key.
+    epoch: Option<u32>,
     pixels: Option<Pixels>,
 }
 
@@ -42,12 +46,14 @@ impl Maker {
         });
         Self {
             origin: record.origin().clone(),
+            epoch: record.spent().map(|spent| spent.epoch),
             pixels,
         }
     }
 
     fn put(&self, out: &mut Vec<u8>) {
         self.origin.put(out);
+        out.extend(self.epoch.iter().flat_map(|epoch| epoch.to_be_bytes()));
         out.push(self.pixels.map_or(0, |pixels| pixels.source.to_byte()));
         if let Some(pixels) = &self.pixels {
             put_optional32(out, pixels.software.as_ref().map(Digest::as_bytes));
@@ -56,6 +62,11 @@ impl Maker {
 
     fn take(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
         let origin = Origin::take(reader)?;
+        let epoch = if origin.source == Source::CameraOneTime {
+            Some(u32::from_be_bytes(reader.array("epoch")?))
+        } else {
+            None
+        };
         let what = "source of the pixels";
         let pixels = match reader.byte(what)? {
             0 => None,
@@ -64,7 +75,11 @@ impl Maker {
                 software: reader.optional32("software")?.map(Digest::from_bytes),
             }),
         };
-        Ok(Self { origin, pixels })
+        Ok(Self {
+            origin,
+            epoch,
+            pixels,
+        })
     }
 }
 
@@ -134,16 +149,16 @@ fn put_image(out: &mut Vec<u8>, record: &Record, image: &ImageClaim) {
             .iter()
             .position(|image| image.digest == parent)
     });
-    // Only the first digest of a bundle has no sibling as its parent.
-    let original = record.edited_from().filter(|_| sibling.is_none());
-    let parent = match (sibling, original) {
-        (Some(position), _) => position as u8,
-        (None, Some(_)) => ORIGINAL_FOLLOWS,
-        (None, None) => NO_PARENT,
+    // Only the first digest of a bundle has no sibling as its parent. What a camera took was edited from nothing.
+    let (parent, follows) = match (sibling, record.edited_from(), record.spent()) {
+        (Some(position), ..) => (position as u8, None),
+        (None, Some(original), _) => (ORIGINAL_FOLLOWS, Some(original)),
+        (None, None, Some(spent)) => (KEY_FOLLOWS, Some(spent.name)),
+        (None, None, None) => (NO_PARENT, None),
     };
     out.push(image.role.to_byte() | image.level.get() << 2 | parent << 4);
     out.extend(image.digest.as_bytes());
-    out.extend(original.iter().flat_map(|original| *original.as_bytes()));
+    out.extend(follows.iter().flat_map(|follows| *follows.as_bytes()));
 }
 
 pub(super) fn take_records(reader: &mut Reader<'_>) -> Result<Vec<Record>, TransactionError> {
@@ -251,10 +266,16 @@ fn take_claims(
 ) -> Result<Result<Record, RecordError>, DecodeError> {
     let anchor = take_numbers(reader, previous)?;
     let time = Timestamp::from_unix(previous.time);
-    let (mut images, mut original) = (Vec::with_capacity(usize::from(head & 0b111) + 1), None);
+    let mut images = Vec::with_capacity(usize::from(head & 0b111) + 1);
+    let mut first = First::default();
     for _ in 0..=(head & 0b111) {
-        take_image(reader, &mut images, &mut original)?;
+        take_image(reader, &mut images, &mut first)?;
     }
+    let spent = match (maker.epoch, first.key) {
+        (Some(epoch), Some(name)) => Some(SpentKey { epoch, name }),
+        (None, None) => None,
+        _ => return Err(DecodeError::Value("name of the one-time key")),
+    };
     let root = if head & ROOT == 0 {
         None
     } else {
@@ -275,7 +296,7 @@ fn take_claims(
     };
     Ok(bundle
         .map_err(RecordError::from)
-        .and_then(|bundle| Record::with_original(bundle, original, maker.origin)))
+        .and_then(|bundle| Record::read(bundle, first.original, maker.origin, spent)))
 }
 
 /// Reads one record of a transaction that was passed over before: `makers` stands at the first of them.
@@ -293,12 +314,15 @@ pub(crate) fn read_one(
 }
 
 pub(crate) fn pass_maker(reader: &mut Reader<'_>) -> Result<(), DecodeError> {
-    reader.byte("source")?;
+    let source = reader.byte("source")?;
     for what in ["authority", "device family"] {
         let length = usize::from(reader.byte(what)?);
         reader.slice(length, what)?;
     }
     reader.byte("made-up fingerprint")?;
+    if source == Source::CameraOneTime.to_byte() {
+        reader.slice(4, "epoch")?;
+    }
     if reader.byte("source of the pixels")? != 0 {
         reader.optional32("software")?;
     }
@@ -317,8 +341,8 @@ pub(crate) fn pass_record(
     for position in 0..=(head & 0b111) {
         let image = reader.byte("digest's head")?;
         seen(Digest::from_bytes(reader.array("digest")?));
-        if position == 0 && image >> 4 == ORIGINAL_FOLLOWS {
-            reader.slice(32, "original")?;
+        if position == 0 && matches!(image >> 4, ORIGINAL_FOLLOWS | KEY_FOLLOWS) {
+            reader.slice(32, "original or one-time key")?;
         }
     }
     if head & ROOT != 0 {
@@ -327,10 +351,17 @@ pub(crate) fn pass_record(
     Ok(())
 }
 
+/// What may follow the first digest of a record.
+#[derive(Default)]
+struct First {
+    original: Option<Digest>,
+    key: Option<Digest>,
+}
+
 fn take_image(
     reader: &mut Reader<'_>,
     images: &mut Vec<ImageClaim>,
-    original: &mut Option<Digest>,
+    first: &mut First,
 ) -> Result<(), DecodeError> {
     let head = reader.byte("digest's head")?;
     let role = DigestRole::from_byte(head & 0b11).ok_or(DecodeError::Value("role"))?;
@@ -340,7 +371,11 @@ fn take_image(
     let parent = match (images.is_empty(), head >> 4) {
         (true, NO_PARENT) => None,
         (true, ORIGINAL_FOLLOWS) => {
-            *original = Some(reader.array("original")?.into());
+            first.original = Some(reader.array("original")?.into());
+            None
+        }
+        (true, KEY_FOLLOWS) => {
+            first.key = Some(reader.array("name of the one-time key")?.into());
             None
         }
         (true, _) => return Err(DecodeError::Value("parent")),

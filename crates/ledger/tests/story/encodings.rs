@@ -18,6 +18,7 @@ fn any_origin() -> impl Strategy<Value = Origin> {
         Just(Source::CameraAttested),
         Just(Source::Software),
         Just(Source::Server),
+        Just(Source::CameraOneTime),
     ];
     let parts = (source, "[A-Z]{0,3}", "[a-zü ]{0,3}", any::<bool>());
     parts.prop_map(|(source, authority, family, made_up_fingerprint)| Origin {
@@ -64,7 +65,14 @@ prop_compose! {
             }),
         };
         let bundle = bundle.unwrap();
-        Record::with_original(bundle, edited.then_some(*original), origin).unwrap()
+        if origin.source == Source::CameraOneTime {
+            // Few different epochs, so that makers are shared.
+            let epoch = u32::from(roles[8]);
+            let spent = SpentKey { epoch, name: *original };
+            Record::one_time(bundle, origin, spent).unwrap()
+        } else {
+            Record::with_original(bundle, edited.then_some(*original), origin).unwrap()
+        }
     }
 }
 

@@ -11,6 +11,7 @@ mod blocks;
 mod budget;
 mod checkpoints;
 mod encodings;
+mod epochs;
 mod index;
 mod index_vectors;
 mod outlines;

@@ -5,6 +5,7 @@
 
 use birthmark_ledger::*;
 use birthmark_protocol::PixelSource;
+use birthmark_protocol::one_time::EpochStatement;
 use serde_json::{Value, json};
 
 use crate::world::*;
@@ -43,6 +44,7 @@ fn computed() -> Value {
     let receipt = world.receipt(2, 2, vec![]);
     let anchored = world.receipt(2, 5, vec![]);
     let checkpoint = world.cosigned(&block, 0..3);
+    let one_time = one_time_vectors();
     json!({
         "about": "Every format of the ledger in bytes, made by the tests of crates/ledger from keys that are test keys. docs/LEDGER.md says how to read them.",
         "genesis": world.genesis,
@@ -66,6 +68,24 @@ fn computed() -> Value {
         "tlog_proof": receipt.to_tlog_proof(checkpoint).to_string(),
         "receipt": receipt,
         "anchored_receipt": anchored,
+        "one_time": one_time,
+    })
+}
+
+/// In a registry of its own: what an authority states, and a photo under a one-time key.
+fn one_time_vectors() -> Value {
+    let mut world = World::new(4);
+    let signed = stated(EpochStatement::Key(epoch_key(7)));
+    let signer = &world.members[0].vote;
+    let statements = Transaction::of_statements(world.tip.chain(), vec![signed], signer).unwrap();
+    let photos = world.transaction(vec![one_time("photo", "key", 7), photo("beside")]);
+    let block = world.build(vec![statements.clone(), photos.clone()], None);
+    world.commit(block);
+    json!({
+        "authority_key": hex::encode(VoteKey::from_bytes(&[0x77; 32]).unwrap().public_key().to_compressed()),
+        "statements": hex::encode(statements.encode()),
+        "photos": hex::encode(photos.encode()),
+        "receipt": world.receipt(1, 0, vec![]),
     })
 }
 

@@ -1,6 +1,7 @@
 //! Institutions with test keys, and a registry they run.
 
 use birthmark_ledger::*;
+use birthmark_protocol::one_time::{EpochKey, EpochStatement, SignedEpochStatement};
 use birthmark_protocol::{
     Bundle, Capture, Digest, DigestRole, ImageClaim, ModificationLevel, PixelSource, Timestamp,
 };
@@ -253,4 +254,40 @@ pub fn edit(name: &str, level: u8, original: &str) -> Record {
         None,
     );
     Record::edited(bundle.unwrap(), digest(original), origin(Source::Software)).unwrap()
+}
+
+/// A statement signed by a test key of the authority.
+pub fn stated(statement: EpochStatement) -> SignedEpochStatement {
+    let key = VoteKey::from_bytes(&[0x77; 32]).unwrap();
+    SignedEpochStatement {
+        signature: key.sign(&statement.signed_message()).unwrap().normalized(),
+        statement,
+    }
+}
+
+/// The key of an epoch that begins with the registry and lasts an hour, with half an hour of grace.
+pub fn epoch_key(epoch: u32) -> EpochKey {
+    let mut modulus = [0xa5; 256];
+    modulus[1] = epoch as u8;
+    EpochKey {
+        authority: "EXAMPLE_MAKER".into(),
+        family: "Raspberry Pi".into(),
+        time: Timestamp::from_unix(START - 60),
+        epoch,
+        from: Timestamp::from_unix(START),
+        until: Timestamp::from_unix(START + 3600),
+        grace: 1800,
+        is_made_up: false,
+        modulus,
+    }
+}
+
+/// A photo under the one-time key of this name.
+pub fn one_time(name: &str, key: &str, epoch: u32) -> Record {
+    let bundle = captured(name, PixelSource::Sensor, None).bundle().clone();
+    let spent = SpentKey {
+        epoch,
+        name: digest(key),
+    };
+    Record::one_time(bundle, origin(Source::CameraOneTime), spent).unwrap()
 }

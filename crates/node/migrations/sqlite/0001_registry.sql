@@ -24,6 +24,17 @@ CREATE TABLE set_changes (
     height INTEGER PRIMARY KEY
 );
 
+-- Blocks that hold what authorities state about their epochs.
+CREATE TABLE statements (
+    height INTEGER PRIMARY KEY
+);
+
+-- The name of each one-time key that is spent, and the record that spends it.
+CREATE TABLE one_time_keys (
+    name BLOB PRIMARY KEY,
+    leaf INTEGER NOT NULL
+) WITHOUT ROWID;
+
 -- The first eight bytes of an image digest, and which record holds it.
 CREATE TABLE images (
     prefix INTEGER NOT NULL,

@@ -6,13 +6,17 @@
 //! u8 2  certificate: u64 + DER, then u8 0, or u8 1 and a token as in 0 or 1
 //! u8 3  editing software: authority and application (u64 + text each), 32 bytes of the original
 //! u8 4  submission server: name (u64 + text), u8 0|1 and then 32 bytes of the original
+//! u8 5  one-time key: authority and family (u64 + text each), u8 1 if its cameras' fingerprints are made up, u32 epoch, 32
+//!       name, 33 key, 256 its authority's signature, 64 signature over the bundle's digest
 //! ```
 
 use birthmark_protocol::authority_request::CameraProof;
 use birthmark_protocol::bytes::{DecodeError, Reader, put_optional32};
+use birthmark_protocol::one_time::{OneTimeProof, SpentKey};
 use birthmark_protocol::token_claim::{PackedToken, TokenClaim};
 use birthmark_protocol::{
-    CameraCertificate, CameraToken, CertificateError, Digest, SealedNuc, TokenFormatError,
+    CameraCertificate, CameraToken, CertificateError, Digest, PublicKey, SealedNuc, Signature,
+    TokenFormatError,
 };
 
 const STRUCTURED: u8 = 0;
@@ -32,6 +36,8 @@ pub enum Asked {
         /// The registered image it was made from.
         original: Digest,
     },
+    /// Nobody: its authority signed the one-time key beforehand. Checked here, and by every voter again.
+    OneTime(Box<OneTime>),
     /// Nobody: a registered submission server's word.
     Server {
         /// The server.
@@ -39,6 +45,21 @@ pub enum Asked {
         /// The registered image it was made from, if any.
         original: Option<Digest>,
     },
+}
+
+/// A camera that proved itself by a one-time key.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct OneTime {
+    /// The authority.
+    pub authority: String,
+    /// The device family.
+    pub family: String,
+    /// Whether the authority makes up the fingerprints of such cameras.
+    pub is_made_up: bool,
+    /// The epoch, and the name under which the key is spent.
+    pub spent: SpentKey,
+    /// Key and signatures.
+    pub proof: OneTimeProof,
 }
 
 /// Why stored bytes name nobody.
@@ -78,6 +99,7 @@ impl Asked {
                 put_bytes(out, family.as_bytes());
                 out.extend(original.as_bytes());
             }
+            Asked::OneTime(one_time) => put_one_time(out, one_time),
             Asked::Server { name, original } => {
                 out.push(4);
                 put_bytes(out, name.as_bytes());
@@ -111,9 +133,48 @@ impl Asked {
                 name: read_text(reader, "server")?,
                 original: reader.optional32("original")?.map(Digest::from_bytes),
             },
+            5 => Asked::OneTime(Box::new(read_one_time(reader)?)),
             _ => return Err(DecodeError::Value("proof").into()),
         })
     }
+}
+
+fn put_one_time(out: &mut Vec<u8>, one_time: &OneTime) {
+    let OneTime {
+        authority,
+        family,
+        is_made_up,
+        spent,
+        proof,
+    } = one_time;
+    out.push(5);
+    put_bytes(out, authority.as_bytes());
+    put_bytes(out, family.as_bytes());
+    out.push(u8::from(*is_made_up));
+    out.extend(spent.epoch.to_be_bytes());
+    out.extend(spent.name.as_bytes());
+    out.extend(proof.key.to_compressed());
+    out.extend(proof.key_signature);
+    out.extend(proof.signature.to_bytes());
+}
+
+fn read_one_time(reader: &mut Reader<'_>) -> Result<OneTime, DecodeError> {
+    Ok(OneTime {
+        authority: read_text(reader, "authority")?,
+        family: read_text(reader, "family")?,
+        is_made_up: reader.flag("made-up fingerprint")?,
+        spent: SpentKey {
+            epoch: u32::from_be_bytes(reader.array("epoch")?),
+            name: reader.array("name of the one-time key")?.into(),
+        },
+        proof: OneTimeProof {
+            key: PublicKey::from_sec1(&reader.array::<33>("one-time key")?)
+                .map_err(|_| DecodeError::Value("one-time key"))?,
+            key_signature: reader.array("authority's signature")?,
+            signature: Signature::from_bytes(&reader.array("signature")?)
+                .map_err(|_| DecodeError::Value("signature"))?,
+        },
+    })
 }
 
 fn put_claim(out: &mut Vec<u8>, claim: &TokenClaim) {

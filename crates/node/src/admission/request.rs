@@ -258,6 +258,9 @@ mod tests {
     };
     use proptest::prelude::*;
 
+    use birthmark_protocol::one_time::{OneTimeProof, SpentKey};
+
+    use super::super::OneTime;
     use super::*;
 
     fn key() -> LookupKey {
@@ -357,7 +360,7 @@ mod tests {
     proptest! {
         #[test]
         fn stored_bytes_are_read_back_and_nothing_else_is(
-            kind in 0_u8..6, byte in 0_u8..255, form in 0_u8..3, cut in 0_usize..64, text in "[a-z]{0,40}",
+            kind in 0_u8..7, byte in 0_u8..255, form in 0_u8..3, cut in 0_usize..64, text in "[a-z]{0,40}",
         ) {
             let asked = match kind {
                 0 => Asked::Authority(CameraProof::Token(TokenClaim::Structured(token(byte)))),
@@ -367,6 +370,19 @@ mod tests {
                 }))),
                 2 => Asked::Software { authority: text.clone(), family: text, original: Digest::of(&[byte]) },
                 3 => Asked::Server { name: text, original: None },
+                4 => Asked::OneTime(Box::new(OneTime {
+                    authority: text.clone(),
+                    family: text,
+                    is_made_up: byte % 2 == 1,
+                    spent: SpentKey { epoch: byte.into(), name: Digest::of(&[byte]) },
+                    proof: OneTimeProof {
+                        key: birthmark_ledger::VoteSigner::public_key(
+                            &birthmark_ledger::VoteKey::from_bytes(&[7; 32]).unwrap(),
+                        ),
+                        key_signature: [byte; 256],
+                        signature: signature(),
+                    },
+                })),
                 _ => Asked::Server { name: text, original: Some(Digest::of(&[byte])) },
             };
             let signed = match form {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use birthmark_client::{self as client, CallError, Options};
-use birthmark_protocol::api::BatchItem;
+use birthmark_protocol::api::{BatchItem, EpochStatements};
 use birthmark_protocol::authority_request::Question;
 use birthmark_protocol::{Commitment, SignedVerdict};
 use futures_util::future::join_all;
@@ -187,6 +187,11 @@ impl AuthorityClient {
     /// Fetches a file of the authority's, such as its list of revoked certificates.
     pub async fn fetch(&self, address: &str) -> Result<Vec<u8>, AskError> {
         Ok(self.0.fetch(address).await?)
+    }
+
+    /// What it states about its epochs; none if it gives no one-time keys.
+    pub async fn epochs(&self) -> Result<Option<EpochStatements>, AskError> {
+        Ok(self.0.epochs().await?)
     }
 
     /// Succeeds when the authority answers at all.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use birthmark_consensus::{CameraSigned, Evidence, Vouching};
 use birthmark_ledger::{Label, Origin, Record, Source, Transaction, VoteKey};
 use birthmark_protocol::authority_request::CameraProof;
+use birthmark_protocol::one_time::OneTimeProof;
 use birthmark_protocol::{Digest, Opening, SignedVerdict};
 use tokio::sync::Notify;
 use zeroize::Zeroizing;
@@ -40,6 +41,8 @@ struct Candidate {
 enum Backing {
     /// Only this validator's word.
     Word,
+    /// A one-time key.
+    OneTime(Box<OneTimeProof>),
     /// A signed verdict.
     Verdict {
         /// Leads from the record to the verdict.
@@ -221,6 +224,7 @@ fn evidence_of(
     for candidate in passed {
         let vouching = match candidate.backing {
             Backing::Word => Vouching::Word,
+            Backing::OneTime(proof) => Vouching::OneTime(proof),
             Backing::Verdict { opening, proof } => Vouching::Verdict {
                 verdict: 0,
                 opening,
@@ -299,20 +303,25 @@ fn judge(authority: &Label, answered: Answered) -> Result<Judged, StoreError> {
         Err(reason) => return Ok(refused(reason)),
     };
     let original = match &asked {
-        Asked::Authority(_) => None,
+        Asked::Authority(_) | Asked::OneTime(_) => None,
         Asked::Software { original, .. } => Some(*original),
         Asked::Server { original, .. } => *original,
     };
-    let record = match Record::with_original(bundle, original, origin) {
+    let record = match &asked {
+        Asked::OneTime(one_time) => Record::one_time(bundle, origin, one_time.spent),
+        _ => Record::with_original(bundle, original, origin),
+    };
+    let record = match record {
         Ok(record) => record,
         Err(error) => return Ok(refused(error.to_string())),
     };
-    let backing = match yes.is_signed {
-        true => Backing::Verdict {
+    let backing = match (asked, yes.is_signed) {
+        (Asked::OneTime(one_time), _) => Backing::OneTime(Box::new(one_time.proof)),
+        (asked, true) => Backing::Verdict {
             opening,
             proof: checked_of(asked, signed),
         },
-        false => Backing::Word,
+        (_, false) => Backing::Word,
     };
     Ok(Judged::Candidate(Box::new(Candidate {
         id,
@@ -344,6 +353,7 @@ fn origin_of(
     // What others call a device is theirs to choose: a name no record can hold is refused, and holds nobody else up.
     let named = match asked {
         Asked::Authority(_) => Label::new(&yes.family),
+        Asked::OneTime(one_time) => Label::new(&one_time.family),
         Asked::Software { family, .. } => Label::new(family),
         Asked::Server { .. } => Label::new(""),
     };
@@ -359,13 +369,18 @@ fn origin_of(
             let source = Source::camera(yes.proof.assurance());
             (source, authority.clone())
         }
+        Asked::OneTime(one_time) => (Source::CameraOneTime, label(&one_time.authority)?),
         Asked::Software { authority, .. } => (Source::Software, label(authority)?),
         Asked::Server { name, .. } => (Source::Server, label(name)?),
+    };
+    let made_up_fingerprint = match asked {
+        Asked::OneTime(one_time) => one_time.is_made_up,
+        _ => yes.is_made_up,
     };
     Ok(Ok(Origin {
         source,
         authority,
         family,
-        made_up_fingerprint: yes.is_made_up,
+        made_up_fingerprint,
     }))
 }

@@ -1,11 +1,13 @@
 //! `fsck`, `reindex` and `stats`: does everything agree, make it agree, how large is it.
 
+use std::sync::Arc;
+
 use anyhow::Context as _;
 use birthmark_daemon::Program;
-use birthmark_ledger::{Checkpoint, IndexFollower, Known, Lookups, SignedCheckpoint, Tip};
+use birthmark_ledger::{Checkpoint, Epochs, IndexFollower, Known, Lookups, SignedCheckpoint, Tip};
 
 use super::{command, open, open_stopped, say};
-use crate::registry::{Decided, Registry, index_of};
+use crate::registry::{Decided, Registry, index_of, insert_statements};
 use crate::settings::Settings;
 use crate::store::NewBlock;
 
@@ -98,6 +100,7 @@ pub async fn fsck(registry: &Registry) -> anyhow::Result<Findings> {
     let mut tip = Tip::genesis(registry.genesis());
     let mut digests = IndexFollower::genesis();
     let (mut entries, mut edits, mut nodes, mut transactions) = (0u64, 0u64, 0u64, 0u64);
+    let (mut spent, mut stating, mut epochs) = (0u64, 0u64, Arc::new(Epochs::default()));
     for height in 1..=registry.store().height().await? {
         let decided = match registry.block(height).await {
             Ok(Some(decided)) => decided,
@@ -111,10 +114,13 @@ pub async fn fsck(registry: &Registry) -> anyhow::Result<Findings> {
             }
         };
         let indexed = index_of(&decided.block, &decided.certificate, tip.frontier());
-        let Some(next) = check_block(registry, &tip, &decided, &indexed, &mut findings).await?
-        else {
+        let checked = check_block(registry, &tip, &decided, &indexed, &epochs, &mut findings);
+        let Some(next) = checked.await? else {
             return Ok(findings);
         };
+        insert_statements(Arc::make_mut(&mut epochs), &decided.block);
+        spent += indexed.one_time_keys.len() as u64;
+        stating += u64::from(indexed.states);
         check_index(registry, &indexed, &mut findings).await?;
         if let Err(error) = digests.check(&decided.block.header) {
             findings.add(format!("block {height}: {error}"));
@@ -140,6 +146,8 @@ pub async fn fsck(registry: &Registry) -> anyhow::Result<Findings> {
         ("edits", edits),
         ("nodes", nodes),
         ("transactions", transactions),
+        ("one_time_keys", spent),
+        ("statements", stating),
     ] {
         let found = registry.store().rows(table).await?;
         if found != expected {
@@ -156,6 +164,7 @@ async fn check_block(
     tip: &Tip,
     decided: &Decided,
     indexed: &NewBlock,
+    epochs: &Arc<Epochs>,
     findings: &mut Findings,
 ) -> anyhow::Result<Option<Tip>> {
     let height = indexed.height;
@@ -182,7 +191,7 @@ async fn check_block(
     if let Err(error) = cosigned.cosigners(tip.validators()) {
         findings.add(format!("block {height}: {error}"));
     }
-    let known = known_before(registry, &decided.block.lookups(), indexed).await?;
+    let known = known_before(registry, &decided.block.lookups(), indexed, epochs).await?;
     match tip.check(&decided.block, &known) {
         Ok(next) => Ok(Some(next)),
         Err(error) => {
@@ -197,8 +206,18 @@ async fn known_before(
     registry: &Registry,
     lookups: &Lookups,
     block: &NewBlock,
+    epochs: &Arc<Epochs>,
 ) -> anyhow::Result<Known> {
-    let mut known = Known::default();
+    let mut known = Known {
+        epochs: Arc::clone(epochs),
+        ..Known::default()
+    };
+    for name in &lookups.one_time_keys {
+        let spender = registry.store().spender(name).await?;
+        if spender.is_some_and(|leaf| leaf < block.first_leaf) {
+            known.spent.insert(*name);
+        }
+    }
     for original in &lookups.originals {
         let found = registry.find(original).await?;
         let earlier = found.iter().filter(|found| found.leaf < block.first_leaf);
@@ -249,6 +268,13 @@ async fn check_index(
         if !found.contains(leaf) {
             findings.add(format!(
                 "block {height}: record {leaf} is not in the index of edits"
+            ));
+        }
+    }
+    for (name, leaf) in &block.one_time_keys {
+        if store.spender(name).await? != Some(*leaf) {
+            findings.add(format!(
+                "block {height}: record {leaf} is not in the index of one-time keys"
             ));
         }
     }

@@ -177,8 +177,9 @@ async fn portion(
             Ok((block, CommitCertificate::parse(&certificate)?))
         };
         let checked = match read() {
-            // What an edited picture was made from may stand in a block of this portion: those are stored first.
-            Ok((block, _)) if !blocks.is_empty() && !block.lookups().originals.is_empty() => break,
+            // What an edited picture was made from, or the epoch of a one-time key, may stand in a block of this portion:
+            // those are stored first.
+            Ok((block, _)) if !blocks.is_empty() && rests_on(&block, &blocks) => break,
             Ok((block, certificate)) => {
                 let checked = check(registry, &tip, &blocks, block, certificate, cosigner).await;
                 // Only of a block that is right otherwise: what it adds stays.
@@ -202,6 +203,19 @@ async fn portion(
     Ok(blocks)
 }
 
+/// Whether a block can only be judged once those before it are stored.
+fn rests_on(block: &Block, before: &[Agreed]) -> bool {
+    let states = |block: &Block| {
+        block
+            .transactions
+            .iter()
+            .any(|one| !one.statements().is_empty())
+    };
+    !block.lookups().originals.is_empty()
+        || states(block)
+        || before.last().is_some_and(|agreed| states(&agreed.block))
+}
+
 async fn check(
     registry: &Registry,
     tip: &Tip,
@@ -219,6 +233,10 @@ async fn check(
     known
         .transactions
         .extend(hashes.filter(|hash| lookups.transactions.contains(hash)));
+    let records = before.iter().flat_map(|agreed| agreed.block.records());
+    let spent = records.filter_map(|(_, _, record)| Some(record.spent()?.name));
+    let again = spent.filter(|name| lookups.one_time_keys.contains(name));
+    known.spent.extend(again);
     let next = tip.check(&block, &known)?;
     certificate.verify(&block.header, tip.validators())?;
     let own = cosigner.map(|own| {

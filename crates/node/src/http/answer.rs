@@ -37,7 +37,21 @@ impl App {
     fn notice(&self, record: &Record, registered: Timestamp) -> Option<String> {
         let authority = self.book.get(record.origin().authority.as_str());
         let said = || authority?.notice(record, registered);
-        self.settings.notice(record, registered).or_else(said)
+        let withdrawn = || self.withdrawn_epoch(record, registered);
+        let by_operator = self.settings.notice(record, registered);
+        by_operator.or_else(said).or_else(withdrawn)
+    }
+
+    /// Said where the authority withdrew the epoch of a record's one-time key by the time of its block.
+    fn withdrawn_epoch(&self, record: &Record, registered: Timestamp) -> Option<String> {
+        let (spent, origin) = (record.spent()?, record.origin());
+        let (authority, family) = (origin.authority.as_str(), origin.family.as_str());
+        let epochs = self.registry.epochs();
+        let from = epochs.withdrawn_from(authority, family, spent.epoch)?;
+        (registered >= from).then(|| {
+            let epoch = spent.epoch;
+            format!("its authority withdrew the one-time keys of epoch {epoch}")
+        })
     }
 
     /// What one record says about an image, for sentences about it.
@@ -107,6 +121,7 @@ impl App {
             assurance: origin.source.assurance(),
             authority: origin.authority.to_string(),
             device_family: origin.family.to_string(),
+            epoch: record.spent().map(|spent| spent.epoch),
             role: sighted.role,
             modification_level: sighted.level,
             parent_image_hash: sighted.parent,
@@ -140,6 +155,7 @@ pub fn finding(image_hash: Digest, sightings: &Sightings) -> Finding<'_> {
         gps_hash: strongest.gps_hash,
         assurance: strongest.assurance,
         source: Some(strongest.source),
+        epoch: strongest.epoch,
         block_time: strongest.block_time.as_deref().map(Cow::Borrowed),
         modification_level: Some(strongest.modification_level),
         parent_image_hash: strongest.parent_image_hash,
@@ -179,6 +195,7 @@ pub fn no_finding(image_hash: Digest) -> Finding<'static> {
         gps_hash: None,
         assurance: None,
         source: None,
+        epoch: None,
         block_time: None,
         modification_level: None,
         parent_image_hash: None,

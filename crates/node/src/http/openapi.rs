@@ -4,8 +4,8 @@ use axum::response::{IntoResponse, Response};
 use utoipa::OpenApi;
 
 use super::{
-    blocks, checkpoints, events, index, provenance, servers, status, submission, submit, tiles,
-    verify,
+    blocks, checkpoints, epochs, events, index, provenance, servers, status, submission, submit,
+    tiles, verify,
 };
 
 #[derive(OpenApi)]
@@ -18,6 +18,8 @@ use super::{
         submit::submit,
         submit::legacy,
         submit::certificate,
+        submit::once,
+        epochs::statements,
         servers::submit,
         submission::submission,
         verify::one,

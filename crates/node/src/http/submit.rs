@@ -8,15 +8,19 @@ use axum::response::{IntoResponse, Response};
 use birthmark_http::ApiError;
 use birthmark_http::body;
 use birthmark_ledger::Height;
-use birthmark_protocol::Edit;
 use birthmark_protocol::api::{Accepted, Stage};
+use birthmark_protocol::one_time::OneTimeSubmission;
 use birthmark_protocol::request::RequestError;
 use birthmark_protocol::submission::{MAX_SUBMISSION, Submission, SubmissionRoute};
+use birthmark_protocol::{Bundle, Digest, Edit};
 use bytes::Bytes;
 use serde::Deserialize;
 
 use super::{App, COME_BACK, Shared};
-use crate::admission::{NOBODY, Refused, Sent, Taken, software};
+use crate::admission::{
+    Asked, NOBODY, Refused, Request as Admitted, Sent, Taken, one_time, software,
+};
+use crate::registry::Found;
 use crate::{clock, journal};
 
 /// Structured token, two hashes, or packed token.
@@ -46,6 +50,27 @@ pub async fn certificate(State(app): Shared, request: Request) -> Result<Respons
     }
 }
 
+/// A photo under a one-time key. Nobody is asked about it.
+#[utoipa::path(post, path = "/api/v1/submit-once", tag = "Submission", responses((status = 202, body = Accepted), (status = 400, description = "refused, with a sentence"), (status = 413), (status = 422, description = "a field is wrong"), (status = 429), (status = 503, description = "come back later")))]
+pub async fn once(State(app): Shared, request: Request) -> Result<Response, ApiError> {
+    let body = read(&app, request).await?;
+    let submission = match OneTimeSubmission::parse(&body) {
+        Ok(submission) => submission,
+        Err(error) => {
+            app.metrics.refused.inc();
+            return Ok(refused_request(&error));
+        }
+    };
+    app.check_capture(&submission.bundle, submission.anchor_block)
+        .await?;
+    let (admission, now) = (&app.admission, clock::now());
+    let epochs = app.registry.epochs();
+    let checked = one_time::check(submission, &epochs, admission.book(), admission.key(), now);
+    let request = checked.map_err(|refused| app.turned_away(refused))?;
+    app.check_spent(&request).await?;
+    app.answer(admission.keep(NOBODY.to_owned(), request, now).await)
+}
+
 /// Whether it is about an edit.
 #[derive(Deserialize)]
 struct Probe {
@@ -69,7 +94,8 @@ async fn take(app: &App, route: SubmissionRoute, body: Bytes) -> Result<Response
             return Ok(refused_request(&error));
         }
     };
-    app.check_capture(&submission).await?;
+    app.check_capture(&submission.bundle, submission.anchor_block)
+        .await?;
     let sent = Sent { route, body: &body };
     app.answer(app.admission.submit(submission, sent, clock::now()).await)
 }
@@ -92,12 +118,15 @@ async fn edit(app: &App, body: &[u8]) -> Result<Response, ApiError> {
 
 impl App {
     /// What a camera of ours says beside its digests, held against this registry.
-    async fn check_capture(&self, submission: &Submission) -> Result<(), ApiError> {
-        let bundle = &submission.bundle;
+    async fn check_capture(
+        &self,
+        bundle: &Bundle,
+        anchor_block: Option<Digest>,
+    ) -> Result<(), ApiError> {
         if bundle.is_rehearsal() && !self.registry.genesis().rehearsal {
             return Err(self.turned_away(Refused::NoRehearsal));
         }
-        let Some((height, block)) = bundle.anchor().zip(submission.anchor_block) else {
+        let Some((height, block)) = bundle.anchor().zip(anchor_block) else {
             return Ok(());
         };
         let known = self.registry.block_hash(Height::new(height)).await?;
@@ -107,6 +136,23 @@ impl App {
                 Err(self.turned_away(Refused::OtherRegistry { height }))
             }
             Some(_) => Ok(()),
+        }
+    }
+
+    /// A one-time key that a record of the registry holds is not taken again. The same photo again is: whoever sends it gets
+    /// its first receipt while that is remembered here.
+    async fn check_spent(&self, request: &Admitted) -> Result<(), ApiError> {
+        let Asked::OneTime(one_time) = &request.asked else {
+            return Ok(());
+        };
+        let store = self.registry.store();
+        let Some(leaf) = store.spender(&one_time.spent.name).await? else {
+            return Ok(());
+        };
+        let is_same = |found: Found| found.record().bundle() == &request.bundle;
+        match self.registry.record(leaf).await?.is_some_and(is_same) {
+            true if store.submission(request.id).await?.is_some() => Ok(()),
+            _ => Err(self.turned_away(Refused::SPENT_KEY)),
         }
     }
 

@@ -64,6 +64,9 @@ enum NotTaken {
     Format(String),
     #[error("it can never stand in a block: {0}")]
     Never(String),
+    /// What it belongs to is not registered yet.
+    #[error("{0}")]
+    Later(String),
     #[error("its submitter has more waiting than its share")]
     Share,
     #[error(transparent)]
@@ -245,12 +248,13 @@ impl SharedPool {
         if known.transactions.contains(&hash) {
             return Ok(hash);
         }
-        let records = transaction.records().len() as u64;
+        // Statements count as a record, so that a block is made for them.
+        let records = transaction.records().len().max(1) as u32;
         let waiting = store
             .pool_of(transaction.submitter())
             .await
             .map_err(RegistryError::Store)?;
-        if waiting.saturating_add(records) > SHARE {
+        if waiting.saturating_add(records.into()) > SHARE {
             return Err(NotTaken::Share);
         }
         let tip = registry.tip();
@@ -264,12 +268,15 @@ impl SharedPool {
         let read =
             Evidence::parse(evidence).map_err(|error| NotTaken::Format(error.to_string()))?;
         let (authorities, mut used) = (self.node.authorities(), BTreeSet::new());
-        read.check(&transaction, &*authorities, &known.anchors, &mut used)
-            .map_err(|error| NotTaken::Never(error.to_string()))?;
+        read.check(&transaction, &*authorities, &known, &mut used)
+            .map_err(|error| match error.is_final() {
+                true => NotTaken::Never(error.to_string()),
+                false => NotTaken::Later(error.to_string()),
+            })?;
         let pooled = Pooled {
             hash,
             submitter: *transaction.submitter(),
-            records: transaction.records().len() as u32,
+            records,
             since_ms: clock::now_millis().millis(),
             body: body.to_vec(),
             evidence: self.node.seal_evidence(&hash, evidence)?,

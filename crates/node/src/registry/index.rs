@@ -16,6 +16,10 @@ pub fn index_of(block: &Block, certificate: &CommitCertificate, before: &Frontie
         body: block.encode(),
         certificate: certificate.encode(),
         hands_over: block.change.is_some(),
+        states: block
+            .transactions
+            .iter()
+            .any(|one| !one.statements().is_empty()),
         ..NewBlock::default()
     };
     let mut first = header.first_index();
@@ -27,6 +31,8 @@ pub fn index_of(block: &Block, certificate: &CommitCertificate, before: &Frontie
     for (leaf, transaction, record) in block.records() {
         new.images
             .extend(record.images().iter().map(|image| (image.digest, leaf)));
+        new.one_time_keys
+            .extend(record.spent().map(|spent| (spent.name, leaf)));
         new.edits
             .extend(record.edited_from().map(|original| (original, leaf)));
         frontier.append_with(record.leaf_hash(transaction.submitter()), |node, hash| {

@@ -39,6 +39,10 @@ pub struct NewBlock {
     pub checkpoint_lines: Option<Vec<u8>>,
     /// Whether other validators decide the next block.
     pub hands_over: bool,
+    /// Whether it holds what authorities state about their epochs.
+    pub states: bool,
+    /// The name of every one-time key and the record that spends it.
+    pub one_time_keys: Vec<(Digest, u64)>,
 }
 
 /// A block as it is stored.
@@ -74,9 +78,11 @@ const IMAGES: Table = Table::new("images", &["prefix", "leaf"]);
 const EDITS: Table = Table::new("edits", &["original", "leaf"]);
 const NODES: Table = Table::new("nodes", &["level", "place", "hash"]);
 const SET_CHANGES: Table = Table::new("set_changes", &["height"]);
+const STATEMENTS: Table = Table::new("statements", &["height"]);
+const ONE_TIME_KEYS: Table = Table::new("one_time_keys", &["name", "leaf"]);
 
 /// The new rows of some blocks, table by table.
-fn rows(blocks: &[NewBlock]) -> [(Table, Vec<Column>); 5] {
+fn rows(blocks: &[NewBlock]) -> [(Table, Vec<Column>); 7] {
     let transactions = || {
         blocks.iter().flat_map(|block| {
             let row = |(hash, first, leaves)| (hash, block.height, first, leaves);
@@ -85,6 +91,8 @@ fn rows(blocks: &[NewBlock]) -> [(Table, Vec<Column>); 5] {
     };
     let nodes = || blocks.iter().flat_map(|block| &block.nodes);
     let handovers = blocks.iter().filter(|block| block.hands_over);
+    let stating = blocks.iter().filter(|block| block.states);
+    let keys = || blocks.iter().flat_map(|block| &block.one_time_keys);
     [
         (
             TRANSACTIONS,
@@ -114,6 +122,17 @@ fn rows(blocks: &[NewBlock]) -> [(Table, Vec<Column>); 5] {
         (
             SET_CHANGES,
             vec![Column::numbers(handovers.map(|block| block.height))],
+        ),
+        (
+            STATEMENTS,
+            vec![Column::numbers(stating.map(|block| block.height))],
+        ),
+        (
+            ONE_TIME_KEYS,
+            vec![
+                Column::bytes(keys().map(|(name, _)| *name.as_bytes())),
+                Column::numbers(keys().map(|(_, leaf)| *leaf)),
+            ],
         ),
     ]
 }
@@ -177,7 +196,8 @@ impl Store {
     pub async fn clear_index(&self) -> Result<(), StoreError> {
         on!(&self.write, pool => {
             let mut tx = pool.begin().await?;
-            for table in [TRANSACTIONS, IMAGES, EDITS, NODES, SET_CHANGES] {
+            let all = [TRANSACTIONS, IMAGES, EDITS, NODES, SET_CHANGES, STATEMENTS, ONE_TIME_KEYS];
+            for table in all {
                 tx.clear(table).await?;
             }
             tx.commit().await?;
@@ -323,6 +343,24 @@ impl Store {
         });
         row.map(|(height, first)| Ok((to_u64(height, "a height")?, to_u64(first, "a leaf")?)))
             .transpose()
+    }
+
+    /// The heights whose blocks hold statements about epochs, in order.
+    pub async fn statement_heights(&self) -> Result<Vec<u64>, StoreError> {
+        let heights: Vec<i64> = on!(&self.read, pool => sqlx::query_scalar("SELECT height FROM statements ORDER BY height").fetch_all(pool).await?);
+        heights
+            .into_iter()
+            .map(|height| to_u64(height, "a height"))
+            .collect()
+    }
+
+    /// The record that spends the one-time key of this name.
+    pub async fn spender(&self, name: &Digest) -> Result<Option<u64>, StoreError> {
+        const SQL: &str = "SELECT leaf FROM one_time_keys WHERE name = $1";
+        let leaf: Option<i64> = on!(&self.read, pool => {
+            sqlx::query_scalar(SQL).bind(name.as_bytes().to_vec()).fetch_optional(pool).await?
+        });
+        leaf.map(|leaf| to_u64(leaf, "a leaf")).transpose()
     }
 
     /// The heights whose blocks hand over to other validators, in order.

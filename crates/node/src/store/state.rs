@@ -112,6 +112,8 @@ impl Store {
             "nodes" => "SELECT COUNT(*) FROM nodes",
             "claims" => "SELECT COUNT(*) FROM claims",
             "transactions" => "SELECT COUNT(*) FROM transactions",
+            "one_time_keys" => "SELECT COUNT(*) FROM one_time_keys",
+            "statements" => "SELECT COUNT(*) FROM statements",
             other => {
                 return Err(StoreError::Corrupt(format!(
                     "there is no table {other} to count"

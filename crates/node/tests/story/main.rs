@@ -10,6 +10,7 @@
 mod authority;
 mod blocks;
 mod camera;
+mod mint;
 mod process;
 mod world;
 
@@ -33,6 +34,7 @@ mod kill;
 mod lists;
 mod lookups;
 mod network;
+mod one_time;
 mod operator;
 mod outage;
 mod pages;

@@ -82,6 +82,16 @@ pub struct BatchItem {
     pub simulated_nuc: Option<bool>,
 }
 
+/// What an authority states about its epochs, for validators to register.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct EpochStatements {
+    /// Who states it.
+    pub manufacturer_id: String,
+    /// Signed statements in base64, oldest first: keys, counts and withdrawals of epochs that are not long over.
+    pub statements: Vec<String>,
+}
+
 /// A key that signs or signed verdicts.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]

@@ -161,6 +161,9 @@ pub struct Finding<'a> {
     #[serde(default)]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<String>))]
     pub source: Option<Source>,
+    /// The epoch of the one-time key, where the camera proved itself by one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub epoch: Option<u32>,
     /// When the registry's validators agreed on the block (RFC 3339, UTC): the photo existed before it.
     #[serde(default)]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<String>))]
@@ -249,6 +252,9 @@ pub struct Sighting {
     pub authority: String,
     /// The family of the camera, or the software.
     pub device_family: String,
+    /// The epoch of the one-time key, where the camera proved itself by one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub epoch: Option<u32>,
     /// What the digest was computed over.
     #[cfg_attr(feature = "openapi", schema(value_type = String))]
     pub role: DigestRole,
@@ -398,6 +404,7 @@ mod tests {
             gps_hash: None,
             assurance: Some(Assurance::Certificate),
             source: Some(Source::CameraCertificate),
+            epoch: None,
             block_time: None,
             modification_level: None,
             parent_image_hash: None,

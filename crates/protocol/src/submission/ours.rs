@@ -14,6 +14,17 @@ use crate::token::CameraToken;
 /// A signed photo on its way to a node. Turn it into JSON with serde.
 #[derive(Serialize)]
 pub struct OurSubmission {
+    #[serde(flatten)]
+    claims: OurClaims,
+    camera_cert: String,
+    camera_token: CameraToken,
+    opening: String,
+    bundle_signature: String,
+}
+
+/// What a bundle says, as the fields of a request.
+#[derive(Serialize)]
+pub(crate) struct OurClaims {
     bundle_version: u8,
     image_hashes: Vec<OurImage>,
     timestamp: Timestamp,
@@ -24,10 +35,6 @@ pub struct OurSubmission {
     anchor: Option<Anchor>,
     #[serde(skip_serializing_if = "Option::is_none")]
     disclosure_root: Option<Digest>,
-    camera_cert: String,
-    camera_token: CameraToken,
-    opening: String,
-    bundle_signature: String,
 }
 
 /// The newest block a camera had checked.
@@ -70,6 +77,18 @@ impl OurSubmission {
         opening: &Opening,
         signature: &Signature,
     ) -> Result<Self, NotOurs> {
+        Ok(Self {
+            claims: OurClaims::new(bundle, anchor_block)?,
+            camera_cert: STANDARD.encode(certificate_der),
+            camera_token: token,
+            opening: hex::encode(opening.expose()),
+            bundle_signature: STANDARD.encode(signature.to_der()),
+        })
+    }
+}
+
+impl OurClaims {
+    pub(crate) fn new(bundle: &Bundle, anchor_block: Option<Digest>) -> Result<Self, NotOurs> {
         let capture = bundle.capture().ok_or(NotOurs::NoSource)?;
         bundle.digest(anchor_block.as_ref())?;
         let anchor = capture.anchor.zip(anchor_block);
@@ -81,10 +100,6 @@ impl OurSubmission {
             software: capture.software,
             anchor: anchor.map(|(height, block_hash)| Anchor { height, block_hash }),
             disclosure_root: capture.disclosure,
-            camera_cert: STANDARD.encode(certificate_der),
-            camera_token: token,
-            opening: hex::encode(opening.expose()),
-            bundle_signature: STANDARD.encode(signature.to_der()),
         })
     }
 }

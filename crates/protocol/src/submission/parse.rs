@@ -134,7 +134,7 @@ fn certificate(form: &Form<'_>) -> Result<Submission> {
     }
     let is_ours = form.has("bundle_version");
     let (bundle, anchor_block) = match (is_ours, form.has("image_hashes")) {
-        (true, _) => ours(form)?,
+        (true, _) => our_claims(form)?,
         (false, true) => (several(form)?, None),
         (false, false) => (single(form)?, None),
     };
@@ -182,9 +182,6 @@ fn certificate_texts(
 }
 
 fn fresh_token(form: &Form<'_>) -> Result<Option<FreshToken>> {
-    if form.has("bundle_version") && form.integer("bundle_version")? != i64::from(BUNDLE_VERSION) {
-        return Err(form.wrong("bundle_version", format_args!("expected {BUNDLE_VERSION}")));
-    }
     if !form.has("opening") && !form.has("camera_token") {
         return Ok(None);
     }
@@ -221,7 +218,7 @@ fn read_certificate(form: &Form<'_>, name: &'static str) -> Result<CameraCertifi
 }
 
 /// DER in hex or base64.
-fn read_signature(form: &Form<'_>, name: &'static str) -> Result<Signature> {
+pub(crate) fn read_signature(form: &Form<'_>, name: &'static str) -> Result<Signature> {
     let text = form.text(name)?.trim();
     let from_hex = || Signature::from_der(&hex::decode(text).ok()?).ok();
     let from_base64 = || Signature::from_der(&STANDARD.decode(text).ok()?).ok();
@@ -259,7 +256,10 @@ fn images(form: &Form<'_>) -> Result<Vec<ImageClaim>> {
 }
 
 /// The bundle of a camera of ours, and the hash of the block it is anchored to.
-fn ours(form: &Form<'_>) -> Result<(Bundle, Option<Digest>)> {
+pub(crate) fn our_claims(form: &Form<'_>) -> Result<(Bundle, Option<Digest>)> {
+    if form.integer("bundle_version")? != i64::from(BUNDLE_VERSION) {
+        return Err(form.wrong("bundle_version", format_args!("expected {BUNDLE_VERSION}")));
+    }
     if form.has("gps_hash") {
         let problem = "a bundle of version 1 has its place under disclosure_root";
         return Err(form.wrong("gps_hash", problem));
