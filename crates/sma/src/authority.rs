@@ -77,6 +77,19 @@ pub struct Answer {
     pub is_made_up: bool,
 }
 
+/// A camera that asks for itself.
+#[derive(Debug)]
+pub struct Shown {
+    /// Our number for it.
+    pub device: DeviceId,
+    /// Its model.
+    pub family: String,
+    /// What it showed.
+    pub proof: Proof,
+    /// Whether its NUC hash was made up here.
+    pub is_made_up: bool,
+}
+
 impl Answer {
     /// The sentence for the node.
     pub const fn message(&self) -> &'static str {
@@ -192,6 +205,27 @@ impl Authority {
         self.audit
             .record(&self.vault, &outcomes, self.disk_is_low());
         Ok(answers)
+    }
+
+    /// The camera that shows itself in person, and not through a validator: nothing is counted.
+    pub fn shown(&self, proof: &CameraProof, now: Timestamp) -> Result<Shown, Refusal> {
+        let keyring = self.keyring();
+        let rules = self.rules();
+        let cameras = unpoisoned(self.cameras.read());
+        let judge = Judge {
+            tables: &self.tables,
+            cameras: &cameras,
+            rules: &rules,
+            issuers: &keyring.issuer_keys,
+            now,
+        };
+        let passed = judge.proof(proof, None)?;
+        Ok(Shown {
+            device: passed.device.id,
+            family: passed.device.family.to_string(),
+            proof: passed.proof,
+            is_made_up: passed.device.simulated_nuc,
+        })
     }
 
     /// The signing keys as they are now.

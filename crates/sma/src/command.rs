@@ -4,6 +4,7 @@
 mod begin;
 mod cameras;
 mod client;
+mod epochs;
 mod keys;
 mod revoke;
 
@@ -35,6 +36,7 @@ pub fn program() -> Program<Settings> {
         .command(keys::rotate_verdict_command(), keys::rotate_verdict)
         .command(keys::distrust_command(), keys::distrust)
         .command(cameras::release_command(), cameras::release)
+        .command(epochs::epoch_command(), epochs::epochs)
         .command(keys::audit_command(), keys::audit)
 }
 

@@ -3,5 +3,6 @@
 pub mod attestation;
 pub mod ca;
 pub mod device_key;
+pub mod one_time;
 pub mod provision;
 mod rotation;

@@ -133,6 +133,11 @@ async fn keep_writing(authority: Arc<Authority>, shutdown: Shutdown) {
 /// Once a minute: busy cameras are noted and flagged, old audit rows go, and the lease is looked at.
 async fn keep_house(authority: Arc<Authority>, shutdown: Shutdown) {
     loop {
+        match authority.rotate_epochs(clock::now()).await {
+            Ok(0) => {}
+            Ok(made) => log::info!("{made} epochs of one-time keys were made"),
+            Err(error) => log::error!("epochs of one-time keys cannot be looked after: {error:#}"),
+        }
         tokio::select! {
             () = tokio::time::sleep(HOUSEKEEPING) => {}
             () = shutdown.requested() => return,

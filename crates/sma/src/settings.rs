@@ -3,8 +3,10 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
+use anyhow::Context as _;
 use birthmark_daemon::ConfigError;
 use birthmark_http::{Database, TlsFiles, TrustedProxies};
+use birthmark_protocol::Timestamp;
 use serde::{Deserialize, Serialize};
 
 /// The settings of a manufacturer authority.
@@ -43,6 +45,22 @@ pub struct Settings {
     pub limits: Limits,
     /// What is kept about requests.
     pub audit: Audit,
+    /// One-time keys for attested cameras; none are given if not set.
+    pub one_time: Option<OneTime>,
+}
+
+/// One-time keys for attested cameras.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct OneTime {
+    /// How many days an epoch lasts. Never change it while keys of an epoch are out: its number would mean another time.
+    pub epoch_days: u32,
+    /// For how many epochs keys are signed at once, the present one among them.
+    pub ahead: u32,
+    /// How many days after an epoch's end photos under its keys are still taken.
+    pub grace_days: u32,
+    /// How many keys one camera may have signed in one epoch.
+    pub keys_per_epoch: u32,
 }
 
 /// What stands in certificates.
@@ -123,6 +141,50 @@ impl Default for Settings {
             provisioning: Provisioning::default(),
             limits: Limits::default(),
             audit: Audit::default(),
+            one_time: None,
+        }
+    }
+}
+
+impl Default for OneTime {
+    fn default() -> Self {
+        Self {
+            epoch_days: 14,
+            ahead: 3,
+            grace_days: 28,
+            keys_per_epoch: 2000,
+        }
+    }
+}
+
+impl OneTime {
+    const fn seconds(&self) -> i64 {
+        self.epoch_days as i64 * 86_400
+    }
+
+    /// The number of the epoch in which this moment lies. Epochs are counted from 1970.
+    pub fn epoch_at(&self, moment: Timestamp) -> anyhow::Result<u32> {
+        Ok(u32::try_from(moment.unix().div_euclid(self.seconds()))?)
+    }
+
+    /// From when to when an epoch lasts.
+    pub fn span(&self, epoch: u32) -> anyhow::Result<(Timestamp, Timestamp)> {
+        let from = i64::from(epoch).checked_mul(self.seconds());
+        let from = Timestamp::from_unix(from.context("the epoch lies after the end of time")?);
+        Ok((from, from.plus(self.seconds())))
+    }
+
+    fn check(&self) -> Result<(), ConfigError> {
+        let wrong =
+            |field: &str, reason| Err(ConfigError::field(format!("one_time.{field}"), reason));
+        match () {
+            () if !(1..=90).contains(&self.epoch_days) => wrong("epoch_days", "must be 1 to 90"),
+            () if !(1..=12).contains(&self.ahead) => wrong("ahead", "must be 1 to 12"),
+            () if self.grace_days > 180 => wrong("grace_days", "must be at most 180"),
+            () if !(1..=100_000).contains(&self.keys_per_epoch) => {
+                wrong("keys_per_epoch", "must be 1 to 100000")
+            }
+            () => Ok(()),
         }
     }
 }
@@ -287,6 +349,7 @@ impl birthmark_daemon::Settings for Settings {
         self.check_texts()?;
         self.check_numbers()?;
         self.check_rehearsal()?;
+        self.one_time.as_ref().map_or(Ok(()), OneTime::check)?;
         if !Database::knows(&self.database) {
             return Err(ConfigError::field(
                 "database",

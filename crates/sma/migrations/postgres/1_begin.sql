@@ -118,3 +118,35 @@ CREATE TABLE flags (
     reviewed_by TEXT,
     PRIMARY KEY (device, day)
 );
+CREATE TABLE epochs (
+    family TEXT NOT NULL,
+    epoch BIGINT NOT NULL,
+    statement BYTEA NOT NULL,
+    sealed BYTEA,
+    issued BIGINT NOT NULL,
+    counted BYTEA,
+    mac BYTEA NOT NULL,
+    PRIMARY KEY (family, epoch)
+);
+CREATE TABLE epoch_withdrawals (
+    family TEXT NOT NULL,
+    epoch BIGINT NOT NULL,
+    statement BYTEA NOT NULL,
+    PRIMARY KEY (family, epoch)
+);
+CREATE TABLE one_time_enrolments (
+    device BIGINT PRIMARY KEY,
+    attestation_key BYTEA NOT NULL,
+    ended_at BIGINT,
+    reason TEXT,
+    mac BYTEA NOT NULL
+);
+CREATE TABLE one_time_batches (
+    device BIGINT NOT NULL,
+    epoch BIGINT NOT NULL,
+    blinded BYTEA NOT NULL,
+    challenge BYTEA NOT NULL,
+    amount BIGINT NOT NULL,
+    answered_at BIGINT,
+    PRIMARY KEY (device, blinded)
+);

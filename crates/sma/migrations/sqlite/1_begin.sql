@@ -118,3 +118,35 @@ CREATE TABLE flags (
     reviewed_by TEXT,
     PRIMARY KEY (device, day)
 );
+CREATE TABLE epochs (
+    family TEXT NOT NULL,
+    epoch BIGINT NOT NULL,
+    statement BLOB NOT NULL,
+    sealed BLOB,
+    issued BIGINT NOT NULL,
+    counted BLOB,
+    mac BLOB NOT NULL,
+    PRIMARY KEY (family, epoch)
+);
+CREATE TABLE epoch_withdrawals (
+    family TEXT NOT NULL,
+    epoch BIGINT NOT NULL,
+    statement BLOB NOT NULL,
+    PRIMARY KEY (family, epoch)
+);
+CREATE TABLE one_time_enrolments (
+    device BIGINT PRIMARY KEY,
+    attestation_key BLOB NOT NULL,
+    ended_at BIGINT,
+    reason TEXT,
+    mac BLOB NOT NULL
+);
+CREATE TABLE one_time_batches (
+    device BIGINT NOT NULL,
+    epoch BIGINT NOT NULL,
+    blinded BLOB NOT NULL,
+    challenge BLOB NOT NULL,
+    amount BIGINT NOT NULL,
+    answered_at BIGINT,
+    PRIMARY KEY (device, blinded)
+);

@@ -49,6 +49,7 @@ struct Session {
     secret: CredentialSecret,
     signing_key: PublicKey,
     chip: [u8; 32],
+    attestation_key: Vec<u8>,
 }
 
 /// What the chip gets for its evidence.
@@ -89,6 +90,17 @@ pub enum Disbelief {
     /// No randomness.
     #[error("no randomness")]
     Random(#[from] crate::random::NoRandomness),
+}
+
+/// What a chip proved.
+#[derive(Debug)]
+pub struct Attested {
+    /// The key that lives in it.
+    pub key: PublicKey,
+    /// SHA-256 of its endorsement key.
+    pub chip: [u8; 32],
+    /// The public area of the key that vouches for its other keys.
+    pub attestation_key: Vec<u8>,
 }
 
 impl std::fmt::Debug for Waiting {
@@ -174,6 +186,7 @@ impl Attestations {
                 secret,
                 signing_key: checked.signing_key,
                 chip,
+                attestation_key: evidence.attestation_key.clone(),
             },
         );
         Ok(Challenge {
@@ -182,21 +195,24 @@ impl Attestations {
         })
     }
 
-    /// The third step: the key that is now known to live in a chip, and the chip: SHA-256 of its
-    /// endorsement key.
+    /// The third step: what is now known to live in a chip.
     pub fn finish(
         &self,
         session: &[u8; 16],
         secret: &CredentialSecret,
         now: Instant,
-    ) -> Result<(PublicKey, [u8; 32]), Disbelief> {
+    ) -> Result<Attested, Disbelief> {
         let session = self
             .waiting(now)
             .sessions
             .remove(session)
             .ok_or(Disbelief::Session)?;
         if session.secret == *secret {
-            Ok((session.signing_key, session.chip))
+            Ok(Attested {
+                key: session.signing_key,
+                chip: session.chip,
+                attestation_key: session.attestation_key,
+            })
         } else {
             Err(Disbelief::Secret)
         }

@@ -15,6 +15,7 @@ use birthmark_protocol::{
 pub use form::{AttestationProof, ProvisionRequest, Provisioned};
 
 use crate::authority::{Authority, nuc_label};
+use crate::issue::attestation::Attested;
 use crate::issue::ca::{self, CaError, CameraSubject, PrivateKey, pem, spki_pem};
 use crate::issue::device_key;
 use crate::keep::rows;
@@ -27,6 +28,8 @@ struct Identity {
     private: Option<PrivateKey>,
     /// The chip that attested the key.
     chip: Option<[u8; 32]>,
+    /// The key of that chip that vouches for others.
+    attestation_key: Option<Vec<u8>>,
 }
 
 /// A NUC hash, and whether it was made up here.
@@ -99,6 +102,8 @@ impl Authority {
         let der = self.certify(request, &identity, &nuc.hash, &tables, now)?;
         let device = self.new_device(request, operator, &identity, &nuc, tables, &der, now)?;
         let row = self.register(device, permit).await?;
+        // If we stop here, the camera asks again for its answer and is enrolled then.
+        self.enrol_one_time(&row, &identity).await?;
         self.remember(&row, &nuc.hash).map_err(ApiError::internal)?;
         let action = if row.attested {
             "provision attested camera"
@@ -148,9 +153,19 @@ impl Authority {
         if Some(&certificate.serial) != row.certificate_serial.as_ref() {
             return Err(ApiError::internal("a camera has a certificate of another"));
         }
+        self.enrol_one_time(&row, identity).await?;
         self.log_act(&operator.name, "provision again", &row.serial)
             .await;
         self.provisioned(request, identity, &nuc, &row, &certificate.der)
+    }
+
+    /// An attested camera may have one-time keys signed that its chip vouches for.
+    async fn enrol_one_time(&self, row: &DeviceRow, identity: &Identity) -> Result<(), ApiError> {
+        if let Some(key) = &identity.attestation_key {
+            let enrolled = self.store.enrol_one_time(&self.vault, row.id, key);
+            enrolled.await?;
+        }
+        Ok(())
     }
 
     fn nuc_of(&self, request: &ProvisionRequest) -> Result<Nuc, ApiError> {
@@ -186,7 +201,12 @@ impl Authority {
             (None, None) => None,
         };
         if let Some(proof) = &request.attestation {
-            let (key, chip) = self.attested_key(proof)?;
+            let Attested {
+                key,
+                chip,
+                attestation_key,
+            } = self.attested_key(proof)?;
+            let key = DeviceKey::P256(key);
             return match brought {
                 Some(brought) if brought != key => Err(ApiError::field(
                     "device_public_key",
@@ -196,6 +216,7 @@ impl Authority {
                     key,
                     private: None,
                     chip: Some(chip),
+                    attestation_key: Some(attestation_key),
                 }),
             };
         }
@@ -210,6 +231,7 @@ impl Authority {
                 key,
                 private: None,
                 chip: None,
+                attestation_key: None,
             }),
             None if self.settings.provisioning.make_keys => {
                 let private = PrivateKey::generate().map_err(ApiError::internal)?;
@@ -217,6 +239,7 @@ impl Authority {
                     key: DeviceKey::P256(private.public()),
                     private: Some(private),
                     chip: None,
+                    attestation_key: None,
                 })
             }
             None => Err(ApiError::field(
@@ -226,15 +249,13 @@ impl Authority {
         }
     }
 
-    fn attested_key(&self, proof: &AttestationProof) -> Result<(DeviceKey, [u8; 32]), ApiError> {
+    fn attested_key(&self, proof: &AttestationProof) -> Result<Attested, ApiError> {
         let session = hex_field("attestation.session", &proof.session)?;
         let secret = CredentialSecret::from_bytes(hex_field("attestation.secret", &proof.secret)?);
         let proven = self
             .attestations
             .finish(&session, &secret, std::time::Instant::now());
-        let (key, chip) =
-            proven.map_err(|error| ApiError::field("attestation", error.to_string()))?;
-        Ok((DeviceKey::P256(key), chip))
+        proven.map_err(|error| ApiError::field("attestation", error.to_string()))
     }
 
     /// A certificate with the camera's NUC hash inside, under one of its tables.

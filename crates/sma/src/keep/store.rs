@@ -23,6 +23,7 @@ mod audit;
 mod devices;
 mod keys;
 mod lease;
+mod one_time;
 mod operators;
 mod revocations;
 
@@ -35,6 +36,7 @@ pub use audit::{AuditRow, HourlyCount};
 pub use devices::{CertificateRow, DeviceQuery, DeviceRow, Flag, NewDevice};
 pub use keys::{KeyPurpose, SigningKeyRow};
 pub use lease::{Lease, LeaseError};
+pub use one_time::{ALL_EPOCHS, BatchRow, Begun, EnrolmentRow, EpochRow};
 pub use operators::OperatorRow;
 pub use revocations::RevocationRow;
 

@@ -4,6 +4,7 @@ mod attest;
 pub mod control;
 mod devices;
 mod metrics;
+pub mod one_time;
 mod overview;
 mod pages;
 mod public;
@@ -86,6 +87,11 @@ fn control_routes() -> Router<Api> {
             "/control/devices/{serial}/release-chip",
             post(control::release_chip),
         )
+        .route(
+            "/control/epochs",
+            get(one_time::list).post(one_time::create),
+        )
+        .route("/control/epochs/withdraw", post(one_time::withdraw))
         .route("/control/audit", get(control::verify_audit))
         .route("/control/key-tables", get(control::export_key_tables))
         .route(
@@ -115,6 +121,9 @@ fn public_routes() -> Router<Api> {
         .route("/api/v1/validate/nuc", post(validate::nuc))
         .route("/api/v1/validate/batch", post(validate::batch))
         .route("/api/v1/verdict-keys", get(public::verdict_keys))
+        .route("/api/v1/epochs", get(one_time::statements))
+        .route("/api/v1/one-time/begin", post(one_time::begin))
+        .route("/api/v1/one-time/open", post(one_time::open))
         .route("/ca/root.pem", get(public::root))
         .route("/ca/intermediate.pem", get(public::intermediate))
         .route("/ca/intermediate.der", get(public::intermediate_der))

@@ -19,14 +19,14 @@ use crate::camera::{Camera, commitment};
 use crate::stand::{Base, Stand};
 
 /// A camera's chip with its signing and attestation keys.
-struct ChipOf {
-    tpm: Tpm,
-    attestation_key: Blob,
+pub struct ChipOf {
+    pub tpm: Tpm,
+    pub attestation_key: Blob,
     _emulator: Swtpm,
 }
 
 impl ChipOf {
-    fn new(emulator: Swtpm) -> Self {
+    pub fn new(emulator: Swtpm) -> Self {
         let mut tpm = Tpm::new(
             emulator.tcti().parse().unwrap(),
             0x8102_0001,
@@ -54,14 +54,14 @@ impl ChipOf {
         self.attestation_key = self.tpm.create_attestation_key().unwrap();
     }
 
-    fn attest(&mut self, nonce: &str) -> Evidence {
+    pub fn attest(&mut self, nonce: &str) -> Evidence {
         let nonce: Digest = nonce.parse().unwrap();
         self.tpm
             .attest(&self.attestation_key, nonce.as_bytes())
             .unwrap()
     }
 
-    fn activate(&mut self, credential: &Value) -> Result<String, String> {
+    pub fn activate(&mut self, credential: &Value) -> Result<String, String> {
         let credential: Credential = serde_json::from_value(credential.clone()).unwrap();
         self.tpm
             .activate(&self.attestation_key, &credential)
@@ -70,7 +70,7 @@ impl ChipOf {
     }
 }
 
-fn trust(folder: &Path, emulator: &Swtpm, name: &str) {
+pub fn trust(folder: &Path, emulator: &Swtpm, name: &str) {
     std::fs::create_dir_all(folder).unwrap();
     for (place, pem) in emulator
         .endorsement_authorities()
@@ -95,13 +95,13 @@ async fn stand(makers: &[&Swtpm]) -> (Stand, tempfile::TempDir) {
     (stand.await, folder)
 }
 
-async fn begin(stand: &Stand) -> String {
+pub async fn begin(stand: &Stand) -> String {
     let (status, answer) = stand.post("/api/v1/attestation/begin", &json!({})).await;
     assert_eq!(status, 200, "{answer}");
     answer["nonce"].as_str().unwrap().to_owned()
 }
 
-async fn examine(stand: &Stand, nonce: &str, evidence: &Evidence) -> (u16, Value) {
+pub async fn examine(stand: &Stand, nonce: &str, evidence: &Evidence) -> (u16, Value) {
     stand
         .post(
             "/api/v1/attestation/evidence",
@@ -117,7 +117,7 @@ fn item_of(answer: &Value) -> VerdictItem {
     signed.verdict.items()[0].clone()
 }
 
-fn request(session: &Value, secret: &str) -> Value {
+pub fn request(session: &Value, secret: &str) -> Value {
     json!({"device_serial": "CAM-1", "device_family": "Test Camera", "attestation": {"session": session, "secret": secret, "seal_keys": false}})
 }
 

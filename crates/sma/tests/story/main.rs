@@ -18,6 +18,7 @@ mod commands;
 mod exchange;
 mod input;
 mod network;
+mod one_time;
 mod operators;
 mod pages;
 mod plan;

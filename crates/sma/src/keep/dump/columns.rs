@@ -185,6 +185,51 @@ pub(super) const TABLES: &[Table] = &[
             ("reviewed_by", Text),
         ],
     },
+    Table {
+        name: "epochs",
+        order: "family, epoch",
+        counted: false,
+        columns: &[
+            ("family", Text),
+            ("epoch", Number),
+            ("statement", Bytes),
+            ("sealed", Bytes),
+            ("issued", Number),
+            ("counted", Bytes),
+            ("mac", Bytes),
+        ],
+    },
+    Table {
+        name: "epoch_withdrawals",
+        order: "family, epoch",
+        counted: false,
+        columns: &[("family", Text), ("epoch", Number), ("statement", Bytes)],
+    },
+    Table {
+        name: "one_time_enrolments",
+        order: "device",
+        counted: false,
+        columns: &[
+            ("device", Number),
+            ("attestation_key", Bytes),
+            ("ended_at", Number),
+            ("reason", Text),
+            ("mac", Bytes),
+        ],
+    },
+    Table {
+        name: "one_time_batches",
+        order: "device, blinded",
+        counted: false,
+        columns: &[
+            ("device", Number),
+            ("epoch", Number),
+            ("blinded", Bytes),
+            ("challenge", Bytes),
+            ("amount", Number),
+            ("answered_at", Number),
+        ],
+    },
 ];
 
 #[cfg(test)]
