@@ -8,6 +8,8 @@ use base64::engine::general_purpose::STANDARD;
 use birthmark_daemon::varlink::{Bounded, CallError, Peers, connect, within};
 use birthmark_protocol::attestation::{Credential, Evidence};
 use birthmark_protocol::gps::GpsSalt;
+use birthmark_protocol::one_time::batch::{BatchOpening, BatchRequest, OpenedKey};
+use birthmark_protocol::one_time::{OneTimeProof, OneTimeSubmission};
 use birthmark_protocol::token::SealedNuc;
 use birthmark_protocol::{
     Bundle, CameraToken, Commitment, Digest, KeyIndex, PublicKey, Signature, TableId,
@@ -16,8 +18,10 @@ use zeroize::Zeroizing;
 use zlink::Connection;
 
 use crate::messages::{
-    ActivateReply, AttestReply, EnrolReply, GpsSaltReply, IssueTokenReply, KeyStoreKind,
-    ProvisionReply, ResealReply, SelfTestReply, SignBundleReply, SignerRefusal, StatusReply,
+    ActivateReply, AnswerChallengeReply, AttestReply, BatchRequestReply, DraftKeysReply,
+    EnrolReply, EpochStock, GpsSaltReply, IssueTokenReply, KeyStoreKind, OneTimeStockReply,
+    ProvisionReply, ResealReply, SelfTestReply, SignBundleReply, SignOnceReply, SignerRefusal,
+    StatusReply, TakeSignaturesReply,
 };
 
 /// How long one call may take: longer than the signer's own deadline, which has the better sentence.
@@ -37,6 +41,38 @@ pub trait SignerCalls {
         &mut self,
         commitment: &str,
     ) -> zlink::Result<Result<IssueTokenReply, SignerRefusal>>;
+    /// Makes one-time keys.
+    async fn draft_keys(
+        &mut self,
+        statement: &str,
+        keys: i64,
+    ) -> zlink::Result<Result<DraftKeysReply, SignerRefusal>>;
+    /// Puts a batch together.
+    async fn batch_request(
+        &mut self,
+        epoch: i64,
+    ) -> zlink::Result<Result<BatchRequestReply, SignerRefusal>>;
+    /// Opens the keys that a challenge chose.
+    async fn answer_challenge(
+        &mut self,
+        epoch: i64,
+        challenge: &str,
+    ) -> zlink::Result<Result<AnswerChallengeReply, SignerRefusal>>;
+    /// Takes an authority's signatures.
+    async fn take_signatures(
+        &mut self,
+        epoch: i64,
+        challenge: &str,
+        signatures: &str,
+    ) -> zlink::Result<Result<TakeSignaturesReply, SignerRefusal>>;
+    /// Signs a bundle with a one-time key.
+    async fn sign_once(
+        &mut self,
+        bundle: &str,
+        anchor_block: Option<&str>,
+    ) -> zlink::Result<Result<SignOnceReply, SignerRefusal>>;
+    /// Asks how many one-time keys there are.
+    async fn one_time_stock(&mut self) -> zlink::Result<Result<OneTimeStockReply, SignerRefusal>>;
     /// Derives a salt.
     async fn gps_salt(&mut self, image: &str)
     -> zlink::Result<Result<GpsSaltReply, SignerRefusal>>;
@@ -168,6 +204,116 @@ impl SignerClient {
             table,
             index,
         })
+    }
+
+    /// Has some more one-time keys made; how many of the batch there are. Ask again until all are.
+    pub async fn draft_keys(
+        &mut self,
+        statement: &[u8],
+        keys: usize,
+    ) -> Result<usize, SignerCallError> {
+        let text = STANDARD.encode(statement);
+        let keys = i64::try_from(keys).map_err(|_| SignerCallError::Answer("too many keys"))?;
+        let reply = within(self.deadline, self.connection.draft_keys(&text, keys)).await??;
+        usize::try_from(reply.made).map_err(|_| SignerCallError::Answer("no number of keys"))
+    }
+
+    /// The batch of an epoch, as it goes to the authority.
+    pub async fn batch_request(&mut self, epoch: u32) -> Result<BatchRequest, SignerCallError> {
+        let call = self.connection.batch_request(epoch.into());
+        let reply = within(self.deadline, call).await??;
+        Ok(BatchRequest {
+            camera_cert: reply.certificate,
+            epoch,
+            blinded: reply.blinded,
+            signature: reply.signature,
+        })
+    }
+
+    /// The answer to a challenge; `None` while the chip has not spoken about every key: ask again.
+    pub async fn answer_challenge(
+        &mut self,
+        epoch: u32,
+        challenge: &str,
+    ) -> Result<Option<BatchOpening>, SignerCallError> {
+        let call = self.connection.answer_challenge(epoch.into(), challenge);
+        let reply = within(self.deadline, call).await??;
+        if !reply.is_complete {
+            return Ok(None);
+        }
+        let opened = reply.opened.into_iter().map(|one| OpenedKey {
+            seed: one.seed,
+            public: one.public,
+            statement: one.statement,
+            signature: one.signature,
+        });
+        Ok(Some(BatchOpening {
+            camera_cert: reply.certificate,
+            epoch,
+            challenge: challenge.to_owned(),
+            opened: opened.collect(),
+            blinded: reply.left,
+            signature: reply.signature,
+        }))
+    }
+
+    /// Gives the signer its authority's signatures, in base64; how many keys of the epoch are ready.
+    pub async fn take_signatures(
+        &mut self,
+        epoch: u32,
+        challenge: &str,
+        signatures: &str,
+    ) -> Result<usize, SignerCallError> {
+        let call = self
+            .connection
+            .take_signatures(epoch.into(), challenge, signatures);
+        let reply = within(self.deadline, call).await??;
+        usize::try_from(reply.ready).map_err(|_| SignerCallError::Answer("no number of keys"))
+    }
+
+    /// Has a bundle signed with a key that signs nothing else: the submission that goes to a validator.
+    pub async fn sign_once(
+        &mut self,
+        bundle: &Bundle,
+        anchor_block: Option<&Digest>,
+    ) -> Result<OneTimeSubmission, SignerCallError> {
+        let text = STANDARD.encode(bundle.encode());
+        let block = anchor_block.map(Digest::to_hex);
+        let call = self.connection.sign_once(&text, block.as_deref());
+        let reply = within(self.deadline, call).await??;
+        let malformed = SignerCallError::Answer("the one-time key is malformed");
+        let key = PublicKey::from_sec1(&bytes::<33>("one-time key", &reply.one_time_key)?);
+        let key_signature = base64("the authority's signature", &reply.key_signature)?;
+        let signature = Signature::from_der(&base64("signature", &reply.signature)?)
+            .map_err(|_| SignerCallError::Answer("the signature is malformed"))?;
+        let (Ok(key), Ok(key_signature)) = (key, key_signature.try_into()) else {
+            return Err(malformed);
+        };
+        let submission = OneTimeSubmission {
+            bundle: bundle.clone(),
+            anchor_block: anchor_block.copied(),
+            authority: reply.authority,
+            family: reply.device_family,
+            epoch: u32::try_from(reply.epoch).map_err(|_| malformed)?,
+            proof: OneTimeProof {
+                key,
+                key_signature,
+                signature,
+            },
+        };
+        let digest = submission.bundle_digest();
+        if digest.ok().as_ref().map(Digest::to_hex) != Some(reply.bundle_digest) {
+            return Err(SignerCallError::Answer(
+                "it signed another digest than the bundle's",
+            ));
+        }
+        Ok(submission)
+    }
+
+    /// How many one-time keys there are, by epoch.
+    pub async fn one_time_stock(&mut self) -> Result<Vec<EpochStock>, SignerCallError> {
+        let reply = within(self.deadline, self.connection.one_time_stock()).await??;
+        Ok(reply.epochs)
     }
 
     /// Derives the salt that hides the place of the photo with this raw digest.

@@ -40,6 +40,9 @@ pub enum SignerError {
     /// There is a key, and something else than a camera behind it.
     #[error("this camera has not been enrolled: run `birthmark provision`")]
     NotEnrolled,
+    /// None is left for this moment.
+    #[error("no one-time key of the present epoch is left")]
+    NoOneTimeKeys,
     /// The key in the store is not the one the certificate is for.
     #[error(
         "the key store holds another key than this camera's certificate names: the TPM was cleared or replaced; provision this camera again"

@@ -79,6 +79,27 @@ pub trait KeyStore {
         credential: &Credential,
     ) -> Result<Zeroizing<Vec<u8>>, KeyStoreError>;
 
+    /// Makes a key for one photo, which is kept outside of the store.
+    fn create_one_time_key(&mut self) -> Result<Blob, KeyStoreError>;
+
+    /// The public half of a key that [`KeyStore::create_one_time_key`] made.
+    fn one_time_public_key(&mut self, one_time_key: &Blob) -> Result<PublicKey, KeyStoreError>;
+
+    /// What the attestation key says about a one-time key, as an answer to `nonce`: statement and signature.
+    fn certify_one_time_key(
+        &mut self,
+        attestation_key: &Blob,
+        one_time_key: &Blob,
+        nonce: &[u8; 32],
+    ) -> Result<(Vec<u8>, Vec<u8>), KeyStoreError>;
+
+    /// Signs a digest with a one-time key. The caller noted before that the key is used.
+    fn sign_once(
+        &mut self,
+        one_time_key: &Blob,
+        digest: &Digest,
+    ) -> Result<Signature, KeyStoreError>;
+
     /// Tests everything there is to test.
     fn self_test(&mut self) -> Result<(), KeyStoreError>;
 

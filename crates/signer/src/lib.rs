@@ -24,6 +24,7 @@ mod software;
 mod state;
 mod text;
 mod vault;
+mod wallet;
 
 pub use blob::Blob;
 pub use client::{SignedBundle, SignerCallError, SignerClient};

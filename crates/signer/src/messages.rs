@@ -191,6 +191,112 @@ pub struct SelfTestReply {
     pub key_store: KeyStoreKind,
 }
 
+/// The answer to `DraftKeys`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Type)]
+pub struct DraftKeysReply {
+    /// How many keys of the batch are made.
+    pub made: i64,
+    /// Where the keys live.
+    pub key_store: KeyStoreKind,
+}
+
+/// The answer to `BatchRequest`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Type)]
+pub struct BatchRequestReply {
+    /// The blinded keys one after the other, base64.
+    pub blinded: String,
+    /// By the camera's key, DER in base64.
+    pub signature: String,
+    /// The certificate it verifies under, DER in base64.
+    pub certificate: String,
+    /// Where the keys live.
+    pub key_store: KeyStoreKind,
+}
+
+/// One opened key, as an authority takes it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Type)]
+pub struct OpenedKey {
+    /// What it was blinded with, hexadecimal.
+    pub seed: String,
+    /// TPMT_PUBLIC, base64.
+    pub public: String,
+    /// TPMS_ATTEST, base64.
+    pub statement: String,
+    /// The attestation key's signature, DER in base64.
+    pub signature: String,
+}
+
+/// The answer to `AnswerChallenge`. While the chip has not spoken about every key, all but `is_complete` is empty.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Type)]
+pub struct AnswerChallengeReply {
+    /// Whether this is the whole answer: otherwise ask again.
+    pub is_complete: bool,
+    /// The keys that were chosen.
+    pub opened: Vec<OpenedKey>,
+    /// The blinded keys that were not, base64.
+    pub left: String,
+    /// By the camera's key, DER in base64.
+    pub signature: String,
+    /// The certificate it verifies under, DER in base64.
+    pub certificate: String,
+    /// Where the keys live.
+    pub key_store: KeyStoreKind,
+}
+
+/// The answer to `TakeSignatures`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Type)]
+pub struct TakeSignaturesReply {
+    /// How many keys of the epoch wait for a photo.
+    pub ready: i64,
+    /// Where the keys live.
+    pub key_store: KeyStoreKind,
+}
+
+/// The answer to `SignOnce`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Type)]
+pub struct SignOnceReply {
+    /// The digest that was signed, 64 hexadecimal characters.
+    pub bundle_digest: String,
+    /// By the one-time key, DER in base64.
+    pub signature: String,
+    /// The one-time key, compressed, hexadecimal.
+    pub one_time_key: String,
+    /// The authority's signature over it, base64.
+    pub key_signature: String,
+    /// The authority.
+    pub authority: String,
+    /// The device family.
+    pub device_family: String,
+    /// The epoch.
+    pub epoch: i64,
+    /// Where the keys live.
+    pub key_store: KeyStoreKind,
+}
+
+/// How many keys of an epoch there are.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Type)]
+pub struct EpochStock {
+    /// The epoch.
+    pub epoch: i64,
+    /// When it begins, Unix time.
+    pub from: i64,
+    /// When it ends, Unix time.
+    pub until: i64,
+    /// Keys that are made and not signed.
+    pub drafts: i64,
+    /// Keys that wait for a photo.
+    pub ready: i64,
+}
+
+/// The answer to `OneTimeStock`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Type)]
+pub struct OneTimeStockReply {
+    /// By epoch, oldest first.
+    pub epochs: Vec<EpochStock>,
+    /// Where the keys live.
+    pub key_store: KeyStoreKind,
+}
+
 /// Why the signer refuses, in the words of its interface.
 #[derive(Clone, Debug, PartialEq, Eq, zlink::ReplyError, zlink::introspect::ReplyError)]
 #[zlink(interface = "org.birthmark.Signer")]
@@ -227,6 +333,11 @@ pub enum SignerRefusal {
         /// A sentence for people.
         reason: String,
     },
+    /// No one-time key is left for this moment.
+    NoOneTimeKeys {
+        /// A sentence for people.
+        reason: String,
+    },
     /// The key store refused: cleared, replaced, locked, gone.
     KeyStore {
         /// A sentence for people.
@@ -243,6 +354,7 @@ impl std::fmt::Display for SignerRefusal {
             | Self::NotAllowed { reason }
             | Self::NotProvisioned { reason }
             | Self::BadProvisioning { reason }
+            | Self::NoOneTimeKeys { reason }
             | Self::KeyStore { reason } => f.write_str(reason),
         }
     }

@@ -17,8 +17,10 @@ use crate::camera::Camera;
 use crate::error::SignerError;
 use crate::keeper::Keeper;
 use crate::messages::{
-    ActivateReply, AttestReply, EnrolReply, GpsSaltReply, IssueTokenReply, KeyStoreKind,
-    ProvisionReply, ResealReply, SelfTestReply, SignBundleReply, SignerRefusal, StatusReply,
+    ActivateReply, AnswerChallengeReply, AttestReply, BatchRequestReply, DraftKeysReply,
+    EnrolReply, EpochStock, GpsSaltReply, IssueTokenReply, KeyStoreKind, OneTimeStockReply,
+    OpenedKey, ProvisionReply, ResealReply, SelfTestReply, SignBundleReply, SignOnceReply,
+    SignerRefusal, StatusReply, TakeSignaturesReply,
 };
 use crate::vault::Vault;
 
@@ -137,6 +139,145 @@ where
         let salt = self.ask(move |vault| vault.gps_salt(&raw)).await?;
         Ok(GpsSaltReply {
             salt: hex::encode(salt.expose()),
+            key_store: self.key_store,
+        })
+    }
+
+    /// Makes some more one-time keys of a batch of `keys` for the epoch that the authority stated (base64). Asked again
+    /// until all are made: in between, photos are signed.
+    async fn draft_keys(
+        &self,
+        statement: String,
+        keys: i64,
+        #[zlink(connection)] connection: &mut Connection<Sock>,
+    ) -> Result<DraftKeysReply, SignerRefusal> {
+        allow(connection, &self.roles.callers, "have one-time keys made").await?;
+        let statement = decoded("statement", &statement)?;
+        let keys = usize::try_from(keys).unwrap_or(usize::MAX);
+        let made = self
+            .ask(move |vault| vault.draft_keys(&statement, keys))
+            .await?;
+        Ok(DraftKeysReply {
+            made: counted(made),
+            key_store: self.key_store,
+        })
+    }
+
+    /// The batch of an epoch, as it goes to the authority.
+    async fn batch_request(
+        &self,
+        epoch: i64,
+        #[zlink(connection)] connection: &mut Connection<Sock>,
+    ) -> Result<BatchRequestReply, SignerRefusal> {
+        allow(connection, &self.roles.callers, "ask for a batch").await?;
+        let epoch = epoch_number(epoch)?;
+        let request = self.ask(move |vault| vault.batch_request(epoch)).await?;
+        Ok(BatchRequestReply {
+            blinded: STANDARD.encode(request.blinded),
+            signature: STANDARD.encode(request.signature.to_der()),
+            certificate: STANDARD.encode(request.certificate),
+            key_store: self.key_store,
+        })
+    }
+
+    /// Has the chip speak about the keys that a challenge (64 hexadecimal characters) chose. Asked again until complete.
+    async fn answer_challenge(
+        &self,
+        epoch: i64,
+        challenge: String,
+        #[zlink(connection)] connection: &mut Connection<Sock>,
+    ) -> Result<AnswerChallengeReply, SignerRefusal> {
+        allow(connection, &self.roles.callers, "answer a challenge").await?;
+        let (epoch, challenge) = (epoch_number(epoch)?, digest("challenge", &challenge)?);
+        let answer = self
+            .ask(move |vault| vault.answer_challenge(epoch, challenge.as_bytes()))
+            .await?;
+        let Some(answer) = answer else {
+            return Ok(AnswerChallengeReply {
+                is_complete: false,
+                opened: Vec::new(),
+                left: String::new(),
+                signature: String::new(),
+                certificate: String::new(),
+                key_store: self.key_store,
+            });
+        };
+        let opened = answer.opened.iter().map(|one| OpenedKey {
+            seed: hex::encode(one.seed.expose()),
+            public: STANDARD.encode(&one.public),
+            statement: STANDARD.encode(&one.statement),
+            signature: STANDARD.encode(&one.signature),
+        });
+        Ok(AnswerChallengeReply {
+            is_complete: true,
+            opened: opened.collect(),
+            left: STANDARD.encode(&answer.left),
+            signature: STANDARD.encode(answer.signature.to_der()),
+            certificate: STANDARD.encode(answer.certificate),
+            key_store: self.key_store,
+        })
+    }
+
+    /// Takes the authority's signatures (base64) of the keys that were not opened.
+    async fn take_signatures(
+        &self,
+        epoch: i64,
+        challenge: String,
+        signatures: String,
+        #[zlink(connection)] connection: &mut Connection<Sock>,
+    ) -> Result<TakeSignaturesReply, SignerRefusal> {
+        allow(connection, &self.roles.callers, "take signatures").await?;
+        let (epoch, challenge) = (epoch_number(epoch)?, digest("challenge", &challenge)?);
+        let signatures = decoded("signatures", &signatures)?;
+        let ready = self
+            .ask(move |vault| vault.take_signatures(epoch, challenge.as_bytes(), &signatures))
+            .await?;
+        Ok(TakeSignaturesReply {
+            ready: counted(ready),
+            key_store: self.key_store,
+        })
+    }
+
+    /// Signs a bundle, as `SignBundle` does, with a key that signs nothing else.
+    async fn sign_once(
+        &self,
+        bundle: String,
+        anchor_block: Option<String>,
+        #[zlink(connection)] connection: &mut Connection<Sock>,
+    ) -> Result<SignOnceReply, SignerRefusal> {
+        allow(connection, &self.roles.callers, "have bundles signed").await?;
+        let bundle = Bundle::decode(&decoded("bundle", &bundle)?)
+            .map_err(|error| refusal(SignerError::input("bundle", error)))?;
+        let anchor_block = anchor_block
+            .map(|text| digest("anchor_block", &text))
+            .transpose()?;
+        let signed = self
+            .ask(move |vault| vault.sign_once(&bundle, anchor_block.as_ref(), now()))
+            .await?;
+        Ok(SignOnceReply {
+            bundle_digest: signed.digest.to_hex(),
+            signature: STANDARD.encode(signed.signature.to_der()),
+            one_time_key: hex::encode(signed.key.to_compressed()),
+            key_signature: STANDARD.encode(signed.key_signature),
+            authority: signed.epoch.authority,
+            device_family: signed.epoch.family,
+            epoch: signed.epoch.epoch.into(),
+            key_store: self.key_store,
+        })
+    }
+
+    /// How many one-time keys there are.
+    async fn one_time_stock(&self) -> Result<OneTimeStockReply, SignerRefusal> {
+        let stock = self.ask(|vault| vault.one_time_stock(now())).await?;
+        let epochs = stock.iter().map(|stock| EpochStock {
+            epoch: stock.epoch.into(),
+            from: stock.from.unix(),
+            until: stock.until.unix(),
+            drafts: counted(stock.drafts),
+            ready: counted(stock.ready),
+        });
+        Ok(OneTimeStockReply {
+            epochs: epochs.collect(),
             key_store: self.key_store,
         })
     }
@@ -315,11 +456,26 @@ fn refusal(error: SignerError) -> SignerRefusal {
         SignerError::NotProvisioned | SignerError::NotEnrolled => {
             SignerRefusal::NotProvisioned { reason }
         }
+        SignerError::NoOneTimeKeys => SignerRefusal::NoOneTimeKeys { reason },
         SignerError::Provisioning(_) | SignerError::SelfTest(_) => {
             SignerRefusal::BadProvisioning { reason }
         }
         _ => SignerRefusal::KeyStore { reason },
     }
+}
+
+fn decoded(field: &'static str, text: &str) -> Result<Vec<u8>, SignerRefusal> {
+    STANDARD
+        .decode(text)
+        .map_err(|error| refusal(SignerError::input(field, error)))
+}
+
+fn epoch_number(epoch: i64) -> Result<u32, SignerRefusal> {
+    u32::try_from(epoch).map_err(|error| refusal(SignerError::input("epoch", error)))
+}
+
+fn counted(count: usize) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
 }
 
 fn digest(field: &'static str, text: &str) -> Result<Digest, SignerRefusal> {

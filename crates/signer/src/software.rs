@@ -103,16 +103,36 @@ impl SoftwareStore {
     }
 
     fn create(&self) -> Result<SigningKey, SoftwareError> {
-        loop {
-            let bytes = random::bytes::<32>().map_err(|_| SoftwareError::Randomness)?;
-            let bytes = Zeroizing::new(bytes);
-            // All but one in four thousand million draws are scalars.
-            if let Ok(key) = SigningKey::from_slice(bytes.as_slice()) {
-                self.write(&key)?;
-                return Ok(key);
-            }
+        let key = draw()?;
+        self.write(&key)?;
+        Ok(key)
+    }
+}
+
+fn draw() -> Result<SigningKey, SoftwareError> {
+    loop {
+        let bytes = random::bytes::<32>().map_err(|_| SoftwareError::Randomness)?;
+        let bytes = Zeroizing::new(bytes);
+        // All but one in four thousand million draws are scalars.
+        if let Ok(key) = SigningKey::from_slice(bytes.as_slice()) {
+            return Ok(key);
         }
     }
+}
+
+fn sign_with(key: &SigningKey, digest: &Digest) -> Result<Signature, SoftwareError> {
+    let signature: p256::ecdsa::Signature = key
+        .sign_prehash(digest.as_bytes())
+        .map_err(|_| SoftwareError::WrongSignature)?;
+    let signature = Signature::from(signature).normalized();
+    public(key)
+        .verify_digest(digest, &signature)
+        .map_err(|_| SoftwareError::WrongSignature)?;
+    Ok(signature)
+}
+
+fn one_time_key(blob: &Blob) -> Result<SigningKey, SoftwareError> {
+    SigningKey::from_slice(&blob.private).map_err(|_| SoftwareError::PrivateKey)
 }
 
 /// The private key that a provisioning file brings.
@@ -151,15 +171,7 @@ impl KeyStore for SoftwareStore {
     }
 
     fn sign(&mut self, digest: &Digest) -> Result<Signature, KeyStoreError> {
-        let key = self.read()?;
-        let signature: p256::ecdsa::Signature = key
-            .sign_prehash(digest.as_bytes())
-            .map_err(|_| SoftwareError::WrongSignature)?;
-        let signature = Signature::from(signature).normalized();
-        public(&key)
-            .verify_digest(digest, &signature)
-            .map_err(|_| SoftwareError::WrongSignature)?;
-        Ok(signature)
+        Ok(sign_with(&self.read()?, digest)?)
     }
 
     fn seal(&mut self, secret: &[u8]) -> Result<Blob, KeyStoreError> {
@@ -184,6 +196,36 @@ impl KeyStore for SoftwareStore {
 
     fn activate(&mut self, _: &Blob, _: &Credential) -> Result<Zeroizing<Vec<u8>>, KeyStoreError> {
         Err(KeyStoreError::NeedsTpm("activate a credential"))
+    }
+
+    fn create_one_time_key(&mut self) -> Result<Blob, KeyStoreError> {
+        let key = draw()?;
+        Ok(Blob {
+            public: public(&key).to_compressed().to_vec(),
+            private: key.to_bytes().to_vec(),
+            pcrs: Vec::new(),
+        })
+    }
+
+    fn one_time_public_key(&mut self, one_time_key: &Blob) -> Result<PublicKey, KeyStoreError> {
+        Ok(public(&self::one_time_key(one_time_key)?))
+    }
+
+    fn certify_one_time_key(
+        &mut self,
+        _: &Blob,
+        _: &Blob,
+        _: &[u8; 32],
+    ) -> Result<(Vec<u8>, Vec<u8>), KeyStoreError> {
+        Err(KeyStoreError::NeedsTpm("vouch for one-time keys"))
+    }
+
+    fn sign_once(
+        &mut self,
+        one_time_key: &Blob,
+        digest: &Digest,
+    ) -> Result<Signature, KeyStoreError> {
+        Ok(sign_with(&self::one_time_key(one_time_key)?, digest)?)
     }
 
     fn self_test(&mut self) -> Result<(), KeyStoreError> {

@@ -8,6 +8,7 @@ mod chip;
 mod endorsement;
 mod error;
 mod health;
+mod one_time;
 mod primary;
 mod public;
 mod seal;
@@ -182,7 +183,7 @@ impl Tpm {
             else {
                 return Err(TpmError::NoSigningKey { handle });
             };
-            sign::sign(chip, session, key, digest)
+            sign::sign(chip, session, key.handle(), &key.public_key, digest)
         })
     }
 
@@ -251,7 +252,8 @@ impl Tpm {
                 public::marshalled(&public)?
             };
             let loaded = seal::load(chip, primary, session, attestation_key, "attestation key")?;
-            let (statement, signature) = certify::certify(chip, session, key, &loaded, nonce)?;
+            let (statement, signature) =
+                certify::certify(chip, session, key.handle(), &loaded, nonce)?;
             Ok(Evidence {
                 endorsement_certificate: endorsement.certificate,
                 endorsement_key,
@@ -283,6 +285,68 @@ impl Tpm {
                 let (endorsement_key, _) = endorsement.key(chip)?;
                 let (blob, seed) = (&credential.blob, &credential.encrypted_seed);
                 activate::activate(chip, primary, &loaded, &endorsement_key, blob, seed)
+            },
+        )
+    }
+
+    /// Makes a key for one photo. Nothing of it stays in the chip; its blob opens in this chip alone.
+    pub fn create_one_time_key(&mut self) -> Result<Blob, TpmError> {
+        self.with(
+            |Connection {
+                 chip,
+                 primary,
+                 session,
+                 auth,
+                 ..
+             },
+             _| one_time::create(chip, primary, session, auth),
+        )
+    }
+
+    /// What the chip says about a one-time key, as an answer to `nonce`: the bytes it signed (TPMS_ATTEST) and the
+    /// attestation key's signature (DER).
+    pub fn certify_one_time_key(
+        &mut self,
+        attestation_key: &Blob,
+        one_time_key: &Blob,
+        nonce: &[u8; 32],
+    ) -> Result<(Vec<u8>, Vec<u8>), TpmError> {
+        self.with(
+            |Connection {
+                 chip,
+                 primary,
+                 session,
+                 auth,
+                 ..
+             },
+             _| {
+                let key = one_time::load(chip, primary, session, auth, one_time_key)?;
+                let vouching =
+                    seal::load(chip, primary, session, attestation_key, "attestation key")?;
+                certify::certify(chip, session, key.handle(), &vouching, nonce)
+            },
+        )
+    }
+
+    /// Signs a digest with a one-time key; the signature was verified and has the low `s`. Whoever calls this has noted
+    /// before, durably, that the key is used.
+    pub fn sign_once(
+        &mut self,
+        one_time_key: &Blob,
+        digest: &Digest,
+    ) -> Result<Signature, TpmError> {
+        self.with(
+            |Connection {
+                 chip,
+                 primary,
+                 session,
+                 auth,
+                 ..
+             },
+             _| {
+                let public_key = one_time::public_key(one_time_key)?;
+                let key = one_time::load(chip, primary, session, auth, one_time_key)?;
+                sign::sign(chip, session, key.handle(), &public_key, digest)
             },
         )
     }

@@ -1,5 +1,7 @@
 //! The camera's secrets and key at work. Lives on the thread that owns the key store.
 
+mod one_time;
+
 use std::path::{Path, PathBuf};
 
 use birthmark_daemon::random;
@@ -48,7 +50,7 @@ impl Vault {
     pub fn open(mut store: Box<dyn KeyStore>, folder: &Path) -> Result<Self, SignerError> {
         state::prepare(folder)?;
         store.pin(Enrolment::load(folder)?.map(|enrolment| enrolment.identity));
-        Ok(Self {
+        let vault = Self {
             store,
             folder: folder.to_owned(),
             camera: Camera::load(folder)?,
@@ -57,7 +59,9 @@ impl Vault {
             gps_secret: None,
             last_signature: None,
             signatures: 0,
-        })
+        };
+        vault.destroy_used_keys()?;
+        Ok(vault)
     }
 
     /// Where the keys live.
@@ -163,6 +167,7 @@ impl Vault {
         (self.camera, self.secrets, self.gps_secret, self.key_checked) = (None, None, None, false);
         Camera::forget(&self.folder)?;
         Enrolment::forget(&self.folder)?;
+        self.destroy_one_time_keys()?;
         self.store.pin(None);
         // If we stop here, the key is without a camera and the next enrolment takes it over.
         match self.store.forget() {

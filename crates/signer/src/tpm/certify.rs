@@ -1,7 +1,8 @@
-//! The chip's own statement that the signing key lives in it.
+//! The chip's own statement that a signing key lives in it.
 
 use std::rc::Rc;
 
+use tss_esapi::handles::KeyHandle;
 use tss_esapi::interface_types::session_handles::AuthSession;
 use tss_esapi::structures::{Data, SignatureScheme};
 use tss_esapi::traits::Marshall;
@@ -9,13 +10,12 @@ use tss_esapi::traits::Marshall;
 use super::chip::{Chip, Loaded, Session};
 use super::error::TpmError;
 use super::sign;
-use super::signing_key::SigningKey;
 
-/// What the attestation key says about the signing key: the bytes it signed (TPMS_ATTEST) and its signature (DER).
+/// What the attestation key says about a signing key: the bytes it signed (TPMS_ATTEST) and its signature (DER).
 pub(super) fn certify(
     chip: &Rc<Chip>,
     session: &Session,
-    key: &SigningKey,
+    key: KeyHandle,
     attestation_key: &Loaded,
     nonce: &[u8; 32],
 ) -> Result<(Vec<u8>, Vec<u8>), TpmError> {
@@ -24,7 +24,7 @@ pub(super) fn certify(
     let sessions = (Some(session.auth()), Some(AuthSession::Password), None);
     let (statement, signature) = chip.run("certify the signing key", sessions, |context| {
         context.certify(
-            key.handle().into(),
+            key.into(),
             attestation_key.handle(),
             nonce,
             SignatureScheme::Null,

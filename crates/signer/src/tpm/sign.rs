@@ -2,31 +2,32 @@
 
 use std::rc::Rc;
 
-use birthmark_protocol::{Digest as BundleDigest, Signature};
+use birthmark_protocol::{Digest as BundleDigest, PublicKey, Signature};
 use tss_esapi::constants::tss::{TPM2_RH_NULL, TPM2_ST_HASHCHECK};
+use tss_esapi::handles::KeyHandle;
 use tss_esapi::structures::{Digest, HashcheckTicket, Signature as TpmSignature, SignatureScheme};
 use tss_esapi::tss2_esys::TPMT_TK_HASHCHECK;
 
 use super::chip::{Chip, Session};
 use super::error::TpmError;
-use super::signing_key::SigningKey;
 
 /// Signs a digest that this process computed itself, and verifies the answer: a chip with a flipped bit, or
 /// somebody on its bus, must not produce a photo that nobody can verify later.
 pub(super) fn sign(
     chip: &Rc<Chip>,
     session: &Session,
-    key: &SigningKey,
+    key: KeyHandle,
+    public_key: &PublicKey,
     digest: &BundleDigest,
 ) -> Result<Signature, TpmError> {
     let wrap = |source| TpmError::from_tss("sign", source);
     let ticket = no_ticket().map_err(wrap)?;
     let input = Digest::try_from(digest.as_bytes().as_slice()).map_err(wrap)?;
     let signature = chip.run("sign", session.alone(), |context| {
-        context.sign(key.handle(), input, SignatureScheme::Null, ticket)
+        context.sign(key, input, SignatureScheme::Null, ticket)
     })?;
     let signature = from_tpm(&signature)?;
-    key.public_key
+    public_key
         .verify_digest(digest, &signature)
         .map_err(|_| TpmError::WrongSignature)?;
     Ok(signature)

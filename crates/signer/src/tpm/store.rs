@@ -83,6 +83,32 @@ impl KeyStore for TpmStore {
         Ok(self.tpm.activate(attestation_key, credential)?)
     }
 
+    fn create_one_time_key(&mut self) -> Result<Blob, KeyStoreError> {
+        Ok(self.tpm.create_one_time_key()?)
+    }
+
+    fn one_time_public_key(&mut self, one_time_key: &Blob) -> Result<PublicKey, KeyStoreError> {
+        Ok(super::one_time::public_key(one_time_key)?)
+    }
+
+    fn certify_one_time_key(
+        &mut self,
+        attestation_key: &Blob,
+        one_time_key: &Blob,
+        nonce: &[u8; 32],
+    ) -> Result<(Vec<u8>, Vec<u8>), KeyStoreError> {
+        let tpm = &mut self.tpm;
+        Ok(tpm.certify_one_time_key(attestation_key, one_time_key, nonce)?)
+    }
+
+    fn sign_once(
+        &mut self,
+        one_time_key: &Blob,
+        digest: &Digest,
+    ) -> Result<Signature, KeyStoreError> {
+        Ok(self.tpm.sign_once(one_time_key, digest)?)
+    }
+
     fn self_test(&mut self) -> Result<(), KeyStoreError> {
         Ok(self.tpm.self_test()?)
     }
