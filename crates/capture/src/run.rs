@@ -6,8 +6,9 @@ use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use birthmark_client::Options;
 use birthmark_daemon::varlink::{self, Peers, User};
-use birthmark_daemon::{ConfigError, Context, Elsewhere, Idle};
+use birthmark_daemon::{ConfigError, Context, Elsewhere, Idle, Shutdown};
 use birthmark_protocol::Digest;
 
 use crate::face::lamp::Lamp;
@@ -18,6 +19,7 @@ use crate::keep::album::Album;
 use crate::keep::queue::Queue;
 use crate::place::{Locator, Nowhere, RemoteLocator};
 use crate::send::anchor::Anchor;
+use crate::send::one_time::Supplier;
 use crate::send::registry::Registry;
 use crate::send::signer::{RemoteSigner, Signer};
 use crate::send::submit::{Nodes, Submitter};
@@ -55,6 +57,7 @@ pub async fn run_with(
     let checked = capture.clone();
     context.service.watch(move || self_check(checked.clone()));
     let shutdown = context.shutdown.clone();
+    start_supply(&settings, &shutdown)?;
     let (submitter, stop) = (Arc::clone(&capture.submitter), shutdown.clone());
     let submitting = tokio::spawn(async move { submitter.run(stop).await });
     let (followed, stop) = (capture.clone(), shutdown.clone());
@@ -79,10 +82,9 @@ pub async fn assemble(
         .await
         .context("opening the queue was interrupted")??;
     let queue = Arc::new(queue);
-    let signer: Arc<dyn Signer> = Arc::new(RemoteSigner::new(
-        settings.signer.clone(),
-        peers(&settings.signer_users)?,
-    ));
+    let signer = RemoteSigner::new(settings.signer.clone(), peers(&settings.signer_users)?);
+    let when_out = settings.one_time.as_ref().map(|one_time| one_time.when_out);
+    let signer: Arc<dyn Signer> = Arc::new(signer.with_one_time_keys(when_out));
     let addresses = settings.node.addresses();
     let nodes = Arc::new(Nodes::new(addresses, settings.node_authority.as_deref())?);
     let registry = Arc::new(open_registry(settings)?);
@@ -95,10 +97,12 @@ pub async fn assemble(
         Arc::clone(&nodes),
         Arc::clone(&registry),
         longest,
-    );
+    )
+    .with_delay(longest_delay(settings));
     let camera = Camera::start(opener(settings.source()?.clone(), libcamera))
         .context("the camera's thread cannot be started")?;
     let studio = Studio {
+        one_time: settings.one_time.is_some(),
         pixels: settings.source()?.pixels(),
         software: software(settings)?,
         camera,
@@ -190,6 +194,36 @@ fn remote_locator(settings: &CaptureSettings) -> anyhow::Result<Option<RemoteLoc
     };
     let servers = peers(&settings.gps_users)?;
     Ok(Some(RemoteLocator::new(path.clone(), servers)))
+}
+
+/// Only photos under one-time keys are held back.
+fn longest_delay(settings: &CaptureSettings) -> Duration {
+    let minutes = settings
+        .one_time
+        .as_ref()
+        .map_or(0, |one_time| one_time.delay_minutes);
+    Duration::from_secs(u64::from(minutes) * 60)
+}
+
+/// Keeps one-time keys in stock, if they are used.
+fn start_supply(settings: &CaptureSettings, shutdown: &Shutdown) -> anyhow::Result<()> {
+    let Some(one_time) = &settings.one_time else {
+        return Ok(());
+    };
+    let signer = RemoteSigner::new(settings.signer.clone(), peers(&settings.signer_users)?);
+    let options = Options {
+        user_agent: concat!("birthmark-capture/", env!("CARGO_PKG_VERSION")),
+        certificate_authority: settings.node_authority.clone(),
+        // A batch of a thousand is computed for some seconds.
+        timeout: Duration::from_secs(60),
+        largest_answer: 2 << 20,
+        ..Options::default()
+    };
+    let nodes = settings.node.addresses();
+    let supplier = Supplier::new(Arc::new(signer), one_time.clone(), nodes, &options)?;
+    let stop = shutdown.clone();
+    tokio::spawn(async move { supplier.run(stop).await });
+    Ok(())
 }
 
 fn start_panel(settings: &CaptureSettings, capture: &Capture) -> anyhow::Result<()> {

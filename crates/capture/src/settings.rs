@@ -9,6 +9,8 @@ use birthmark_protocol::PixelSource;
 use serde::{Deserialize, Serialize};
 use time::UtcOffset;
 
+use crate::send::signer::WhenOut;
+
 /// Why a program that ships refuses the sources of a rehearsal.
 pub(crate) const NO_REHEARSAL: &str = "this program takes photos from a sensor only: `simulated` and `dng` \
     exist in builds for rehearsal (cargo feature rehearsal), which are in no package and no image";
@@ -60,8 +62,62 @@ pub struct CaptureSettings {
     pub keep_free_mib: u64,
     /// More proofs than this waiting is reported as a full queue; photos are still taken.
     pub full_queue: u64,
+    /// One-time keys; without them photos are signed under the camera's certificate.
+    pub one_time: Option<OneTimeSettings>,
     /// Shutter button and light.
     pub panel: Option<Panel>,
+}
+
+/// One-time keys: photos that nobody can tie to each other.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OneTimeSettings {
+    /// The address of the camera's authority, where keys are signed.
+    pub authority: String,
+    /// What happens to a photo when none is left. There is no default: it is the photographer's choice.
+    pub when_out: WhenOut,
+    /// How many keys are fetched for an epoch at once, 1 to 1000.
+    #[serde(default = "hundred")]
+    pub keys_per_epoch: u32,
+    /// For how many epochs, the present one among them.
+    #[serde(default = "three")]
+    pub ahead: u32,
+    /// For at most so many minutes a photo is held back before it is sent, each for a time of its own.
+    #[serde(default = "hour")]
+    pub delay_minutes: u32,
+}
+
+const fn hundred() -> u32 {
+    100
+}
+
+const fn three() -> u32 {
+    3
+}
+
+const fn hour() -> u32 {
+    60
+}
+
+impl OneTimeSettings {
+    fn check(&self) -> Result<(), ConfigError> {
+        let wrong = |field: &str, reason: &str| {
+            Err(ConfigError::field(format!("one_time.{field}"), reason))
+        };
+        match () {
+            () if !(1..=1000).contains(&self.keys_per_epoch) => {
+                wrong("keys_per_epoch", "must be 1 to 1000")
+            }
+            () if !(1..=12).contains(&self.ahead) => wrong("ahead", "must be 1 to 12"),
+            () if self.delay_minutes > 7 * 24 * 60 => {
+                wrong("delay_minutes", "must be within a week")
+            }
+            () if birthmark_client::Url::parse(&self.authority).is_err() => {
+                wrong("authority", "is no address")
+            }
+            () => Ok(()),
+        }
+    }
 }
 
 /// One validator's address, or several of one registry.
@@ -201,6 +257,7 @@ impl Default for CaptureSettings {
             zone_minutes: 0,
             keep_free_mib: 256,
             full_queue: 100_000,
+            one_time: None,
             panel: None,
         }
     }
@@ -263,6 +320,9 @@ impl Settings for CaptureSettings {
             return Err(ConfigError::field("source", reason));
         }
         self.node.check()?;
+        self.one_time
+            .as_ref()
+            .map_or(Ok(()), OneTimeSettings::check)?;
         let rules = [
             (
                 "jpeg_quality",
@@ -365,6 +425,25 @@ mod tests {
         assert!(read("[]").unwrap_err().contains("names no validator"));
         let twice = read(&format!("[{one:?}, {one:?}]")).unwrap_err();
         assert!(twice.contains("stands there twice"), "{twice}");
+    }
+
+    #[test]
+    fn who_uses_one_time_keys_says_what_happens_when_none_is_left() {
+        let read = |choice: &str| -> Result<OneTimeSettings, String> {
+            let text = format!(
+                "[source]\nkind = \"libcamera\"\n[one_time]\nauthority = \"https://maker.example\"\n{choice}"
+            );
+            let settings: CaptureSettings =
+                toml::from_str(&text).map_err(|error| error.to_string())?;
+            settings.check().map_err(|error| error.to_string())?;
+            Ok(settings.one_time.unwrap())
+        };
+        assert!(read("").unwrap_err().contains("when_out"));
+        let waiting = read("when_out = \"wait\"").unwrap();
+        assert_eq!(waiting.when_out, WhenOut::Wait);
+        assert_eq!((waiting.keys_per_epoch, waiting.ahead), (100, 3));
+        let greedy = read("when_out = \"certificate\"\nkeys_per_epoch = 1001").unwrap_err();
+        assert!(greedy.contains("one_time.keys_per_epoch"), "{greedy}");
     }
 
     #[test]

@@ -13,7 +13,7 @@ use birthmark_sensor::Exposure;
 use serde::{Deserialize, Serialize};
 
 use crate::keep::album::{Album, SIDECAR};
-use crate::send::signer::Proof;
+use crate::send::signer::{Proof, ProvedBy};
 use crate::shutter::timeline::Step;
 
 /// The bytes of the file with the leaves.
@@ -62,6 +62,12 @@ pub struct Sidecar {
     /// The camera's certificate, in base64.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub camera_cert: Option<String>,
+    /// The key that signed this photo alone, in hexadecimal.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub one_time_key: Option<String>,
+    /// The epoch of that key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub epoch: Option<u32>,
     /// Where the key lives: `tpm` or `software`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key_store: Option<String>,
@@ -101,7 +107,19 @@ impl Sidecar {
     pub fn with(mut self, proof: Option<&Proof>) -> Self {
         if let Some(proof) = proof {
             self.bundle_signature = Some(proof.signature.clone());
-            self.camera_cert = Some(proof.certificate.clone());
+            match &proof.by {
+                ProvedBy::Certificate { certificate, .. } => {
+                    self.camera_cert = Some(certificate.clone());
+                }
+                ProvedBy::OneTimeKey {
+                    epoch,
+                    one_time_key,
+                    ..
+                } => {
+                    self.epoch = Some(*epoch);
+                    self.one_time_key = Some(one_time_key.clone());
+                }
+            }
             self.key_store = Some(proof.key_store.clone());
         }
         self

@@ -8,6 +8,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use birthmark_daemon::varlink::{self, CallError, Peers};
 use birthmark_protocol::gps::GpsSalt;
+use birthmark_protocol::one_time::batch::{BatchOpening, BatchRequest, OpenedKey};
 use birthmark_protocol::{Bundle, CameraToken, Commitment, Digest, Opening, Signature};
 use serde::{Deserialize, Serialize};
 
@@ -17,14 +18,49 @@ const DEADLINE: Duration = Duration::from_secs(10);
 /// What stands behind a photo once it is signed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Proof {
-    /// The camera's certificate: base64 of its DER.
-    pub certificate: String,
     /// The signature over the bundle's digest: base64 of its DER.
     pub signature: String,
     /// Where the key lives, by the signer's word: `tpm` or `software`.
     pub key_store: String,
-    /// A fresh token, bound to the commitment.
-    pub token: CameraToken,
+    /// Whose key it is, and who answers for it.
+    #[serde(flatten)]
+    pub by: ProvedBy,
+}
+
+/// Who answers for a signature.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum ProvedBy {
+    /// The camera's certificate, which is the same with all its photos.
+    Certificate {
+        /// Base64 of its DER.
+        certificate: String,
+        /// A fresh token, bound to the commitment.
+        token: CameraToken,
+    },
+    /// A key that signs this photo alone, and that its authority signed without seeing it.
+    OneTimeKey {
+        /// The authority.
+        authority: String,
+        /// The device family.
+        device_family: String,
+        /// The epoch.
+        epoch: u32,
+        /// The key, compressed, in hexadecimal.
+        one_time_key: String,
+        /// The authority's signature over it, base64.
+        key_signature: String,
+    },
+}
+
+/// What happens to a photo when no one-time key is left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum WhenOut {
+    /// It waits for the next batch, unsigned.
+    Wait,
+    /// It is signed under the certificate, which ties it to all others that are.
+    Certificate,
 }
 
 /// Why there is no proof yet.
@@ -36,6 +72,9 @@ pub enum SignerError {
     /// The signer said no.
     #[error("the signer refuses: {0}")]
     Refused(String),
+    /// The photographer chose to wait for one-time keys.
+    #[error("{0}: the photo is signed when there are new ones")]
+    NoOneTimeKeys(String),
     /// The answer does not belong to the question.
     #[error("the signer answers nonsense: {0}")]
     Nonsense(&'static str),
@@ -71,6 +110,70 @@ struct Signed {
     certificate: String,
 }
 
+/// The answer to `SignOnce`.
+#[derive(Debug, Deserialize)]
+struct SignedOnce {
+    bundle_digest: String,
+    signature: String,
+    one_time_key: String,
+    key_signature: String,
+    authority: String,
+    device_family: String,
+    epoch: u32,
+    key_store: String,
+}
+
+/// How many one-time keys of an epoch there are.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct EpochStock {
+    /// The epoch.
+    pub epoch: u32,
+    /// When it begins, Unix time.
+    pub from: i64,
+    /// When it ends, Unix time.
+    pub until: i64,
+    /// Keys that are made and not signed.
+    pub drafts: u64,
+    /// Keys that wait for a photo.
+    pub ready: u64,
+}
+
+#[derive(Debug, Deserialize)]
+struct Stock {
+    epochs: Vec<EpochStock>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Family {
+    device_family: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Made {
+    made: u64,
+}
+
+#[derive(Debug, Deserialize)]
+struct Asked {
+    blinded: String,
+    signature: String,
+    certificate: String,
+}
+
+#[derive(Debug, Deserialize)]
+struct Answered {
+    is_complete: bool,
+    opened: Vec<OpenedKey>,
+    left: String,
+    signature: String,
+    certificate: String,
+}
+
+#[derive(Debug, Deserialize)]
+struct Ready {
+    ready: u64,
+}
+
 /// The answer to `GpsSalt`.
 #[derive(Debug, Deserialize)]
 struct Salted {
@@ -87,11 +190,15 @@ enum Refusal {
     BadInput { field: String, reason: String },
     NotProvisioned { reason: String },
     BadProvisioning { reason: String },
+    NoOneTimeKeys { reason: String },
     KeyStore { reason: String },
 }
 
 impl From<Refusal> for SignerError {
     fn from(refusal: Refusal) -> Self {
+        if let Refusal::NoOneTimeKeys { reason } = refusal {
+            return Self::NoOneTimeKeys(reason);
+        }
         Self::Refused(match refusal {
             Refusal::BadInput { field, reason } => format!("{field}: {reason}"),
             Refusal::Busy { reason }
@@ -99,6 +206,7 @@ impl From<Refusal> for SignerError {
             | Refusal::NotAllowed { reason }
             | Refusal::NotProvisioned { reason }
             | Refusal::BadProvisioning { reason }
+            | Refusal::NoOneTimeKeys { reason }
             | Refusal::KeyStore { reason } => reason,
         })
     }
@@ -116,6 +224,30 @@ trait SignerCalls {
         commitment: &str,
     ) -> zlink::Result<Result<CameraToken, Refusal>>;
     async fn gps_salt(&mut self, image: &str) -> zlink::Result<Result<Salted, Refusal>>;
+    async fn sign_once(
+        &mut self,
+        bundle: &str,
+        anchor_block: Option<&str>,
+    ) -> zlink::Result<Result<SignedOnce, Refusal>>;
+    async fn status(&mut self) -> zlink::Result<Result<Family, Refusal>>;
+    async fn one_time_stock(&mut self) -> zlink::Result<Result<Stock, Refusal>>;
+    async fn draft_keys(
+        &mut self,
+        statement: &str,
+        keys: i64,
+    ) -> zlink::Result<Result<Made, Refusal>>;
+    async fn batch_request(&mut self, epoch: i64) -> zlink::Result<Result<Asked, Refusal>>;
+    async fn answer_challenge(
+        &mut self,
+        epoch: i64,
+        challenge: &str,
+    ) -> zlink::Result<Result<Answered, Refusal>>;
+    async fn take_signatures(
+        &mut self,
+        epoch: i64,
+        challenge: &str,
+        signatures: &str,
+    ) -> zlink::Result<Result<Ready, Refusal>>;
 }
 
 /// The signer behind a Varlink socket.
@@ -123,12 +255,145 @@ trait SignerCalls {
 pub struct RemoteSigner {
     path: PathBuf,
     servers: Peers,
+    one_time: Option<WhenOut>,
 }
 
 impl RemoteSigner {
     /// The signer that one of `servers` serves at `path`.
     pub fn new(path: PathBuf, servers: Peers) -> Self {
-        Self { path, servers }
+        Self {
+            path,
+            servers,
+            one_time: None,
+        }
+    }
+
+    /// The same signer, asked for one-time keys first.
+    pub fn with_one_time_keys(self, when_out: Option<WhenOut>) -> Self {
+        Self {
+            one_time: when_out,
+            ..self
+        }
+    }
+
+    /// Signs as the settings say. The certificate is never used where one-time keys were asked for and the photographer did
+    /// not say so beforehand.
+    async fn prove_as_chosen(
+        &self,
+        wanted: ToSign<'_>,
+        opening: &Opening,
+    ) -> Result<Proof, SignerError> {
+        let Some(when_out) = self.one_time else {
+            return self.ask(wanted, opening).await;
+        };
+        match (self.ask_once(wanted).await, when_out) {
+            (Err(SignerError::NoOneTimeKeys(reason)), WhenOut::Certificate) => {
+                log::warn!(
+                    "{reason}: the photo is signed under the certificate, which ties it to others"
+                );
+                self.ask(wanted, opening).await
+            }
+            (outcome, _) => outcome,
+        }
+    }
+
+    async fn ask_once(&self, wanted: ToSign<'_>) -> Result<Proof, SignerError> {
+        let ToSign {
+            bundle,
+            anchor_block,
+        } = wanted;
+        let digest = bundle
+            .digest(anchor_block)
+            .map_err(|_| SignerError::Nonsense("the bundle's anchor has no block"))?;
+        let block = anchor_block.map(Digest::to_hex);
+        let encoded = STANDARD.encode(bundle.encode());
+        let mut signer = self.connect().await?;
+        let call = signer.sign_once(&encoded, block.as_deref());
+        let signed = varlink::within(DEADLINE, call).await??;
+        if signed.bundle_digest.parse() != Ok(digest) {
+            return Err(SignerError::Nonsense("it signed another bundle"));
+        }
+        Ok(Proof {
+            signature: signed.signature,
+            key_store: signed.key_store,
+            by: ProvedBy::OneTimeKey {
+                authority: signed.authority,
+                device_family: signed.device_family,
+                epoch: signed.epoch,
+                one_time_key: signed.one_time_key,
+                key_signature: signed.key_signature,
+            },
+        })
+    }
+
+    async fn connect(&self) -> Result<zlink::Connection<varlink::Bounded>, SignerError> {
+        Ok(varlink::connect(&self.path, &self.servers, DEADLINE).await?)
+    }
+
+    /// The model, once the camera is provisioned.
+    pub async fn family(&self) -> Result<Option<String>, SignerError> {
+        let mut signer = self.connect().await?;
+        Ok(varlink::within(DEADLINE, signer.status())
+            .await??
+            .device_family)
+    }
+
+    /// How many one-time keys there are, by epoch.
+    pub async fn one_time_stock(&self) -> Result<Vec<EpochStock>, SignerError> {
+        let mut signer = self.connect().await?;
+        Ok(varlink::within(DEADLINE, signer.one_time_stock())
+            .await??
+            .epochs)
+    }
+
+    /// Has some more keys made; how many of the batch there are.
+    pub async fn draft_keys(&self, statement: &str, keys: u32) -> Result<u64, SignerError> {
+        let mut signer = self.connect().await?;
+        let call = signer.draft_keys(statement, keys.into());
+        Ok(varlink::within(DEADLINE, call).await??.made)
+    }
+
+    /// The batch of an epoch, as it goes to the authority.
+    pub async fn batch_request(&self, epoch: u32) -> Result<BatchRequest, SignerError> {
+        let mut signer = self.connect().await?;
+        let asked = varlink::within(DEADLINE, signer.batch_request(epoch.into())).await??;
+        Ok(BatchRequest {
+            camera_cert: asked.certificate,
+            epoch,
+            blinded: asked.blinded,
+            signature: asked.signature,
+        })
+    }
+
+    /// The answer to a challenge; `None` while the chip has not spoken about every key.
+    pub async fn answer_challenge(
+        &self,
+        epoch: u32,
+        challenge: &str,
+    ) -> Result<Option<BatchOpening>, SignerError> {
+        let mut signer = self.connect().await?;
+        let call = signer.answer_challenge(epoch.into(), challenge);
+        let answered = varlink::within(DEADLINE, call).await??;
+        Ok(answered.is_complete.then(|| BatchOpening {
+            camera_cert: answered.certificate,
+            epoch,
+            challenge: challenge.to_owned(),
+            opened: answered.opened,
+            blinded: answered.left,
+            signature: answered.signature,
+        }))
+    }
+
+    /// Gives the signer its authority's signatures; how many keys of the epoch are ready.
+    pub async fn take_signatures(
+        &self,
+        epoch: u32,
+        challenge: &str,
+        signatures: &str,
+    ) -> Result<u64, SignerError> {
+        let mut signer = self.connect().await?;
+        let call = signer.take_signatures(epoch.into(), challenge, signatures);
+        Ok(varlink::within(DEADLINE, call).await??.ready)
     }
 
     async fn ask(&self, wanted: ToSign<'_>, opening: &Opening) -> Result<Proof, SignerError> {
@@ -142,16 +407,18 @@ impl RemoteSigner {
         let block = anchor_block.map(Digest::to_hex);
         let commitment = Commitment::new(&digest, opening).to_string();
         let encoded = STANDARD.encode(bundle.encode());
-        let mut signer = varlink::connect(&self.path, &self.servers, DEADLINE).await?;
+        let mut signer = self.connect().await?;
         let signed =
             varlink::within(DEADLINE, signer.sign_bundle(&encoded, block.as_deref())).await??;
         let token = varlink::within(DEADLINE, signer.issue_token(&commitment)).await??;
         check(&signed, &digest)?;
         Ok(Proof {
-            certificate: signed.certificate,
             signature: signed.signature,
             key_store: signed.key_store,
-            token,
+            by: ProvedBy::Certificate {
+                certificate: signed.certificate,
+                token,
+            },
         })
     }
 
@@ -165,7 +432,7 @@ impl RemoteSigner {
 
 impl Signer for RemoteSigner {
     fn prove<'a>(&'a self, wanted: ToSign<'a>, opening: &'a Opening) -> Answer<'a, Proof> {
-        Box::pin(self.ask(wanted, opening))
+        Box::pin(self.prove_as_chosen(wanted, opening))
     }
 
     fn salt<'a>(&'a self, raw: &'a Digest) -> Answer<'a, GpsSalt> {

@@ -10,6 +10,7 @@
 mod node;
 mod nodes;
 
+use std::collections::HashSet;
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -18,17 +19,18 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use birthmark_daemon::{Backoff, Shutdown, random};
 use birthmark_ledger::Receipt;
+use birthmark_protocol::one_time::{OneTimeProof, OneTimeSubmission};
 use birthmark_protocol::submission::OurSubmission;
-use birthmark_protocol::{Bundle, Opening, Signature};
+use birthmark_protocol::{Bundle, Opening, PublicKey, Signature};
 use birthmark_sensor::clock;
-pub use node::{Fate, Node, NodeError, SetupError};
+pub use node::{Fate, Node, NodeError, Request, SetupError};
 pub use nodes::Nodes;
 
 use crate::keep::album::Album;
 use crate::keep::queue::{Entry, EntryId, Queue, QueueError, Refusal, Stage};
 use crate::keep::sidecar;
 use crate::send::registry::{GenesisProblem, LearnError, ReceiptFault, Registry};
-use crate::send::signer::{Proof, Signer, SignerError, ToSign};
+use crate::send::signer::{Proof, ProvedBy, Signer, SignerError, ToSign};
 
 /// The first question about a submission comes after this long; a node with four validators has an answer by then.
 const FIRST_QUESTION: Duration = Duration::from_millis(700);
@@ -91,6 +93,10 @@ pub struct Submitter {
     nodes: Arc<Nodes>,
     registry: Arc<Registry>,
     longest_pause: Duration,
+    /// For at most so long a photo under a one-time key is held back.
+    longest_delay: Duration,
+    /// Those that were.
+    delayed: Mutex<HashSet<EntryId>>,
     progress: Mutex<Progress>,
 }
 
@@ -111,7 +117,17 @@ impl Submitter {
             nodes,
             registry,
             longest_pause,
+            longest_delay: Duration::ZERO,
+            delayed: Mutex::default(),
             progress: Mutex::default(),
+        }
+    }
+
+    /// The same worker, which holds photos under one-time keys back for a random time up to this.
+    pub fn with_delay(self, longest_delay: Duration) -> Self {
+        Self {
+            longest_delay,
+            ..self
         }
     }
 
@@ -282,8 +298,26 @@ impl Submitter {
         Ok(())
     }
 
+    /// A photo under a one-time key is held back for a random time, so that neither the moment nor the order in which photos
+    /// come ties them together. What is held back when the power fails draws anew.
+    fn waits_its_turn(&self, id: EntryId, proof: &Proof) -> bool {
+        if self.longest_delay.is_zero() || !matches!(proof.by, ProvedBy::OneTimeKey { .. }) {
+            return false;
+        }
+        let mut delayed = self.delayed.lock().unwrap_or_else(PoisonError::into_inner);
+        if !delayed.insert(id) {
+            return false;
+        }
+        let delay = self.longest_delay.mul_f64(random::share());
+        self.queue.postpone(id, Instant::now() + delay, None);
+        true
+    }
+
     /// Offers the proof to one validator after another until one takes it, or says no.
     async fn send(&self, id: EntryId, entry: Entry, proof: Proof) -> Result<(), Trouble> {
+        if self.waits_its_turn(id, &proof) {
+            return Ok(());
+        }
         let request = request(&entry, &proof)?;
         let mut away = None;
         for node in self.nodes.willing(&entry.refusals) {
@@ -411,6 +445,8 @@ impl Submitter {
             .map_err(Trouble::Disk)?;
         // If we stop here, the receipt is there and the entry too: the node is asked once more, and says the same.
         self.queue.finish(id)?;
+        let delayed = self.delayed.lock();
+        delayed.unwrap_or_else(PoisonError::into_inner).remove(&id);
         log::info!(PHOTO = entry.photo.as_str(); "receipt stored");
         self.note(|progress| progress.last_stored = Some(clock::now_ns() / 1_000_000_000));
         Ok(())
@@ -481,19 +517,48 @@ fn contents(entry: &Entry) -> Result<(Bundle, Opening), Trouble> {
     Ok((bundle, opening))
 }
 
-fn request(entry: &Entry, proof: &Proof) -> Result<OurSubmission, Trouble> {
+fn request(entry: &Entry, proof: &Proof) -> Result<Request, Trouble> {
     let (bundle, opening) = contents(entry)?;
     let decode = |text: &str, what| STANDARD.decode(text).map_err(|_| Trouble::Entry(what));
-    let certificate = decode(&proof.certificate, "certificate")?;
     let signature = decode(&proof.signature, "signature")?;
     let signature = Signature::from_der(&signature).map_err(|_| Trouble::Entry("signature"))?;
-    OurSubmission::new(
-        &bundle,
-        entry.anchor_block,
-        &certificate,
-        proof.token,
-        &opening,
-        &signature,
-    )
-    .map_err(|_| Trouble::Entry("bundle"))
+    match &proof.by {
+        ProvedBy::Certificate { certificate, token } => {
+            let certificate = decode(certificate, "certificate")?;
+            let submission = OurSubmission::new(
+                &bundle,
+                entry.anchor_block,
+                &certificate,
+                *token,
+                &opening,
+                &signature,
+            );
+            let submission = submission.map_err(|_| Trouble::Entry("bundle"))?;
+            Ok(Request::Certificate(Box::new(submission)))
+        }
+        ProvedBy::OneTimeKey {
+            authority,
+            device_family,
+            epoch,
+            one_time_key,
+            key_signature,
+        } => {
+            let damaged = || Trouble::Entry("one-time key");
+            let key = hex::decode(one_time_key).map_err(|_| damaged())?;
+            let key_signature = decode(key_signature, "one-time key")?;
+            let submission = OneTimeSubmission {
+                bundle,
+                anchor_block: entry.anchor_block,
+                authority: authority.clone(),
+                family: device_family.clone(),
+                epoch: *epoch,
+                proof: OneTimeProof {
+                    key: PublicKey::from_sec1(&key).map_err(|_| damaged())?,
+                    key_signature: key_signature.try_into().map_err(|_| damaged())?,
+                    signature,
+                },
+            };
+            Ok(Request::Once(Box::new(submission)))
+        }
+    }
 }

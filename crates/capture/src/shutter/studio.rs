@@ -112,6 +112,8 @@ pub struct Studio {
     pub place: Place,
     /// Mebibytes that must be free.
     pub keep_free_mib: u64,
+    /// Whether photos are signed with one-time keys: they then say nothing that sets this camera apart.
+    pub one_time: bool,
     /// Where the pixels come from, as every bundle says.
     pub pixels: PixelSource,
     /// Digest of the system image that runs, where it is known.
@@ -261,7 +263,11 @@ impl Studio {
             Some(position) => self.hide(position, developed).await,
             None => None,
         };
-        let anchor = self.anchor.newest(self.registry.genesis_hash().as_ref());
+        // A camera that was offline for long would be known by the block it names.
+        let anchor = match self.one_time {
+            true => None,
+            false => self.anchor.newest(self.registry.genesis_hash().as_ref()),
+        };
         let anchor_block = anchor.as_ref().map(|checked| checked.block);
         let capture = Capture {
             source: self.pixels,
@@ -397,6 +403,8 @@ fn sidecar(
         anchor_block: claims.anchor_block,
         bundle_signature: None,
         camera_cert: None,
+        one_time_key: None,
+        epoch: None,
         key_store: None,
         exposure: shot.exposure.clone(),
         source,

@@ -6,7 +6,8 @@ use std::time::Duration;
 use birthmark_client::{CallError, Options, Validator};
 use birthmark_ledger::{Genesis, Head, Height, Receipt};
 use birthmark_protocol::api::{Fate as Standing, Stage};
-use serde::Serialize;
+use birthmark_protocol::one_time::OneTimeSubmission;
+use birthmark_protocol::submission::OurSubmission;
 
 pub use birthmark_client::SetupError;
 
@@ -45,6 +46,14 @@ impl From<CallError> for NodeError {
             error => Self::Call(error),
         }
     }
+}
+
+/// A proof as it is handed in.
+pub enum Request {
+    /// Under the camera's certificate.
+    Certificate(Box<OurSubmission>),
+    /// Under a one-time key.
+    Once(Box<OneTimeSubmission>),
 }
 
 /// What became of a submission.
@@ -88,8 +97,12 @@ impl Node {
     }
 
     /// Hands a proof in; the answer is the node's number for it.
-    pub async fn submit(&self, request: &impl Serialize) -> Result<String, NodeError> {
-        Ok(self.0.submit(request).await?.receipt_id)
+    pub async fn submit(&self, request: &Request) -> Result<String, NodeError> {
+        let accepted = match request {
+            Request::Certificate(request) => self.0.submit(request).await?,
+            Request::Once(request) => self.0.submit_once(request).await?,
+        };
+        Ok(accepted.receipt_id)
     }
 
     /// Asks what became of a submission.
