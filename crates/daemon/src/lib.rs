@@ -78,7 +78,7 @@ pub use context::Context;
 pub use credentials::{CredentialError, Credentials, Secret};
 pub use idle::{Busy, Idle};
 pub use message_id::MessageId;
-pub use program::{Program, main};
+pub use program::{Program, StaysStopped, main};
 pub use service::{Elsewhere, Reloads, Service};
 pub use shutdown::Shutdown;
 pub use sockets::{SocketError, Sockets};

@@ -1,7 +1,8 @@
 //! From the command line to a running daemon, and from its end to an exit status.
 //!
-//! Status 0: done, or stopped when asked. 1: failed. 2: wrong command line. 78: the configuration or a credential is
-//! unusable, and starting again will not help.
+//! Status 0: done, or stopped when asked. 1: failed. 2: wrong command line. 76: going on could contradict what was
+//! signed, and nobody but a person may start it again. 78: the configuration or a credential is unusable, and starting again
+//! will not help.
 
 use std::io::Write;
 use std::pin::Pin;
@@ -24,6 +25,13 @@ use crate::varlink::PeerError;
 
 /// `EX_CONFIG` of sysexits.h; the units name it in `RestartPreventExitStatus=`.
 const EX_CONFIG: u8 = 78;
+/// `EX_PROTOCOL` of sysexits.h; the units name it there too.
+const EX_PROTOCOL: u8 = 76;
+
+/// Why a daemon must not be started again by itself: going on could contradict what it signed.
+#[derive(Debug, thiserror::Error)]
+#[error("not to be started again by itself: {0}")]
+pub struct StaysStopped(pub String);
 
 type Outcome = Pin<Box<dyn Future<Output = anyhow::Result<()>>>>;
 
@@ -246,6 +254,9 @@ fn exit_code(outcome: anyhow::Result<()>) -> ExitCode {
         return ExitCode::SUCCESS;
     };
     report(&error);
+    if error.chain().any(|cause| cause.is::<StaysStopped>()) {
+        return ExitCode::from(EX_PROTOCOL);
+    }
     match is_unusable(&error) {
         true => ExitCode::from(EX_CONFIG),
         false => ExitCode::FAILURE,

@@ -17,6 +17,7 @@ use crate::admission::Admission;
 use crate::authorities::AuthorityBook;
 use crate::authority::LaneReport;
 use crate::metrics::Metrics;
+use crate::network::Neighbours;
 use crate::pulse::Pulse;
 use crate::registry::{Registry, RegistryError};
 use crate::settings::Settings;
@@ -72,6 +73,8 @@ pub struct App {
     pub event_seats: Seats,
     /// Whether the node can do its work.
     pub pulse: Arc<Pulse>,
+    /// The other validators, where there are several.
+    pub neighbours: Option<Neighbours>,
     /// When the daemon started.
     pub started: Instant,
 }

@@ -5,6 +5,7 @@ pub mod authorities;
 pub mod authority;
 pub mod clock;
 pub mod commands;
+mod contradictions;
 pub mod disk;
 pub mod filter;
 mod guard;

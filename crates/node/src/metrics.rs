@@ -43,6 +43,14 @@ pub struct Metrics {
     pub index_bytes: Gauge,
     /// Bytes of the blocks kept for answers.
     pub kept_bytes: Gauge,
+    /// Other validators that there should be links to.
+    pub members: Gauge,
+    /// Those of them that can be reached.
+    pub linked: Gauge,
+    /// The attempt at the height that runs; -1 while nothing waits.
+    pub round: Gauge,
+    /// Proofs that a validator contradicted itself.
+    pub contradictions: Gauge,
 }
 
 impl Default for Metrics {
@@ -107,6 +115,26 @@ impl Default for Metrics {
                 all,
                 "kept_block_bytes",
                 "Bytes of the blocks kept for answers",
+            ),
+            members: new(
+                all,
+                "network_members",
+                "Other validators there should be links to",
+            ),
+            linked: new(
+                all,
+                "network_members_linked",
+                "Other validators that can be reached",
+            ),
+            round: new(
+                all,
+                "network_round",
+                "The attempt at the height that runs; -1 while nothing waits",
+            ),
+            contradictions: new(
+                all,
+                "network_contradictions",
+                "Proofs that a validator contradicted itself",
             ),
             registry,
         }

@@ -9,7 +9,7 @@ use birthmark_consensus::{
     Agreement, AgreementError, Clock, Links, Membership, Moment, NetworkState, Pacing, Timing,
     ValidatorKeys,
 };
-use birthmark_daemon::{ConfigError, Shutdown};
+use birthmark_daemon::{ConfigError, Shutdown, StaysStopped};
 use birthmark_ledger::{BlockTime, Genesis, KeyName, ValidatorSet, VoteSigner};
 use birthmark_link::{Channel, Hub, Incoming, LinkKey, Peer};
 use birthmark_protocol::Digest;
@@ -23,7 +23,10 @@ use crate::production::Node;
 use crate::pulse::Pulse;
 use crate::settings::{NetworkSettings, Settings};
 
+mod neighbours;
 mod pool;
+
+pub use neighbours::Neighbours;
 
 use pool::SharedPool;
 
@@ -235,7 +238,7 @@ async fn stopped(
     log::error!(MESSAGE_ID = journal::SAFETY_STOP; "{error}. What is registered is still served; see `birthmark-node doctor`");
     pulse.set_blocks(Some("this validator takes no part in decisions any more"));
     shutdown.requested().await;
-    Err(error.into())
+    Err(StaysStopped(error.to_string()).into())
 }
 
 /// Reads what links bring. What no member would send is dropped; a link is not a place to argue.

@@ -19,6 +19,7 @@ use zeroize::Zeroizing;
 
 use crate::authorities::AuthorityBook;
 use crate::clock;
+use crate::contradictions::Contradictions;
 use crate::guard::Guard;
 use crate::journal;
 use crate::pulse::Pulse;
@@ -41,6 +42,7 @@ pub struct Node {
     rows: Arc<RowKeys>,
     book: Arc<AuthorityBook>,
     guard: Option<Guard>,
+    contradictions: Arc<Contradictions>,
 }
 
 impl Node {
@@ -50,12 +52,14 @@ impl Node {
         rows: Arc<RowKeys>,
         book: Arc<AuthorityBook>,
         guard: Option<Guard>,
+        contradictions: Arc<Contradictions>,
     ) -> Self {
         Self {
             registry,
             rows,
             book,
             guard,
+            contradictions,
         }
     }
 }
@@ -146,13 +150,8 @@ impl Shared for Node {
 
     async fn report(&self, misbehaviour: &Misbehaviour) -> Result<(), RegistryError> {
         let (height, proof) = (misbehaviour.height(), misbehaviour.encode());
-        let before = height.get().saturating_sub(1);
-        let name = self
-            .registry
-            .validator_name(height.get(), misbehaviour.validator());
-        let name = name.unwrap_or_else(|| misbehaviour.validator().to_string());
-        debug_assert!(misbehaviour.holds(&self.registry.validators_after(before)));
-        log::error!(MESSAGE_ID = journal::MISBEHAVIOUR, VALIDATOR = name.as_str(), BLOCK_HEIGHT = height.get(); "{name} {misbehaviour}");
+        let sentence = self.contradictions.add(&self.registry, misbehaviour);
+        log::error!(MESSAGE_ID = journal::MISBEHAVIOUR, BLOCK_HEIGHT = height.get(); "{sentence}");
         let store = self.registry.store();
         Ok(store
             .put_misbehaviour(&Digest::of(&proof).to_hex(), &proof)

@@ -17,6 +17,7 @@ use crate::authorities::{Authority, AuthorityBook};
 use crate::authority::epochs::Herald;
 use crate::authority::{AuthorityClient, Lane, Settler, revocations};
 use crate::clock;
+use crate::contradictions::Contradictions;
 use crate::disk::{Disk, Space};
 use crate::http::{self, App};
 use crate::identity;
@@ -24,7 +25,7 @@ use crate::journal;
 use crate::list_numbers::ListNumbers;
 use crate::lookup_key::LookupKey;
 use crate::metrics::Metrics;
-use crate::network::{self, LINKS_SOCKET, Network, Place};
+use crate::network::{self, LINKS_SOCKET, Neighbours, Network, Place};
 use crate::production::{self, Node};
 use crate::pulse::Pulse;
 use crate::registry::Registry;
@@ -184,12 +185,21 @@ pub async fn run(settings: Settings, mut context: Context) -> anyhow::Result<()>
     tasks.row_keys(Arc::clone(&rows), store.clone());
     tasks.strangers(store.clone());
     tasks.disk(disk);
-    let node = Node::new(Arc::clone(&registry), rows, Arc::clone(&book), guard);
+    let contradictions = Arc::new(Contradictions::load(&registry).await?);
+    let (of_registry, of_book) = (Arc::clone(&registry), Arc::clone(&book));
+    let node = Node::new(
+        of_registry,
+        rows,
+        of_book,
+        guard,
+        Arc::clone(&contradictions),
+    );
     let pulse = Arc::new(Pulse::default());
     let beat = Arc::clone(&pulse);
     tasks.pulse(Arc::clone(&pulse), store.clone());
     let pacing = production::pacing(&settings.blocks);
     let stop = context.shutdown.clone();
+    let mut neighbours = None;
     if let Some(peers) = &settings.network {
         let listeners = context.sockets.tcp(LINKS_SOCKET, peers.listen).await?;
         let log_folder = settings.consensus_log();
@@ -200,6 +210,11 @@ pub async fn run(settings: Settings, mut context: Context) -> anyhow::Result<()>
             pacing,
         };
         let network = Network::open(node, place, peers, listeners, pooled).await?;
+        neighbours = Some(Neighbours::new(
+            network.state(),
+            network.hub(),
+            contradictions,
+        ));
         tasks.essential(async move { network.run(beat, stop).await });
     } else {
         tasks.essential(async move {
@@ -228,6 +243,7 @@ pub async fn run(settings: Settings, mut context: Context) -> anyhow::Result<()>
         forgeries: LogThrottle::default(),
         event_seats: Seats::new(settings.limits.event_readers, SEATS_PER_CLIENT),
         pulse,
+        neighbours,
         started: Instant::now(),
         registry,
         admission,

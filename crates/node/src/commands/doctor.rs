@@ -17,9 +17,10 @@ use super::running::{RunningNode, at_argument};
 use super::{command, say};
 use crate::authorities::{Applied, Authority, AuthorityBook, Issuer, SoftwareAuthority};
 use crate::authority::{AuthorityClient, revocations};
+use crate::contradictions::Contradictions;
 use crate::disk::free_bytes;
-use crate::network;
 use crate::list_numbers::ListNumbers;
+use crate::network;
 use crate::registry::Registry;
 use crate::settings::Settings;
 use crate::store::Store;
@@ -169,6 +170,7 @@ impl Report {
 
     async fn examine(&mut self, settings: &Settings, context: &Context) -> anyhow::Result<()> {
         let own = self.own(settings, context).await?;
+        self.network(settings).await?;
         self.tls(settings)?;
         let own = own.unwrap_or(ValidatorId::from_bytes([0; 32]));
         let numbers = self.list_numbers(settings).await;
@@ -198,6 +200,45 @@ impl Report {
         for authority in book.software_authorities() {
             self.software(authority, &numbers)?;
         }
+        Ok(())
+    }
+
+    /// How many validators there are, whether they can be reached, and who of them contradicted itself.
+    async fn network(&mut self, settings: &Settings) -> anyhow::Result<()> {
+        let Ok(genesis) = identity::read_genesis(&settings.genesis) else {
+            return Ok(());
+        };
+        if let Some(advice) = network::size_advice(genesis.validators.len()) {
+            // Nothing can be done about it any more.
+            self.well(&advice)?;
+        }
+        let peers = settings.network.iter().flat_map(|network| &network.peers);
+        for peer in peers {
+            let connecting = tokio::net::TcpStream::connect(&peer.address);
+            match tokio::time::timeout(Duration::from_secs(5), connecting).await {
+                Ok(Ok(_)) => self.well(&format!("{} answers at {}", peer.name, peer.address))?,
+                Ok(Err(_)) | Err(_) => self.ill(
+                    &format!("{} does not answer at {}", peer.name, peer.address),
+                    "Ask its operator; look at the address and at firewalls on both sides.",
+                )?,
+            }
+        }
+        // What is wrong with the database was said before.
+        let Ok(Some(store)) = Store::look(&settings.database).await else {
+            return Ok(());
+        };
+        let stored = store.state("genesis").await;
+        let is_ours =
+            stored.is_ok_and(|stored| stored.as_deref() == Some(genesis.hash().as_bytes()));
+        if is_ours && let Ok(registry) = Registry::open(store.clone(), genesis).await {
+            for sentence in Contradictions::load(&registry).await?.list() {
+                self.ill(
+                    &sentence,
+                    "Both signatures are kept. Two machines may run with one key, or one was set back: call its operator.",
+                )?;
+            }
+        }
+        store.close().await;
         Ok(())
     }
 

@@ -88,6 +88,10 @@ impl App {
                 warnings.push(format!("the authority {name} does not answer"));
             }
         }
+        if let Some(neighbours) = &self.neighbours {
+            let height = self.registry.tip().height();
+            warnings.extend(neighbours.warnings(height, clock::now_millis()));
+        }
         let now = clock::now();
         warnings.extend(
             self.book
@@ -151,6 +155,14 @@ pub async fn metrics(State(app): Shared) -> Response {
             .filter(|(_, report)| is_away(report))
             .count() as u64,
     ));
+    if let Some(neighbours) = &app.neighbours {
+        let metrics = &app.metrics;
+        metrics.linked.set(count(neighbours.linked() as u64));
+        metrics.members.set(count(neighbours.expected() as u64));
+        metrics.round.set(neighbours.round().map_or(-1, i64::from));
+        let found = neighbours.contradictions().len();
+        metrics.contradictions.set(count(found as u64));
+    }
     site::metrics(app.metrics.registry())
 }
 
