@@ -51,6 +51,35 @@ in
     services.birthmark.gps.giveTime = lib.mkIf cfg.gps.enable (lib.mkDefault true);
     services.birthmark.capture.settings.gps = lib.mkIf cfg.gps.enable "/run/birthmark/gps";
 
+    # The units of the package have another program's path; what they say is in ../systemd/birthmark-renew.*.
+    systemd.services.birthmark-renew = {
+      description = "Have the camera's certificate renewed before it ends";
+      wants = [ "birthmark-signer.socket" ];
+      after = [
+        "birthmark-signer.socket"
+        "network.target"
+      ];
+      # As root, since only root may have the signer attest; it needs none of root's powers.
+      serviceConfig = ours.confined // {
+        Type = "oneshot";
+        ExecStart = "${pkgs.birthmark-command}/bin/birthmark renew --if-due";
+        # It could not be done, mostly for want of a network: the timer tries again.
+        SuccessExitStatus = 2;
+        PrivateDevices = true;
+        RestrictAddressFamilies = "AF_UNIX AF_INET AF_INET6";
+        SocketBindDeny = "any";
+      };
+    };
+    systemd.timers.birthmark-renew = {
+      description = "Look several times a day whether the camera's certificate ends soon";
+      wantedBy = [ "timers.target" ];
+      timerConfig = {
+        OnBootSec = "5min";
+        OnUnitInactiveSec = "6h";
+        RandomizedDelaySec = "10min";
+      };
+    };
+
     # The Pi keeps no time while it is off: step at any distance, at any time, instead of slewing for days.
     services.chrony.extraConfig = ''
       makestep 1 -1

@@ -62,9 +62,14 @@ pub async fn run_with(
     let submitting = tokio::spawn(async move { submitter.run(stop).await });
     let (followed, stop) = (capture.clone(), shutdown.clone());
     let following = tokio::spawn(async move { followed.follow_registry(stop).await });
+    let (watched, stop) = (capture.clone(), shutdown.clone());
+    let watching = tokio::spawn(async move { watched.follow_certificate(stop).await });
     let callers = peers(&settings.callers)?;
     // Proofs are sent whether or not anybody calls: this daemon is never idle.
     varlink::serve(listener, capture, callers, Idle::never(), shutdown).await?;
+    watching
+        .await
+        .context("the worker that watches the certificate has died")?;
     following
         .await
         .context("the worker that asks for new blocks has died")?;
@@ -126,6 +131,7 @@ pub async fn assemble(
         studio: Arc::new(studio),
         submitter: Arc::new(submitter),
         nodes,
+        certificate: Arc::default(),
         lamp: Lamp::default(),
         node: addresses.join(", "),
         full_queue: settings.full_queue,

@@ -5,6 +5,7 @@ mod gps;
 pub mod provision;
 mod queue;
 mod rehearsal;
+mod renew;
 mod shutter;
 mod state;
 
@@ -22,6 +23,7 @@ use zlink::Connection;
 pub use calibrate::CalibrateOptions;
 pub use provision::ProvisionOptions;
 pub use queue::QueueCommand;
+pub use renew::RenewOptions;
 pub use shutter::{CaptureOptions, TimelapseOptions};
 
 use crate::demonstration;
@@ -118,6 +120,9 @@ pub enum CameraCommand {
     /// Introduce a new camera to its authority
     #[command(after_help = SOCKETS)]
     Provision(ProvisionOptions),
+    /// Have the camera's certificate renewed: its chip proves itself again, nobody else is needed
+    #[command(after_help = SOCKETS)]
+    Renew(RenewOptions),
 }
 
 /// Runs a command.
@@ -132,6 +137,7 @@ pub async fn run(command: CameraCommand, sockets: &Sockets) -> anyhow::Result<Ex
         CameraCommand::Test => rehearsal::run(sockets).await,
         CameraCommand::Calibrate(options) => calibrate::run(&options, sockets).await,
         CameraCommand::Provision(options) => provision::run(&options, sockets).await,
+        CameraCommand::Renew(options) => renew::run(&options, sockets).await,
     }
 }
 

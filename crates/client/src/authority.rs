@@ -1,8 +1,8 @@
 //! An authority as validators and operators' commands see it.
 
 use birthmark_protocol::api::{
-    AuthorityHealth, BatchValidation, CredentialAnswer, EpochStatements, EvidenceRequest, Nonce,
-    Validation, ValidatorHealth, VerdictKeys,
+    AuthorityHealth, BatchValidation, CredentialAnswer, EvidenceRequest, Nonce, RenewalRequest,
+    Renewed, Validation, ValidatorHealth, VerdictKeys,
 };
 use birthmark_protocol::authority_request::{Batch, CameraProof, Question};
 use birthmark_protocol::one_time::batch::{
@@ -116,6 +116,32 @@ impl Authority {
     pub async fn attest(&self, evidence: &EvidenceRequest) -> Result<CredentialAnswer, CallError> {
         let answer = self.0.post("api/v1/attestation/evidence", evidence).await?;
         answer.json()
+    }
+
+    /// Begins a renewal; none if this authority trusts no makers of chips.
+    pub async fn begin_renewal(&self) -> Result<Option<Nonce>, CallError> {
+        let nothing = serde_json::Map::new();
+        let answer = self.0.post("api/v1/renewal/begin", &nothing).await?;
+        answer.found()?.map(Answer::json).transpose()
+    }
+
+    /// Shows a chip's evidence for a renewal; the credential opens in that chip alone.
+    pub async fn show_for_renewal(
+        &self,
+        evidence: &EvidenceRequest,
+    ) -> Result<CredentialAnswer, CallError> {
+        self.0
+            .post("api/v1/renewal/evidence", evidence)
+            .await?
+            .json()
+    }
+
+    /// The certificate of the camera whose chip has just proven itself.
+    pub async fn renew(&self, request: &RenewalRequest) -> Result<Renewed, CallError> {
+        self.0
+            .post("api/v1/renewal/certificate", request)
+            .await?
+            .json()
     }
 
     /// Registers a camera; the answer holds its secrets as JSON text.

@@ -109,7 +109,7 @@ pub enum Refused {
     /// The authority took the certificate back.
     #[error("the certificate was revoked by its authority")]
     Revoked,
-    /// The certificate's time is over.
+    /// The certificate's time is over, for a photo that was taken when this one says.
     #[error("the certificate expired at {until} (seconds since 1970)")]
     Expired {
         /// Its last moment.
@@ -322,14 +322,19 @@ impl Admission {
         sent: Sent<'_>,
         now: Timestamp,
     ) -> Result<(Arc<Authority>, Request), Refused> {
-        check_time(submission.time(), now)?;
+        let taken = submission.time();
+        check_time(taken, now)?;
         let signed = submission.camera.signed();
         let digest = signed.map(|signed| Digest::of(signed.certificate.der()));
         let (authority, checked) = match signed.zip(digest.as_ref()) {
             Some((signed, digest)) => {
-                let authority =
-                    self.certificates
-                        .authority(&self.book, &signed.certificate, digest, now)?;
+                let authority = self.certificates.authority(
+                    &self.book,
+                    &signed.certificate,
+                    digest,
+                    taken,
+                    now,
+                )?;
                 let checked = check_signature(signed, sent)?;
                 // Only now: whoever has somebody's certificate and not its key takes nothing from its camera.
                 self.take_from_budget(digest)?;

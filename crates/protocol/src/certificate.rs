@@ -25,6 +25,10 @@ pub const ARC: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.4.1.6000
 /// No certificate of ours is larger.
 pub const MAX_DER: usize = 16 * 1024;
 
+/// How long after its certificate's end a photo may still be handed in, in seconds: half a year. A camera that was offline
+/// loses no photo that it took in time.
+pub const GRACE: i64 = 180 * 86_400;
+
 const RSA_ENCRYPTION: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.1");
 
 /// What a camera certificate says beyond X.509.

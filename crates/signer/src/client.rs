@@ -18,10 +18,9 @@ use zeroize::Zeroizing;
 use zlink::Connection;
 
 use crate::messages::{
-    ActivateReply, AnswerChallengeReply, AttestReply, BatchRequestReply, DraftKeysReply,
-    EnrolReply, EpochStock, GpsSaltReply, IssueTokenReply, KeyStoreKind, OneTimeStockReply,
-    ProvisionReply, ResealReply, SelfTestReply, SignBundleReply, SignOnceReply, SignerRefusal,
-    StatusReply, TakeSignaturesReply,
+    ActivateReply, AttestReply, EnrolReply, GpsSaltReply, IssueTokenReply, KeyStoreKind,
+    ProvisionReply, RenewReply, ResealReply, SelfTestReply, SignBundleReply, SignerRefusal,
+    StatusReply,
 };
 
 /// How long one call may take: longer than the signer's own deadline, which has the better sentence.
@@ -95,6 +94,12 @@ pub trait SignerCalls {
         &mut self,
         provisioning: &str,
     ) -> zlink::Result<Result<ProvisionReply, SignerRefusal>>;
+    /// Takes over a renewed certificate.
+    async fn renew(
+        &mut self,
+        certificate: &str,
+        chain: &str,
+    ) -> zlink::Result<Result<RenewReply, SignerRefusal>>;
     /// Seals the secrets anew.
     async fn reseal(&mut self) -> zlink::Result<Result<ResealReply, SignerRefusal>>;
 }
@@ -385,6 +390,15 @@ impl SignerClient {
         provisioning: &str,
     ) -> Result<ProvisionReply, SignerCallError> {
         Ok(within(self.deadline, self.connection.provision(provisioning)).await??)
+    }
+
+    /// Gives the signer a new certificate for its key, with its issuers' certificates, all in PEM.
+    pub async fn renew(
+        &mut self,
+        certificate: &str,
+        chain: &str,
+    ) -> Result<RenewReply, SignerCallError> {
+        Ok(within(self.deadline, self.connection.renew(certificate, chain)).await??)
     }
 
     /// Seals the secrets anew, to the measurements of now.

@@ -1,6 +1,7 @@
 //! Why the signer refuses a request.
 
 use birthmark_daemon::random::NoRandomness;
+use birthmark_protocol::Timestamp;
 
 use crate::key_store::KeyStoreError;
 use crate::provisioning::ProvisioningError;
@@ -48,6 +49,17 @@ pub enum SignerError {
         "the key store holds another key than this camera's certificate names: the TPM was cleared or replaced; provision this camera again"
     )]
     OtherKey,
+    /// The certificate ended before the photo was taken.
+    #[error(
+        "this camera's certificate ended at {until} (seconds since 1970), before the photo was taken: it is signed once the certificate is renewed (`birthmark renew`)"
+    )]
+    CertificateEnded {
+        /// Its last second.
+        until: Timestamp,
+    },
+    /// A renewed certificate is not one for this camera.
+    #[error("the renewed certificate is refused: {0}")]
+    Renewal(&'static str),
     /// The sealed secrets are not what was sealed.
     #[error("the sealed {0} came back damaged: provision this camera again")]
     Damaged(&'static str),

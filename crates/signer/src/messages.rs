@@ -103,6 +103,8 @@ pub struct StatusReply {
     pub table_ids: Vec<i64>,
     /// The last second of the certificate's validity, Unix time.
     pub certificate_not_after: Option<i64>,
+    /// Where validators ask about this camera, as the certificate says.
+    pub authority: Option<String>,
     /// The measurements the secrets are sealed to.
     pub sealed_to_pcrs: Vec<i64>,
     /// When the last signature of this run was made, Unix time.
@@ -171,6 +173,15 @@ pub struct ProvisionReply {
     pub device_family: String,
     /// The three tables.
     pub table_ids: Vec<i64>,
+    /// Where the key lives.
+    pub key_store: KeyStoreKind,
+}
+
+/// The answer to `Renew`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Type)]
+pub struct RenewReply {
+    /// The last second of the certificate's validity, Unix time.
+    pub certificate_not_after: Option<i64>,
     /// Where the key lives.
     pub key_store: KeyStoreKind,
 }

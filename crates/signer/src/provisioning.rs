@@ -64,7 +64,7 @@ pub enum ProvisioningError {
     },
     /// The file was made for another camera.
     #[error(
-        "the provisioning file belongs to another camera: its certificate is for another key than the one in this camera's key store"
+        "the provisioning file or certificate belongs to another camera: its certificate is for another key than the one in this camera's key store"
     )]
     OtherCamera,
     /// The tables of the file are not those the certificate was made with.
@@ -133,6 +133,43 @@ pub struct Provisioning {
     /// A private key, from authorities that make one: only a development key store takes it.
     #[cfg(feature = "software-keys")]
     pub private_key: Option<Zeroizing<String>>,
+}
+
+/// A new certificate for a camera that has everything else. It holds no secret.
+#[derive(Debug)]
+pub struct Renewal {
+    /// The certificate.
+    pub certificate: CameraCertificate,
+    /// What its issuer's certificates are, as PEM, the nearest first.
+    pub chain: Vec<String>,
+}
+
+impl Renewal {
+    /// Reads certificate and chain in PEM and checks that they belong together.
+    pub fn parse(certificate: &str, chain: &str) -> Result<Self, ProvisioningError> {
+        let certificate = CameraCertificate::from_pem_or_der(certificate.as_bytes())
+            .map_err(|error| field("device_certificate", error))?;
+        let chain = self::chain(Chain::Text(chain.to_owned()));
+        check_issuer(&certificate, &chain)?;
+        Ok(Self { certificate, chain })
+    }
+
+    /// Succeeds when it was made for the camera with this key.
+    pub fn must_be_for(&self, key: &PublicKey) -> Result<(), ProvisioningError> {
+        match self.certificate.key().p256() == Some(key) {
+            true => Ok(()),
+            false => Err(ProvisioningError::OtherCamera),
+        }
+    }
+
+    /// Succeeds when it holds this camera's NUC hash under one of its tables.
+    pub fn check_tables(
+        &self,
+        tables: [TableId; TABLES_PER_CAMERA],
+        secrets: &Secrets,
+    ) -> Result<(), ProvisioningError> {
+        check_tables(&self.certificate, tables, secrets)
+    }
 }
 
 /// Reads a provisioning file that nobody else can read.

@@ -17,10 +17,9 @@ use crate::camera::Camera;
 use crate::error::SignerError;
 use crate::keeper::Keeper;
 use crate::messages::{
-    ActivateReply, AnswerChallengeReply, AttestReply, BatchRequestReply, DraftKeysReply,
-    EnrolReply, EpochStock, GpsSaltReply, IssueTokenReply, KeyStoreKind, OneTimeStockReply,
-    OpenedKey, ProvisionReply, ResealReply, SelfTestReply, SignBundleReply, SignOnceReply,
-    SignerRefusal, StatusReply, TakeSignaturesReply,
+    ActivateReply, AttestReply, EnrolReply, GpsSaltReply, IssueTokenReply, KeyStoreKind,
+    ProvisionReply, RenewReply, ResealReply, SelfTestReply, SignBundleReply, SignerRefusal,
+    StatusReply,
 };
 use crate::vault::Vault;
 
@@ -392,6 +391,30 @@ where
         })
     }
 
+    /// Takes over a new certificate for the same key, with its issuers' certificates, all in PEM. It holds no secret.
+    async fn renew(
+        &self,
+        certificate: String,
+        chain: String,
+        #[zlink(connection)] connection: &mut Connection<Sock>,
+    ) -> Result<RenewReply, SignerRefusal> {
+        allow(
+            connection,
+            &self.roles.administrators,
+            "renew this camera's certificate",
+        )
+        .await?;
+        let camera = self
+            .ask(move |vault| vault.renew(&certificate, &chain).cloned())
+            .await?;
+        let until = not_after(&camera);
+        log::info!("the certificate was renewed, its last second is {until:?}");
+        Ok(RenewReply {
+            certificate_not_after: until,
+            key_store: self.key_store,
+        })
+    }
+
     /// Seals the secrets anew, to the measurements the configuration names as they are now.
     async fn reseal(
         &self,
@@ -453,11 +476,10 @@ fn refusal(error: SignerError) -> SignerRefusal {
             field: field.to_owned(),
             reason,
         },
-        SignerError::NotProvisioned | SignerError::NotEnrolled => {
-            SignerRefusal::NotProvisioned { reason }
-        }
-        SignerError::NoOneTimeKeys => SignerRefusal::NoOneTimeKeys { reason },
-        SignerError::Provisioning(_) | SignerError::SelfTest(_) => {
+        SignerError::NotProvisioned
+        | SignerError::NotEnrolled
+        | SignerError::CertificateEnded { .. } => SignerRefusal::NotProvisioned { reason },
+        SignerError::Provisioning(_) | SignerError::Renewal(_) | SignerError::SelfTest(_) => {
             SignerRefusal::BadProvisioning { reason }
         }
         _ => SignerRefusal::KeyStore { reason },
@@ -503,6 +525,7 @@ fn status(vault: &mut Vault) -> StatusReply {
         device_family: camera.map(|camera| camera.device_family.clone()),
         table_ids: camera.map(table_ids).unwrap_or_default(),
         certificate_not_after: camera.and_then(not_after),
+        authority: camera.and_then(authority),
         sealed_to_pcrs: camera.map(pcrs).unwrap_or_default(),
         last_signature: last_signature.map(Timestamp::unix),
         signatures: i64::try_from(signatures).unwrap_or(i64::MAX),
@@ -530,6 +553,12 @@ fn not_after(camera: &Camera) -> Option<i64> {
     CameraCertificate::from_der(&camera.certificate)
         .ok()
         .map(|certificate| certificate.validity().1.unix())
+}
+
+/// The address of the authority, as it stands in the certificate.
+fn authority(camera: &Camera) -> Option<String> {
+    let certificate = CameraCertificate::from_der(&camera.certificate).ok()?;
+    Some(certificate.extensions().ma_endpoint.clone())
 }
 
 /// SubjectPublicKeyInfo in PEM.

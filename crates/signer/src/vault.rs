@@ -17,7 +17,7 @@ use crate::camera::{Camera, Enrolment};
 use crate::error::SignerError;
 use crate::key_store::{Health, KeyStore, KeyStoreError};
 use crate::messages::KeyStoreKind;
-use crate::provisioning::Provisioning;
+use crate::provisioning::{Provisioning, Renewal};
 use crate::secrets::Secrets;
 use crate::state;
 
@@ -98,6 +98,7 @@ impl Vault {
     ) -> Result<Signed, SignerError> {
         check_source(bundle, self.kind())?;
         let certificate = self.checked_camera()?.certificate.clone();
+        check_end(&certificate, bundle.time())?;
         let digest = bundle
             .digest(anchor_block)
             .map_err(|error| SignerError::input("anchor_block", error))?;
@@ -220,6 +221,27 @@ impl Vault {
         Ok(self.camera.insert(camera))
     }
 
+    /// Puts a new certificate for the same key in the place of the present one.
+    pub fn renew(&mut self, certificate: &str, chain: &str) -> Result<&Camera, SignerError> {
+        let renewal = Renewal::parse(certificate, chain)?;
+        let mut camera = self.checked_camera()?.clone();
+        renewal.must_be_for(&self.store.public_key()?)?;
+        let present = CameraCertificate::from_der(&camera.certificate)
+            .map_err(|_| SignerError::Damaged("certificate"))?;
+        if renewal.certificate.validity().1 < present.validity().1 {
+            return Err(SignerError::Renewal("it ends before the present one"));
+        }
+        if renewal.certificate.extensions().device_family != camera.device_family {
+            return Err(SignerError::Renewal("it is for another model"));
+        }
+        renewal.check_tables(camera.tables, self.secrets()?)?;
+        camera.certificate = renewal.certificate.der().to_vec();
+        camera.certificate_chain = renewal.chain;
+        // If we stop here, the camera goes on with the old certificate and is given the same new one again.
+        camera.store(&self.folder)?;
+        Ok(self.camera.insert(camera))
+    }
+
     /// Only a development key store takes a private key that somebody else made.
     #[cfg(feature = "software-keys")]
     fn take_private_key(&mut self, provisioning: &Provisioning) -> Result<(), SignerError> {
@@ -323,4 +345,16 @@ fn check_source(bundle: &Bundle, keys: KeyStoreKind) -> Result<(), SignerError> 
         ));
     }
     Ok(())
+}
+
+/// No validator takes in a photo that was taken after its certificate's end, so signing one would only use it up: unsigned
+/// it waits for the renewal.
+fn check_end(certificate: &[u8], taken: Timestamp) -> Result<(), SignerError> {
+    let certificate = CameraCertificate::from_der(certificate)
+        .map_err(|_| SignerError::Damaged("certificate"))?;
+    let (_, until) = certificate.validity();
+    match taken > until {
+        true => Err(SignerError::CertificateEnded { until }),
+        false => Ok(()),
+    }
 }

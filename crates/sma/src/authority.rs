@@ -48,6 +48,9 @@ pub struct Authority {
     pub limits: Allowances,
     /// Chips that are proving themselves.
     pub attestations: Attestations,
+    /// Chips that prove themselves to have their certificate renewed. Anybody with a chip may begin that, so they wait
+    /// apart: strangers keep nobody from enrolling cameras.
+    pub renewals: Attestations,
     /// Public answers that were just made.
     pub lists: Lists,
     /// The signed list that was last made.
@@ -141,12 +144,14 @@ impl Authority {
             .context("reading the registered cameras")?;
         let operators = Operators::open(&store, &vault).await;
         let attestations = Attestations::open(settings.provisioning.tpm_roots.as_deref())?;
+        let renewals = Attestations::open(settings.provisioning.tpm_roots.as_deref())?;
         let responders = Responders::new(&settings, &keyring, clock::now())?;
         let authority = Self {
             audit: AuditLog::open(&store).await?,
             operators: operators.map_err(changed)?,
             limits: Allowances::new(&settings.limits),
             attestations,
+            renewals,
             lists: Lists::default(),
             signed_list: SignedListCache::default(),
             tables,
@@ -333,6 +338,14 @@ impl Authority {
         Ok(())
     }
 
+    /// Takes over a camera's new certificate. The next question is judged by it; public lists are made anew.
+    pub fn remember_renewal(&self, row: &DeviceRow) -> anyhow::Result<()> {
+        let certificate = issued(row)?.context("a renewed camera without a certificate")?;
+        unpoisoned(self.cameras.write()).renew(row.id, certificate);
+        self.generation.fetch_add(1, Ordering::Relaxed);
+        Ok(())
+    }
+
     /// Lets `look` see the cameras in memory.
     pub fn with_cameras<T>(&self, look: impl FnOnce(&Cameras) -> T) -> T {
         let cameras = unpoisoned(self.cameras.read());
@@ -472,17 +485,42 @@ fn device_of(cameras: &mut Cameras, row: &DeviceRow) -> anyhow::Result<Device> {
         simulated_nuc: row.simulated_nuc,
         binds_tokens: row.binds_tokens,
         certificate: issued(row).with_context(named)?,
+        former: former(row).with_context(named)?.map(Box::new),
         validations: 0.into(),
     })
 }
 
 /// The certificate that a row names: all of it, or none.
 fn issued(row: &DeviceRow) -> anyhow::Result<Option<IssuedCertificate>> {
-    let fields = (
-        row.certificate_serial.as_deref(),
-        row.certificate_issuer.as_deref(),
-        row.key_hash.as_deref(),
+    certificate_of(
+        [&row.certificate_serial, &row.certificate_issuer],
         row.issued_at,
+        row,
+    )
+}
+
+/// The certificate before it, for the same key.
+fn former(row: &DeviceRow) -> anyhow::Result<Option<IssuedCertificate>> {
+    match &row.former_serial {
+        Some(_) => certificate_of(
+            [&row.former_serial, &row.former_issuer],
+            row.former_issued_at,
+            row,
+        ),
+        None => Ok(None),
+    }
+}
+
+fn certificate_of(
+    [serial, issuer]: [&Option<Vec<u8>>; 2],
+    issued_at: Option<i64>,
+    row: &DeviceRow,
+) -> anyhow::Result<Option<IssuedCertificate>> {
+    let fields = (
+        serial.as_deref(),
+        issuer.as_deref(),
+        row.key_hash.as_deref(),
+        issued_at,
     );
     let (serial, issuer, key_hash, issued_at) = match fields {
         (None, None, None, None) => return Ok(None),

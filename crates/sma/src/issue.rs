@@ -5,4 +5,5 @@ pub mod ca;
 pub mod device_key;
 pub mod one_time;
 pub mod provision;
+pub mod renewal;
 mod rotation;

@@ -152,7 +152,9 @@ impl<'a> Judge<'a> {
         }
         let (from, until) = issuer.validity;
         let begins = certificate.validity().0;
-        if !certificate.valid_at(self.now) || begins < from || until < begins {
+        // A photo that waited in its camera may come after the certificate's end. When it was taken is not known here:
+        // that it lies within the validity is the validator's to see.
+        if !certificate.serves_at(self.now) || begins < from || until < begins {
             return Err(Refusal::Expired);
         }
         let token = &certificate.extensions().token;
@@ -169,14 +171,15 @@ impl<'a> Judge<'a> {
         let device = self.holder(token, &opened)?;
         // The token inside can be copied out of any published certificate, and somebody else may have
         // the key of a former intermediate: only what was issued counts.
-        let issued = device.certificate.as_ref().is_some_and(|issued| {
-            issued.serial == padded(certificate.serial()) && issued.key_hash == Digest::of(&spki)
-        });
+        let (serial, key_hash) = (padded(certificate.serial()), Digest::of(&spki));
+        let issued = device
+            .certificates()
+            .any(|issued| issued.serial == serial && issued.key_hash == key_hash);
         if !issued {
             return Err(Refusal::NotIssued);
         }
         let proof = Proof::Certificate {
-            key: Digest::of(&spki),
+            key: key_hash,
             attested: device.attested,
         };
         Ok(Passed { device, proof })

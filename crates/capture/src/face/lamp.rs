@@ -7,6 +7,7 @@
 //! | one short blink | taken; photo and proof are safe |
 //! | two short blinks | taken; the signer is away, the proof is signed later |
 //! | three short blinks | taken; an unusual number of proofs is waiting |
+//! | five short blinks | taken; the camera's certificate ends within 60 days and was not renewed |
 //! | four long blinks | not taken: the disk is full |
 //! | fast blinking for three seconds | not taken: see the journal |
 
@@ -25,6 +26,8 @@ pub enum Shown {
     Unsigned,
     /// The photo is safe; the queue is unusually long.
     QueueFull,
+    /// The photo and its proof are safe; the certificate should be renewed.
+    CertificateEnds,
     /// No photo: no room.
     DiskFull,
     /// No photo.
@@ -40,6 +43,7 @@ impl Shown {
             Self::Taken => &[120, 400],
             Self::Unsigned => &[120, 200, 120, 400],
             Self::QueueFull => &[120, 200, 120, 200, 120, 400],
+            Self::CertificateEnds => &[120, 200, 120, 200, 120, 200, 120, 200, 120, 400],
             Self::DiskFull => &[700, 300, 700, 300, 700, 300, 700, 300],
             Self::Problem => &[60; 50],
         }
@@ -92,6 +96,7 @@ mod tests {
             Shown::Taken,
             Shown::Unsigned,
             Shown::QueueFull,
+            Shown::CertificateEnds,
             Shown::DiskFull,
             Shown::Problem,
         ];

@@ -70,6 +70,10 @@ pub struct Status {
     pub node: String,
     /// The registry receipts must come from; absent until the first receipt if the configuration names none.
     pub registry: Option<Registry>,
+    /// The last second of the camera's certificate, Unix time, as the signer last said.
+    pub certificate_until: Option<i64>,
+    /// Whether it ends within 60 days, or has ended: then it should have been renewed by now.
+    pub certificate_ends_soon: bool,
     /// The block that photos name; absent if this camera has checked none.
     pub anchor: Option<Anchor>,
     /// Why there is no newer one, if the last attempt to get one failed.

@@ -17,6 +17,7 @@ use crate::face::messages::{
     TimelineStep,
 };
 use crate::keep::queue::{EntryId, QueueError, Stage};
+use crate::send::certificate::CertificateWatch;
 use crate::send::submit::{Nodes, Submitter};
 use crate::settings::Place;
 use crate::shutter::studio::{self, Studio, StudioError};
@@ -36,6 +37,7 @@ pub struct Capture {
     pub(crate) studio: Arc<Studio>,
     pub(crate) submitter: Arc<Submitter>,
     pub(crate) nodes: Arc<Nodes>,
+    pub(crate) certificate: Arc<CertificateWatch>,
     pub(crate) lamp: Lamp,
     pub(crate) node: String,
     pub(crate) full_queue: u64,
@@ -74,6 +76,7 @@ impl Capture {
                 );
                 Shown::QueueFull
             }
+            _ if self.certificate.ends_soon() => Shown::CertificateEnds,
             _ => Shown::Taken,
         }
     }
@@ -126,6 +129,8 @@ impl Capture {
                 genesis_hash: known.genesis_hash,
                 configured: known.configured,
             }),
+            certificate_until: self.certificate.until(),
+            certificate_ends_soon: self.certificate.ends_soon(),
             anchor: self.anchor(),
             anchor_trouble: self.studio.anchor.trouble(),
             free_mib: whole(free_mib),
@@ -143,6 +148,12 @@ impl Capture {
             block_time: checked.time.timestamp().unix(),
             checked_at: checked.checked_at,
         })
+    }
+
+    /// Watches the end of the camera's certificate until asked to stop.
+    pub(crate) async fn follow_certificate(&self, shutdown: Shutdown) {
+        let signer = Arc::clone(&self.studio.signer);
+        self.certificate.follow(signer, shutdown).await;
     }
 
     /// Keeps the anchor new until asked to stop.

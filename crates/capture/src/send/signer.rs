@@ -96,6 +96,9 @@ pub trait Signer: Send + Sync {
 
     /// The salt that hides the place of the photo with this raw digest.
     fn salt<'a>(&'a self, raw: &'a Digest) -> Answer<'a, GpsSalt>;
+
+    /// The last second of the camera's certificate, in Unix time; none before the camera is provisioned.
+    fn certificate_until(&self) -> Answer<'_, Option<i64>>;
 }
 
 /// What a signer answers, later.
@@ -180,6 +183,12 @@ struct Salted {
     salt: String,
 }
 
+/// The part of the answer to `Status` that matters here.
+#[derive(Debug, Deserialize)]
+struct KeyStatus {
+    certificate_not_after: Option<i64>,
+}
+
 /// What the signer says when it says no. Each comes with a sentence.
 #[derive(Debug, zlink::ReplyError)]
 #[zlink(interface = "org.birthmark.Signer")]
@@ -224,30 +233,7 @@ trait SignerCalls {
         commitment: &str,
     ) -> zlink::Result<Result<CameraToken, Refusal>>;
     async fn gps_salt(&mut self, image: &str) -> zlink::Result<Result<Salted, Refusal>>;
-    async fn sign_once(
-        &mut self,
-        bundle: &str,
-        anchor_block: Option<&str>,
-    ) -> zlink::Result<Result<SignedOnce, Refusal>>;
-    async fn status(&mut self) -> zlink::Result<Result<Family, Refusal>>;
-    async fn one_time_stock(&mut self) -> zlink::Result<Result<Stock, Refusal>>;
-    async fn draft_keys(
-        &mut self,
-        statement: &str,
-        keys: i64,
-    ) -> zlink::Result<Result<Made, Refusal>>;
-    async fn batch_request(&mut self, epoch: i64) -> zlink::Result<Result<Asked, Refusal>>;
-    async fn answer_challenge(
-        &mut self,
-        epoch: i64,
-        challenge: &str,
-    ) -> zlink::Result<Result<Answered, Refusal>>;
-    async fn take_signatures(
-        &mut self,
-        epoch: i64,
-        challenge: &str,
-        signatures: &str,
-    ) -> zlink::Result<Result<Ready, Refusal>>;
+    async fn status(&mut self) -> zlink::Result<Result<KeyStatus, Refusal>>;
 }
 
 /// The signer behind a Varlink socket.
@@ -422,6 +408,12 @@ impl RemoteSigner {
         })
     }
 
+    async fn ask_end(&self) -> Result<Option<i64>, SignerError> {
+        let mut signer = varlink::connect(&self.path, &self.servers, DEADLINE).await?;
+        let status = varlink::within(DEADLINE, signer.status()).await??;
+        Ok(status.certificate_not_after)
+    }
+
     async fn ask_salt(&self, raw: &Digest) -> Result<GpsSalt, SignerError> {
         let mut signer = varlink::connect(&self.path, &self.servers, DEADLINE).await?;
         let salted = varlink::within(DEADLINE, signer.gps_salt(&raw.to_hex())).await??;
@@ -437,6 +429,10 @@ impl Signer for RemoteSigner {
 
     fn salt<'a>(&'a self, raw: &'a Digest) -> Answer<'a, GpsSalt> {
         Box::pin(self.ask_salt(raw))
+    }
+
+    fn certificate_until(&self) -> Answer<'_, Option<i64>> {
+        Box::pin(self.ask_end())
     }
 }
 

@@ -21,7 +21,7 @@ use birthmark_daemon::{Backoff, Shutdown, random};
 use birthmark_ledger::Receipt;
 use birthmark_protocol::one_time::{OneTimeProof, OneTimeSubmission};
 use birthmark_protocol::submission::OurSubmission;
-use birthmark_protocol::{Bundle, Opening, PublicKey, Signature};
+use birthmark_protocol::{Bundle, Opening, Signature, Timestamp};
 use birthmark_sensor::clock;
 pub use node::{Fate, Node, NodeError, Request, SetupError};
 pub use nodes::Nodes;
@@ -29,6 +29,7 @@ pub use nodes::Nodes;
 use crate::keep::album::Album;
 use crate::keep::queue::{Entry, EntryId, Queue, QueueError, Refusal, Stage};
 use crate::keep::sidecar;
+use crate::send::certificate::is_outdated;
 use crate::send::registry::{GenesisProblem, LearnError, ReceiptFault, Registry};
 use crate::send::signer::{Proof, ProvedBy, Signer, SignerError, ToSign};
 
@@ -72,6 +73,10 @@ enum Trouble {
     Genesis(#[from] GenesisProblem),
     #[error(transparent)]
     Receipt(#[from] ReceiptFault),
+    #[error(
+        "the camera's certificate ended too long ago: photos taken under it are signed once it is renewed (`birthmark renew`)"
+    )]
+    Outdated,
     #[error("the entry holds no {0}")]
     Entry(&'static str),
 }
@@ -286,6 +291,9 @@ impl Submitter {
             anchor_block: entry.anchor_block.as_ref(),
         };
         let proof = self.signer.prove(wanted, &opening).await?;
+        if is_outdated(&certificate(&proof)?, now()) {
+            return Err(Trouble::Outdated);
+        }
         // If we stop here, the next attempt asks for another signature; this one was never sent.
         sidecar::add_proof(&self.album, &entry.photo, &proof).map_err(Trouble::Disk)?;
         self.queue.update(
@@ -315,8 +323,10 @@ impl Submitter {
 
     /// Offers the proof to one validator after another until one takes it, or says no.
     async fn send(&self, id: EntryId, entry: Entry, proof: Proof) -> Result<(), Trouble> {
-        if self.waits_its_turn(id, &proof) {
-            return Ok(());
+        if is_outdated(&certificate(&proof)?, now()) {
+            // It waited longer than any validator's grace. No registry has it, so another signature makes no second record.
+            let stage = Stage::Unsigned;
+            return Ok(self.queue.update(id, &Entry { stage, ..entry })?);
         }
         let request = request(&entry, &proof)?;
         let mut away = None;
@@ -517,10 +527,22 @@ fn contents(entry: &Entry) -> Result<(Bundle, Opening), Trouble> {
     Ok((bundle, opening))
 }
 
-fn request(entry: &Entry, proof: &Proof) -> Result<Request, Trouble> {
+/// The certificate of a proof, DER.
+fn certificate(proof: &Proof) -> Result<Vec<u8>, Trouble> {
+    STANDARD
+        .decode(&proof.certificate)
+        .map_err(|_| Trouble::Entry("certificate"))
+}
+
+fn now() -> Timestamp {
+    Timestamp::from_unix(clock::now_ns() / 1_000_000_000)
+}
+
+fn request(entry: &Entry, proof: &Proof) -> Result<OurSubmission, Trouble> {
     let (bundle, opening) = contents(entry)?;
-    let decode = |text: &str, what| STANDARD.decode(text).map_err(|_| Trouble::Entry(what));
-    let signature = decode(&proof.signature, "signature")?;
+    let certificate = certificate(proof)?;
+    let signature = STANDARD.decode(&proof.signature);
+    let signature = signature.map_err(|_| Trouble::Entry("signature"))?;
     let signature = Signature::from_der(&signature).map_err(|_| Trouble::Entry("signature"))?;
     match &proof.by {
         ProvedBy::Certificate { certificate, token } => {

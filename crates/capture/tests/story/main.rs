@@ -9,6 +9,7 @@
 
 mod anchor;
 mod card;
+mod certificate;
 mod files;
 mod photo;
 mod place;

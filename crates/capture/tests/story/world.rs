@@ -77,7 +77,18 @@ impl World {
     /// Starts a signer.
     pub fn sign(&self) -> Stop {
         let listener = UnixListener::bind(self.path("signer")).unwrap();
-        serve(listener, TestSigner, self.path("signer"))
+        serve(listener, TestSigner::default(), self.path("signer"))
+    }
+
+    /// Starts a signer whose certificate ends so many days from now.
+    pub fn sign_for(&self, days: i64) -> Stop {
+        let listener = UnixListener::bind(self.path("signer")).unwrap();
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+        let until = now.unwrap().as_secs().cast_signed() + days * 86_400;
+        let signer = TestSigner {
+            certificate_until: Some(until),
+        };
+        serve(listener, signer, self.path("signer"))
     }
 
     /// Starts the camera and waits until it answers.
@@ -192,8 +203,17 @@ pub fn test_gps_secret() -> GpsSecret {
 }
 
 /// A signer that signs what it parsed, as the real one does.
-#[derive(Debug, Clone)]
-struct TestSigner;
+#[derive(Debug, Clone, Copy, Default)]
+struct TestSigner {
+    /// When the certificate ends.
+    certificate_until: Option<i64>,
+}
+
+#[derive(Debug, Serialize, Deserialize, Type)]
+struct KeyStatus {
+    provisioned: bool,
+    certificate_not_after: Option<i64>,
+}
 
 #[derive(Debug, Serialize, Deserialize, Type)]
 struct Signed {
@@ -265,6 +285,13 @@ impl TestSigner {
             table_id: 42,
             key_index: 7,
             key_store: "software".to_owned(),
+        })
+    }
+
+    async fn status(&self) -> Result<KeyStatus, TestRefusal> {
+        Ok(KeyStatus {
+            provisioned: true,
+            certificate_not_after: self.certificate_until,
         })
     }
 

@@ -84,6 +84,10 @@ pub fn troubles(status: &Status) -> Vec<String> {
         ),
     );
     add(
+        status.certificate_ends_soon,
+        certificate_troubled(status.certificate_until),
+    );
+    add(
         status.clock == "unset",
         "the clock is not set: photos get a weak time; connect a network or GPS".into(),
     );
@@ -127,6 +131,13 @@ fn describe(status: &Status, troubles: &[String], style: Style) -> String {
     ));
     lines.push(format!("  validator    {}", status.node));
     lines.push(format!("  registry     {}", registry(status)));
+    lines.push(format!(
+        "  certificate  {}",
+        status.certificate_until.map_or_else(
+            || "its end is not known: the signer has not said it".into(),
+            |until| format!("until {}", moment(until))
+        )
+    ));
     lines.push(format!("  newest block {}", anchor(status)));
     lines.push(format!("  clock        {}", of_clock(&status.clock)));
     lines.push(format!("  place        {}", of_place(&status.place)));
@@ -164,6 +175,13 @@ fn registry(status: &Status) -> String {
         false => "as the validator said with its first receipt",
     };
     format!("{} ({}), {word}", known.name, known.genesis_hash)
+}
+
+fn certificate_troubled(until: Option<i64>) -> String {
+    let end = until.map_or_else(|| "soon".into(), moment);
+    format!(
+        "the certificate is good until {end} and was not renewed: connect the camera to a network, or see `birthmark renew`"
+    )
 }
 
 /// How young the camera can prove its photos to be, and why not younger.

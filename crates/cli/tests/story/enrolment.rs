@@ -9,7 +9,7 @@ use tempfile::TempDir;
 
 use crate::institutions::Institutions;
 use crate::outfit::Outfit;
-use crate::process::binary;
+use crate::process::{binary, run};
 use crate::running::until;
 
 /// The card's partitions as folders, and its scripts.
@@ -115,12 +115,41 @@ fn a_card_enrols_its_camera_once_the_authority_can_be_reached_and_forgets_the_to
         sidecar.contains("bundle_signature")
     });
 
+    its_certificate_is_renewed(&camera, folder, &early);
+
     // As if the power had gone before the request was forgotten, or somebody copied the file again.
     card.set_up(&request);
     let (enrolled, said) = card.enrol();
     assert!(enrolled, "{said}");
     assert!(said.contains("this camera is enrolled"), "{said}");
     assert!(!folder.join("card-state/enrol").exists());
+}
+
+/// The certificate in the sidecar of a photo.
+fn certificate_beside(photo: &Path) -> String {
+    let sidecar = fs::read_to_string(photo.with_extension("json")).unwrap();
+    let sidecar: serde_json::Value = serde_json::from_str(&sidecar).unwrap();
+    sidecar["camera_cert"].as_str().unwrap().to_owned()
+}
+
+/// By the chip alone: the operator's token is gone by now.
+fn its_certificate_is_renewed(camera: &Outfit, folder: &Path, early: &Path) {
+    let quiet = camera.birthmark(&["renew", "--if-due"]).well();
+    assert_eq!(quiet, "");
+    let said = camera.birthmark(&["renew"]).well();
+    assert!(said.contains("renews nothing yet"), "{said}");
+
+    // As the authority remembers it, the certificate ends in a minute.
+    let database = folder.join("authority.db");
+    let shorten = "import sqlite3, sys, time; c = sqlite3.connect(sys.argv[1], timeout=30); \
+        c.execute('UPDATE certificates SET expires_at = ?', (int(time.time()) + 60,)); c.commit()";
+    let mut python = Command::new("python3");
+    run(python.args(["-c", shorten]).arg(database));
+    let said = camera.birthmark(&["renew"]).well();
+    assert!(said.contains("renewed the certificate"), "{said}");
+    let late = camera.birthmark(&["capture", "--json"]).json();
+    let late = PathBuf::from(late["path"].as_str().unwrap());
+    assert_ne!(certificate_beside(&late), certificate_beside(early));
 }
 
 #[test]

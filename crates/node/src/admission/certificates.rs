@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use birthmark_protocol::certificate::GRACE;
 use birthmark_protocol::{CameraCertificate, Digest, Timestamp};
 
 use super::Refused;
@@ -16,12 +17,14 @@ const REMEMBERED: usize = 100_000;
 pub(super) struct CertificateCache(Mutex<HashMap<Digest, Arc<Authority>>>);
 
 impl CertificateCache {
-    /// The authority behind a certificate, if it is pinned, in date and not revoked.
+    /// The authority behind a certificate, if it is pinned, not revoked and in date for a photo that says it was taken at
+    /// `taken`.
     pub(super) fn authority(
         &self,
         book: &AuthorityBook,
         certificate: &CameraCertificate,
         digest: &Digest,
+        taken: Timestamp,
         now: Timestamp,
     ) -> Result<Arc<Authority>, Refused> {
         let authority = match self.remembered(digest) {
@@ -34,7 +37,7 @@ impl CertificateCache {
                 Arc::clone(authority)
             }
         };
-        check_standing(&authority, certificate, now)?;
+        check_standing(&authority, certificate, taken, now)?;
         Ok(authority)
     }
 
@@ -58,6 +61,7 @@ impl CertificateCache {
 fn check_standing(
     authority: &Authority,
     certificate: &CameraCertificate,
+    taken: Timestamp,
     now: Timestamp,
 ) -> Result<(), Refused> {
     // Which of an authority's issuers signed is not remembered; serial numbers are unique within each, and a revoked
@@ -69,8 +73,10 @@ fn check_standing(
     {
         return Err(Refused::Revoked);
     }
+    // The end is held against the photo's own time: what waited in a camera's queue is not lost when its certificate
+    // ends. Whoever keeps an old key could date a photo back, so this ends with the grace.
     let (from, until) = certificate.validity();
-    if now > until {
+    if taken > until || now > until.plus(GRACE) {
         return Err(Refused::Expired { until });
     }
     if now < from.plus(-super::CLOCK_TOLERANCE) {

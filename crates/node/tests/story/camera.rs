@@ -48,6 +48,14 @@ impl Camera {
         }
     }
 
+    /// The same key with other papers.
+    pub fn with(&self, provisioned: Value) -> Self {
+        Self {
+            key: self.key.clone(),
+            provisioned,
+        }
+    }
+
     /// The same certificate in the hands of somebody without its key.
     pub fn stolen_certificate(&self) -> Self {
         Self {

@@ -24,6 +24,7 @@ mod crowd;
 mod custody;
 mod edits;
 mod endpoints;
+mod expiry;
 mod families;
 mod flows;
 mod foreign;

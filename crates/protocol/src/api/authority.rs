@@ -173,3 +173,28 @@ pub struct CredentialAnswer {
     #[cfg_attr(feature = "openapi", schema(value_type = Object))]
     pub credential: Credential,
 }
+
+/// What a chip that has proven itself sends for a renewal.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct RenewalRequest {
+    /// The session, in hexadecimal.
+    pub session: String,
+    /// The credential's secret, in hexadecimal.
+    pub secret: String,
+}
+
+/// A camera's certificate. It holds no secret.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Renewed {
+    /// The maker's number of the camera.
+    pub device_serial: String,
+    /// Its certificate in PEM: a new one, or the present one if it is not in the last third of its life.
+    pub device_certificate: String,
+    /// Intermediate and root in PEM.
+    pub certificate_chain: Vec<String>,
+    /// The certificate's last second, Unix time.
+    pub not_after: i64,
+}

@@ -4,10 +4,10 @@ use der::Encode as _;
 use x509_cert::ext::Extension;
 use x509_cert::ext::pkix::KeyUsages;
 
-use super::CertificateError;
 use super::x509::{
     check_usage, is_authority, malformed, parse, signature_of, unwrap_pem, validity_of,
 };
+use super::{CertificateError, GRACE};
 use crate::numbers::Timestamp;
 use crate::public_key::{PublicKey, Signature};
 
@@ -96,9 +96,10 @@ impl<E: LeafExtensions> Leaf<E> {
         self.validity
     }
 
-    /// Whether `time` lies within the validity.
-    pub fn valid_at(&self, time: Timestamp) -> bool {
-        self.validity.0 <= time && time <= self.validity.1
+    /// Whether a photo under this certificate may be handed in at `now`: from the first moment of its validity until the
+    /// grace after its last is over.
+    pub fn serves_at(&self, now: Timestamp) -> bool {
+        self.validity.0 <= now && now <= self.validity.1.plus(GRACE)
     }
 
     /// Succeeds when `issuer` signed this certificate. Names are not compared: in the field they do not match.

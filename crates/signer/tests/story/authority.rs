@@ -1,7 +1,7 @@
 //! A manufacturer authority small enough for these tests: one key, one kind of certificate, one kind of file.
 
 use std::str::FromStr;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -21,10 +21,12 @@ use x509_cert::ext::pkix::BasicConstraints;
 use x509_cert::ext::{Extension, ToExtension};
 use x509_cert::name::Name;
 use x509_cert::serial_number::SerialNumber;
-use x509_cert::time::Validity;
+use x509_cert::time::{Time, Validity};
 
 pub const TABLES: [u16; 3] = [3, 777, 2499];
 const CERTIFICATE_INDEX: i64 = 137;
+/// In seconds.
+pub const TWO_YEARS: i64 = 2 * 365 * 86_400;
 
 /// Test keys: everybody knows them.
 pub fn master_key(table: u16) -> MasterKey {
@@ -78,10 +80,20 @@ pub fn provisioning_with_private_key() -> Value {
 }
 
 pub fn certificate_for(key: &PublicKey) -> Vec<u8> {
+    certificate_until(key, TWO_YEARS, &nuc_hash())
+}
+
+/// The certificate's chain as one text.
+pub fn chain() -> String {
+    pem("CERTIFICATE", &authority_certificate())
+}
+
+/// A certificate for this key that is good for so many seconds from now, or ended so long ago.
+pub fn certificate_until(key: &PublicKey, seconds: i64, nuc: &NucHash) -> Vec<u8> {
     let table = TableId::try_from(i64::from(TABLES[1])).unwrap();
     let index = KeyIndex::try_from(CERTIFICATE_INDEX).unwrap();
     let table_key = master_key(TABLES[1]).table_key(index, DerivationProfile::A);
-    let sealed = SealedNuc::seal(&nuc_hash(), &table_key, [7; 12], &[]);
+    let sealed = SealedNuc::seal(nuc, &table_key, [7; 12], &[]);
     let extensions = CameraExtensions {
         manufacturer_id: "test-maker".into(),
         ma_endpoint: "http://127.0.0.1:8001/validate-cert".into(),
@@ -97,20 +109,40 @@ pub fn certificate_for(key: &PublicKey) -> Vec<u8> {
         &key.to_spki_der(),
         false,
         extensions.write().unwrap(),
+        seconds,
     )
 }
 
 fn authority_certificate() -> Vec<u8> {
     let key = PublicKey::from(*authority_key().verifying_key());
-    build("CN=Test Authority", &key.to_spki_der(), true, Vec::new())
+    build(
+        "CN=Test Authority",
+        &key.to_spki_der(),
+        true,
+        Vec::new(),
+        TWO_YEARS,
+    )
 }
 
-fn build(subject: &str, spki: &[u8], authority: bool, extensions: Vec<Extension>) -> Vec<u8> {
+fn build(
+    subject: &str,
+    spki: &[u8],
+    authority: bool,
+    extensions: Vec<Extension>,
+    seconds: i64,
+) -> Vec<u8> {
     let profile = Profile {
         subject: Name::from_str(subject).unwrap(),
         authority,
     };
-    let validity = Validity::from_now(Duration::from_secs(2 * 365 * 24 * 3600)).unwrap();
+    let end = SystemTime::now() + Duration::from_secs(TWO_YEARS.unsigned_abs());
+    let end = match seconds < TWO_YEARS {
+        true => end - Duration::from_secs((TWO_YEARS - seconds).unsigned_abs()),
+        false => end + Duration::from_secs((seconds - TWO_YEARS).unsigned_abs()),
+    };
+    let begin = end - Duration::from_secs(2 * TWO_YEARS.unsigned_abs());
+    let moment = |time: SystemTime| Time::try_from(time).unwrap();
+    let validity = Validity::new(moment(begin), moment(end));
     let spki = SubjectPublicKeyInfoOwned::from_der(spki).unwrap();
     let mut builder =
         CertificateBuilder::new(profile, SerialNumber::from(7_u32), validity, spki).unwrap();

@@ -37,6 +37,9 @@ CREATE TABLE devices (
     certificate_issuer BYTEA,
     key_hash BYTEA UNIQUE,
     issued_at BIGINT,
+    former_serial BYTEA,
+    former_issuer BYTEA,
+    former_issued_at BIGINT,
     provisioned_at BIGINT NOT NULL,
     enrolled_by TEXT NOT NULL,
     mac BYTEA NOT NULL

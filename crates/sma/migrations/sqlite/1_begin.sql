@@ -37,6 +37,9 @@ CREATE TABLE devices (
     certificate_issuer BLOB,
     key_hash BLOB UNIQUE,
     issued_at BIGINT,
+    former_serial BLOB,
+    former_issuer BLOB,
+    former_issued_at BIGINT,
     provisioned_at BIGINT NOT NULL,
     enrolled_by TEXT NOT NULL,
     mac BLOB NOT NULL

@@ -32,6 +32,16 @@ struct Identity {
     attestation_key: Option<Vec<u8>>,
 }
 
+/// What a camera's certificate says beside its token.
+pub(super) struct ToCertify<'a> {
+    /// The model.
+    pub family: &'a str,
+    /// The camera's key.
+    pub key: &'a DeviceKey,
+    /// Whether its chip attested the key.
+    pub attested: bool,
+}
+
 /// A NUC hash, and whether it was made up here.
 struct Nuc {
     hash: NucHash,
@@ -99,7 +109,12 @@ impl Authority {
             .await?;
         let now = clock::now();
         let tables = random::tables().map_err(ApiError::internal)?;
-        let der = self.certify(request, &identity, &nuc.hash, &tables, now)?;
+        let about = ToCertify {
+            family: &request.device_family,
+            key: &identity.key,
+            attested: identity.chip.is_some(),
+        };
+        let der = self.certify(&about, &nuc.hash, &tables, now)?;
         let device = self.new_device(request, operator, &identity, &nuc, tables, &der, now)?;
         let row = self.register(device, permit).await?;
         // If we stop here, the camera asks again for its answer and is enrolled then.
@@ -259,10 +274,9 @@ impl Authority {
     }
 
     /// A certificate with the camera's NUC hash inside, under one of its tables.
-    fn certify(
+    pub(super) fn certify(
         &self,
-        request: &ProvisionRequest,
-        identity: &Identity,
+        about: &ToCertify<'_>,
         nuc: &NucHash,
         tables: &[TableId; 3],
         now: Timestamp,
@@ -279,18 +293,18 @@ impl Authority {
             .get(table)
             .ok_or_else(|| ApiError::internal("no master key"))?;
         let nonce = random::bytes().map_err(ApiError::internal)?;
-        let spki = identity.key.to_spki_der();
+        let spki = about.key.to_spki_der();
         let token = CameraToken::issue_certificate(nuc, master, table, index, nonce, &spki);
         let extensions = CameraExtensions {
             manufacturer_id: self.settings.manufacturer_id.clone(),
             ma_endpoint: self.settings.endpoint.clone(),
             token,
-            device_family: request.device_family.clone(),
+            device_family: about.family.to_owned(),
         };
         let subject = CameraSubject {
-            key: &identity.key,
+            key: about.key,
             extensions,
-            attested: identity.chip.is_some(),
+            attested: about.attested,
         };
         let issued = self.keyring().issuer.certify(&self.settings, subject, now);
         issued.map_err(|error| match error {

@@ -33,6 +33,8 @@ pub struct Device {
     pub binds_tokens: bool,
     /// The certificate that was issued to it.
     pub certificate: Option<IssuedCertificate>,
+    /// The one before it, with which photos come that waited in the camera. Few have one, so it takes eight bytes of the others.
+    pub former: Option<Box<IssuedCertificate>>,
     /// Validations since they were last written down.
     pub validations: AtomicU32,
 }
@@ -57,6 +59,13 @@ pub struct Cameras {
     by_nuc: HashMap<[u8; 32], u32>,
     by_certificate: HashMap<SerialNumber, u32>,
     names: HashMap<Arc<str>, u64>,
+}
+
+impl Device {
+    /// The certificates that photos of this camera come with, the present one first.
+    pub fn certificates(&self) -> impl Iterator<Item = &IssuedCertificate> {
+        self.certificate.iter().chain(self.former.as_deref())
+    }
 }
 
 impl IssuedCertificate {
@@ -106,10 +115,27 @@ impl Cameras {
         // More than four billion cameras do not fit into this memory.
         if let Ok(place) = u32::try_from(self.devices.len()) {
             self.by_nuc.insert(*nuc.expose(), place);
-            if let Some(certificate) = &device.certificate {
+            for certificate in device.certificates() {
                 self.by_certificate.insert(certificate.serial, place);
             }
             self.devices.push(device);
+        }
+    }
+
+    /// Gives a camera another certificate; the present one becomes the former one.
+    pub fn renew(&mut self, id: DeviceId, certificate: IssuedCertificate) {
+        let found = self.place_of(id);
+        let Some((place, device)) = found.and_then(|at| Some((at, self.devices.get_mut(at)?)))
+        else {
+            return;
+        };
+        if let Some(gone) = device.former.take() {
+            self.by_certificate.remove(&gone.serial);
+        }
+        device.former = device.certificate.replace(certificate).map(Box::new);
+        // A place that does not fit was never inserted either.
+        if let Ok(place) = u32::try_from(place) {
+            self.by_certificate.insert(certificate.serial, place);
         }
     }
 
@@ -127,15 +153,19 @@ impl Cameras {
             .and_then(|place| self.devices.get(usize::try_from(*place).ok()?))
     }
 
-    /// The camera with our number for it. Cameras stand in the order of their numbers, as the database gave them out.
+    /// The camera with our number for it.
     pub fn by_id(&self, id: DeviceId) -> Option<&Device> {
+        self.place_of(id).and_then(|place| self.devices.get(place))
+    }
+
+    /// Cameras stand in the order of their numbers, as the database gave them out.
+    fn place_of(&self, id: DeviceId) -> Option<usize> {
         let place = self
             .devices
             .binary_search_by_key(&id, |device| device.id)
             .ok();
         // Two that were registered at the same moment may stand the other way round.
-        let place = place.or_else(|| self.devices.iter().rposition(|device| device.id == id));
-        place.and_then(|place| self.devices.get(place))
+        place.or_else(|| self.devices.iter().rposition(|device| device.id == id))
     }
 
     /// Every camera, in the order they were added.

@@ -155,6 +155,7 @@ mod tests {
                 issuer: KeyId::from_bytes([0; 8]),
                 key_hash: Digest::of(b"a key"),
             }),
+            former: None,
             validations: 0.into(),
         }
     }

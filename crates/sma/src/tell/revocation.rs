@@ -259,7 +259,7 @@ impl Authority {
         self.with_cameras(|cameras| {
             let certified = cameras
                 .iter()
-                .filter_map(|device| Some((device, device.certificate?)));
+                .flat_map(|device| device.certificates().map(move |issued| (device, *issued)));
             let ours = certified.filter(|(_, certificate)| certificate.issuer == id);
             let revoked = ours.filter_map(|(device, certificate)| {
                 let window = rules.covering(device, now);

@@ -437,3 +437,131 @@ async fn keys_in_software_replayed_nonces_and_free_attestation_keys_are_refused(
     refused(&stand, &nonce, &free, "not a restricted signing key").await;
     stand.stop().await;
 }
+
+/// A chip goes through a renewal from the beginning, as somebody elsewhere without a token.
+async fn renewed(stand: &Stand, chip: &mut ChipOf) -> (u16, Value) {
+    let nothing = json!({});
+    let (status, answer) = stand
+        .post_from_elsewhere("/api/v1/renewal/begin", &nothing)
+        .await;
+    assert_eq!(status, 200, "{answer}");
+    let nonce = answer["nonce"].as_str().unwrap();
+    let shown = json!({"nonce": nonce, "evidence": chip.attest(nonce)});
+    let (status, answer) = stand
+        .post_from_elsewhere("/api/v1/renewal/evidence", &shown)
+        .await;
+    assert_eq!(status, 200, "{answer}");
+    let secret = chip.activate(&answer["credential"]).unwrap();
+    let proven = json!({"session": answer["session"], "secret": secret});
+    let path = "/api/v1/renewal/certificate";
+    stand.post_from_elsewhere(path, &proven).await
+}
+
+/// Lets a camera's certificates end sooner, as the authority remembers them.
+async fn end_after(stand: &Stand, seconds: i64) {
+    let store = birthmark_sma::store::Store::open(&stand.settings.database, 1).await;
+    let store = store.unwrap();
+    let end = birthmark_sma::clock::now().unix() + seconds;
+    birthmark_http::with_pool!(store.database(), pool => {
+        sqlx::query("UPDATE certificates SET expires_at = $1").bind(end).execute(pool).await.unwrap();
+    });
+    store.close().await;
+}
+
+async fn is_believed(stand: &Stand, certificate: &str) -> bool {
+    let certificate =
+        birthmark_protocol::CameraCertificate::from_pem_or_der(certificate.as_bytes());
+    let question = json!({
+        "camera_cert": STANDARD.encode(certificate.unwrap().der()),
+        "commitment": commitment(7).to_string(),
+    });
+    let (_, answer) = stand.post("/validate-cert", &question).await;
+    answer["valid"] == true && answer["assurance"] == "attested"
+}
+
+#[tokio::test]
+async fn a_chip_has_its_camera_s_certificate_renewed_and_the_former_one_stays_good() {
+    let emulator = Swtpm::start().unwrap();
+    let (mut stand, _folder) = stand(&[&emulator]).await;
+    // Three tests of a story ask more often than a stranger may in a second.
+    stand.stop().await;
+    stand.settings.limits.public_questions_per_second = 0;
+    stand.settings.limits.requests_per_second = 0;
+    stand.start().await;
+    let mut chip = ChipOf::new(emulator);
+    let (status, refused) = renewed(&stand, &mut chip).await;
+    assert_eq!(status, 404, "{refused}");
+    assert!(
+        refused.to_string().contains("no camera was enrolled"),
+        "{refused}"
+    );
+
+    let nonce = begin(&stand).await;
+    let (_, answer) = examine(&stand, &nonce, &chip.attest(&nonce)).await;
+    let secret = chip.activate(&answer["credential"]).unwrap();
+    let provision = request(&answer["session"], &secret);
+    let (status, first) = stand.post("/api/v1/devices/provision", &provision).await;
+    assert_eq!(status, 201, "{first}");
+    let first = first["device_certificate"].as_str().unwrap().to_owned();
+
+    // Long before its end the present one is given again, as often as an answer is lost.
+    for _ in 0..2 {
+        let (status, same) = renewed(&stand, &mut chip).await;
+        assert_eq!(
+            (status, &same["device_certificate"]),
+            (200, &json!(first)),
+            "{same}"
+        );
+        assert_eq!(same["device_serial"], "CAM-1");
+        assert!(same["master_keys"].is_null(), "{same}");
+    }
+
+    end_after(&stand, 60).await;
+    let (status, answer) = renewed(&stand, &mut chip).await;
+    assert_eq!(status, 200, "{answer}");
+    let second = answer["device_certificate"].as_str().unwrap().to_owned();
+    let read = |pem: &str| {
+        let read = birthmark_protocol::CameraCertificate::from_pem_or_der(pem.as_bytes());
+        read.unwrap()
+    };
+    let (former, present) = (read(&first), read(&second));
+    assert_eq!(former.key(), present.key());
+    assert_ne!(former.serial(), present.serial());
+    assert!(present.validity().1 >= former.validity().1);
+    assert_eq!(answer["not_after"], present.validity().1.unix());
+    // Photos that waited come with the former one.
+    for _ in 0..2 {
+        assert!(is_believed(&stand, &first).await && is_believed(&stand, &second).await);
+        stand.stop().await;
+        stand.start().await;
+    }
+
+    // A certificate that has ended is renewed as well: a camera may have been offline for years.
+    end_after(&stand, -86_400).await;
+    let (status, answer) = renewed(&stand, &mut chip).await;
+    let third = answer["device_certificate"].as_str().unwrap().to_owned();
+    assert!(status == 200 && third != second, "{answer}");
+    assert!(is_believed(&stand, &second).await && is_believed(&stand, &third).await);
+    assert!(!is_believed(&stand, &first).await, "two certificates ago");
+
+    // Revoked by its former certificate's number: no new one gets it out of that.
+    let number = hex::encode(read(&second).serial());
+    let scope = [
+        "revoke",
+        "--certificates",
+        &format!("{number}..{number}"),
+        "--reason",
+        "a test",
+    ];
+    stand.command(&scope).await.unwrap();
+    let (status, refused) = renewed(&stand, &mut chip).await;
+    assert_eq!(status, 409, "{refused}");
+    assert!(refused.to_string().contains("revoked"), "{refused}");
+    assert!(!is_believed(&stand, &third).await);
+
+    // Another key of the same chip is another camera's matter.
+    chip.make_another_key();
+    let (status, refused) = renewed(&stand, &mut chip).await;
+    assert_eq!(status, 404, "{refused}");
+    stand.stop().await;
+}

@@ -76,6 +76,8 @@ pub(crate) const ALL: &[Package] = &[
             ("birthmark-signer.service", UNITS),
             ("birthmark-signer.socket", UNITS),
             ("birthmark-signer-credential.service", UNITS),
+            ("birthmark-renew.service", UNITS),
+            ("birthmark-renew.timer", UNITS),
             ("birthmark-gps.service", UNITS),
             ("birthmark-gps.socket", UNITS),
             ("birthmark-capture.service", UNITS),

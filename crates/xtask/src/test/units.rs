@@ -95,7 +95,7 @@ fn lay_out(from: &Path, to: &Path) -> Result<Vec<PathBuf>> {
     for entry in std::fs::read_dir(to)? {
         let path = entry?.path();
         let kind = path.extension().and_then(|kind| kind.to_str());
-        if !matches!(kind, Some("service" | "socket")) {
+        if !matches!(kind, Some("service" | "socket" | "timer")) {
             continue;
         }
         let text = std::fs::read_to_string(&path).context("a unit is no text")?;
@@ -117,7 +117,8 @@ fn lay_out(from: &Path, to: &Path) -> Result<Vec<PathBuf>> {
 
 fn with_a_program(text: &str) -> String {
     let lines = text.lines().map(|line| {
-        let Some(command) = line.strip_prefix("ExecStart=/usr/bin/birthmark-") else {
+        let command = line.strip_prefix("ExecStart=/usr/bin/birthmark");
+        let Some(command) = command.filter(|rest| rest.starts_with(['-', ' '])) else {
             return line.to_owned();
         };
         let words = command
@@ -142,5 +143,7 @@ mod tests {
         );
         let bare = with_a_program("ExecStart=/usr/bin/birthmark-gps\n");
         assert_eq!(bare, "ExecStart=/usr/bin/env");
+        let command = with_a_program("ExecStart=/usr/bin/birthmark renew\n");
+        assert_eq!(command, "ExecStart=/usr/bin/env renew");
     }
 }

@@ -111,12 +111,13 @@ impl Range {
                         && version(firmware, to) != Ordering::Greater
                 })
             }
+            // The former one as well: a camera does not get out of a revocation by a new certificate for the same key.
             Self::Certificates { first, last } => device
-                .certificate
-                .is_some_and(|certificate| (*first..=*last).contains(&certificate.serial)),
+                .certificates()
+                .any(|certificate| (*first..=*last).contains(&certificate.serial)),
             Self::Issued { from, until } => device
-                .certificate
-                .is_some_and(|certificate| (*from..=*until).contains(&certificate.issued_at)),
+                .certificates()
+                .any(|certificate| (*from..=*until).contains(&certificate.issued_at)),
         }
     }
 }

@@ -93,6 +93,12 @@ pub struct DeviceRow {
     pub key_hash: Option<Vec<u8>>,
     /// When the certificate was issued.
     pub issued_at: Option<i64>,
+    /// The serial number of the certificate before it: photos that waited in the camera come with that one.
+    pub former_serial: Option<Vec<u8>>,
+    /// The key that signed the former certificate.
+    pub former_issuer: Option<Vec<u8>>,
+    /// When the former certificate was issued.
+    pub former_issued_at: Option<i64>,
     /// When it was provisioned.
     pub provisioned_at: i64,
     /// Which operator enrolled it.
@@ -123,6 +129,9 @@ impl NewDevice {
             certificate_issuer: certificate.map(|row| row.issuer.clone()),
             key_hash: certificate.map(|row| row.key_hash.clone()),
             issued_at: certificate.map(|row| row.issued_at),
+            former_serial: None,
+            former_issuer: None,
+            former_issued_at: None,
             provisioned_at: self.provisioned_at.unix(),
             enrolled_by: self.enrolled_by,
             mac: Vec::new(),
@@ -158,6 +167,9 @@ impl Authenticated for DeviceRow {
             .optional(self.certificate_issuer.as_deref())
             .optional(self.key_hash.as_deref())
             .optional_number(self.issued_at)
+            .optional(self.former_serial.as_deref())
+            .optional(self.former_issuer.as_deref())
+            .optional_number(self.former_issued_at)
             .number(self.provisioned_at)
             .bytes(self.enrolled_by.as_bytes())
     }
@@ -198,7 +210,7 @@ pub struct Flag {
 /// Every column of a camera, in the order of [`DeviceRow`].
 macro_rules! select {
     ($rest:literal) => {
-        concat!("SELECT id, serial, nuc_index, nuc_sealed, simulated_nuc, table_a, table_b, table_c, family, firmware, attested, chip, binds_tokens, certificate_serial, certificate_issuer, key_hash, issued_at, provisioned_at, enrolled_by, mac FROM devices ", $rest)
+        concat!("SELECT id, serial, nuc_index, nuc_sealed, simulated_nuc, table_a, table_b, table_c, family, firmware, attested, chip, binds_tokens, certificate_serial, certificate_issuer, key_hash, issued_at, former_serial, former_issuer, former_issued_at, provisioned_at, enrolled_by, mac FROM devices ", $rest)
     };
 }
 
@@ -243,6 +255,45 @@ impl Store {
             // If we stop here, no camera is registered, no token is spent, and all may come again.
             transaction.commit().await?;
             Ok(registered)
+        })
+    }
+
+    /// Puts a new certificate of the same key in the place of a camera's present one, which stays known as the former one.
+    /// Succeeds with nothing if the row was changed meanwhile: the other change counts.
+    pub async fn renew(
+        &self,
+        vault: &Vault,
+        before: &DeviceRow,
+        certificate: &CertificateRow,
+    ) -> Result<Option<DeviceRow>, sqlx::Error> {
+        let mut row = DeviceRow {
+            certificate_serial: Some(certificate.serial.clone()),
+            certificate_issuer: Some(certificate.issuer.clone()),
+            issued_at: Some(certificate.issued_at),
+            former_serial: before.certificate_serial.clone(),
+            former_issuer: before.certificate_issuer.clone(),
+            former_issued_at: before.issued_at,
+            ..before.clone()
+        };
+        row.mac = rows::digest(vault, &row);
+        let _one = self.writing.lock().await;
+        with_pool!(&self.database, pool => {
+            let mut transaction = pool.begin_with(self.to_write()).await?;
+            let changed = sqlx::query("UPDATE devices SET certificate_serial = $1, certificate_issuer = $2, issued_at = $3, former_serial = $4, former_issuer = $5, former_issued_at = $6, mac = $7 WHERE id = $8 AND mac = $9")
+                .bind(&row.certificate_serial).bind(&row.certificate_issuer).bind(row.issued_at)
+                .bind(&row.former_serial).bind(&row.former_issuer).bind(row.former_issued_at)
+                .bind(&row.mac).bind(row.id).bind(&before.mac)
+                .execute(&mut *transaction).await?;
+            if changed.rows_affected() != 1 {
+                return Ok(None);
+            }
+            sqlx::query("INSERT INTO certificates (serial, device, issuer, key_hash, issued_at, expires_at, der) VALUES ($1, $2, $3, $4, $5, $6, $7)")
+                .bind(&certificate.serial).bind(row.id).bind(&certificate.issuer).bind(&certificate.key_hash)
+                .bind(certificate.issued_at).bind(certificate.expires_at).bind(&certificate.der)
+                .execute(&mut *transaction).await?;
+            // If we stop here, the camera has its old certificate and asks again.
+            transaction.commit().await?;
+            Ok(Some(row))
         })
     }
 
@@ -300,10 +351,10 @@ impl Store {
                 .bind(query.after).bind(&query.search).bind(&end).bind(query.limit).fetch_all(pool).await)
     }
 
-    /// The newest certificate of a camera.
+    /// The present certificate of a camera.
     pub async fn certificate_of(&self, device: i64) -> Result<Option<CertificateRow>, sqlx::Error> {
         with_pool!(&self.database, pool =>
-            sqlx::query_as("SELECT serial, issuer, key_hash, issued_at, expires_at, der FROM certificates WHERE device = $1 ORDER BY issued_at DESC LIMIT 1")
+            sqlx::query_as("SELECT serial, issuer, key_hash, issued_at, expires_at, der FROM certificates WHERE device = $1 AND serial = (SELECT certificate_serial FROM devices WHERE id = $1)")
                 .bind(device).fetch_optional(pool).await)
     }
 

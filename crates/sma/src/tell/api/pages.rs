@@ -15,7 +15,7 @@ use super::{attest, devices, metrics, one_time, overview, public, revocations, v
         validate::token, validate::certificate, validate::nuc, validate::batch,
         public::verdict_keys, public::root, public::intermediate, public::intermediate_der, public::health, public::stats,
         devices::provision, devices::list, devices::one, attest::begin, attest::evidence,
-        one_time::statements, one_time::begin, one_time::open,
+        attest::begin_renewal, attest::renewal_evidence, attest::renew,
         revocations::revoke, revocations::lift, revocations::list, revocations::feed, revocations::crl, revocations::crl_of, revocations::ocsp, revocations::ocsp_get,
         overview::overview, overview::reviewed, metrics::metrics,
     ),
