@@ -98,7 +98,7 @@ pub async fn assemble(
     let submitter = Submitter::new(
         Arc::clone(&queue),
         album.clone(),
-        Arc::clone(&signer),
+        signer,
         Arc::clone(&nodes),
         Arc::clone(&registry),
         longest,
@@ -118,7 +118,6 @@ pub async fn assemble(
         },
         album,
         queue,
-        signer,
         locator: locator(settings)?,
         place: settings.place,
         anchor,

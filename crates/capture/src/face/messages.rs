@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use zlink::introspect::Type;
 
-/// A photo that was taken: its files and its proof are durable.
+/// A photo that was taken: its files are durable, and so is what its proof is made of.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Type)]
 pub struct Photo {
     /// The name of its proof in the queue.
@@ -26,9 +26,7 @@ pub struct Photo {
     pub disclosure_root: Option<String>,
     /// The height of the block it names; absent if this camera has checked none yet.
     pub anchor: Option<i64>,
-    /// Where the signing key lives; absent if the signer was away and the proof is signed later.
-    pub key_store: Option<String>,
-    /// Milliseconds from the shutter to the durable proof.
+    /// Milliseconds from the shutter until all of it was durable. The signer is not waited for.
     pub milliseconds: i64,
     /// What took how long.
     pub timeline: Vec<TimelineStep>,
@@ -66,6 +64,10 @@ pub struct Status {
     pub last_stored: Option<i64>,
     /// Why proofs are waiting, if there is a reason besides time.
     pub trouble: Option<String>,
+    /// Why photos wait for their signature, if one could not be made.
+    pub unsigned: Option<String>,
+    /// How many milliseconds the last signature took, with its token.
+    pub signing_ms: Option<i64>,
     /// The node proofs go to.
     pub node: String,
     /// The registry receipts must come from; absent until the first receipt if the configuration names none.

@@ -54,21 +54,20 @@ impl Capture {
                 log::info!(
                     PHOTO = photo.picture.as_str(),
                     MILLISECONDS = photo.took.as_millis() as u64;
-                    "photo taken, proof {}", if photo.proof.is_some() { "queued" } else { "waits for the signer" }
+                    "photo taken, its proof is made and sent"
                 );
             }
             Err(error) => log::error!("no photo: {error}"),
         }
-        self.lamp
-            .show(self.condition(outcome.as_ref().err(), outcome.as_ref().ok()));
+        self.lamp.show(self.condition(outcome.as_ref().err()));
         outcome
     }
 
-    fn condition(&self, error: Option<&StudioError>, photo: Option<&studio::Photo>) -> Shown {
-        match (error, photo) {
-            (Some(StudioError::DiskFull { .. }), _) => Shown::DiskFull,
-            (Some(_), _) => Shown::Problem,
-            (None, Some(photo)) if photo.proof.is_none() => Shown::Unsigned,
+    fn condition(&self, error: Option<&StudioError>) -> Shown {
+        match error {
+            Some(StudioError::DiskFull { .. }) => Shown::DiskFull,
+            Some(_) => Shown::Problem,
+            None if self.submitter.progress().unsigned.is_some() => Shown::Unsigned,
             _ if self.studio.queue.counts().waiting > self.full_queue => {
                 log::warn!(
                     "more than {} proofs are waiting; photos are still taken",
@@ -123,6 +122,8 @@ impl Capture {
             queue_full: counts.waiting > self.full_queue,
             last_stored: progress.last_stored,
             trouble: progress.trouble,
+            unsigned: progress.unsigned,
+            signing_ms: progress.signing.map(|took| whole(took.as_millis() as u64)),
             node: self.node.clone(),
             registry: self.submitter.registry().identity().map(|known| Registry {
                 name: known.name,
@@ -152,7 +153,7 @@ impl Capture {
 
     /// Watches the end of the camera's certificate until asked to stop.
     pub(crate) async fn follow_certificate(&self, shutdown: Shutdown) {
-        let signer = Arc::clone(&self.studio.signer);
+        let signer = self.submitter.signer();
         self.certificate.follow(signer, shutdown).await;
     }
 
@@ -218,7 +219,7 @@ impl Capture {
     url = "https://github.com/Birthmark-Standard/Birthmark"
 )]
 impl Capture {
-    /// Takes a photo. The answer comes when the photo and its proof are durable.
+    /// Takes a photo. The answer comes when the photo is durable and its proof will arrive.
     async fn capture(&self) -> Result<Photo, CaptureRefusal> {
         self.take()
             .await
@@ -364,7 +365,6 @@ pub fn told(photo: &studio::Photo) -> Photo {
         clock: clock_word(photo.exposure.moment.clock).to_owned(),
         disclosure_root: disclosure_root.map(|root| root.to_hex()),
         anchor: anchor.map(whole),
-        key_store: photo.proof.as_ref().map(|proof| proof.key_store.clone()),
         milliseconds: whole(photo.took.as_millis() as u64),
         timeline: photo
             .timeline

@@ -20,8 +20,8 @@ use tokio::sync::Notify;
 pub use entry::{Entry, EntryId, IdError, Refusal, Stage};
 use schedule::Schedule;
 
-/// A signer that was away a moment ago is not asked again at once.
-const UNSIGNED_REST: Duration = Duration::from_secs(1);
+/// A photo whose files are still being put in place is signed at the latest after this; see [`Queue::release`].
+const PUTTING_IN_PLACE: Duration = Duration::from_secs(10);
 
 /// Why the queue could not do what was asked.
 #[derive(Debug, thiserror::Error)]
@@ -58,6 +58,8 @@ pub struct Queue {
     state: Mutex<State>,
     /// Rings when something may have become due.
     bell: Notify,
+    /// The same for whoever signs.
+    pen: Notify,
     /// Rings when somebody does not want to wait any longer.
     hurry: Notify,
 }
@@ -113,6 +115,7 @@ impl Queue {
             _lock: lock,
             state: Mutex::new(state),
             bell: Notify::new(),
+            pen: Notify::new(),
             hurry: Notify::new(),
         })
     }
@@ -122,18 +125,63 @@ impl Queue {
         &self.folder
     }
 
-    /// Makes `entry` durable. When this returns, its proof will arrive, whatever happens to the power.
+    /// Makes `entry` durable. When this returns, its proof will arrive, whatever happens to the power. It is signed once the
+    /// photo's files are in place, see [`Queue::release`].
     pub fn add(&self, id: EntryId, entry: &Entry) -> Result<(), QueueError> {
         self.write(&self.path(&self.waiting, id), entry)?;
         // If we stop here, the next start finds the file and goes on with it.
-        let rest = if entry.stage == Stage::Unsigned {
-            UNSIGNED_REST
-        } else {
-            Duration::ZERO
-        };
-        self.state().schedule.add(id, Instant::now() + rest);
-        self.bell.notify_one();
+        let now = Instant::now();
+        match entry.stage {
+            Stage::Unsigned => {
+                let mut state = self.state();
+                state.schedule.add_unsigned(id, now + PUTTING_IN_PLACE);
+            }
+            _ => self.state().schedule.add(id, now),
+        }
+        self.ring();
         Ok(())
+    }
+
+    /// Lets a photo be signed whose files are in place: the signature goes into the file beside it, which must be there.
+    pub fn release(&self, id: EntryId) {
+        let mut state = self.state();
+        if state.schedule.contains(id) {
+            state.schedule.add_unsigned(id, Instant::now());
+        }
+        drop(state);
+        self.ring();
+    }
+
+    /// Gives an entry to whoever signs.
+    pub fn to_sign(&self, id: EntryId) {
+        self.state().schedule.add_unsigned(id, Instant::now());
+        self.ring();
+    }
+
+    /// Gives an entry that was signed to whoever sends.
+    pub fn to_send(&self, id: EntryId) {
+        self.state().schedule.add(id, Instant::now());
+        self.ring();
+    }
+
+    /// Makes an entry that could not be signed due later; `why` is what people are told meanwhile.
+    pub fn sign_later(&self, id: EntryId, until: Instant, why: String) {
+        self.state().schedule.sign_later(id, until, Some(why));
+    }
+
+    /// The entry that is to be signed first, and when.
+    pub fn next_unsigned(&self) -> Option<(Instant, EntryId)> {
+        self.state().schedule.first_unsigned()
+    }
+
+    /// Waits until something new may be to be signed.
+    pub async fn unsigned_changed(&self) {
+        self.pen.notified().await;
+    }
+
+    fn ring(&self) {
+        self.bell.notify_one();
+        self.pen.notify_one();
     }
 
     /// Replaces an entry by its next stage.
@@ -202,8 +250,9 @@ impl Queue {
         } else if !self.knows(id) {
             return Err(QueueError::Unknown(id));
         }
+        // Whether it has to be signed first, whoever takes it finds out.
         self.state().schedule.add(id, Instant::now());
-        self.bell.notify_one();
+        self.ring();
         self.hurry.notify_one();
         Ok(())
     }
@@ -244,7 +293,7 @@ impl Queue {
     /// Makes everything that waits due now.
     pub fn hurry(&self) {
         self.state().schedule.hurry(Instant::now());
-        self.bell.notify_one();
+        self.ring();
         self.hurry.notify_one();
     }
 
@@ -479,7 +528,8 @@ mod tests {
         let (first, second) = (EntryId::new(1, 1), EntryId::new(2, 2));
         queue.add(first, &entry("a")).unwrap();
         queue.add(second, &entry("b")).unwrap();
-        queue.hurry();
+        queue.to_send(first);
+        queue.to_send(second);
         queue.postpone(
             first,
             Instant::now() + Duration::from_secs(3600),
@@ -496,13 +546,38 @@ mod tests {
     }
 
     #[test]
+    fn what_is_to_be_signed_is_nobody_else_s_and_waits_until_its_files_are_in_place() {
+        let folder = tempfile::tempdir().unwrap();
+        let queue = Queue::open(folder.path()).unwrap();
+        let id = EntryId::new(1, 1);
+        queue.add(id, &entry("a")).unwrap();
+        assert_eq!(queue.next(), None);
+        assert!(queue.next_unsigned().unwrap().0 > Instant::now());
+        queue.release(id);
+        assert!(queue.next_unsigned().unwrap().0 <= Instant::now());
+        let later = Instant::now() + Duration::from_secs(3600);
+        queue.sign_later(id, later, "the signer is away".to_owned());
+        assert_eq!(queue.why(id).as_deref(), Some("the signer is away"));
+        assert_eq!(queue.next_unsigned(), Some((later, id)));
+        queue.hurry();
+        assert_eq!(queue.next(), None);
+        queue.to_send(id);
+        assert_eq!(queue.next_unsigned(), None);
+        assert_eq!(queue.next().map(|(_, id)| id), Some(id));
+        queue.finish(id).unwrap();
+        queue.release(id);
+        assert_eq!(queue.next_unsigned(), None, "it arrived meanwhile");
+    }
+
+    #[test]
     fn a_question_that_is_due_does_not_wait_for_all_others() {
         let folder = tempfile::tempdir().unwrap();
         let queue = Queue::open(folder.path()).unwrap();
         let (sent, other) = (EntryId::new(2, 2), EntryId::new(1, 1));
         queue.add(sent, &entry("a")).unwrap();
         queue.add(other, &entry("b")).unwrap();
-        queue.hurry();
+        queue.to_send(sent);
+        queue.to_send(other);
         queue.ask_later(sent, Instant::now());
         assert_eq!(queue.next().map(|(_, id)| id), Some(sent));
         queue.ask_later(sent, Instant::now() + Duration::from_secs(3600));

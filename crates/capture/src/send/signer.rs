@@ -7,12 +7,10 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use birthmark_daemon::varlink::{self, CallError, Peers};
-use birthmark_protocol::gps::GpsSalt;
-use birthmark_protocol::one_time::batch::{BatchOpening, BatchRequest, OpenedKey};
 use birthmark_protocol::{Bundle, CameraToken, Commitment, Digest, Opening, Signature};
 use serde::{Deserialize, Serialize};
 
-/// A TPM answers in a tenth of a second; one that is busy with something else gets the time a photographer would wait.
+/// A TPM answers in a tenth of a second; nobody waits for one that is busy with something else.
 const DEADLINE: Duration = Duration::from_secs(10);
 
 /// What stands behind a photo once it is signed.
@@ -94,9 +92,6 @@ pub trait Signer: Send + Sync {
     /// Signs `bundle` and seals a token for its commitment under `opening`.
     fn prove<'a>(&'a self, wanted: ToSign<'a>, opening: &'a Opening) -> Answer<'a, Proof>;
 
-    /// The salt that hides the place of the photo with this raw digest.
-    fn salt<'a>(&'a self, raw: &'a Digest) -> Answer<'a, GpsSalt>;
-
     /// The last second of the camera's certificate, in Unix time; none before the camera is provisioned.
     fn certificate_until(&self) -> Answer<'_, Option<i64>>;
 }
@@ -111,76 +106,6 @@ struct Signed {
     signature: String,
     key_store: String,
     certificate: String,
-}
-
-/// The answer to `SignOnce`.
-#[derive(Debug, Deserialize)]
-struct SignedOnce {
-    bundle_digest: String,
-    signature: String,
-    one_time_key: String,
-    key_signature: String,
-    authority: String,
-    device_family: String,
-    epoch: u32,
-    key_store: String,
-}
-
-/// How many one-time keys of an epoch there are.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-pub struct EpochStock {
-    /// The epoch.
-    pub epoch: u32,
-    /// When it begins, Unix time.
-    pub from: i64,
-    /// When it ends, Unix time.
-    pub until: i64,
-    /// Keys that are made and not signed.
-    pub drafts: u64,
-    /// Keys that wait for a photo.
-    pub ready: u64,
-}
-
-#[derive(Debug, Deserialize)]
-struct Stock {
-    epochs: Vec<EpochStock>,
-}
-
-#[derive(Debug, Deserialize)]
-struct Family {
-    device_family: Option<String>,
-}
-
-#[derive(Debug, Deserialize)]
-struct Made {
-    made: u64,
-}
-
-#[derive(Debug, Deserialize)]
-struct Asked {
-    blinded: String,
-    signature: String,
-    certificate: String,
-}
-
-#[derive(Debug, Deserialize)]
-struct Answered {
-    is_complete: bool,
-    opened: Vec<OpenedKey>,
-    left: String,
-    signature: String,
-    certificate: String,
-}
-
-#[derive(Debug, Deserialize)]
-struct Ready {
-    ready: u64,
-}
-
-/// The answer to `GpsSalt`.
-#[derive(Debug, Deserialize)]
-struct Salted {
-    salt: String,
 }
 
 /// The part of the answer to `Status` that matters here.
@@ -232,7 +157,6 @@ trait SignerCalls {
         &mut self,
         commitment: &str,
     ) -> zlink::Result<Result<CameraToken, Refusal>>;
-    async fn gps_salt(&mut self, image: &str) -> zlink::Result<Result<Salted, Refusal>>;
     async fn status(&mut self) -> zlink::Result<Result<KeyStatus, Refusal>>;
 }
 
@@ -413,22 +337,11 @@ impl RemoteSigner {
         let status = varlink::within(DEADLINE, signer.status()).await??;
         Ok(status.certificate_not_after)
     }
-
-    async fn ask_salt(&self, raw: &Digest) -> Result<GpsSalt, SignerError> {
-        let mut signer = varlink::connect(&self.path, &self.servers, DEADLINE).await?;
-        let salted = varlink::within(DEADLINE, signer.gps_salt(&raw.to_hex())).await??;
-        GpsSalt::from_hex(&salted.salt)
-            .map_err(|_| SignerError::Nonsense("the salt is not 64 hexadecimal characters"))
-    }
 }
 
 impl Signer for RemoteSigner {
     fn prove<'a>(&'a self, wanted: ToSign<'a>, opening: &'a Opening) -> Answer<'a, Proof> {
         Box::pin(self.prove_as_chosen(wanted, opening))
-    }
-
-    fn salt<'a>(&'a self, raw: &'a Digest) -> Answer<'a, GpsSalt> {
-        Box::pin(self.ask_salt(raw))
     }
 
     fn certificate_until(&self) -> Answer<'_, Option<i64>> {

@@ -1,7 +1,8 @@
 //! Getting proofs to a validator, for weeks if need be.
 //!
-//! One worker takes the entry that is due first and brings it one stage further: signs it if the signer was away, sends it,
-//! asks what became of it, stores the receipt. Every stage is durable before the next begins, so that a crash repeats at
+//! One worker has photos signed as soon as their files are in place; nobody waits for it, least of all the shutter. Another
+//! takes the entry that is due first and brings it one stage further: sends it, asks what became of it, stores the receipt.
+//! A validator that is away keeps no photo from its signature, and a signer that is away none from its receipt. Every stage is durable before the next begins, so that a crash repeats at
 //! most one step, and every step may be repeated: the node answers a repeated submission with the first receipt.
 //!
 //! Trouble of the line or the node is one pause for everything; it grows, with jitter, and any success ends it. An entry
@@ -86,6 +87,10 @@ enum Trouble {
 pub struct Progress {
     /// The last trouble, until something succeeds.
     pub trouble: Option<String>,
+    /// Why photos wait for their signature, until one is signed.
+    pub unsigned: Option<String>,
+    /// How long the last signature with its token took.
+    pub signing: Option<Duration>,
     /// When a receipt was last stored, in Unix seconds.
     pub last_stored: Option<i64>,
 }
@@ -144,6 +149,11 @@ impl Submitter {
             .clone()
     }
 
+    /// Who signs.
+    pub fn signer(&self) -> Arc<dyn Signer> {
+        Arc::clone(&self.signer)
+    }
+
     /// The registry receipts must come from.
     pub fn registry(&self) -> &Registry {
         &self.registry
@@ -151,6 +161,63 @@ impl Submitter {
 
     /// Works until asked to stop.
     pub async fn run(&self, shutdown: Shutdown) {
+        tokio::join!(self.sign_all(shutdown.clone()), self.send_all(shutdown));
+    }
+
+    /// Has photos signed, the oldest that is due first. Trouble of the signer is a pause for all of them.
+    async fn sign_all(&self, shutdown: Shutdown) {
+        let mut pause = Backoff::new(FIRST_PAUSE, LONGEST_OWN_WAIT.min(self.longest_pause));
+        while !shutdown.is_requested() {
+            let due = self.queue.next_unsigned().map(|(due, _)| due);
+            let far = Instant::now() + LONGEST_WAIT;
+            tokio::select! {
+                () = shutdown.requested() => return,
+                () = tokio::time::sleep_until(due.unwrap_or(far).into()) => {}
+                () = self.queue.unsigned_changed() => {}
+            }
+            let next = self.queue.next_unsigned();
+            let Some((_, id)) = next.filter(|(due, _)| *due <= Instant::now()) else {
+                continue;
+            };
+            match self.sign(id).await {
+                Ok(()) => {
+                    pause.succeeded();
+                    self.note(|progress| progress.unsigned = None);
+                }
+                Err(trouble) => {
+                    if self.is_beyond_help(id, &trouble) {
+                        continue;
+                    }
+                    let said = trouble.to_string();
+                    self.tell_unsigned(&said);
+                    pause.failed();
+                    let length = pause.pause_at_least(random::share(), None);
+                    // It goes to the end: what the signer dislikes about this photo must not keep the others waiting.
+                    self.queue.sign_later(id, Instant::now() + length, said);
+                    if matches!(trouble, Trouble::Signer(SignerError::Call(_))) {
+                        tokio::select! {
+                            () = shutdown.requested() => {}
+                            () = tokio::time::sleep(length) => {}
+                            // A new photo is a reason to try at once, and so is somebody who says: now.
+                            () = self.queue.unsigned_changed() => {}
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// New trouble is worth a warning; the same again is not.
+    fn tell_unsigned(&self, said: &str) {
+        match self.progress().unsigned.as_deref() == Some(said) {
+            true => log::debug!("photos still wait for their signature: {said}"),
+            false => log::warn!("photos wait for their signature: {said}"),
+        }
+        self.note(|progress| progress.unsigned = Some(said.to_owned()));
+    }
+
+    /// Sends what is signed.
+    async fn send_all(&self, shutdown: Shutdown) {
         let mut pause = Backoff::new(FIRST_PAUSE, self.longest_pause);
         let (mut next_look, mut looked_at) = (Instant::now(), None);
         while !shutdown.is_requested() {
@@ -273,7 +340,10 @@ impl Submitter {
     async fn advance(&self, id: EntryId) -> Result<(), Trouble> {
         let entry = self.queue.read(id)?;
         match entry.stage.clone() {
-            Stage::Unsigned => self.sign(id, entry).await,
+            Stage::Unsigned => {
+                self.queue.to_sign(id);
+                Ok(())
+            }
             Stage::Signed { proof } => self.send(id, entry, proof).await,
             Stage::Submitted {
                 proof,
@@ -284,7 +354,13 @@ impl Submitter {
         }
     }
 
-    async fn sign(&self, id: EntryId, entry: Entry) -> Result<(), Trouble> {
+    async fn sign(&self, id: EntryId) -> Result<(), Trouble> {
+        let entry = self.queue.read(id)?;
+        if entry.stage != Stage::Unsigned {
+            self.queue.to_send(id);
+            return Ok(());
+        }
+        let begin = Instant::now();
         let (bundle, opening) = contents(&entry)?;
         let wanted = ToSign {
             bundle: &bundle,
@@ -303,6 +379,8 @@ impl Submitter {
                 ..entry
             },
         )?;
+        self.note(|progress| progress.signing = Some(begin.elapsed()));
+        self.queue.to_send(id);
         Ok(())
     }
 
@@ -326,7 +404,9 @@ impl Submitter {
         if is_outdated(&certificate(&proof)?, now()) {
             // It waited longer than any validator's grace. No registry has it, so another signature makes no second record.
             let stage = Stage::Unsigned;
-            return Ok(self.queue.update(id, &Entry { stage, ..entry })?);
+            self.queue.update(id, &Entry { stage, ..entry })?;
+            self.queue.to_sign(id);
+            return Ok(());
         }
         let request = request(&entry, &proof)?;
         let mut away = None;

@@ -2,12 +2,13 @@
 //!
 //! The order is what makes a pulled battery harmless:
 //!
-//! 1. the files are written completely, under `incoming/`, while the bundle is signed;
-//! 2. the proof becomes durable in the queue;
+//! 1. the files are written completely, under `incoming/`;
+//! 2. what is to be signed becomes durable in the queue;
 //! 3. the files move to their place;
-//! 4. success is reported.
+//! 4. success is reported, and the photo is handed to whoever has it signed.
 //!
 //! Before 2 nothing was promised and nothing will be sent; after 2 the proof will arrive and the next start finishes 3.
+//! The signer is not asked on this path: one that is slow or away makes nobody wait.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -18,7 +19,9 @@ use birthmark_daemon::durable;
 use birthmark_daemon::random::{self, NoRandomness};
 use birthmark_protocol::disclosure::Leaf;
 use birthmark_protocol::gps::Position;
-use birthmark_protocol::{Bundle, BundleError, Capture, Digest, Disclosure, Opening, PixelSource};
+use birthmark_protocol::{
+    Bundle, BundleError, Capture, Digest, Disclosure, DisclosureError, PixelSource,
+};
 use birthmark_sensor::{Shot, SourceError};
 use tokio::sync::Semaphore;
 
@@ -30,7 +33,6 @@ use crate::keep::sidecar::{self, Sidecar};
 use crate::place::{Locator, Whereabouts};
 use crate::send::anchor::Anchor;
 use crate::send::registry::Registry;
-use crate::send::signer::{Proof, Signer, ToSign};
 use crate::settings::Place;
 use crate::shutter::camera::Camera;
 use crate::shutter::timeline::{Step, Timeline};
@@ -60,6 +62,9 @@ pub enum StudioError {
     /// Its claims make no sense.
     #[error(transparent)]
     Bundle(#[from] BundleError),
+    /// The place cannot be hidden.
+    #[error("the photo's place: {0}")]
+    Place(DisclosureError),
     /// The files could not be stored.
     #[error("the photo cannot be stored: {0}")]
     Files(std::io::Error),
@@ -71,7 +76,7 @@ pub enum StudioError {
     Randomness(#[from] NoRandomness),
 }
 
-/// A photo and its proof, both durable.
+/// A photo and what its proof will be made of, both durable.
 #[derive(Debug, Clone)]
 pub struct Photo {
     /// The name of the proof.
@@ -84,13 +89,11 @@ pub struct Photo {
     pub bundle: Bundle,
     /// The same digests by name.
     pub digests: Digests,
-    /// The proof, if the signer could be reached.
-    pub proof: Option<Proof>,
     /// How it was exposed.
     pub exposure: birthmark_sensor::Exposure,
     /// What took how long.
     pub timeline: Vec<Step>,
-    /// From the shutter to the durable proof.
+    /// From the shutter until all of it was durable.
     pub took: std::time::Duration,
 }
 
@@ -104,8 +107,6 @@ pub struct Studio {
     pub album: Album,
     /// Where their proofs wait.
     pub queue: Arc<Queue>,
-    /// Who signs.
-    pub signer: Arc<dyn Signer>,
     /// Who knows the place.
     pub locator: Arc<dyn Locator>,
     /// What happens to the place.
@@ -200,9 +201,8 @@ impl Studio {
         let name = Name::new(shot.exposure.moment, id);
         let developed = Arc::new(developed);
         let files = self.bring_in(id, &name, Arc::clone(&developed), &timeline);
-        let claims = self.prove(&shot, &developed, position, &timeline);
-        let (files, claims) = tokio::join!(files, claims);
-        match files.and(claims) {
+        let claims = self.claim(&shot, &developed, position);
+        match files.await.and(claims) {
             Ok(claims) => self.keep(id, &name, shot, claims, timeline).await,
             Err(error) => {
                 self.album.discard(id, &name);
@@ -250,24 +250,15 @@ impl Studio {
             .map_err(StudioError::Files)
     }
 
-    /// Claims what is to be claimed and has it signed; a signer that is away is no reason to lose the photo.
-    async fn prove(
+    /// Everything that is said about the photo. It is signed later, as it is.
+    fn claim(
         &self,
         shot: &Shot,
         developed: &Developed,
         position: Option<Position>,
-        timeline: &Timeline,
     ) -> Result<Claims, StudioError> {
-        let begin = Instant::now();
-        let disclosure = match position {
-            Some(position) => self.hide(position, developed).await,
-            None => None,
-        };
-        // A camera that was offline for long would be known by the block it names.
-        let anchor = match self.one_time {
-            true => None,
-            false => self.anchor.newest(self.registry.genesis_hash().as_ref()),
-        };
+        let disclosure = position.map(hidden).transpose()?;
+        let anchor = self.anchor.newest(self.registry.genesis_hash().as_ref());
         let anchor_block = anchor.as_ref().map(|checked| checked.block);
         let capture = Capture {
             source: self.pixels,
@@ -275,48 +266,13 @@ impl Studio {
             anchor: anchor.map(|checked| checked.height.get()),
             disclosure: disclosure.as_ref().map(Disclosure::root),
         };
-        let bundle = developed.bundle(shot.exposure.moment.timestamp(), capture)?;
-        let opening = random::bytes()?;
-        let wanted = ToSign {
-            bundle: &bundle,
-            anchor_block: anchor_block.as_ref(),
-        };
-        let proof = match self
-            .signer
-            .prove(wanted, &Opening::from_bytes(opening))
-            .await
-        {
-            Ok(proof) => Some(proof),
-            Err(error) => {
-                log::error!("the photo is signed later: {error}");
-                None
-            }
-        };
-        timeline.record("sign", begin, Instant::now());
         Ok(Claims {
-            bundle,
+            bundle: developed.bundle(shot.exposure.moment.timestamp(), capture)?,
             anchor_block,
             digests: developed.digests(),
-            opening,
-            proof,
+            opening: random::bytes()?,
             disclosure,
         })
-    }
-
-    async fn hide(&self, position: Position, developed: &Developed) -> Option<Disclosure> {
-        let salt = self.signer.salt(&developed.raw).await;
-        let leaf = salt.map(|salt| Leaf::place(&position, Digest::from_bytes(*salt.expose())));
-        match leaf.map(|leaf| Disclosure::of_leaves(vec![leaf])) {
-            Ok(Ok(disclosure)) => Some(disclosure),
-            Ok(Err(error)) => {
-                log::error!("the photo has no place: {error}");
-                None
-            }
-            Err(error) => {
-                log::error!("the photo has no place: {error}");
-                None
-            }
-        }
     }
 
     async fn keep(
@@ -333,10 +289,7 @@ impl Studio {
             anchor_block: claims.anchor_block,
             opening: hex::encode(claims.opening),
             refusals: Vec::new(),
-            stage: claims
-                .proof
-                .clone()
-                .map_or(Stage::Unsigned, |proof| Stage::Signed { proof }),
+            stage: Stage::Unsigned,
         };
         // The camera has just delivered, so its name is known.
         let source = self.camera.name().await?;
@@ -369,13 +322,13 @@ impl Studio {
         tokio::task::spawn_blocking(work)
             .await
             .map_err(|_| DarkroomError::Interrupted)??;
+        self.queue.release(id);
         Ok(Photo {
             id,
             path: self.album.root().join(name.picture()),
             picture: name.picture(),
             bundle: claims.bundle,
             digests: claims.digests,
-            proof: claims.proof,
             exposure: shot.exposure,
             timeline: timeline.steps(),
             took: timeline.elapsed(),
@@ -410,18 +363,22 @@ fn sidecar(
         source,
         timeline: timeline.steps(),
     };
-    let sidecar = sidecar.with(claims.proof.as_ref());
     sidecar.encode().map_err(StudioError::Files)
 }
 
-/// What is claimed about a photo, and what stands behind it.
+/// The leaf with the place, under a salt that nobody can guess: without it the root says nothing.
+fn hidden(position: Position) -> Result<Disclosure, StudioError> {
+    let salt = Digest::from_bytes(random::bytes()?);
+    Disclosure::of_leaves(vec![Leaf::place(&position, salt)]).map_err(StudioError::Place)
+}
+
+/// What is claimed about a photo.
 struct Claims {
     bundle: Bundle,
     /// The hash of the block that the bundle names.
     anchor_block: Option<Digest>,
     digests: Digests,
     opening: [u8; 32],
-    proof: Option<Proof>,
     disclosure: Option<Disclosure>,
 }
 

@@ -168,6 +168,8 @@ async fn no_photo_is_reported_without_its_proof_and_none_is_registered_twice() {
             "{}",
             path.display()
         );
+        let sidecar = std::fs::read_to_string(path.with_extension("json")).unwrap();
+        assert!(sidecar.contains("bundle_signature"), "{sidecar}");
     }
     assert_eq!(
         std::fs::read_dir(world.settings.photos.join("incoming"))

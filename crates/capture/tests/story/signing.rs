@@ -12,7 +12,6 @@ async fn a_photo_taken_without_the_signer_is_kept_said_so_and_signed_later() {
     let world = World::new().await;
     let mut camera = world.shoot().await;
     let photo = camera.capture().await;
-    assert_eq!(photo.key_store, None);
     let path = std::path::PathBuf::from(&photo.path);
     let sidecar = || -> Sidecar {
         serde_json::from_slice(&std::fs::read(path.with_extension("json")).unwrap()).unwrap()
@@ -21,9 +20,9 @@ async fn a_photo_taken_without_the_signer_is_kept_said_so_and_signed_later() {
     let page = camera.calls.list_queue(None, 10).await.unwrap().unwrap();
     assert_eq!(page.items[0].stage, "unsigned");
     let status = camera
-        .until("trouble", |status| status.trouble.is_some())
+        .until("trouble", |status| status.unsigned.is_some())
         .await;
-    assert!(status.trouble.unwrap().contains("signer"));
+    assert!(status.unsigned.unwrap().contains("signer"));
 
     let _signer = world.sign();
     camera
@@ -74,12 +73,11 @@ async fn somebody_else_at_the_signers_socket_is_not_asked() {
     assert!(!Peers::same_user().contain(4_000_000));
     world.settings.signer_users = vec![stranger];
     let mut camera = world.shoot().await;
-    let photo = camera.capture().await;
-    assert_eq!(photo.key_store, None);
+    camera.capture().await;
     let status = camera
-        .until("trouble", |status| status.trouble.is_some())
+        .until("trouble", |status| status.unsigned.is_some())
         .await;
-    assert!(status.trouble.unwrap().contains("not expected there"));
+    assert!(status.unsigned.unwrap().contains("not expected there"));
     assert_eq!(world.node.requests(), 0);
     camera.stop().await;
 }
@@ -94,14 +92,12 @@ async fn a_photo_that_waits_for_the_signer_does_not_hold_up_the_others() {
     while world.path("signer").exists() {
         tokio::task::yield_now().await;
     }
-    let unsigned = camera.capture().await;
-    assert_eq!(unsigned.key_store, None);
+    camera.capture().await;
     camera
-        .until("trouble", |status| status.trouble.is_some())
+        .until("trouble", |status| status.unsigned.is_some())
         .await;
     let _signer = world.sign();
     let signed = camera.capture().await;
-    assert!(signed.key_store.is_some());
     camera
         .until("the other receipt", |status| status.stored >= 1)
         .await;
@@ -110,4 +106,58 @@ async fn a_photo_that_waits_for_the_signer_does_not_hold_up_the_others() {
         .until("both receipts", |status| status.stored == 2)
         .await;
     camera.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_signer_that_never_answers_makes_nobody_wait() {
+    let world = World::new().await;
+    // It takes connections and says nothing.
+    let listener = std::os::unix::net::UnixListener::bind(world.path("signer")).unwrap();
+    let mut camera = world.shoot().await;
+    let begin = std::time::Instant::now();
+    for _ in 0..3 {
+        camera.capture().await;
+    }
+    let took = begin.elapsed();
+    // One question to the signer alone takes ten seconds to be given up.
+    assert!(took < std::time::Duration::from_secs(9), "{took:?}");
+    assert_eq!(camera.status().await.waiting, 3);
+    let status = camera
+        .until("trouble", |status| status.unsigned.is_some())
+        .await;
+    assert!(status.unsigned.unwrap().contains("signer"));
+
+    drop(listener);
+    std::fs::remove_file(world.path("signer")).unwrap();
+    let _signer = world.sign();
+    let status = camera
+        .until("three receipts", |status| status.stored == 3)
+        .await;
+    assert_eq!(status.unsigned, None);
+    assert!(status.signing_ms.is_some());
+    camera.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_validator_that_is_away_keeps_no_photo_from_its_signature() {
+    let mut world = World::new().await;
+    world.settings.longest_pause_seconds = 3_600;
+    let _signer = world.sign();
+    world.node.feel(crate::world::Mood::Busy);
+    let mut camera = world.shoot().await;
+    camera.capture().await;
+    camera
+        .until("trouble", |status| status.trouble.is_some())
+        .await;
+    let photo = camera.capture().await;
+    for _ in 0..200 {
+        let path = std::path::Path::new(&photo.path).with_extension("json");
+        let sidecar: Sidecar = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
+        if sidecar.bundle_signature.is_some() {
+            camera.stop().await;
+            return;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    panic!("the photo was not signed");
 }

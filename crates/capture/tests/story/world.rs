@@ -19,7 +19,6 @@ use birthmark_capture::settings::Source;
 use birthmark_daemon::varlink::{self, Bounded, Peers};
 use birthmark_daemon::{Context, Credentials, Idle, Shutdown};
 use birthmark_ledger::Head;
-use birthmark_protocol::gps::GpsSecret;
 use birthmark_protocol::{
     Bundle, CameraToken, Commitment, Digest, KeyIndex, MasterKey, NucHash, PublicKey, Signature,
     TableId,
@@ -197,11 +196,6 @@ pub fn test_certificate() -> Vec<u8> {
         .to_spki_der()
 }
 
-/// Secret behind the places of the test camera.
-pub fn test_gps_secret() -> GpsSecret {
-    GpsSecret::from_bytes([0x66; 32])
-}
-
 /// A signer that signs what it parsed, as the real one does.
 #[derive(Debug, Clone, Copy, Default)]
 struct TestSigner {
@@ -231,11 +225,6 @@ struct Token {
     table_id: i64,
     key_index: i64,
     key_store: String,
-}
-
-#[derive(Debug, Serialize, Deserialize, Type)]
-struct Salt {
-    salt: String,
 }
 
 #[derive(Debug, zlink::ReplyError, zlink::introspect::ReplyError)]
@@ -292,13 +281,6 @@ impl TestSigner {
         Ok(KeyStatus {
             provisioned: true,
             certificate_not_after: self.certificate_until,
-        })
-    }
-
-    async fn gps_salt(&self, image: String) -> Result<Salt, TestRefusal> {
-        let salt = test_gps_secret().salt(&image.parse().unwrap());
-        Ok(Salt {
-            salt: hex::encode(salt.expose()),
         })
     }
 }

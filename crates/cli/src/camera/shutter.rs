@@ -49,6 +49,11 @@ pub async fn capture(options: &CaptureOptions, sockets: &Sockets) -> anyhow::Res
         print_json(&photo)?;
     } else {
         print!("{}", describe(&photo, Style::of_standard_output()));
+        let status = super::state::ask(sockets).await?;
+        if let Some(reason) = status.unsigned {
+            let style = Style::of_standard_output();
+            println!("  {}", style.bad(&format!("not signed yet: {reason}")));
+        }
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -94,12 +99,7 @@ fn describe(photo: &Photo, style: Style) -> String {
         style.good(&photo.path),
         photo.milliseconds
     )];
-    let key = match photo.key_store.as_deref() {
-        None => style.bad("not signed yet: the signer was away; it is asked again"),
-        Some("tpm") => "signed in the TPM, proof queued".into(),
-        Some(other) => style.bad(&format!("signed with a {other} key: for development only")),
-    };
-    lines.push(format!("  {key}"));
+    lines.push("  kept; its proof is signed and sent without anybody waiting for it".into());
     let doubt = match photo.clock.as_str() {
         "synchronised" | "satellites" => None,
         "free" => Some("nobody has confirmed the camera's clock since it was switched on"),
@@ -120,7 +120,7 @@ fn describe(photo: &Photo, style: Style) -> String {
 mod tests {
     use super::*;
 
-    fn photo(key_store: Option<&str>, clock: &str) -> Photo {
+    fn photo(clock: &str) -> Photo {
         Photo {
             id: "1".into(),
             path: "2026/photo.jpg".into(),
@@ -132,7 +132,6 @@ mod tests {
             clock: clock.into(),
             disclosure_root: None,
             anchor: None,
-            key_store: key_store.map(Into::into),
             milliseconds: 612,
             timeline: Vec::new(),
         }
@@ -141,21 +140,10 @@ mod tests {
     #[test]
     fn what_makes_a_photo_weaker_is_said() {
         let style = Style::plain();
-        assert!(
-            describe(&photo(Some("software"), "synchronised"), style)
-                .contains("for development only")
-        );
-        assert!(describe(&photo(None, "synchronised"), style).contains("not signed yet"));
-        assert!(
-            describe(&photo(Some("tpm"), "unset"), style)
-                .contains("the time of this photo is weak")
-        );
-        assert!(describe(&photo(Some("tpm"), "free"), style).contains("nobody has confirmed"));
-        assert!(!describe(&photo(Some("tpm"), "satellites"), style).contains("weak"));
-        let sound = describe(&photo(Some("tpm"), "synchronised"), style);
-        assert!(
-            sound.contains("signed in the TPM") && !sound.contains("weak"),
-            "{sound}"
-        );
+        let said = |clock| describe(&photo(clock), style);
+        assert!(said("unset").contains("the time of this photo is weak"));
+        assert!(said("free").contains("nobody has confirmed"));
+        assert!(!said("satellites").contains("weak"));
+        assert!(said("synchronised").contains("names no block"));
     }
 }

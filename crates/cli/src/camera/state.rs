@@ -84,6 +84,13 @@ pub fn troubles(status: &Status) -> Vec<String> {
         ),
     );
     add(
+        status.unsigned.is_some(),
+        format!(
+            "photos wait for their signature: {}",
+            status.unsigned.clone().unwrap_or_default()
+        ),
+    );
+    add(
         status.certificate_ends_soon,
         certificate_troubled(status.certificate_until),
     );

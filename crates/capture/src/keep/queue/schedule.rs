@@ -10,6 +10,8 @@ pub(super) struct Schedule {
     by_time: BTreeSet<(Instant, EntryId)>,
     /// What was sent and is asked about: its receipt must not wait until a hundred thousand others are sent.
     questions: BTreeSet<(Instant, EntryId)>,
+    /// What is to be signed first: it needs no network and does not wait for one.
+    unsigned: BTreeSet<(Instant, EntryId)>,
     by_name: BTreeMap<EntryId, Due>,
 }
 
@@ -20,23 +22,36 @@ struct Due {
     why: Option<Box<str>>,
 }
 
+impl Due {
+    const fn first(at: Instant) -> Self {
+        Self {
+            at,
+            attempts: 0,
+            why: None,
+        }
+    }
+}
+
 impl Schedule {
     /// Makes an entry due; its attempts are forgotten.
     pub(super) fn add(&mut self, id: EntryId, at: Instant) {
         self.remove(id);
         self.by_time.insert((at, id));
-        let due = Due {
-            at,
-            attempts: 0,
-            why: None,
-        };
-        self.by_name.insert(id, due);
+        self.by_name.insert(id, Due::first(at));
+    }
+
+    /// The same for an entry that is to be signed first.
+    pub(super) fn add_unsigned(&mut self, id: EntryId, at: Instant) {
+        self.remove(id);
+        self.unsigned.insert((at, id));
+        self.by_name.insert(id, Due::first(at));
     }
 
     pub(super) fn remove(&mut self, id: EntryId) {
         if let Some(due) = self.by_name.remove(&id) {
             self.by_time.remove(&(due.at, id));
             self.questions.remove(&(due.at, id));
+            self.unsigned.remove(&(due.at, id));
         }
     }
 
@@ -54,6 +69,13 @@ impl Schedule {
         }
     }
 
+    /// The same for an entry that could not be signed.
+    pub(super) fn sign_later(&mut self, id: EntryId, until: Instant, why: Option<String>) {
+        if self.again(id, until, why) {
+            self.unsigned.insert((until, id));
+        }
+    }
+
     fn again(&mut self, id: EntryId, at: Instant, why: Option<String>) -> bool {
         let attempts = self.attempts(id).saturating_add(1);
         let there = self.contains(id);
@@ -67,9 +89,13 @@ impl Schedule {
 
     /// Makes everything due.
     pub(super) fn hurry(&mut self, now: Instant) {
+        let unsigned: BTreeSet<EntryId> = self.unsigned.iter().map(|(_, id)| *id).collect();
         let ids: Vec<EntryId> = self.by_name.keys().copied().collect();
         for id in ids {
-            self.add(id, now);
+            match unsigned.contains(&id) {
+                true => self.add_unsigned(id, now),
+                false => self.add(id, now),
+            }
         }
     }
 
@@ -84,6 +110,11 @@ impl Schedule {
     pub(super) fn why(&self, id: EntryId) -> Option<String> {
         let due = self.by_name.get(&id)?;
         due.why.as_deref().map(str::to_owned)
+    }
+
+    /// Whatever is to be signed first.
+    pub(super) fn first_unsigned(&self) -> Option<(Instant, EntryId)> {
+        self.unsigned.first().copied()
     }
 
     /// Whatever is due first; a question that is due comes before everything else.
