@@ -49,6 +49,8 @@ in
     services.birthmark.gps.enable = cfg.gps.enable;
     # Without a network nothing else sets the clock of a machine that keeps no time while it is off.
     services.birthmark.gps.giveTime = lib.mkIf cfg.gps.enable (lib.mkDefault true);
+    # Beside the listing of the folders, the state of each photo's proof.
+    services.birthmark.capture.settings.page = lib.mkIf cfg.share.enable true;
     services.birthmark.capture.settings.gps = lib.mkIf cfg.gps.enable "/run/birthmark/gps";
 
     # The units of the package have another program's path; what they say is in ../systemd/birthmark-renew.*.

@@ -3,5 +3,6 @@
 pub mod client;
 pub mod lamp;
 pub mod messages;
+pub(crate) mod page;
 pub mod panel;
 pub(crate) mod service;

@@ -10,8 +10,10 @@ use birthmark_client::Options;
 use birthmark_daemon::varlink::{self, Peers, User};
 use birthmark_daemon::{ConfigError, Context, Elsewhere, Idle, Shutdown};
 use birthmark_protocol::Digest;
+use tokio::task::JoinHandle;
 
 use crate::face::lamp::Lamp;
+use crate::face::page::Page;
 use crate::face::panel;
 use crate::face::service::Capture;
 use crate::files::darkroom::Darkroom;
@@ -64,9 +66,12 @@ pub async fn run_with(
     let following = tokio::spawn(async move { followed.follow_registry(stop).await });
     let (watched, stop) = (capture.clone(), shutdown.clone());
     let watching = tokio::spawn(async move { watched.follow_certificate(stop).await });
+    let page = show_page(&settings, &capture, shutdown.clone());
     let callers = peers(&settings.callers)?;
     // Proofs are sent whether or not anybody calls: this daemon is never idle.
     varlink::serve(listener, capture, callers, Idle::never(), shutdown).await?;
+    page.await
+        .context("the worker that shows the photos has died")?;
     watching
         .await
         .context("the worker that watches the certificate has died")?;
@@ -74,6 +79,19 @@ pub async fn run_with(
         .await
         .context("the worker that asks for new blocks has died")?;
     submitting.await.context("the submission worker has died")
+}
+
+/// Keeps the page of photos new, if there is to be one.
+fn show_page(settings: &CaptureSettings, capture: &Capture, shutdown: Shutdown) -> JoinHandle<()> {
+    let page = settings.page.then(|| {
+        let queue = Arc::clone(&capture.studio.queue);
+        Page::new(capture.studio.album.clone(), queue)
+    });
+    tokio::spawn(async move {
+        if let Some(page) = page {
+            page.follow(shutdown).await;
+        }
+    })
 }
 
 /// Opens the queue, the album and the camera, and finishes what a crash interrupted.
@@ -123,6 +141,8 @@ pub async fn assemble(
         anchor,
         registry,
         keep_free_mib: settings.keep_free_mib,
+        remove_registered: settings.remove_registered,
+        removed: AtomicU64::new(0),
         taken: AtomicU64::new(0),
         seats: Studio::seats(),
     };

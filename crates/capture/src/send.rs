@@ -2,6 +2,7 @@
 
 pub mod anchor;
 pub mod certificate;
+pub mod one_time;
 pub mod registry;
 pub mod signer;
 pub mod submit;

@@ -60,6 +60,11 @@ pub struct CaptureSettings {
     pub zone_minutes: i16,
     /// No photo is taken when fewer mebibytes than this are free: it could not be kept.
     pub keep_free_mib: u64,
+    /// Whether the folder of photos has a page (`index.html`) with the state of each proof, for a web server on the cable.
+    pub page: bool,
+    /// Whether pictures and raw frames that have a receipt, the oldest first, may go when room is short. What lies beside
+    /// them stays: sidecar, receipt and leaves.
+    pub remove_registered: bool,
     /// More proofs than this waiting is reported as a full queue; photos are still taken.
     pub full_queue: u64,
     /// One-time keys; without them photos are signed under the camera's certificate.
@@ -256,6 +261,8 @@ impl Default for CaptureSettings {
             jpeg_quality: 95,
             zone_minutes: 0,
             keep_free_mib: 256,
+            page: false,
+            remove_registered: false,
             full_queue: 100_000,
             one_time: None,
             panel: None,

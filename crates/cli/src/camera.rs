@@ -1,6 +1,7 @@
 //! The camera in the photographer's hand: everything here talks to the camera's daemons over Varlink.
 
 mod calibrate;
+mod check;
 mod gps;
 pub mod provision;
 mod queue;
@@ -21,6 +22,7 @@ use clap::{Args, Subcommand};
 use zlink::Connection;
 
 pub use calibrate::CalibrateOptions;
+pub use check::CheckOptions;
 pub use provision::ProvisionOptions;
 pub use queue::QueueCommand;
 pub use renew::RenewOptions;
@@ -114,6 +116,9 @@ pub enum CameraCommand {
     /// Try every part of the camera and say what to do about each failure
     #[command(after_help = SOCKETS)]
     Test,
+    /// Take one photo and follow it until it stands in the registry
+    #[command(after_help = SOCKETS)]
+    Check(CheckOptions),
     /// Measure the sensor's own pattern, step by step
     #[command(after_help = SOCKETS)]
     Calibrate(CalibrateOptions),
@@ -135,6 +140,7 @@ pub async fn run(command: CameraCommand, sockets: &Sockets) -> anyhow::Result<Ex
         CameraCommand::Queue(command) => queue::run(&command, sockets).await,
         CameraCommand::Gps { follow, json } => gps::run(follow, json, sockets).await,
         CameraCommand::Test => rehearsal::run(sockets).await,
+        CameraCommand::Check(options) => check::run(&options, sockets).await,
         CameraCommand::Calibrate(options) => calibrate::run(&options, sockets).await,
         CameraCommand::Provision(options) => provision::run(&options, sockets).await,
         CameraCommand::Renew(options) => renew::run(&options, sockets).await,

@@ -1,8 +1,8 @@
 //! An authority as validators and operators' commands see it.
 
 use birthmark_protocol::api::{
-    AuthorityHealth, BatchValidation, CredentialAnswer, EvidenceRequest, Nonce, RenewalRequest,
-    Renewed, Validation, ValidatorHealth, VerdictKeys,
+    AuthorityHealth, BatchValidation, CredentialAnswer, EpochStatements, EvidenceRequest, Nonce,
+    RenewalRequest, Renewed, Validation, ValidatorHealth, VerdictKeys,
 };
 use birthmark_protocol::authority_request::{Batch, CameraProof, Question};
 use birthmark_protocol::one_time::batch::{

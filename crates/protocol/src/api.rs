@@ -8,8 +8,8 @@ mod error;
 mod validator;
 
 pub use authority::{
-    AuthorityHealth, BatchItem, BatchValidation, CredentialAnswer, EvidenceRequest, Nonce,
-    RenewalRequest, Renewed, Validation, VerdictKeyAnswer, VerdictKeys,
+    AuthorityHealth, BatchItem, BatchValidation, CredentialAnswer, EpochStatements,
+    EvidenceRequest, Nonce, RenewalRequest, Renewed, Validation, VerdictKeyAnswer, VerdictKeys,
 };
 pub use error::{Detail, ErrorBody, FieldProblem};
 pub use validator::{

@@ -18,9 +18,10 @@ use zeroize::Zeroizing;
 use zlink::Connection;
 
 use crate::messages::{
-    ActivateReply, AttestReply, EnrolReply, GpsSaltReply, IssueTokenReply, KeyStoreKind,
-    ProvisionReply, RenewReply, ResealReply, SelfTestReply, SignBundleReply, SignerRefusal,
-    StatusReply,
+    ActivateReply, AnswerChallengeReply, AttestReply, BatchRequestReply, DraftKeysReply,
+    EnrolReply, EpochStock, GpsSaltReply, IssueTokenReply, KeyStoreKind, OneTimeStockReply,
+    ProvisionReply, RenewReply, ResealReply, SelfTestReply, SignBundleReply, SignOnceReply,
+    SignerRefusal, StatusReply, TakeSignaturesReply,
 };
 
 /// How long one call may take: longer than the signer's own deadline, which has the better sentence.

@@ -17,9 +17,10 @@ use crate::camera::Camera;
 use crate::error::SignerError;
 use crate::keeper::Keeper;
 use crate::messages::{
-    ActivateReply, AttestReply, EnrolReply, GpsSaltReply, IssueTokenReply, KeyStoreKind,
-    ProvisionReply, RenewReply, ResealReply, SelfTestReply, SignBundleReply, SignerRefusal,
-    StatusReply,
+    ActivateReply, AnswerChallengeReply, AttestReply, BatchRequestReply, DraftKeysReply,
+    EnrolReply, EpochStock, GpsSaltReply, IssueTokenReply, KeyStoreKind, OneTimeStockReply,
+    OpenedKey, ProvisionReply, RenewReply, ResealReply, SelfTestReply, SignBundleReply,
+    SignOnceReply, SignerRefusal, StatusReply, TakeSignaturesReply,
 };
 use crate::vault::Vault;
 
@@ -479,6 +480,7 @@ fn refusal(error: SignerError) -> SignerRefusal {
         SignerError::NotProvisioned
         | SignerError::NotEnrolled
         | SignerError::CertificateEnded { .. } => SignerRefusal::NotProvisioned { reason },
+        SignerError::NoOneTimeKeys => SignerRefusal::NoOneTimeKeys { reason },
         SignerError::Provisioning(_) | SignerError::Renewal(_) | SignerError::SelfTest(_) => {
             SignerRefusal::BadProvisioning { reason }
         }

@@ -80,6 +80,8 @@ pub struct Status {
     pub anchor: Option<Anchor>,
     /// Why there is no newer one, if the last attempt to get one failed.
     pub anchor_trouble: Option<String>,
+    /// Photos with receipts that went to make room, since the daemon began.
+    pub removed: i64,
     /// Mebibytes free for photos.
     pub free_mib: i64,
     /// Whether too little is free to take a photo.

@@ -59,6 +59,9 @@ impl Capture {
             }
             Err(error) => log::error!("no photo: {error}"),
         }
+        // On a task of its own: nobody waits for it.
+        let studio = Arc::clone(&self.studio);
+        tokio::spawn(async move { studio.make_room().await });
         self.lamp.show(self.condition(outcome.as_ref().err()));
         outcome
     }
@@ -134,6 +137,11 @@ impl Capture {
             certificate_ends_soon: self.certificate.ends_soon(),
             anchor: self.anchor(),
             anchor_trouble: self.studio.anchor.trouble(),
+            removed: whole(
+                self.studio
+                    .removed
+                    .load(std::sync::atomic::Ordering::Relaxed),
+            ),
             free_mib: whole(free_mib),
             disk_full: free_mib < self.studio.keep_free_mib,
             clock: clock_word(clock::quality(clock::now_ns())).to_owned(),

@@ -20,6 +20,10 @@ use crate::keep::queue::EntryId;
 pub const SIDECAR: &str = "json";
 /// The ending of the file with the leaves that the photographer may disclose.
 pub const LEAVES: &str = "leaves.json";
+/// The ending of the file with the receipt.
+pub const RECEIPT: &str = "receipt.json";
+/// What goes when room is short: the large files. The raw frame first, so that a picture that is there is the last of it.
+const LARGE: [&str; 2] = ["dng", "jpg"];
 /// The endings of a photo's files. The picture comes last: whoever sees it finds everything else.
 const ENDINGS: [&str; 4] = [LEAVES, SIDECAR, "dng", "jpg"];
 
@@ -145,6 +149,71 @@ impl Album {
         Ok((moved, removed))
     }
 
+    /// The days there are, newest first, and the names of the newest photos, also of those whose picture is gone.
+    pub fn newest(&self, limit: usize) -> io::Result<(Vec<String>, Vec<Name>)> {
+        let (mut days, mut names) = (Vec::new(), Vec::new());
+        for path in sorted(&self.root)?.into_iter().rev() {
+            let day = path
+                .file_name()
+                .map(|name| name.to_string_lossy().into_owned());
+            let Some(day) = day.filter(|day| is_day(day) && path.is_dir()) else {
+                continue;
+            };
+            if names.len() < limit {
+                let stems = sorted(&path)?.into_iter().rev().filter_map(stem_of_sidecar);
+                let named = stems.map(|stem| Name {
+                    day: day.clone(),
+                    stem,
+                });
+                names.extend(named.take(limit - names.len()));
+            }
+            days.push(day);
+        }
+        Ok((days, names))
+    }
+
+    /// Removes pictures and raw frames that have a receipt, the oldest first, until there is `enough` room; answers how
+    /// many photos went. Sidecar, receipt and leaves stay: the proof of a picture that somebody has elsewhere is whole.
+    pub fn remove_registered(&self, enough: impl Fn() -> io::Result<bool>) -> io::Result<usize> {
+        let mut removed = 0;
+        for day in sorted(&self.root)? {
+            // `incoming` is no day, and what a person put here has another form.
+            let is_day = day
+                .file_name()
+                .is_some_and(|name| is_day(&name.to_string_lossy()));
+            if !is_day || !day.is_dir() {
+                continue;
+            }
+            for receipt in sorted(&day)? {
+                let Some(stem) = stem_of_receipt(&receipt) else {
+                    continue;
+                };
+                if enough()? {
+                    return Ok(removed);
+                }
+                removed += usize::from(self.remove_large(&day, &stem)?);
+            }
+        }
+        Ok(removed)
+    }
+
+    fn remove_large(&self, day: &Path, stem: &str) -> io::Result<bool> {
+        let mut was_there = false;
+        for ending in LARGE {
+            let path = day.join(format!("{stem}.{ending}"));
+            if path.exists() {
+                // If we stop here, the rest goes when room is short again.
+                durable::remove(&path)?;
+                was_there = true;
+            }
+        }
+        if was_there {
+            let picture = format!("{}/{stem}.jpg", day.display());
+            log::info!(PHOTO = picture.as_str(); "removed to make room: it has its receipt");
+        }
+        Ok(was_there)
+    }
+
     /// Writes a file about a photo beside it.
     pub fn write_beside(
         &self,
@@ -181,6 +250,39 @@ impl Album {
             .join("incoming")
             .join(format!("{id}_{}_{}.{ending}", name.day, name.stem))
     }
+}
+
+/// What a folder holds, in the order of the names: photos are named by their time.
+fn sorted(folder: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut paths = Vec::new();
+    for file in fs::read_dir(folder)? {
+        paths.push(file?.path());
+    }
+    paths.sort();
+    Ok(paths)
+}
+
+fn is_day(name: &str) -> bool {
+    let is_digit = |byte: u8| byte.is_ascii_digit();
+    name.len() == 10
+        && name.bytes().enumerate().all(|(place, byte)| match place {
+            4 | 7 => byte == b'-',
+            _ => is_digit(byte),
+        })
+}
+
+/// The stem of a sidecar; receipts and leaves have a dot more in their endings.
+fn stem_of_sidecar(path: PathBuf) -> Option<String> {
+    let name = path.file_name()?.to_str()?;
+    let ours = [RECEIPT, LEAVES].map(|ending| name.ends_with(&format!(".{ending}")));
+    let stem = name.strip_suffix(SIDECAR)?.strip_suffix('.')?;
+    (ours == [false, false]).then(|| stem.to_owned())
+}
+
+fn stem_of_receipt(path: &Path) -> Option<String> {
+    let name = path.file_name()?.to_str()?;
+    let stem = name.strip_suffix(RECEIPT)?.strip_suffix('.')?;
+    Some(stem.to_owned())
 }
 
 fn parse_incoming(file: &str) -> Option<(EntryId, Name)> {
@@ -255,6 +357,42 @@ mod tests {
             0
         );
         assert_eq!(album.recover(|_| false).unwrap(), (0, 0));
+    }
+
+    #[test]
+    fn room_is_made_by_the_oldest_photos_that_have_receipts_and_their_proofs_stay() {
+        let folder = tempfile::tempdir().unwrap();
+        let album = Album::open(folder.path()).unwrap();
+        let at = |name: &str| folder.path().join(name);
+        for day in ["2026-11-19", "2026-11-20", "holiday"] {
+            fs::create_dir(at(day)).unwrap();
+            for ending in ["jpg", "dng", "json", "leaves.json", "receipt.json"] {
+                fs::write(at(&format!("{day}/a.{ending}")), b"x").unwrap();
+            }
+        }
+        fs::write(at("2026-11-19/waiting.jpg"), b"x").unwrap();
+        fs::write(at("2026-11-19/waiting.json"), b"x").unwrap();
+        let (days, newest) = album.newest(2).unwrap();
+        assert_eq!(days, ["2026-11-20", "2026-11-19"]);
+        let named: Vec<String> = newest.iter().map(Name::picture).collect();
+        assert_eq!(named, ["2026-11-20/a.jpg", "2026-11-19/waiting.jpg"]);
+        let gone = |name: &str| !at(name).exists();
+        let one_is_gone = || Ok(gone("2026-11-19/a.jpg"));
+        assert_eq!(album.remove_registered(one_is_gone).unwrap(), 1);
+        assert!(gone("2026-11-19/a.jpg") && gone("2026-11-19/a.dng"));
+        assert!(!gone("2026-11-20/a.jpg"));
+        assert_eq!(album.remove_registered(|| Ok(false)).unwrap(), 1);
+        for kept in [
+            "2026-11-19/waiting.jpg",
+            "2026-11-19/a.json",
+            "2026-11-19/a.receipt.json",
+            "2026-11-20/a.leaves.json",
+            "holiday/a.jpg",
+        ] {
+            assert!(!gone(kept), "{kept}");
+        }
+        assert!(gone("2026-11-20/a.jpg"));
+        assert_eq!(album.remove_registered(|| Ok(false)).unwrap(), 0);
     }
 
     #[test]

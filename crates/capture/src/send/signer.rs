@@ -7,6 +7,7 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use birthmark_daemon::varlink::{self, CallError, Peers};
+use birthmark_protocol::one_time::batch::{BatchOpening, BatchRequest, OpenedKey};
 use birthmark_protocol::{Bundle, CameraToken, Commitment, Digest, Opening, Signature};
 use serde::{Deserialize, Serialize};
 
@@ -108,9 +109,69 @@ struct Signed {
     certificate: String,
 }
 
+/// The answer to `SignOnce`.
+#[derive(Debug, Deserialize)]
+struct SignedOnce {
+    bundle_digest: String,
+    signature: String,
+    one_time_key: String,
+    key_signature: String,
+    authority: String,
+    device_family: String,
+    epoch: u32,
+    key_store: String,
+}
+
+/// How many one-time keys of an epoch there are.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct EpochStock {
+    /// The epoch.
+    pub epoch: u32,
+    /// When it begins, Unix time.
+    pub from: i64,
+    /// When it ends, Unix time.
+    pub until: i64,
+    /// Keys that are made and not signed.
+    pub drafts: u64,
+    /// Keys that wait for a photo.
+    pub ready: u64,
+}
+
+#[derive(Debug, Deserialize)]
+struct Stock {
+    epochs: Vec<EpochStock>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Made {
+    made: u64,
+}
+
+#[derive(Debug, Deserialize)]
+struct Asked {
+    blinded: String,
+    signature: String,
+    certificate: String,
+}
+
+#[derive(Debug, Deserialize)]
+struct Answered {
+    is_complete: bool,
+    opened: Vec<OpenedKey>,
+    left: String,
+    signature: String,
+    certificate: String,
+}
+
+#[derive(Debug, Deserialize)]
+struct Ready {
+    ready: u64,
+}
+
 /// The part of the answer to `Status` that matters here.
 #[derive(Debug, Deserialize)]
 struct KeyStatus {
+    device_family: Option<String>,
     certificate_not_after: Option<i64>,
 }
 
@@ -158,6 +219,29 @@ trait SignerCalls {
         commitment: &str,
     ) -> zlink::Result<Result<CameraToken, Refusal>>;
     async fn status(&mut self) -> zlink::Result<Result<KeyStatus, Refusal>>;
+    async fn sign_once(
+        &mut self,
+        bundle: &str,
+        anchor_block: Option<&str>,
+    ) -> zlink::Result<Result<SignedOnce, Refusal>>;
+    async fn one_time_stock(&mut self) -> zlink::Result<Result<Stock, Refusal>>;
+    async fn draft_keys(
+        &mut self,
+        statement: &str,
+        keys: i64,
+    ) -> zlink::Result<Result<Made, Refusal>>;
+    async fn batch_request(&mut self, epoch: i64) -> zlink::Result<Result<Asked, Refusal>>;
+    async fn answer_challenge(
+        &mut self,
+        epoch: i64,
+        challenge: &str,
+    ) -> zlink::Result<Result<Answered, Refusal>>;
+    async fn take_signatures(
+        &mut self,
+        epoch: i64,
+        challenge: &str,
+        signatures: &str,
+    ) -> zlink::Result<Result<Ready, Refusal>>;
 }
 
 /// The signer behind a Varlink socket.

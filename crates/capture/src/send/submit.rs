@@ -22,12 +22,12 @@ use birthmark_daemon::{Backoff, Shutdown, random};
 use birthmark_ledger::Receipt;
 use birthmark_protocol::one_time::{OneTimeProof, OneTimeSubmission};
 use birthmark_protocol::submission::OurSubmission;
-use birthmark_protocol::{Bundle, Opening, Signature, Timestamp};
+use birthmark_protocol::{Bundle, Opening, PublicKey, Signature, Timestamp};
 use birthmark_sensor::clock;
 pub use node::{Fate, Node, NodeError, Request, SetupError};
 pub use nodes::Nodes;
 
-use crate::keep::album::Album;
+use crate::keep::album::{Album, RECEIPT};
 use crate::keep::queue::{Entry, EntryId, Queue, QueueError, Refusal, Stage};
 use crate::keep::sidecar;
 use crate::send::certificate::is_outdated;
@@ -367,7 +367,7 @@ impl Submitter {
             anchor_block: entry.anchor_block.as_ref(),
         };
         let proof = self.signer.prove(wanted, &opening).await?;
-        if is_outdated(&certificate(&proof)?, now()) {
+        if certificate(&proof)?.is_some_and(|der| is_outdated(&der, now())) {
             return Err(Trouble::Outdated);
         }
         // If we stop here, the next attempt asks for another signature; this one was never sent.
@@ -401,11 +401,14 @@ impl Submitter {
 
     /// Offers the proof to one validator after another until one takes it, or says no.
     async fn send(&self, id: EntryId, entry: Entry, proof: Proof) -> Result<(), Trouble> {
-        if is_outdated(&certificate(&proof)?, now()) {
+        if certificate(&proof)?.is_some_and(|der| is_outdated(&der, now())) {
             // It waited longer than any validator's grace. No registry has it, so another signature makes no second record.
             let stage = Stage::Unsigned;
             self.queue.update(id, &Entry { stage, ..entry })?;
             self.queue.to_sign(id);
+            return Ok(());
+        }
+        if self.waits_its_turn(id, &proof) {
             return Ok(());
         }
         let request = request(&entry, &proof)?;
@@ -531,7 +534,7 @@ impl Submitter {
             Err(fault) => return Err(fault.into()),
         }
         self.album
-            .write_json(&entry.photo, "receipt.json", receipt)
+            .write_json(&entry.photo, RECEIPT, receipt)
             .map_err(Trouble::Disk)?;
         // If we stop here, the receipt is there and the entry too: the node is asked once more, and says the same.
         self.queue.finish(id)?;
@@ -607,22 +610,25 @@ fn contents(entry: &Entry) -> Result<(Bundle, Opening), Trouble> {
     Ok((bundle, opening))
 }
 
-/// The certificate of a proof, DER.
-fn certificate(proof: &Proof) -> Result<Vec<u8>, Trouble> {
-    STANDARD
-        .decode(&proof.certificate)
-        .map_err(|_| Trouble::Entry("certificate"))
+/// The certificate of a proof, DER; none for a key that is used once.
+fn certificate(proof: &Proof) -> Result<Option<Vec<u8>>, Trouble> {
+    match &proof.by {
+        ProvedBy::Certificate { certificate, .. } => STANDARD
+            .decode(certificate)
+            .map(Some)
+            .map_err(|_| Trouble::Entry("certificate")),
+        ProvedBy::OneTimeKey { .. } => Ok(None),
+    }
 }
 
 fn now() -> Timestamp {
     Timestamp::from_unix(clock::now_ns() / 1_000_000_000)
 }
 
-fn request(entry: &Entry, proof: &Proof) -> Result<OurSubmission, Trouble> {
+fn request(entry: &Entry, proof: &Proof) -> Result<Request, Trouble> {
     let (bundle, opening) = contents(entry)?;
-    let certificate = certificate(proof)?;
-    let signature = STANDARD.decode(&proof.signature);
-    let signature = signature.map_err(|_| Trouble::Entry("signature"))?;
+    let decode = |text: &str, what| STANDARD.decode(text).map_err(|_| Trouble::Entry(what));
+    let signature = decode(&proof.signature, "signature")?;
     let signature = Signature::from_der(&signature).map_err(|_| Trouble::Entry("signature"))?;
     match &proof.by {
         ProvedBy::Certificate { certificate, token } => {

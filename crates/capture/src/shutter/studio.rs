@@ -113,6 +113,10 @@ pub struct Studio {
     pub place: Place,
     /// Mebibytes that must be free.
     pub keep_free_mib: u64,
+    /// Whether photos that have receipts may go to make room.
+    pub remove_registered: bool,
+    /// Photos that went for it so far.
+    pub removed: AtomicU64,
     /// Whether photos are signed with one-time keys: they then say nothing that sets this camera apart.
     pub one_time: bool,
     /// Where the pixels come from, as every bundle says.
@@ -151,14 +155,44 @@ impl Studio {
         }
     }
 
+    /// Makes room before it is short, if the photographer allows it: twice what must be free stays free.
+    pub async fn make_room(self: &Arc<Self>) {
+        if !self.remove_registered || self.has_twice_the_room().is_ok_and(|room| room) {
+            return;
+        }
+        let studio = Arc::clone(self);
+        let remove = move || {
+            let enough = || studio.has_twice_the_room().map_err(std::io::Error::other);
+            let removed = studio.album.remove_registered(enough);
+            removed.inspect(|count| {
+                studio.removed.fetch_add(*count as u64, Ordering::Relaxed);
+            })
+        };
+        match tokio::task::spawn_blocking(remove).await {
+            Ok(Ok(0)) => log::debug!("room is short and no photo has a receipt"),
+            Ok(Ok(count)) => {
+                log::warn!("{count} photos that have receipts were removed to make room")
+            }
+            Ok(Err(error)) => log::error!("no room can be made: {error}"),
+            Err(error) => log::error!("no room can be made: {error}"),
+        }
+    }
+
+    fn has_twice_the_room(&self) -> Result<bool, StudioError> {
+        Ok(self.free_mib()? >= self.keep_free_mib.saturating_mul(2))
+    }
+
     /// Takes one photo. When this returns, the photo and its proof survive anything but the loss of the disk.
-    pub async fn take(&self) -> Result<Photo, StudioError> {
+    pub async fn take(self: &Arc<Self>) -> Result<Photo, StudioError> {
         // Waiting here, before the exposure, is what bounds memory in a burst.
         let _seat = self
             .seats
             .acquire()
             .await
             .map_err(|_| SourceError::Device("the camera is closing".to_owned()))?;
+        if self.has_room().is_err() {
+            self.make_room().await;
+        }
         self.has_room()?;
         let (exposed, whereabouts) = tokio::join!(self.camera.expose(), self.whereabouts());
         let (mut shot, shutter) = exposed?;
@@ -258,7 +292,11 @@ impl Studio {
         position: Option<Position>,
     ) -> Result<Claims, StudioError> {
         let disclosure = position.map(hidden).transpose()?;
-        let anchor = self.anchor.newest(self.registry.genesis_hash().as_ref());
+        // A camera that was offline for long would be known by the block it names.
+        let anchor = match self.one_time {
+            true => None,
+            false => self.anchor.newest(self.registry.genesis_hash().as_ref()),
+        };
         let anchor_block = anchor.as_ref().map(|checked| checked.block);
         let capture = Capture {
             source: self.pixels,

@@ -161,3 +161,39 @@ async fn a_validator_that_is_away_keeps_no_photo_from_its_signature() {
     }
     panic!("the photo was not signed");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_page_on_the_cable_says_how_far_each_proof_is() {
+    let mut world = World::new().await;
+    world.settings.page = true;
+    let signer = world.sign();
+    let mut camera = world.shoot().await;
+    let registered = camera.capture().await;
+    camera
+        .until("the receipt", |status| status.stored == 1)
+        .await;
+    drop(signer);
+    while world.path("signer").exists() {
+        tokio::task::yield_now().await;
+    }
+    let unsigned = camera.capture().await;
+    let name = |photo: &Photo| {
+        let path = std::path::Path::new(&photo.path);
+        path.file_name().unwrap().to_str().unwrap().to_owned()
+    };
+    let line = |page: &str, photo: &Photo| {
+        let found = page.lines().find(|line| line.contains(&name(photo)));
+        found.unwrap_or_default().to_owned()
+    };
+    for _ in 0..600 {
+        let page = std::fs::read_to_string(world.path("photos/index.html")).unwrap_or_default();
+        let (first, second) = (line(&page, &registered), line(&page, &unsigned));
+        if first.contains("registered") && second.contains("waits for its signature") {
+            assert!(page.find(&name(&unsigned)) < page.find(&name(&registered)));
+            camera.stop().await;
+            return;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    panic!("the page does not say it");
+}

@@ -384,3 +384,36 @@ async fn a_node_that_never_answers_holds_up_neither_the_shutter_nor_the_end() {
     assert_eq!((status.waiting, status.refused), (2, 0));
     camera.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn room_is_made_by_photos_with_receipts_if_the_photographer_allows_it() {
+    for allowed in [false, true] {
+        let mut world = World::new().await;
+        let _signer = world.sign();
+        let mut camera = world.shoot().await;
+        let registered = camera.capture().await;
+        camera
+            .until("the receipt", |status| status.stored == 1)
+            .await;
+        world.node.feel(Mood::Busy);
+        let waiting = camera.capture().await;
+        camera.stop().await;
+
+        // More than any disk has: whatever may go, goes.
+        world.settings.keep_free_mib = 1 << 40;
+        world.settings.remove_registered = allowed;
+        let mut camera = world.shoot().await;
+        let refused = camera.calls.capture().await.unwrap().unwrap_err();
+        assert!(matches!(refused, CaptureRefusal::DiskFull { .. }));
+        let there = |photo: &birthmark_capture::messages::Photo, ending: &str| {
+            std::path::Path::new(&photo.path)
+                .with_extension(ending)
+                .exists()
+        };
+        assert_eq!(there(&registered, "jpg"), !allowed);
+        assert!(there(&registered, "json") && there(&registered, "receipt.json"));
+        assert!(there(&waiting, "jpg") && there(&waiting, "json"));
+        assert_eq!(camera.status().await.removed, i64::from(allowed));
+        camera.stop().await;
+    }
+}

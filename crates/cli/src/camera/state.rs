@@ -123,8 +123,13 @@ fn describe(status: &Status, troubles: &[String], style: Style) -> String {
         status.source.as_deref().unwrap_or("no camera")
     ));
     lines.push(format!(
-        "  photos       {} since the start, {} MiB free",
-        status.photos, status.free_mib
+        "  photos       {} since the start, {} MiB free{}",
+        status.photos,
+        status.free_mib,
+        match status.removed {
+            0 => String::new(),
+            count => format!(", {count} with receipts removed to make room"),
+        }
     ));
     lines.push(format!(
         "  proofs       {} waiting, {} arrived since the start, {} refused",

@@ -54,6 +54,8 @@ fn a_new_camera_is_provisioned_and_its_photo_is_proven_to_strangers() {
     camera.birthmark(&["queue", "retry"]).well();
     until("the late receipt", || !entry.exists());
     both_ends_of_its_time_are_proven(&camera, &institutions, &late);
+    let checked = camera.birthmark(&["check"]).well();
+    assert!(checked.contains("signed and registered"), "{checked}");
 }
 
 /// As soon as there is one, photos name it.

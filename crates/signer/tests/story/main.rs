@@ -17,6 +17,7 @@ mod daemon;
 mod hosted;
 mod key_stores;
 mod linking;
+mod one_time;
 mod renewal;
 mod running;
 mod strangers;

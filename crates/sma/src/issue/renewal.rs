@@ -47,8 +47,8 @@ impl Authority {
         let secret = CredentialSecret::from_bytes(hex_field("secret", &request.secret)?);
         let now = std::time::Instant::now();
         let proven = self.renewals.finish(&session, &secret, now);
-        let (key, chip) = proven.map_err(|error| ApiError::field("session", error.to_string()))?;
-        Ok((DeviceKey::P256(key), chip))
+        let proven = proven.map_err(|error| ApiError::field("session", error.to_string()))?;
+        Ok((DeviceKey::P256(proven.key), proven.chip))
     }
 
     /// The camera that this chip enrolled with this key, unless it was revoked.

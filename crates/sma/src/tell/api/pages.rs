@@ -16,6 +16,7 @@ use super::{attest, devices, metrics, one_time, overview, public, revocations, v
         public::verdict_keys, public::root, public::intermediate, public::intermediate_der, public::health, public::stats,
         devices::provision, devices::list, devices::one, attest::begin, attest::evidence,
         attest::begin_renewal, attest::renewal_evidence, attest::renew,
+        one_time::statements, one_time::begin, one_time::open,
         revocations::revoke, revocations::lift, revocations::list, revocations::feed, revocations::crl, revocations::crl_of, revocations::ocsp, revocations::ocsp_get,
         overview::overview, overview::reviewed, metrics::metrics,
     ),
