@@ -11,5 +11,6 @@ pub mod old_settings;
 pub mod options;
 pub mod pipe;
 pub mod receipt;
+pub mod report;
 pub mod terminal;
 pub mod verify;

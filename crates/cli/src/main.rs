@@ -5,7 +5,9 @@ use std::process::ExitCode;
 
 use birthmark_cli::options::{Command, DigestOptions, Options, ReceiptCommand};
 use birthmark_cli::terminal::Style;
-use birthmark_cli::{camera, digests, disclose, edit, mirror, old_settings, pipe, receipt, verify};
+use birthmark_cli::{
+    camera, digests, disclose, edit, mirror, old_settings, pipe, receipt, report, verify,
+};
 use clap::{CommandFactory, Parser};
 
 fn main() -> ExitCode {
@@ -34,6 +36,7 @@ async fn run(options: Options) -> anyhow::Result<ExitCode> {
         Command::Mirror(options) => mirror::mirror(&options).await,
         Command::Audit(options) => mirror::audit(&options),
         Command::Follow(options) => mirror::follow(&options).await,
+        Command::Report(options) => report::run(&options).await,
         Command::Edit(options) => edit::run(&options).await,
         Command::SoftwareAuthority(command) => edit::software::run(&command),
         Command::Receipt(ReceiptCommand::Show(options)) => receipt::show(&options),

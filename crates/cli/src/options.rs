@@ -40,6 +40,11 @@ pub enum Command {
         after_help = "Exit status: 1 two blocks were decided that cannot both be true, 2 wrong usage; with --once also 0 nothing contradicts, 3 it could not be found out."
     )]
     Follow(crate::mirror::FollowOptions),
+    /// Write a page about photos that a court or a newsroom can keep: pictures, proofs, limits, and how to check them again
+    #[command(
+        after_help = "Exit status: as of `birthmark verify`; the page is written in any case but 2."
+    )]
+    Report(crate::report::ReportOptions),
     /// Register a picture that was made from a registered one
     #[command(
         after_help = "Exit status: 0 it is registered, 1 the validator refused it, 2 it could not be done."

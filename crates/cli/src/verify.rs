@@ -65,6 +65,12 @@ pub struct Finding {
     reason: Option<String>,
     #[serde(flatten)]
     judged: Option<Judged>,
+    /// The file, if there is one that can be read again.
+    #[serde(skip)]
+    path: Option<PathBuf>,
+    /// The receipt that was checked.
+    #[serde(skip)]
+    receipt: Option<String>,
 }
 
 /// What a program makes of it.
@@ -87,16 +93,14 @@ pub enum Outcome {
 
 /// Runs the command.
 pub async fn run(options: &VerifyOptions) -> anyhow::Result<ExitCode> {
-    let validator = Validator::at(&options.node)?;
     let genesis = known::genesis(&options.node, options.genesis.as_deref())?;
-    let subjects = subjects::read(&options.subjects)?;
-    let asking = async {
-        match options.direct {
-            true => find_all(&validator, genesis.as_ref(), subjects).await,
-            false => find_privately(&validator, genesis.as_ref(), subjects).await,
-        }
-    };
-    let findings = watched("Asking the validator", asking).await;
+    let asked = look_up(
+        &options.node,
+        options.direct,
+        genesis.as_ref(),
+        &options.subjects,
+    );
+    let findings = asked.await?;
     if options.json {
         println!("{}", serde_json::to_string_pretty(&findings)?);
     } else {
@@ -107,6 +111,24 @@ pub async fn run(options: &VerifyOptions) -> anyhow::Result<ExitCode> {
         print!("{}", print::summary(&findings));
     }
     Ok(exit_status(&findings))
+}
+
+/// What is known about each subject, checked against this genesis.
+pub async fn look_up(
+    node: &str,
+    is_direct: bool,
+    genesis: Option<&Genesis>,
+    subjects: &[String],
+) -> anyhow::Result<Vec<Finding>> {
+    let validator = Validator::at(node)?;
+    let subjects = subjects::read(subjects)?;
+    let asking = async {
+        match is_direct {
+            true => find_all(&validator, genesis, subjects).await,
+            false => find_privately(&validator, genesis, subjects).await,
+        }
+    };
+    Ok(watched("Asking the validator", asking).await)
 }
 
 /// Asks without naming any digest. Without a genesis it is checked against the validator's own, which proves nothing.
@@ -138,10 +160,17 @@ async fn find_privately(
                 let found = looked_at
                     .privately(validator, asked, genesis, believed)
                     .await;
-                found.map_or_else(
-                    |error| Finding::unclear(subject.name.clone(), format!("{error:#}")),
-                    |judged| Finding::of(subject.name.clone(), judged),
-                )
+                let finding = match found {
+                    Ok((judged, receipt)) => Finding {
+                        receipt,
+                        ..Finding::of(subject.name, judged)
+                    },
+                    Err(error) => Finding::unclear(subject.name, format!("{error:#}")),
+                };
+                Finding {
+                    path: subject.path,
+                    ..finding
+                }
             }
         });
     }
@@ -161,7 +190,7 @@ impl Looked<'_> {
         asked: &Asked,
         genesis: Option<&Genesis>,
         believed: &Genesis,
-    ) -> anyhow::Result<Judged> {
+    ) -> anyhow::Result<(Judged, Option<String>)> {
         let digests: Vec<Digest> = self.file.digests.iter().map(|found| found.digest).collect();
         let Some(mut choice) = choose(&asked.answers, &digests) else {
             let mut card = Card::unknown(self.file);
@@ -169,10 +198,11 @@ impl Looked<'_> {
                 Some(_) => asked.absence.clone(),
                 None => format!("Nothing is proven. {}", no_genesis(validator)),
             });
-            return Ok(card.into());
+            return Ok((card.into(), None));
         };
         if genesis.is_none() {
-            return Ok(Card::unproven(self.file, &no_genesis(validator)).into());
+            let card = Card::unproven(self.file, &no_genesis(validator));
+            return Ok((card.into(), None));
         }
         let receipt = choice.index.and_then(|index| asked.receipts.get(&index));
         let receipt = receipt.context("its record was not sent")?;
@@ -188,7 +218,7 @@ impl Looked<'_> {
         };
         let mut judged = judge(self.file, &fetched, believed);
         judged.card.notes.extend(asked.caution.map(str::to_owned));
-        Ok(judged)
+        Ok((judged, Some(text)))
     }
 
     fn metadata(&self) -> Option<Metadata> {
@@ -251,7 +281,11 @@ async fn find(
     };
     let digests: Vec<Digest> = file.digests.iter().map(|found| found.digest).collect();
     let Some(choice) = choose(answers, &digests) else {
-        return Finding::of(subject.name, Card::unknown(&file).into());
+        let finding = Finding::of(subject.name, Card::unknown(&file).into());
+        return Finding {
+            path: subject.path,
+            ..finding
+        };
     };
     let Some(genesis) = genesis else {
         let reason = no_genesis(validator);
@@ -270,7 +304,12 @@ async fn find(
         provenance: provenance.as_ref(),
         metadata: metadata.as_ref(),
     };
-    Finding::of(subject.name, judge(&file, &fetched, genesis))
+    let finding = Finding::of(subject.name, judge(&file, &fetched, genesis));
+    Finding {
+        path: subject.path,
+        receipt: receipt.ok(),
+        ..finding
+    }
 }
 
 async fn fetched(validator: &Validator, choice: &Choice) -> Result<String, String> {
@@ -292,7 +331,38 @@ impl Finding {
             outcome,
             reason: None,
             judged: Some(judged),
+            path: None,
+            receipt: None,
         }
+    }
+
+    /// As it was named.
+    pub fn subject(&self) -> &str {
+        &self.subject
+    }
+
+    /// What a person is told; nothing where it could not be found out.
+    pub const fn judged(&self) -> Option<&Judged> {
+        self.judged.as_ref()
+    }
+
+    /// Why it could not be found out.
+    pub fn reason(&self) -> Option<&str> {
+        self.reason.as_deref()
+    }
+
+    /// The file, if there is one that can be read again.
+    pub fn path(&self) -> Option<&Path> {
+        self.path.as_deref()
+    }
+
+    /// The receipt by which its record was proven.
+    pub fn receipt(&self) -> Option<&str> {
+        let is_proven = |judged: &Judged| judged.card.matched.is_some();
+        let judged = self.judged.as_ref();
+        self.receipt
+            .as_deref()
+            .filter(|_| judged.is_some_and(is_proven))
     }
 
     fn unclear(subject: String, reason: String) -> Self {
@@ -301,11 +371,14 @@ impl Finding {
             outcome: Outcome::Unclear,
             reason: Some(reason),
             judged: None,
+            path: None,
+            receipt: None,
         }
     }
 }
 
-fn exit_status(findings: &[Finding]) -> ExitCode {
+/// How the command ends: the worst finding decides.
+pub fn exit_status(findings: &[Finding]) -> ExitCode {
     let any = |wanted: &[Outcome]| {
         findings
             .iter()

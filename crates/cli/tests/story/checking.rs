@@ -11,13 +11,14 @@ use tempfile::TempDir;
 use crate::process::binary;
 use crate::running::{output, texts};
 
-struct Desk {
+/// A demonstration with one photo, and a folder for what is tried with it.
+pub struct Desk {
     demonstration: Demonstration,
     temporary: TempDir,
 }
 
 impl Desk {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let temporary = TempDir::new().unwrap();
         let kept = temporary.path().join("kept");
         let arguments = ["--photos", "1", "--dir", kept.to_str().unwrap()];
@@ -29,7 +30,15 @@ impl Desk {
         }
     }
 
-    fn photo(&self) -> PathBuf {
+    pub fn folder(&self) -> &Path {
+        self.temporary.path()
+    }
+
+    pub fn node(&self) -> &str {
+        self.demonstration.node()
+    }
+
+    pub fn photo(&self) -> PathBuf {
         let day = fs::read_dir(self.temporary.path().join("kept/photos")).unwrap();
         let files = day.flat_map(|day| fs::read_dir(day.unwrap().path()).unwrap());
         let mut photos = files.map(|file| file.unwrap().path());
@@ -38,7 +47,7 @@ impl Desk {
             .unwrap()
     }
 
-    fn genesis(&self) -> PathBuf {
+    pub fn genesis(&self) -> PathBuf {
         self.temporary.path().join("kept/validator/genesis.toml")
     }
 
@@ -55,7 +64,7 @@ impl Desk {
         (output.status.code(), findings[0].clone())
     }
 
-    fn show(&self, receipt: &Path, photo: &Path) -> (Option<i32>, String) {
+    pub fn show(&self, receipt: &Path, photo: &Path) -> (Option<i32>, String) {
         self.show_against(&self.genesis(), receipt, photo)
     }
 

@@ -15,6 +15,7 @@ mod mirroring;
 mod outfit;
 mod pipes;
 mod process;
+mod report;
 mod running;
 mod satellites;
 mod whole_camera;
