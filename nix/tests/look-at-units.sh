@@ -31,7 +31,7 @@ look() {
 lay_out() {
     mkdir -p "$tree/store" "$tree/$1"
     cp -r "$repository/systemd/." "$tree/store/"
-    sed -i 's,/usr/bin/birthmark-[a-z]*,/usr/bin/env,' "$tree"/store/birthmark-*.service
+    sed -i 's,/usr/bin/birthmark[-a-z]*,/usr/bin/env,' "$tree"/store/birthmark-*.service
     for unit in "$tree"/store/birthmark-*.service "$tree"/store/birthmark-*.socket "$tree"/store/*.d; do
         ln -sfn "$unit" "$tree/$1/$(basename "$unit")"
     done
