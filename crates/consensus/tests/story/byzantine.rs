@@ -60,7 +60,7 @@ async fn a_record_that_nobody_vouched_for() {
 
 #[tokio::test]
 async fn a_borrowed_certificate() {
-    let sent = Sent::signed_as("Bundle");
+    let sent = Sent::signed_as("HashAndTime");
     let opening = drawn();
     let honest = Offer {
         transaction: transaction(vec![sent.record(Source::CameraCertificate)]),

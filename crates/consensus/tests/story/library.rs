@@ -13,7 +13,7 @@ use birthmark_protocol::*;
 use p256::ecdsa::SigningKey;
 use p256::ecdsa::signature::hazmat::PrehashSigner as _;
 
-pub const START: i64 = 1_790_000_000;
+pub const START: i64 = 1_796_000_000;
 pub const MAKER: &str = "EXAMPLE_MAKER";
 pub const FAMILY: &str = "Raspberry Pi";
 
