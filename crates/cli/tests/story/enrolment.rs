@@ -125,11 +125,16 @@ fn a_card_enrols_its_camera_once_the_authority_can_be_reached_and_forgets_the_to
     assert!(!folder.join("card-state/enrol").exists());
 }
 
-/// The certificate in the sidecar of a photo.
+/// The certificate in the sidecar of a photo: it comes with the signature, which the photo does not wait for.
 fn certificate_beside(photo: &Path) -> String {
-    let sidecar = fs::read_to_string(photo.with_extension("json")).unwrap();
-    let sidecar: serde_json::Value = serde_json::from_str(&sidecar).unwrap();
-    sidecar["camera_cert"].as_str().unwrap().to_owned()
+    let mut certificate = None;
+    until("the photo's signature", || {
+        let sidecar = fs::read_to_string(photo.with_extension("json")).unwrap();
+        let sidecar: serde_json::Value = serde_json::from_str(&sidecar).unwrap();
+        certificate = sidecar["camera_cert"].as_str().map(str::to_owned);
+        certificate.is_some()
+    });
+    certificate.unwrap()
 }
 
 /// By the chip alone: the operator's token is gone by now.
