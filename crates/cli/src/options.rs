@@ -169,7 +169,7 @@ mod tests {
             &["queue"],
         ];
         for path in answering {
-            let help = help(path).unwrap_or_default();
+            let help = help(path).expect("it is there");
             assert!(help.contains("Exit status: 0 "), "{path:?}: {help}");
         }
         for open in ["completions", "man"] {

@@ -21,7 +21,7 @@ use clap::Args;
 use time::OffsetDateTime;
 
 use crate::terminal::moment;
-use crate::verify::{self, Finding, known};
+use crate::verify::{self, Asking, Finding};
 
 /// A larger picture is named in the page and not shown: its digest is what counts.
 const LARGEST_PICTURE: usize = 20 << 20;
@@ -38,20 +38,9 @@ pub struct ReportOptions {
     /// What the report is about, for its title
     #[arg(long, value_name = "TEXT")]
     pub title: Option<String>,
-    /// The genesis of the registry: each receipt is checked against it. Named once, it is remembered for this validator
-    #[arg(long, value_name = "FILE", env = "BIRTHMARK_GENESIS")]
-    pub genesis: Option<PathBuf>,
-    /// The validator to ask
-    #[arg(
-        long,
-        value_name = "URL",
-        env = "BIRTHMARK_NODE",
-        default_value_t = crate::demonstration::validator()
-    )]
-    pub node: String,
-    /// Name the digests to the validator: quicker, and it tells of originals and edits, too
-    #[arg(long)]
-    pub direct: bool,
+    /// Whom to ask, and how
+    #[command(flatten)]
+    pub asking: Asking,
 }
 
 #[derive(Template)]
@@ -113,12 +102,11 @@ pub async fn run(options: &ReportOptions) -> anyhow::Result<ExitCode> {
         "--to: {} exists and is not overwritten",
         options.to.display()
     );
-    let genesis = known::genesis(&options.node, options.genesis.as_deref())?;
-    let genesis = genesis.context(
+    let genesis = options.asking.genesis()?.context(
         "--genesis: name the registry's genesis, against which every receipt is checked",
     )?;
-    let (node, subjects) = (&options.node, &options.subjects);
-    let findings = verify::look_up(node, options.direct, Some(&genesis), subjects).await?;
+    let asked = verify::look_up(&options.asking, Some(&genesis), &options.subjects);
+    let findings = asked.await?;
     let text = page(options, &genesis, &findings)?;
     durable::create(&options.to, text.as_bytes(), durable::PUBLIC)
         .with_context(|| format!("cannot write {}", options.to.display()))?;
@@ -137,7 +125,7 @@ fn page(
         title: options.title.as_deref().unwrap_or("Where photos come from"),
         made: moment(OffsetDateTime::now_utc().unix_timestamp()),
         version: env!("CARGO_PKG_VERSION"),
-        node: &options.node,
+        node: &options.asking.node,
         registry: genesis.chain_id.to_string(),
         genesis_hash: genesis.hash().to_hex(),
         is_rehearsal: genesis.rehearsal,
@@ -148,7 +136,7 @@ fn page(
             })
             .collect(),
         quorum: genesis.validators.quorum(),
-        is_private: !options.direct,
+        is_private: !options.asking.direct,
         photos: photos.collect::<anyhow::Result<_>>()?,
     };
     Ok(page.render()?)

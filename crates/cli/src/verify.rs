@@ -35,6 +35,17 @@ pub struct VerifyOptions {
     /// Photos, folders of photos, `-` for standard input, or digests of 64 hexadecimal characters
     #[arg(required = true, value_name = "FILE|FOLDER|DIGEST")]
     pub subjects: Vec<String>,
+    /// Whom to ask, and how
+    #[command(flatten)]
+    pub asking: Asking,
+    /// Print one JSON document instead of text
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Whom the commands about photos ask, and how.
+#[derive(Args, Debug, Clone)]
+pub struct Asking {
     /// The genesis of the registry: each receipt is checked against it. Named once, it is remembered for this validator
     #[arg(long, value_name = "FILE", env = "BIRTHMARK_GENESIS")]
     pub genesis: Option<PathBuf>,
@@ -50,9 +61,13 @@ pub struct VerifyOptions {
     /// for ranges and parts of the registry that hold a thousand photos, and the answer is proven complete
     #[arg(long)]
     pub direct: bool,
-    /// Print one JSON document instead of text
-    #[arg(long)]
-    pub json: bool,
+}
+
+impl Asking {
+    /// The genesis that is believed, if one is known.
+    pub fn genesis(&self) -> anyhow::Result<Option<Genesis>> {
+        known::genesis(&self.node, self.genesis.as_deref())
+    }
 }
 
 /// What was found out about one file or digest.
@@ -93,14 +108,8 @@ pub enum Outcome {
 
 /// Runs the command.
 pub async fn run(options: &VerifyOptions) -> anyhow::Result<ExitCode> {
-    let genesis = known::genesis(&options.node, options.genesis.as_deref())?;
-    let asked = look_up(
-        &options.node,
-        options.direct,
-        genesis.as_ref(),
-        &options.subjects,
-    );
-    let findings = asked.await?;
+    let genesis = options.asking.genesis()?;
+    let findings = look_up(&options.asking, genesis.as_ref(), &options.subjects).await?;
     if options.json {
         println!("{}", serde_json::to_string_pretty(&findings)?);
     } else {
@@ -115,20 +124,19 @@ pub async fn run(options: &VerifyOptions) -> anyhow::Result<ExitCode> {
 
 /// What is known about each subject, checked against this genesis.
 pub async fn look_up(
-    node: &str,
-    is_direct: bool,
+    asking: &Asking,
     genesis: Option<&Genesis>,
     subjects: &[String],
 ) -> anyhow::Result<Vec<Finding>> {
-    let validator = Validator::at(node)?;
+    let validator = Validator::at(&asking.node)?;
     let subjects = subjects::read(subjects)?;
-    let asking = async {
-        match is_direct {
+    let found = async {
+        match asking.direct {
             true => find_all(&validator, genesis, subjects).await,
             false => find_privately(&validator, genesis, subjects).await,
         }
     };
-    Ok(watched("Asking the validator", asking).await)
+    Ok(watched("Asking the validator", found).await)
 }
 
 /// Asks without naming any digest. Without a genesis it is checked against the validator's own, which proves nothing.

@@ -83,13 +83,9 @@ pub fn troubles(status: &Status) -> Vec<String> {
             status.refused
         ),
     );
-    add(
-        status.unsigned.is_some(),
-        format!(
-            "photos wait for their signature: {}",
-            status.unsigned.clone().unwrap_or_default()
-        ),
-    );
+    if let Some(reason) = &status.unsigned {
+        add(true, format!("photos wait for their signature: {reason}"));
+    }
     add(
         status.certificate_ends_soon,
         certificate_troubled(status.certificate_until),

@@ -156,11 +156,13 @@ impl Session<'_> {
         self.read_records(parts.collect()).await?;
         self.read_headers(self.parts.anchors(others)).await?;
         let answer = |digest| {
-            let found = wanted.get(digest).cloned().unwrap_or_default();
-            self.standing
-                .answer(digest, &found, &self.parts, &self.notices)
+            let found = wanted.get(digest).context("a digest was not looked up")?;
+            let answer = self
+                .standing
+                .answer(digest, found, &self.parts, &self.notices);
+            anyhow::Ok(answer?)
         };
-        Ok(digests.iter().map(answer).collect::<Result<_, _>>()?)
+        digests.iter().map(answer).collect()
     }
 
     fn receipts(&self, answers: &[Answer]) -> anyhow::Result<BTreeMap<u64, Receipt>> {
