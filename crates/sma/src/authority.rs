@@ -192,20 +192,11 @@ impl Authority {
                 std::time::Duration::from_secs(10),
             ));
         }
-        let keyring = self.keyring();
-        let rules = self.rules();
-        let cameras = unpoisoned(self.cameras.read());
-        let judge = Judge {
-            tables: &self.tables,
-            cameras: &cameras,
-            rules: &rules,
-            issuers: &keyring.issuer_keys,
-            now,
-        };
-        let answers: Vec<Answer> = questions
-            .map(|question| judge_one(&judge, question))
-            .collect();
-        drop(cameras);
+        let answers: Vec<Answer> = self.with_judge(now, |judge| {
+            questions
+                .map(|question| judge_one(judge, question))
+                .collect()
+        });
         let outcomes: Vec<_> = answers.iter().map(|answer| answer.outcome).collect();
         self.audit
             .record(&self.vault, &outcomes, self.disk_is_low());
@@ -214,22 +205,27 @@ impl Authority {
 
     /// The camera that shows itself in person, and not through a validator: nothing is counted.
     pub fn shown(&self, proof: &CameraProof, now: Timestamp) -> Result<Shown, Refusal> {
-        let keyring = self.keyring();
-        let rules = self.rules();
+        self.with_judge(now, |judge| {
+            let passed = judge.proof(proof, None)?;
+            Ok(Shown {
+                device: passed.device.id,
+                family: passed.device.family.to_string(),
+                proof: passed.proof,
+                is_made_up: passed.device.simulated_nuc,
+            })
+        })
+    }
+
+    /// Judges by what holds at this moment; nobody changes the cameras meanwhile.
+    fn with_judge<T>(&self, now: Timestamp, judged: impl FnOnce(&Judge<'_>) -> T) -> T {
+        let (keyring, rules) = (self.keyring(), self.rules());
         let cameras = unpoisoned(self.cameras.read());
-        let judge = Judge {
+        judged(&Judge {
             tables: &self.tables,
             cameras: &cameras,
             rules: &rules,
             issuers: &keyring.issuer_keys,
             now,
-        };
-        let passed = judge.proof(proof, None)?;
-        Ok(Shown {
-            device: passed.device.id,
-            family: passed.device.family.to_string(),
-            proof: passed.proof,
-            is_made_up: passed.device.simulated_nuc,
         })
     }
 
