@@ -155,8 +155,7 @@ impl Supplier {
         let mut keys = keys_of(&stated)?;
         keys.retain(|one| one.key.family == family && one.key.until > now);
         keys.sort_by_key(|one| one.key.from);
-        let ahead = usize::try_from(self.settings.ahead).unwrap_or(usize::MAX);
-        for stated in keys.into_iter().take(ahead) {
+        for (_, stated) in (0..self.settings.ahead).zip(keys) {
             let of_epoch = stock.iter().find(|stock| stock.epoch == stated.key.epoch);
             let ready = of_epoch.map_or(0, |stock| stock.ready);
             if ready.saturating_mul(4) < u64::from(self.settings.keys_per_epoch) {

@@ -292,17 +292,13 @@ impl RemoteSigner {
     }
 
     async fn ask_once(&self, wanted: ToSign<'_>) -> Result<Proof, SignerError> {
-        let ToSign {
+        let Encoded {
+            digest,
             bundle,
-            anchor_block,
-        } = wanted;
-        let digest = bundle
-            .digest(anchor_block)
-            .map_err(|_| SignerError::Nonsense("the bundle's anchor has no block"))?;
-        let block = anchor_block.map(Digest::to_hex);
-        let encoded = STANDARD.encode(bundle.encode());
+            block,
+        } = wanted.encoded()?;
         let mut signer = self.connect().await?;
-        let call = signer.sign_once(&encoded, block.as_deref());
+        let call = signer.sign_once(&bundle, block.as_deref());
         let signed = varlink::within(DEADLINE, call).await??;
         if signed.bundle_digest.parse() != Ok(digest) {
             return Err(SignerError::Nonsense("it signed another bundle"));
@@ -391,19 +387,15 @@ impl RemoteSigner {
     }
 
     async fn ask(&self, wanted: ToSign<'_>, opening: &Opening) -> Result<Proof, SignerError> {
-        let ToSign {
+        let Encoded {
+            digest,
             bundle,
-            anchor_block,
-        } = wanted;
-        let digest = bundle
-            .digest(anchor_block)
-            .map_err(|_| SignerError::Nonsense("the bundle's anchor has no block"))?;
-        let block = anchor_block.map(Digest::to_hex);
+            block,
+        } = wanted.encoded()?;
         let commitment = Commitment::new(&digest, opening).to_string();
-        let encoded = STANDARD.encode(bundle.encode());
         let mut signer = self.connect().await?;
         let signed =
-            varlink::within(DEADLINE, signer.sign_bundle(&encoded, block.as_deref())).await??;
+            varlink::within(DEADLINE, signer.sign_bundle(&bundle, block.as_deref())).await??;
         let token = varlink::within(DEADLINE, signer.issue_token(&commitment)).await??;
         check(&signed, &digest)?;
         Ok(Proof {
@@ -417,7 +409,7 @@ impl RemoteSigner {
     }
 
     async fn ask_end(&self) -> Result<Option<i64>, SignerError> {
-        let mut signer = varlink::connect(&self.path, &self.servers, DEADLINE).await?;
+        let mut signer = self.connect().await?;
         let status = varlink::within(DEADLINE, signer.status()).await??;
         Ok(status.certificate_not_after)
     }
@@ -430,6 +422,25 @@ impl Signer for RemoteSigner {
 
     fn certificate_until(&self) -> Answer<'_, Option<i64>> {
         Box::pin(self.ask_end())
+    }
+}
+
+/// What is to be signed, as it travels to the signer.
+struct Encoded {
+    digest: Digest,
+    bundle: String,
+    block: Option<String>,
+}
+
+impl ToSign<'_> {
+    fn encoded(&self) -> Result<Encoded, SignerError> {
+        let digest = self.bundle.digest(self.anchor_block);
+        Ok(Encoded {
+            digest: digest
+                .map_err(|_| SignerError::Nonsense("the bundle's anchor has no block"))?,
+            bundle: STANDARD.encode(self.bundle.encode()),
+            block: self.anchor_block.map(Digest::to_hex),
+        })
     }
 }
 
