@@ -7,5 +7,6 @@
 
 mod context;
 mod machine;
+mod translate;
 
 pub(crate) use machine::{Action, Entry, Event, Machine, MachineError, Timer, TimerKind};

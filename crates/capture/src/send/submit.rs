@@ -8,6 +8,7 @@
 //! Trouble of the line or the node is one pause for everything; it grows, with jitter, and any success ends it. An entry
 //! the node will never take is put aside with the reason, and kept.
 
+mod contents;
 mod node;
 mod nodes;
 
@@ -16,14 +17,11 @@ use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use birthmark_daemon::{Backoff, Shutdown, random};
 use birthmark_ledger::Receipt;
-use birthmark_protocol::one_time::{OneTimeProof, OneTimeSubmission};
-use birthmark_protocol::submission::OurSubmission;
-use birthmark_protocol::{Bundle, Opening, PublicKey, Signature, Timestamp};
+use birthmark_protocol::Timestamp;
 use birthmark_sensor::clock;
+use contents::{Lacks, certificate, contents, request};
 pub use node::{Fate, Node, NodeError, Request, SetupError};
 pub use nodes::Nodes;
 
@@ -78,8 +76,8 @@ enum Trouble {
         "the camera's certificate ended too long ago: photos taken under it are signed once it is renewed (`birthmark renew`)"
     )]
     Outdated,
-    #[error("the entry holds no {0}")]
-    Entry(&'static str),
+    #[error(transparent)]
+    Entry(#[from] Lacks),
 }
 
 /// What the submission is up to, for people.
@@ -600,73 +598,6 @@ fn reasons(refusals: &[Refusal]) -> String {
     }
 }
 
-/// What an entry holds, in the protocol's types.
-fn contents(entry: &Entry) -> Result<(Bundle, Opening), Trouble> {
-    let bytes = STANDARD
-        .decode(&entry.bundle)
-        .map_err(|_| Trouble::Entry("bundle"))?;
-    let bundle = Bundle::decode(&bytes).map_err(|_| Trouble::Entry("bundle"))?;
-    let opening = Opening::from_hex(&entry.opening).map_err(|_| Trouble::Entry("opening"))?;
-    Ok((bundle, opening))
-}
-
-/// The certificate of a proof, DER; none for a key that is used once.
-fn certificate(proof: &Proof) -> Result<Option<Vec<u8>>, Trouble> {
-    match &proof.by {
-        ProvedBy::Certificate { certificate, .. } => STANDARD
-            .decode(certificate)
-            .map(Some)
-            .map_err(|_| Trouble::Entry("certificate")),
-        ProvedBy::OneTimeKey { .. } => Ok(None),
-    }
-}
-
 fn now() -> Timestamp {
     Timestamp::from_unix(clock::now_ns() / 1_000_000_000)
-}
-
-fn request(entry: &Entry, proof: &Proof) -> Result<Request, Trouble> {
-    let (bundle, opening) = contents(entry)?;
-    let decode = |text: &str, what| STANDARD.decode(text).map_err(|_| Trouble::Entry(what));
-    let signature = decode(&proof.signature, "signature")?;
-    let signature = Signature::from_der(&signature).map_err(|_| Trouble::Entry("signature"))?;
-    match &proof.by {
-        ProvedBy::Certificate { certificate, token } => {
-            let certificate = decode(certificate, "certificate")?;
-            let submission = OurSubmission::new(
-                &bundle,
-                entry.anchor_block,
-                &certificate,
-                *token,
-                &opening,
-                &signature,
-            );
-            let submission = submission.map_err(|_| Trouble::Entry("bundle"))?;
-            Ok(Request::Certificate(Box::new(submission)))
-        }
-        ProvedBy::OneTimeKey {
-            authority,
-            device_family,
-            epoch,
-            one_time_key,
-            key_signature,
-        } => {
-            let damaged = || Trouble::Entry("one-time key");
-            let key = hex::decode(one_time_key).map_err(|_| damaged())?;
-            let key_signature = decode(key_signature, "one-time key")?;
-            let submission = OneTimeSubmission {
-                bundle,
-                anchor_block: entry.anchor_block,
-                authority: authority.clone(),
-                family: device_family.clone(),
-                epoch: *epoch,
-                proof: OneTimeProof {
-                    key: PublicKey::from_sec1(&key).map_err(|_| damaged())?,
-                    key_signature: key_signature.try_into().map_err(|_| damaged())?,
-                    signature,
-                },
-            };
-            Ok(Request::Once(Box::new(submission)))
-        }
-    }
 }

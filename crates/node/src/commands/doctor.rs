@@ -1,5 +1,7 @@
 //! `doctor`: looks at everything the node depends on and says what to do about what is not well.
 
+mod authorities;
+
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -15,11 +17,9 @@ use x509_cert::Certificate;
 
 use super::running::{RunningNode, at_argument};
 use super::{command, say};
-use crate::authorities::{Applied, Authority, AuthorityBook, Issuer, SoftwareAuthority};
-use crate::authority::{AuthorityClient, revocations};
+use crate::authorities::AuthorityBook;
 use crate::contradictions::Contradictions;
 use crate::disk::free_bytes;
-use crate::list_numbers::ListNumbers;
 use crate::network;
 use crate::registry::Registry;
 use crate::settings::Settings;
@@ -493,120 +493,6 @@ impl Report {
             days => self.well(&format!(
                 "the TLS certificate {name} is valid for {days} more days"
             )),
-        }
-    }
-
-    fn issuers(&mut self, name: &str, issuers: &[Issuer]) -> anyhow::Result<()> {
-        for issuer in issuers {
-            let (_, until) = issuer.certificate.validity;
-            let left = until.since(clock::now());
-            let subject = &issuer.certificate.subject;
-            match left {
-                left if left < 0 => self.ill(
-                    &format!("CA certificate {subject} of {name} has expired"),
-                    "Pin its successor.",
-                )?,
-                left if left < MONTH => self.ill(
-                    &format!(
-                        "CA certificate {subject} of {name} expires in {} days",
-                        left / 86_400
-                    ),
-                    "Ask for its successor and pin both.",
-                )?,
-                left => self.well(&format!(
-                    "CA certificate {subject} of {name} is valid for {} more days",
-                    left / 86_400
-                ))?,
-            }
-        }
-        Ok(())
-    }
-
-    /// The highest numbers of lists that the node has seen, if its database can be read.
-    async fn list_numbers(&self, settings: &Settings) -> ListNumbers {
-        let Ok(Some(store)) = Store::look(&settings.database).await else {
-            return ListNumbers::default();
-        };
-        let numbers = ListNumbers::load(&store).await;
-        store.close().await;
-        // A database that cannot be read was reported already.
-        numbers.unwrap_or_default()
-    }
-
-    fn list(&mut self, name: &str, list: &Applied) -> anyhow::Result<()> {
-        if list.next.is_some_and(|next| clock::now() > next) {
-            return self.ill(
-                &format!("the list of revoked certificates of {name} is past its date"),
-                "Ask its operator for a newer one; the last list stays in force.",
-            );
-        }
-        self.well(&format!(
-            "{} certificates of {name} are revoked",
-            list.count
-        ))
-    }
-
-    fn software(
-        &mut self,
-        authority: &SoftwareAuthority,
-        numbers: &ListNumbers,
-    ) -> anyhow::Result<()> {
-        let name = &authority.name;
-        self.issuers(name, &authority.issuers)?;
-        match authority.read_list(numbers) {
-            Ok(Some(list)) => self.list(name, &list),
-            Ok(None) => self.ill(
-                &format!("no list of revoked certificates is configured for {name}"),
-                "Set `revoked`: a stolen software key stays welcome until then.",
-            ),
-            Err(error) => self.ill(
-                &format!("{name}: {error:#}"),
-                "Ask its operator for the list; the last one stays in force.",
-            ),
-        }
-    }
-
-    async fn authority(
-        &mut self,
-        authority: &Authority,
-        numbers: &ListNumbers,
-    ) -> anyhow::Result<()> {
-        let name = &authority.settings.id;
-        let client = AuthorityClient::new(authority)?;
-        match tokio::time::timeout(Duration::from_secs(10), client.health()).await {
-            Ok(Ok(())) => self.well(&format!("authority {name} answers"))?,
-            Ok(Err(error)) => self.ill(
-                &format!("authority {name}: {error}"),
-                "Submissions wait meanwhile. Ask its operator if it lasts.",
-            )?,
-            Err(_) => self.ill(
-                &format!("authority {name} does not answer within 10 s"),
-                "Submissions wait meanwhile.",
-            )?,
-        }
-        self.issuers(name, &authority.issuers)?;
-        if !authority.signs() && !client.is_confidential() {
-            self.ill(
-                &format!("authority {name} signs no verdicts and is asked over http"),
-                "Whoever sits between can vouch for anything: pin its keys (`verdict_keys`), or use https.",
-            )?;
-        } else if !authority.signs() {
-            self.well(&format!(
-                "authority {name} signs no verdicts: its word counts at this node only"
-            ))?;
-        }
-        match &authority.settings.revocations {
-            None => self.ill(
-                &format!("no list of revoked certificates is configured for {name}"),
-                "Set `revocations`: stolen cameras stay welcome until then.",
-            ),
-            Some(address) => match revocations::fetch(authority, &client, address, numbers).await {
-                Ok(list) => self.list(name, &list),
-                Err(reason) => self.ill(
-                    &format!("the list of revoked certificates of {name}: {reason}"),
-                    "Ask its operator; the last list stays in force.",
-                ),
-            },
         }
     }
 }
