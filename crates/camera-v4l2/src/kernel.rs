@@ -214,6 +214,10 @@ pub(crate) fn readable(file: &File, patience: Duration) -> io::Result<bool> {
         events: libc::POLLIN,
         revents: 0,
     };
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "24 days are as long as is ever waited"
+    )]
     let patience = i32::try_from(patience.as_millis()).unwrap_or(i32::MAX);
     // SAFETY: one valid structure, and we say it is one.
     match unsafe { libc::poll(&mut poll, 1, patience) } {
@@ -235,10 +239,8 @@ pub(crate) fn monotonic() -> Duration {
     };
     // SAFETY: a valid structure for the kernel to fill in; this clock always exists.
     unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &mut now) };
-    Duration::new(
-        now.tv_sec.unsigned_abs(),
-        u32::try_from(now.tv_nsec).unwrap_or(0),
-    )
+    Duration::from_secs(now.tv_sec.unsigned_abs())
+        + Duration::from_nanos(now.tv_nsec.unsigned_abs())
 }
 
 #[cfg(test)]

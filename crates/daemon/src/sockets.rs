@@ -54,7 +54,9 @@ impl std::fmt::Debug for Sockets {
 impl Sockets {
     /// What `LISTEN_FDS` and `LISTEN_FDNAMES` announce. Only the first call in a process finds anything.
     pub fn from_environment() -> Self {
-        let names = std::env::var("LISTEN_FDNAMES").unwrap_or_default();
+        // Names that are missing or no text fit no socket, and a daemon that needs one says so.
+        let names = std::env::var_os("LISTEN_FDNAMES").unwrap_or_default();
+        let names = names.to_string_lossy();
         let mut names = names.split(':').filter(|name| !name.is_empty());
         let passed = ListenFd::from_env();
         let names = (0..passed.len()).map(|_| Some(names.next().unwrap_or("unknown").to_owned()));

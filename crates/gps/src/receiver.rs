@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use birthmark_protocol::Timestamp;
+use birthmark_protocol::numbers::at_most;
 
 use crate::fix::{Demands, GoodFix, is_plausible, judge};
 use crate::messages::{Absence, Fix, FixReply, TimeHint, TimeQuality};
@@ -209,7 +210,7 @@ impl Receiver {
 }
 
 fn milliseconds(age: Duration) -> i64 {
-    i64::try_from(age.as_millis()).unwrap_or(i64::MAX)
+    at_most(age.as_millis())
 }
 
 #[cfg(test)]

@@ -31,6 +31,10 @@ impl HeadClock {
 
     fn set(&self, deadline: Instant) {
         let micros = deadline.saturating_duration_since(self.begun).as_micros();
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "in half a million years is never"
+        )]
         let micros = u64::try_from(micros).unwrap_or(NEVER);
         self.due.store(micros, Ordering::Relaxed);
     }

@@ -87,7 +87,8 @@ impl Dialer {
     /// Sends what waits until the connection ends. A message that was on its way is lost then.
     async fn send(&self, mut stream: TlsStream<TcpStream>) -> io::Error {
         loop {
-            let message = timeout(ALIVE, self.queue.pop()).await;
+            // Nothing to say for a while is said too: an empty message keeps the connection open.
+            let message = timeout(ALIVE, self.queue.pop()).await.ok();
             let written = async {
                 let bytes = message.as_deref().unwrap_or_default();
                 let length = u32::try_from(bytes.len()).map_err(io::Error::other)?;

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{PoisonError, RwLock};
 
 use birthmark_protocol::Digest;
+use birthmark_protocol::numbers::at_most;
 use fastbloom::AtomicBloomFilter;
 
 use crate::store::prefix_of;
@@ -90,9 +91,7 @@ impl Filter {
     /// Begins anew with room for this many, while requests are served from the store.
     pub(crate) fn begin(&self, registered: u64) {
         self.complete.store(false, Ordering::Release);
-        let capacity = usize::try_from(registered.saturating_mul(2))
-            .unwrap_or(usize::MAX)
-            .max(LEAST_CAPACITY);
+        let capacity = at_most::<usize, _>(registered.saturating_mul(2)).max(LEAST_CAPACITY);
         *self.bits.write().unwrap_or_else(PoisonError::into_inner) = Bits::new(capacity);
     }
 

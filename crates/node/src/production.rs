@@ -14,6 +14,7 @@ use birthmark_ledger::{
     BlockTime, Height, IndexRoot, Known, Lookups, Tip, Transaction, TransactionHash, VoteSigner,
 };
 use birthmark_protocol::Digest;
+use birthmark_protocol::numbers::at_most;
 use tokio::sync::Notify;
 use zeroize::Zeroizing;
 
@@ -170,7 +171,7 @@ impl Application for Node {
 
     async fn backlog(&self) -> Result<Backlog, RegistryError> {
         let waiting = self.registry.store().pool_waiting().await?;
-        let records = usize::try_from(waiting.records).unwrap_or(usize::MAX);
+        let records = at_most(waiting.records);
         Ok(Backlog {
             records,
             oldest: waiting.oldest_ms.map(BlockTime::from_millis),
@@ -236,13 +237,12 @@ impl Application for Node {
 pub fn pacing(settings: &BlockSettings) -> Pacing {
     let heartbeat = match settings.heartbeat_s {
         0 => i64::MAX / 4,
-        seconds => i64::try_from(seconds)
-            .unwrap_or(i64::MAX / 4)
+        seconds => at_most::<i64, _>(seconds)
             .saturating_mul(1000)
             .min(i64::MAX / 4),
     };
     Pacing {
-        batch_wait: i64::try_from(settings.batch_wait_ms).unwrap_or(1000),
+        batch_wait: at_most(settings.batch_wait_ms),
         heartbeat,
         ..Pacing::default()
     }
@@ -271,11 +271,7 @@ pub async fn produce<V: VoteSigner + Send + Sync>(
             }
             Ok(Step::Wait(until)) => {
                 recovered(&mut failing, &pulse);
-                Duration::from_millis(
-                    u64::try_from(until.millis_since(now))
-                        .unwrap_or_default()
-                        .clamp(1, 60_000),
-                )
+                Duration::from_millis(until.millis_since(now).clamp(1, 60_000).unsigned_abs())
             }
             Err(error) if error.is_fatal() => return Err(error.into()),
             Err(error) => {

@@ -23,6 +23,7 @@ pub use state::Sizes;
 
 use birthmark_daemon::Elsewhere;
 pub(crate) use birthmark_http::{Database, with_pool as on};
+use birthmark_protocol::numbers::at_most;
 
 /// The node's database. SQLite has one writer and many readers; PostgreSQL's pool serves both.
 #[derive(Debug, Clone)]
@@ -122,7 +123,7 @@ impl Store {
 
 /// Stored integers are signed; ours never are.
 pub(crate) fn to_i64(number: u64) -> i64 {
-    i64::try_from(number).unwrap_or(i64::MAX)
+    at_most(number)
 }
 
 pub(crate) fn to_u64(number: i64, what: &str) -> Result<u64, StoreError> {

@@ -63,7 +63,7 @@ impl Digest {
     /// Hands over the 64 hexadecimal characters without keeping them.
     pub fn with_hex<T>(&self, take: impl FnOnce(&str) -> T) -> T {
         let digits = hexadecimal::encode(&self.0);
-        // Digits are text by construction.
+        #[expect(clippy::disallowed_methods, reason = "digits are text by construction")]
         take(std::str::from_utf8(digits.as_flattened()).unwrap_or_default())
     }
 }

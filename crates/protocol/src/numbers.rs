@@ -116,6 +116,33 @@ impl fmt::Display for Timestamp {
     }
 }
 
+/// Whole numbers that have a greatest one.
+pub trait Greatest {
+    /// That number.
+    const GREATEST: Self;
+}
+
+macro_rules! greatest {
+    ($($kind:ty),*) => {$(
+        impl Greatest for $kind {
+            const GREATEST: Self = Self::MAX;
+        }
+    )*};
+}
+
+greatest!(i32, i64, u16, u32, u64, usize);
+
+/// A count or a length in a smaller type; what does not fit becomes the greatest number that does.
+///
+/// For figures that are told and for limits, never for what is signed or stored as it came.
+pub fn at_most<T: TryFrom<N> + Greatest, N>(number: N) -> T {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the greatest number is what is asked for"
+    )]
+    T::try_from(number).unwrap_or(T::GREATEST)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -88,6 +88,10 @@ fn write_escaped(out: &mut String, character: char) {
 fn float_repr(number: f64) -> String {
     let scientific = shortest(number);
     let (mantissa, exponent) = scientific.split_once('e').unwrap_or((&scientific, "0"));
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "Rust writes every exponent as a number"
+    )]
     let exponent: i32 = exponent.parse().unwrap_or(0);
     if !(-4..16).contains(&exponent) {
         let sign = if exponent < 0 { '-' } else { '+' };
@@ -97,8 +101,8 @@ fn float_repr(number: f64) -> String {
         .strip_prefix('-')
         .map_or(("", mantissa), |rest| ("-", rest));
     let digits = mantissa.replace('.', "");
-    let before = usize::try_from(exponent + 1).unwrap_or(0);
-    let leading = usize::try_from(-exponent).unwrap_or(0);
+    let before = (exponent + 1).max(0).unsigned_abs() as usize;
+    let leading = (-exponent).max(0).unsigned_abs() as usize;
     let digits = format!(
         "{}{digits}{}",
         "0".repeat(leading),

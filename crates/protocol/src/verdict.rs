@@ -25,6 +25,7 @@ use crate::bytes::{DecodeError, Reader, put_short_text};
 use crate::commitment::Commitment;
 use crate::digest::Digest;
 use crate::numbers::Timestamp;
+use crate::numbers::at_most;
 use crate::public_key::{PublicKey, Signature, SignatureError};
 
 /// The version of the encoding this program writes.
@@ -224,11 +225,7 @@ impl Verdict {
         let mut out = vec![VERDICT_VERSION];
         let mut fits = put_short_text(&mut out, &self.manufacturer);
         out.extend(self.time.unix().to_be_bytes());
-        out.extend(
-            u16::try_from(self.items.len())
-                .unwrap_or(u16::MAX)
-                .to_be_bytes(),
-        );
+        out.extend(at_most::<u16, _>(self.items.len()).to_be_bytes());
         for item in &self.items {
             out.extend(item.commitment.as_bytes());
             out.push(u8::from(item.valid));

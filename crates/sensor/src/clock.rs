@@ -3,6 +3,7 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::exposure::{ClockQuality, Moment};
+use birthmark_protocol::numbers::at_most;
 
 /// No photo was taken by this software before it was written (2026-01-01): a clock that says so was never set.
 const EARLIEST_NS: i64 = 1_767_225_600_000_000_000;
@@ -32,7 +33,7 @@ pub fn before_now(age: Duration) -> Moment {
 
 /// The end of the range is in the year 2262; a clock that runs beyond it stays there.
 fn nanoseconds(duration: Duration) -> i64 {
-    i64::try_from(duration.as_nanos()).unwrap_or(i64::MAX)
+    at_most(duration.as_nanos())
 }
 
 fn judge(unix_ns: i64, synchronised: bool) -> ClockQuality {

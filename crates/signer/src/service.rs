@@ -8,6 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 use birthmark_daemon::clock;
 use birthmark_daemon::varlink::Peers;
 use birthmark_protocol::attestation::Credential;
+use birthmark_protocol::numbers::at_most;
 use birthmark_protocol::{Bundle, CameraCertificate, Commitment, Digest, PublicKey, Timestamp};
 use zeroize::Zeroizing;
 use zlink::Connection;
@@ -153,7 +154,8 @@ where
     ) -> Result<DraftKeysReply, SignerRefusal> {
         allow(connection, &self.roles.callers, "have one-time keys made").await?;
         let statement = decoded("statement", &statement)?;
-        let keys = usize::try_from(keys).unwrap_or(usize::MAX);
+        let keys =
+            usize::try_from(keys).map_err(|error| refusal(SignerError::input("keys", error)))?;
         let made = self
             .ask(move |vault| vault.draft_keys(&statement, keys))
             .await?;
@@ -499,7 +501,7 @@ fn epoch_number(epoch: i64) -> Result<u32, SignerRefusal> {
 }
 
 fn counted(count: usize) -> i64 {
-    i64::try_from(count).unwrap_or(i64::MAX)
+    at_most(count)
 }
 
 fn digest(field: &'static str, text: &str) -> Result<Digest, SignerRefusal> {
@@ -530,7 +532,7 @@ fn status(vault: &mut Vault) -> StatusReply {
         authority: camera.and_then(authority),
         sealed_to_pcrs: camera.map(pcrs).unwrap_or_default(),
         last_signature: last_signature.map(Timestamp::unix),
-        signatures: i64::try_from(signatures).unwrap_or(i64::MAX),
+        signatures: at_most(signatures),
         self_test_passed,
         chip,
         lockout,

@@ -67,10 +67,8 @@ pub(crate) struct Circle {
 impl Circle {
     fn describe(&self, root: &Path) -> String {
         let short = |file: &Path| {
-            file.strip_prefix(root)
-                .unwrap_or(file)
-                .display()
-                .to_string()
+            let inside = file.strip_prefix(root);
+            inside.map_or(file, |inside| inside).display().to_string()
         };
         let files: BTreeSet<_> = self.imports.iter().map(|(from, ..)| short(from)).collect();
         let mut lines = vec![files.into_iter().collect::<Vec<_>>().join(" <-> ")];

@@ -70,12 +70,12 @@ impl House {
         self.program(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
     }
 
-    /// The files of the workspace under version control that end like this; none outside of a clone.
-    pub(crate) fn tracked(&self, pattern: &str) -> Vec<PathBuf> {
-        let listing = output(self.program("git").args(["ls-files", "-z", "--", pattern]));
-        let listing = listing.unwrap_or_default();
+    /// The files of the workspace under version control that end like this; an error outside of a clone, where a check
+    /// of no file at all would pass.
+    pub(crate) fn tracked(&self, pattern: &str) -> Result<Vec<PathBuf>> {
+        let listing = output(self.program("git").args(["ls-files", "-z", "--", pattern]))?;
         let files = listing.split('\0').filter(|file| !file.is_empty());
-        files.map(|file| self.root.join(file)).collect()
+        Ok(files.map(|file| self.root.join(file)).collect())
     }
 }
 

@@ -125,7 +125,7 @@ pub async fn drive_light(mut light: Box<dyn Light>, lamp: Lamp) {
             log::error!("the light does not answer any more: {error}");
             return;
         }
-        let unchanged = !shown.has_changed().unwrap_or(false);
+        let unchanged = !matches!(shown.has_changed(), Ok(true));
         if unchanged && now.passes() {
             lamp.show(Shown::Ready);
         }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use birthmark_daemon::Shutdown;
+use birthmark_protocol::numbers::at_most;
 use birthmark_sensor::{ClockQuality, SourceError, clock};
 use futures_util::stream::BoxStream;
 use futures_util::{Stream, StreamExt as _};
@@ -95,7 +96,7 @@ impl Capture {
             .map(move |number| {
                 let capture = capture.clone();
                 async move {
-                    let steps = u32::try_from(number).unwrap_or(u32::MAX);
+                    let steps = at_most(number);
                     tokio::time::sleep_until(begin + interval.saturating_mul(steps)).await;
                     // On a task of its own: a photo is finished even when nobody listens any more.
                     tokio::spawn(async move { capture.take().await })
@@ -388,7 +389,7 @@ pub fn told(photo: &studio::Photo) -> Photo {
 
 /// Varlink's numbers are signed; more than fits is told as the most that fits.
 fn whole(number: u64) -> i64 {
-    i64::try_from(number).unwrap_or(i64::MAX)
+    at_most(number)
 }
 
 const fn clock_word(clock: ClockQuality) -> &'static str {

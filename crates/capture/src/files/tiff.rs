@@ -3,6 +3,8 @@
 //! Only what a camera needs: a file is laid out in memory, directory by directory, each followed by the values that do not
 //! fit into its entries.
 
+use birthmark_protocol::numbers::at_most;
+
 /// A value of an entry.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Value {
@@ -148,7 +150,7 @@ fn aligned_end(out: &mut Vec<u8>) -> u32 {
     if !out.len().is_multiple_of(2) {
         out.push(0);
     }
-    u32::try_from(out.len()).unwrap_or(u32::MAX)
+    at_most(out.len())
 }
 
 fn patch(out: &mut [u8], at: usize, offset: u32) {

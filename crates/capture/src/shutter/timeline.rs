@@ -5,6 +5,8 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
+use birthmark_protocol::numbers::at_most;
+
 /// One piece of work on the way from the shutter to the stored proof.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Step {
@@ -71,7 +73,7 @@ impl Timeline {
 }
 
 fn micros(duration: Duration) -> u64 {
-    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+    at_most(duration.as_micros())
 }
 
 #[cfg(test)]

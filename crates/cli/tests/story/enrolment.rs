@@ -111,8 +111,8 @@ fn a_card_enrols_its_camera_once_the_authority_can_be_reached_and_forgets_the_to
     assert!(!folder.join("card-state/enrol").exists());
     camera.birthmark(&["info"]).well();
     until("the early photo's proof", || {
-        let sidecar = fs::read_to_string(early.with_extension("json")).unwrap_or_default();
-        sidecar.contains("bundle_signature")
+        let sidecar = fs::read_to_string(early.with_extension("json"));
+        sidecar.is_ok_and(|sidecar| sidecar.contains("bundle_signature"))
     });
 
     its_certificate_is_renewed(&camera, folder, &early);

@@ -55,8 +55,9 @@ impl Daemon {
         let begin = std::time::Instant::now();
         let mut buffer = [0; 4096];
         loop {
-            let read = line.recv(&mut buffer).unwrap_or(0);
-            if String::from_utf8_lossy(&buffer[..read]).contains("READY=1") {
+            let read = line.recv(&mut buffer);
+            let is_ready = |read| String::from_utf8_lossy(&buffer[..read]).contains("READY=1");
+            if read.is_ok_and(is_ready) {
                 return;
             }
             let gone = self.child.try_wait().unwrap();
@@ -85,7 +86,7 @@ impl Drop for Daemon {
 
 /// Everything a daemon wrote.
 pub fn log(name: &str, folder: &Path) -> String {
-    std::fs::read_to_string(folder.join(format!("{name}.log"))).unwrap_or_default()
+    std::fs::read_to_string(folder.join(format!("{name}.log"))).unwrap()
 }
 
 /// A binary with its settings and credentials.

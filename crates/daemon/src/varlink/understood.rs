@@ -87,6 +87,10 @@ impl Malformed {
     /// The parameter that does not fit: the one whose replacement by a value of another kind makes the call fit.
     pub(super) fn culprit(&self, fits: impl Fn(&str) -> bool) -> String {
         let given = self.parameters.as_deref().unwrap_or("{}");
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "what is no object has no culprit by name"
+        )]
         let given: BTreeMap<String, &RawValue> = serde_json::from_str(given).unwrap_or_default();
         let culprit = given.keys().find(|name| {
             KINDS

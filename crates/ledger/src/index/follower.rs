@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 
 use birthmark_protocol::Digest;
+use birthmark_protocol::numbers::at_most;
 
 use super::IndexTree;
 use crate::block::Block;
@@ -67,7 +68,7 @@ impl IndexFollower {
         self.tree.insert_all(digests);
         let root = self.tree.root();
         self.roots.push_back(IndexRoot { height, root });
-        let most = usize::try_from(Rules::at(height).max_index_lag).unwrap_or(usize::MAX);
+        let most = at_most(Rules::at(height).max_index_lag);
         while self.roots.len() > most {
             self.roots.pop_front();
         }

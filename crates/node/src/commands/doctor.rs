@@ -12,6 +12,7 @@ use birthmark_daemon::{Context, CredentialError, Program};
 use birthmark_http::database::cannot_open;
 use birthmark_ledger::{Genesis, ValidatorId, VoteSigner as _};
 use birthmark_protocol::api::Status;
+use birthmark_protocol::numbers::at_most;
 use clap::{Arg, ArgAction, value_parser};
 use x509_cert::Certificate;
 
@@ -479,7 +480,7 @@ impl Report {
             );
         };
         let until = certificate.tbs_certificate().validity().not_after;
-        let until = i64::try_from(until.to_unix_duration().as_secs()).unwrap_or(i64::MAX);
+        let until = at_most::<i64, _>(until.to_unix_duration().as_secs());
         let days = until.saturating_sub(clock::now().unix()).div_euclid(86_400);
         match days {
             days if days < 0 => self.ill(

@@ -54,10 +54,13 @@ fn rendered(policy: Policy, template: &impl Template) -> Result<Response, ApiErr
 impl Asset {
     fn new(kind: &'static str, bytes: &'static [u8]) -> Self {
         let tag = Digest::of(bytes).with_hex(|hex| HeaderValue::from_str(&format!("\"{hex}\"")));
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "a digest in quotes is a header's value"
+        )]
         Self {
             kind,
             bytes,
-            // A digest in quotes is always a header's value.
             tag: tag.unwrap_or(HeaderValue::from_static("\"\"")),
         }
     }

@@ -7,6 +7,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use birthmark_http::{ApiError, site};
 use birthmark_protocol::api::{Status, ValidatorHealth};
+use birthmark_protocol::numbers::at_most;
 use birthmark_verify::sentences;
 
 use super::{App, FRESH, Shared};
@@ -117,7 +118,7 @@ pub async fn status(State(app): Shared) -> Result<Response, ApiError> {
 #[utoipa::path(get, path = "/metrics", tag = "Operation", responses((status = 200, description = "OpenMetrics text")))]
 pub async fn metrics(State(app): Shared) -> Response {
     let tip = app.registry.tip();
-    let count = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
+    let count = at_most::<i64, u64>;
     app.metrics.height.set(count(tip.height().get()));
     let indexed = app.registry.indexer().newest().height;
     app.metrics.index_height.set(count(indexed.get()));

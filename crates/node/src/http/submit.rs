@@ -180,6 +180,10 @@ impl App {
 
 /// The protocol names the field that is wrong, in the form the documents' clients expect.
 pub fn refused_request(error: &RequestError) -> Response {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a wrong request is refused by any number"
+    )]
     let status = StatusCode::from_u16(error.status()).unwrap_or(StatusCode::BAD_REQUEST);
     (status, axum::Json(error)).into_response()
 }

@@ -192,7 +192,8 @@ async fn broken_http_is_refused_or_cut_off() {
         let mut connection = TcpStream::connect(&address).await.unwrap();
         let _ = connection.write_all(request.as_bytes()).await;
         let mut answer = vec![0; 64];
-        let count = connection.read(&mut answer).await.unwrap_or(0);
+        // A connection that is cut is an answer too.
+        let count = connection.read(&mut answer).await.ok().unwrap_or_default();
         let answer = String::from_utf8_lossy(&answer[..count]).into_owned();
         let shown: String = request.chars().take(60).collect();
         assert!(

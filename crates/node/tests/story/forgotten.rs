@@ -140,7 +140,7 @@ async fn every_value(world: &World) -> Vec<Vec<u8>> {
                 let sql = AssertSqlSafe(format!("SELECT * FROM {table}"));
                 for row in sqlx::query(sql).fetch_all(&pool).await.unwrap() {
                     for at in 0..row.len() {
-                        let value: Option<Vec<u8>> = row.try_get_unchecked(at).unwrap_or_default();
+                        let value: Option<Vec<u8>> = row.try_get_unchecked(at).unwrap();
                         values.extend(value);
                     }
                 }

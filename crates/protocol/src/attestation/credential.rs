@@ -15,6 +15,7 @@ use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 use super::public_area::{EndorsementKey, KeyName};
 use super::{AttestationError, base64_bytes};
 use crate::derivation::secret32;
+use crate::numbers::at_most;
 use crate::public_key::PublicKey;
 
 secret32!(
@@ -141,7 +142,7 @@ fn protect(seed: &[u8; 32], name: &KeyName, secret: &CredentialSecret) -> Vec<u8
 
 /// KDFa of the TPM specification, for up to 32 bytes: one block of HMAC-SHA256 in counter mode.
 fn derive<const N: usize>(seed: &[u8; 32], label_and_zero: &[u8], context: &[u8]) -> [u8; N] {
-    let bits = u32::try_from(N * 8).unwrap_or(u32::MAX).to_be_bytes();
+    let bits = at_most::<u32, _>(N * 8).to_be_bytes();
     let block = Zeroizing::new(authenticate(
         seed,
         &[&1_u32.to_be_bytes(), label_and_zero, context, &bits],

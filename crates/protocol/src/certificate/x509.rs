@@ -11,6 +11,7 @@ use x509_cert::ext::pkix::{BasicConstraints, KeyUsage, KeyUsages};
 
 use super::{CertificateError, MAX_DER};
 use crate::numbers::Timestamp;
+use crate::numbers::at_most;
 use crate::public_key::{Signature, SignatureError};
 
 const ECDSA_WITH_SHA256: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.4.3.2");
@@ -162,7 +163,7 @@ pub(super) fn signature_of(certificate: &Certificate) -> Result<Signature, Certi
 pub(super) fn validity_of(certificate: &Certificate) -> (Timestamp, Timestamp) {
     let validity = certificate.tbs_certificate().validity();
     let unix = |time: x509_cert::time::Time| {
-        Timestamp::from_unix(i64::try_from(time.to_unix_duration().as_secs()).unwrap_or(i64::MAX))
+        Timestamp::from_unix(at_most(time.to_unix_duration().as_secs()))
     };
     (unix(validity.not_before), unix(validity.not_after))
 }

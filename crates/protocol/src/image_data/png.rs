@@ -3,6 +3,7 @@
 use crc32fast::Hasher as Crc;
 
 use super::{Keep, Step};
+use crate::numbers::at_most;
 
 const SIGNATURE: &[u8; 8] = b"\x89PNG\r\n\x1a\n";
 /// Chunks that a decoder may leave out and then shows something else. `cICP` goes before `iCCP`, that before `sRGB`, that before
@@ -122,7 +123,7 @@ impl Png {
         self.begun = true;
         self.crc = Crc::new();
         self.crc.update(&kind);
-        self.state = self.after_content(usize::try_from(self.chunk.length).unwrap_or(usize::MAX));
+        self.state = self.after_content(at_most(self.chunk.length));
         Ok(())
     }
 

@@ -29,6 +29,7 @@ use super::{EpochId, RSA_BYTES};
 use crate::attestation::{AttestationError, CertifyStatement, PublicArea};
 use crate::derivation::secret32;
 use crate::digest::Digest;
+use crate::numbers::at_most;
 use crate::public_key::{PublicKey, Signature};
 
 /// How many keys one batch may get signed; twice as many are sent.
@@ -157,7 +158,7 @@ pub fn opened_digest(challenge: &[u8; 32], blinded: &Digest, opened: &[Opened]) 
         content.extend(one.seed.expose());
         for part in [&one.public, &one.statement, &one.signature] {
             // What was read has at most so many bytes; anything longer would be cut and the signature not hold.
-            let length = u16::try_from(part.len()).unwrap_or(u16::MAX);
+            let length = at_most::<u16, _>(part.len());
             content.extend(length.to_be_bytes());
             content.extend(part);
         }

@@ -236,8 +236,8 @@ pub fn key_hash(certificate: &Certificate) -> Result<Digest, der::Error> {
     let spki = certificate.tbs_certificate().subject_public_key_info();
     let spki = spki.to_der()?;
     // Cameras' keys have one form; what is none of these is remembered as it came.
-    let key = DeviceKey::from_spki_der(&spki).map(|key| key.to_spki_der());
-    Ok(Digest::of(key.as_deref().unwrap_or(&spki)))
+    let key = DeviceKey::from_spki_der(&spki).map_or(spki, |key| key.to_spki_der());
+    Ok(Digest::of(&key))
 }
 
 /// The public key of any certificate of ours in DER.

@@ -14,6 +14,10 @@ pub(crate) struct Mark(String);
 
 impl Mark {
     pub(super) fn new() -> Self {
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "before 1970 the process id alone is the mark"
+        )]
         let since = std::time::UNIX_EPOCH.elapsed().unwrap_or_default();
         Self(format!("{}-{}", std::process::id(), since.as_nanos()))
     }
@@ -62,6 +66,10 @@ impl Mark {
 }
 
 fn carries(process: &Path, variable: &[u8]) -> bool {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a process that has ended has no mark"
+    )]
     let environment = fs::read(process.join("environ")).unwrap_or_default();
     environment
         .split(|byte| *byte == 0)
@@ -69,6 +77,10 @@ fn carries(process: &Path, variable: &[u8]) -> bool {
 }
 
 fn command_line(process: &Path) -> String {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a process that has ended is named by its number"
+    )]
     let words = fs::read(process.join("cmdline")).unwrap_or_default();
     String::from_utf8_lossy(&words).replace('\0', " ")
 }

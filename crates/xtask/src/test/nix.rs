@@ -18,9 +18,9 @@ pub(super) fn dead_code(house: &House, _: &Options) -> Result<Outcome> {
 }
 
 fn on_nix_files(house: &House, name: &str, package: &str, mode: &str) -> Result<Outcome> {
-    let files = house.tracked("*.nix");
+    let files = house.tracked("*.nix")?;
     if files.is_empty() {
-        return Ok(Outcome::skipped("this is no clone, or it has no Nix files"));
+        return Ok(Outcome::skipped("there are no Nix files"));
     }
     let program = tools::find_or_install(house, name, package)?;
     house::run(house.program(program).arg(mode).args(files))?;

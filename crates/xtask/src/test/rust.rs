@@ -132,7 +132,8 @@ fn packages_with_examples(house: &House) -> Result<Vec<String>> {
     let mut packages = vec![];
     for entry in std::fs::read_dir(house.path("crates"))? {
         let entry = entry?;
-        let sources = house.tracked(&format!("crates/{}/src/*.rs", entry.file_name().display()));
+        let pattern = format!("crates/{}/src/*.rs", entry.file_name().display());
+        let sources = house.tracked(&pattern)?;
         let mut texts = sources.iter().map(std::fs::read_to_string);
         // Files that are gone but still tracked have none.
         if texts.any(|text| text.is_ok_and(|text| has_example(&text))) {

@@ -18,7 +18,7 @@ const WORDS: usize = 4;
 pub(super) fn structure(house: &House, _: &Options) -> Result<Outcome> {
     let circles = circles::run(house);
     // A module `foo` with children is `foo.rs` beside the folder `foo`.
-    let other_style = house.tracked("*/mod.rs");
+    let other_style = house.tracked("*/mod.rs")?;
     for file in &other_style {
         house::say(&format!(
             "{}: the module's own name belongs on its file",
@@ -35,7 +35,7 @@ pub(super) fn structure(house: &House, _: &Options) -> Result<Outcome> {
 
 fn named_tests_exist(house: &House) -> Result<()> {
     let mut functions = BTreeSet::new();
-    for file in house.tracked("*.rs") {
+    for file in house.tracked("*.rs")? {
         let text = std::fs::read_to_string(&file);
         let text = text.with_context(|| format!("cannot read {}", file.display()))?;
         functions.extend(functions_of(&text).map(str::to_owned));

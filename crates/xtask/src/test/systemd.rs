@@ -84,8 +84,10 @@ impl Analyze {
 
 fn is_new_enough(house: &House, analyze: &Path) -> bool {
     let said = house::output(house.program(analyze).arg("--version"));
-    let said = said.unwrap_or_default();
-    let version = said.split_whitespace().nth(1);
+    let version = said
+        .as_deref()
+        .ok()
+        .and_then(|said| said.split_whitespace().nth(1));
     version
         .and_then(|version| version.parse::<u32>().ok())
         .is_some_and(|version| version >= WANTED)

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use birthmark_protocol::numbers::at_most;
 use birthmark_sensor::{SourceError, clock};
 use futures_util::StreamExt as _;
 use futures_util::stream::{BoxStream, unfold};
@@ -140,7 +141,7 @@ fn told(report: &Report) -> CalibrationResult {
         dark_deviation: report.dark_deviation,
         gain_repeatability: report.gain_repeatability,
         dark_repeatability: report.dark_repeatability,
-        defective: i64::try_from(report.defective).unwrap_or(i64::MAX),
+        defective: at_most(report.defective),
     }
 }
 
