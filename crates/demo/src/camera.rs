@@ -17,7 +17,7 @@ use crate::authority::Authority;
 use crate::embedded::Embedded;
 use crate::folder::Folder;
 use crate::random::random;
-use crate::validator::Validator;
+use crate::validator::Registry;
 
 /// How long one photo may take before the demonstration gives up.
 const DEADLINE: Duration = Duration::from_secs(120);
@@ -109,15 +109,15 @@ impl SimulatedCamera {
         .await
     }
 
-    /// Starts capture, which sends its proofs to `validator`.
+    /// Starts capture, which sends its proofs to the first validator of `registry`.
     pub(crate) async fn start_capture(
         &self,
-        validator: &Validator,
+        registry: &Registry,
         shutdown: &Shutdown,
     ) -> anyhow::Result<Embedded> {
         let settings = CaptureSettings {
-            node: validator.address().into(),
-            genesis: Some(validator.genesis.clone()),
+            node: registry.first.address().into(),
+            genesis: Some(registry.genesis.clone()),
             ..self.capture.clone()
         };
         Embedded::start(

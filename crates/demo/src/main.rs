@@ -1,4 +1,4 @@
-//! `birthmark-demo`: an authority, a validator, a signer and a simulated camera in one process, over
+//! `birthmark-demo`: an authority, one validator or several, a signer and a simulated camera in one process, over
 //! real sockets, HTTP and database files; photos from shutter to verified.
 //!
 //! Nothing here is a stand-in: the daemons are the ones that ship, started with free ports and

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Parser;
 
-/// Run an authority, a validator and a simulated camera on this machine, and follow photos from
+/// Run an authority, validators and a simulated camera on this machine, and follow photos from
 /// shutter to verified.
 #[derive(Parser, Debug, Clone)]
 #[command(name = "birthmark-demo", version, max_term_width = 100, after_help = STATUSES)]
@@ -25,12 +25,28 @@ pub(crate) struct Options {
     /// Port of the authority; 0 takes a free one
     #[arg(long, value_name = "PORT", default_value_t = 0)]
     pub(crate) sma_port: u16,
-    /// Port of the validator; 0 takes a free one
+    /// How many validators decide together: 1, 4, 7 or 10; as many as before in a folder that is
+    /// kept, otherwise 1
+    #[arg(long, value_name = "COUNT", value_parser = size)]
+    pub(crate) validators: Option<usize>,
+    /// Port of the validator that the camera submits to; 0 takes a free one
     #[arg(long, value_name = "PORT", default_value_t = 0)]
     pub(crate) node_port: u16,
     /// Show what the daemons log, on standard error
     #[arg(long, short)]
     pub(crate) verbose: bool,
+}
+
+/// The most validators that a demonstration has: they all run in one process.
+const MOST: usize = 10;
+
+/// A number of validators that is worth having.
+fn size(text: &str) -> Result<usize, String> {
+    let size: usize = text.parse().map_err(|_| "must be a number".to_owned())?;
+    if !(1..=MOST).contains(&size) {
+        return Err(format!("must be 1, 4, 7 or {MOST}"));
+    }
+    birthmark_node::network::size_advice(size).map_or(Ok(size), Err)
 }
 
 const STATUSES: &str = "Exit status: 0 all photos were verified, 1 one was not, 2 it could not run, \

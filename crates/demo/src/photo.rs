@@ -7,12 +7,14 @@ use anyhow::Context as _;
 use birthmark_capture::messages::{Photo, TimelineStep};
 use birthmark_cli::digests;
 use birthmark_cli::receipt;
-use birthmark_cli::verify::answer::{Answer, Validator as Remote};
+use birthmark_cli::verify::answer::{Answer, options};
+use birthmark_client::Validator as Remote;
+use birthmark_ledger::{KeyName, SignedCheckpoint};
 use birthmark_protocol::Digest;
 use serde::Serialize;
 
 use crate::camera::SimulatedCamera;
-use crate::validator::Validator;
+use crate::validator::Registry;
 
 /// How long a photo may take from shutter to receipt.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -36,6 +38,10 @@ pub(crate) struct Walk {
     pub(crate) verified_ms: Option<u64>,
     /// Shutter to receipt beside the photo, checked against the genesis alone.
     pub(crate) receipt_ms: Option<u64>,
+    /// Shutter to found at every validator, with all their signatures under the registry's state.
+    pub(crate) everywhere_ms: Option<u64>,
+    /// The validators that signed the state which holds the photo.
+    pub(crate) cosigners: Vec<KeyName>,
     /// The validator's last answer.
     pub(crate) answer: Option<Answer>,
     /// What went wrong, if anything.
@@ -47,7 +53,7 @@ impl Walk {
     pub(crate) async fn of_one_photo(
         number: u32,
         camera: &SimulatedCamera,
-        validator: &Validator,
+        registry: &Registry,
         waiting: impl Fn(String),
     ) -> anyhow::Result<Self> {
         waiting(format!("photo {number}: shutter"));
@@ -58,7 +64,7 @@ impl Walk {
             .with_context(|| format!("photo {number} could not be taken"))?;
         waiting(format!("photo {number}: waiting for its block"));
         let mut walk = Self::begun(number, camera, photo)?;
-        if let Err(error) = walk.follow(shutter, validator).await {
+        if let Err(error) = walk.follow(shutter, registry, waiting).await {
             walk.problem = Some(format!("{error:#}"));
         }
         Ok(walk)
@@ -80,13 +86,20 @@ impl Walk {
             timeline: photo.timeline,
             verified_ms: None,
             receipt_ms: None,
+            everywhere_ms: None,
+            cosigners: Vec::new(),
             answer: None,
             problem: None,
         })
     }
 
-    async fn follow(&mut self, shutter: Instant, validator: &Validator) -> anyhow::Result<()> {
-        let remote = Remote::at(&validator.address())?;
+    async fn follow(
+        &mut self,
+        shutter: Instant,
+        registry: &Registry,
+        waiting: impl Fn(String),
+    ) -> anyhow::Result<()> {
+        let remote = Remote::new(&registry.first.address(), &options())?;
         while self.verified_ms.is_none() {
             let answer = remote.verify(&self.digest).await?;
             self.verified_ms = answer.verified.then(|| millis(shutter));
@@ -97,14 +110,46 @@ impl Walk {
         while !kept.exists() {
             pause(shutter, "its receipt").await?;
         }
-        receipt::check_files(&kept, &validator.genesis, &self.path)?;
+        receipt::check_files(&kept, &registry.genesis, &self.path)?;
         self.receipt_ms = Some(millis(shutter));
+        waiting(format!(
+            "photo {}: waiting for every validator",
+            self.number
+        ));
+        self.follow_everywhere(shutter, &remote, registry).await
+    }
+
+    /// Waits until every validator has the photo and has signed for it.
+    async fn follow_everywhere(
+        &mut self,
+        shutter: Instant,
+        first: &Remote,
+        registry: &Registry,
+    ) -> anyhow::Result<()> {
+        for other in &registry.others {
+            let remote = Remote::new(&other.address(), &options())?;
+            while !remote.verify(&self.digest).await?.verified {
+                pause(
+                    shutter,
+                    &format!("{} does not have it: its block", other.name()),
+                )
+                .await?;
+            }
+        }
+        let set = &registry.begun.validators;
+        while self.cosigners.len() < set.len() {
+            // The newest state holds everything that was found before it.
+            let signed = SignedCheckpoint::parse(&first.checkpoint().await?)?;
+            self.cosigners = signed.cosigners(set)?.into_keys().collect();
+            pause(shutter, "the signature of every validator").await?;
+        }
+        self.everywhere_ms = Some(millis(shutter));
         Ok(())
     }
 
-    /// Whether a stranger finds the photo and its receipt holds without a network.
+    /// Whether a stranger finds the photo at every validator and its receipt holds without a network.
     pub(crate) fn is_verified(&self) -> bool {
-        self.verified_ms.is_some() && self.receipt_ms.is_some() && self.problem.is_none()
+        self.everywhere_ms.is_some() && self.receipt_ms.is_some() && self.problem.is_none()
     }
 }
 

@@ -10,6 +10,7 @@ use serde::Serialize;
 use crate::folder::Folder;
 use crate::options::Options;
 use crate::photo::Walk;
+use crate::validator::Registry;
 
 /// Prints as things happen, unless a program listens.
 pub(crate) struct Reporter {
@@ -105,6 +106,14 @@ impl Reporter {
                 "           {ms:>6} ms  receipt beside the photo, holds without a network"
             ));
         }
+        if let Some(ms) = walk.everywhere_ms
+            && walk.cosigners.len() > 1
+        {
+            let count = walk.cosigners.len();
+            self.print(&format!(
+                "           {ms:>6} ms  found at each of the {count} validators, and cosigned by all {count}"
+            ));
+        }
         self.print(
             &self
                 .style
@@ -136,7 +145,13 @@ impl Reporter {
     }
 
     /// What to try while everything runs.
-    pub(crate) fn invite(&self, validator: &str, genesis: &Path, folder: &Folder, last: &Path) {
+    pub(crate) fn invite(
+        &self,
+        validator: &str,
+        registry: &Registry,
+        folder: &Folder,
+        last: &Path,
+    ) {
         let strong = |text: &str| self.style.strong(text);
         let command = command();
         self.print(&format!(
@@ -153,7 +168,7 @@ impl Reporter {
             format!(
                 "receipt show {} --genesis {}",
                 last.with_extension("receipt.json").display(),
-                genesis.display()
+                registry.genesis.display()
             ),
             "status".to_owned(),
             "capture".to_owned(),
@@ -162,6 +177,14 @@ impl Reporter {
             self.print(&format!("  {command} {line}"));
         }
         self.print(&format!("\nElsewhere give verify --node {validator}"));
+        let others = registry.others.iter().map(|other| other.address());
+        let others: Vec<_> = others.collect();
+        if !others.is_empty() {
+            self.print(&format!(
+                "The other validators answer the same: {}",
+                others.join(" ")
+            ));
+        }
         self.print("Ctrl-C ends the demonstration.");
     }
 

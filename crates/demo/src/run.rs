@@ -20,7 +20,7 @@ use crate::photo::Walk;
 use crate::random::random;
 use crate::reaper::Reaper;
 use crate::report::{Reporter, Summary};
-use crate::validator::Validator;
+use crate::validator::Registry;
 
 /// How long everything may take to stop.
 const GRACE: Duration = Duration::from_secs(10);
@@ -140,12 +140,15 @@ async fn play(
     );
 
     let port = free_port(options.node_port).context("--node-port")?;
-    let validator = Validator::new(folder, port, &authority)?;
-    stage.add(validator.start(shutdown).await, "the validator")?;
-    reporter.step(
-        "validator",
-        &format!("{} registers at {}", validator.name(), validator.address()),
-    );
+    let registry = Registry::new(folder, port, &authority, options.validators)?;
+    for validator in registry.all() {
+        stage.add(validator.start(shutdown).await, "the validator")?;
+        reporter.step(
+            "validator",
+            &format!("{} registers at {}", validator.name(), validator.address()),
+        );
+    }
+    let validator = &registry.first;
 
     let sensor = match &kept {
         Some(kept) => kept.sensor,
@@ -166,18 +169,18 @@ async fn play(
         ),
     );
     stage.add(
-        camera.start_capture(&validator, shutdown).await,
+        camera.start_capture(&registry, shutdown).await,
         "the camera",
     )?;
     reporter.ready(begin.elapsed());
-    announce(&camera, &validator, stage)?;
+    announce(&camera, &registry, stage)?;
 
     let camera = stage.camera.insert(camera);
     let spinner = reporter.spinner();
     let mut walks = Vec::new();
     for number in 1..=options.photos {
         let waiting = |what: String| spinner.set_message(what);
-        let walk = Walk::of_one_photo(number, camera, &validator, waiting).await?;
+        let walk = Walk::of_one_photo(number, camera, &registry, waiting).await?;
         spinner.suspend(|| reporter.photo(&walk));
         walks.push(walk);
     }
@@ -188,7 +191,7 @@ async fn play(
     reporter.summary(&summary, options)?;
     if !(options.once || options.json) {
         let last = last.context("no photo was taken")?;
-        reporter.invite(&addresses.1, &validator.genesis, folder, &last);
+        reporter.invite(&addresses.1, &registry, folder, &last);
         std::future::pending::<()>().await;
     }
     Ok(ExitCode::from(u8::from(!summary.all_verified())))
@@ -269,13 +272,13 @@ async fn provision(
 /// Lets the `birthmark` command find this demonstration.
 fn announce(
     camera: &SimulatedCamera,
-    validator: &Validator,
+    registry: &Registry,
     stage: &mut Stage,
 ) -> anyhow::Result<()> {
     let [capture, signer] = camera.sockets();
     let announced = Demonstration {
-        validator: validator.address(),
-        genesis: std::path::absolute(&validator.genesis)?,
+        validator: registry.first.address(),
+        genesis: std::path::absolute(&registry.genesis)?,
         capture: capture.clone(),
         signer: signer.clone(),
     }

@@ -1,5 +1,6 @@
 //! The demonstration as people run it: from shutter to verified, and nothing left behind.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::net::TcpListener;
 use std::path::Path;
@@ -50,6 +51,69 @@ fn every_photo_goes_from_shutter_to_verified_and_stays_where_asked() {
         "the tests run with a TPM emulator"
     );
     assert_only_kept(temporary.path(), &kept);
+}
+
+/// A photo of a network is found at all of its validators, each of which signed for it.
+#[test]
+fn four_validators_decide_together_and_all_sign_for_the_photo() {
+    let temporary = TempDir::new().unwrap();
+    let kept = temporary.path().join("kept");
+    let dir = kept.to_str().unwrap();
+    let arguments = ["--photos", "1", "--dir", dir, "--validators", "4"];
+    let (text, errors) = texts(&output(
+        &[&arguments[..], &["--once"]].concat(),
+        temporary.path(),
+    ));
+    for word in [
+        "validator-4.demo.birthmark.example registers at",
+        "cosigned by all 4",
+    ] {
+        assert!(text.contains(word), "{word}: {text}\n{errors}");
+    }
+    // The folder knows how many there are, and which votes its receipts need.
+    let again = ["--json", "--photos", "1", "--dir", dir];
+    let told = output(&again, temporary.path());
+    let (text, errors) = texts(&told);
+    assert!(told.status.success(), "{text}\n{errors}");
+    let summary: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(summary["all_verified"], true, "{summary:#}");
+    let photo = &summary["photos"][0];
+    let cosigners = photo["cosigners"].as_array().unwrap().iter();
+    let cosigners: BTreeSet<_> = cosigners.map(|name| name.as_str().unwrap()).collect();
+    assert_eq!(cosigners.len(), 4, "{summary:#}");
+    let path = Path::new(photo["path"].as_str().unwrap());
+    let receipt = fs::read_to_string(path.with_extension("receipt.json")).unwrap();
+    let receipt: serde_json::Value = serde_json::from_str(&receipt).unwrap();
+    let votes = receipt["certificate"]["signatures"].as_array().unwrap();
+    assert!(
+        votes.len() >= 3,
+        "more than two thirds decided: {receipt:#}"
+    );
+    let other = output(
+        &[&again[..], &["--validators", "7"]].concat(),
+        temporary.path(),
+    );
+    let (_, errors) = texts(&other);
+    assert_eq!(other.status.code(), Some(2));
+    assert!(errors.contains("has 4, not 7"), "{errors}");
+}
+
+#[test]
+fn a_number_of_validators_that_is_worth_less_than_it_looks_is_refused_with_the_reason() {
+    let temporary = TempDir::new().unwrap();
+    for (size, reason) in [
+        ("2", "stops when one validator is away"),
+        ("3", "take 1 or 4"),
+        ("5", "take 4 or 7"),
+        ("0", "must be 1, 4, 7 or 10"),
+        ("13", "must be 1, 4, 7 or 10"),
+    ] {
+        let refused = output(&["--once", "--validators", size], temporary.path());
+        let (_, errors) = texts(&refused);
+        assert_eq!(refused.status.code(), Some(2), "{size}");
+        assert!(errors.contains(reason), "{size}: {errors}");
+    }
+    assert_eq!(fs::read_dir(temporary.path()).unwrap().count(), 0);
 }
 
 /// What a demonstration must not leave behind, whatever ends it.
