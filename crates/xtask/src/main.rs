@@ -12,6 +12,7 @@ mod doctor;
 mod fuzz;
 mod house;
 mod measure;
+mod net;
 mod release;
 mod source;
 mod test;
@@ -34,6 +35,8 @@ enum Command {
     Bench(bench::Options),
     /// Attack a validator and its authority as strangers can
     Abuse(abuse::Options),
+    /// Run a network of validators on this machine, disturb it and check it
+    Net(net::Options),
     /// Find files that import each other
     Circles,
     /// Count files, functions, tests, comments and fallbacks
@@ -69,6 +72,7 @@ fn run(house: &House, command: &Command) -> anyhow::Result<bool> {
         Command::Test(options) => return test::run(house, options),
         Command::Bench(options) => bench::run(house, options)?,
         Command::Abuse(options) => abuse::run(house, options)?,
+        Command::Net(options) => net::run(house, options)?,
         Command::Circles => circles::run(house)?,
         Command::Measure(options) => measure::run(house, options)?,
         Command::Fuzz(options) => fuzz::run(house, options)?,

@@ -7,6 +7,7 @@ use std::process::{Command, Stdio};
 use std::time::Instant;
 
 use birthmark_protocol::Digest;
+use birthmark_trial::http::Connection;
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -97,9 +98,7 @@ pub async fn client(arguments: &[String]) {
     }
     let mut streams = Vec::new();
     for share in shares {
-        let stream = TcpStream::connect(address).await.unwrap();
-        stream.set_nodelay(true).unwrap();
-        streams.push((stream, share));
+        streams.push((Connection::open(address).await.unwrap(), share));
     }
     let started = Instant::now();
     let tasks: Vec<_> = streams
@@ -134,37 +133,14 @@ fn summary(seconds: f64, mut answers: Vec<(f64, u16)>, expected: u16) -> Seen {
     }
 }
 
-async fn converse(mut stream: TcpStream, share: Vec<bytes::Bytes>) -> Vec<(f64, u16)> {
-    let mut buffer = Vec::with_capacity(1 << 16);
+async fn converse(mut connection: Connection, share: Vec<bytes::Bytes>) -> Vec<(f64, u16)> {
     let mut answers = Vec::with_capacity(share.len());
     for request in share {
         let sent = Instant::now();
-        stream.write_all(&request).await.unwrap();
-        let status = answer(&mut stream, &mut buffer).await;
+        let (status, _) = connection.send(&request).await.unwrap();
         answers.push((sent.elapsed().as_secs_f64(), status));
     }
     answers
-}
-
-/// Reads one answer with its announced length.
-async fn answer(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> u16 {
-    buffer.clear();
-    loop {
-        let read = stream.read_buf(buffer).await.unwrap();
-        assert!(read > 0, "the connection was closed");
-        let Some(end) = buffer.windows(4).position(|four| four == b"\r\n\r\n") else {
-            continue;
-        };
-        let head = std::str::from_utf8(&buffer[..end]).unwrap();
-        let length: usize = head
-            .split("\r\n")
-            .filter_map(|line| line.split_once(": "))
-            .find(|(name, _)| name.eq_ignore_ascii_case("content-length"))
-            .map_or(0, |(_, value)| value.parse().unwrap());
-        if buffer.len() >= end + 4 + length {
-            return head[9..12].parse().unwrap();
-        }
-    }
 }
 
 /// One question from this process: the answer's body.

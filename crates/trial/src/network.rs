@@ -1,0 +1,221 @@
+//! Founding a network, and what is done to it.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+
+use anyhow::{Context as _, ensure};
+use birthmark_daemon::Credentials;
+use birthmark_ledger::{Genesis, KeyName};
+use birthmark_node::settings::{AuthoritySettings, NetworkSettings, PeerSettings};
+use birthmark_node::{Settings, identity, setup};
+use birthmark_protocol::Timestamp;
+use tokio::io::{AsyncBufReadExt as _, BufReader};
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+
+use crate::authority;
+use crate::member::{Member, Process};
+use crate::relay::{Link, Weather};
+
+/// Queues are long enough for a burst; limits that keep strangers off are tried elsewhere.
+const QUEUE: u64 = 1_000_000;
+
+/// Validators of one registry, and the links between them.
+pub(crate) struct Network {
+    pub(crate) members: Vec<Member>,
+    pub(crate) genesis: Genesis,
+    /// The authority's address.
+    pub(crate) authority: SocketAddr,
+    /// Dialled by the first, listened to by the second.
+    links: Vec<(usize, usize, Arc<Link>)>,
+    /// To which part each validator belongs; those of different parts do not reach each other.
+    parts: Vec<usize>,
+    weather: Weather,
+    _relays: JoinSet<()>,
+    _authority: Process,
+}
+
+impl Network {
+    /// Keys, genesis, settings, relays and a running authority; no validator runs.
+    pub(crate) async fn found(folder: &Path, size: usize, seed: u64) -> anyhow::Result<Self> {
+        let (process, address) = start_authority(&folder.join("authority")).await?;
+        let entry = authority::entry(&folder.join("authority"), address);
+        let places: Vec<_> = (1..=size).map(|at| folder.join(at.to_string())).collect();
+        let mut entries = Vec::new();
+        for (place, number) in places.iter().zip(1..) {
+            entries.push(setup::create_keys(&place.join("keys"), name(number)?)?);
+        }
+        let chain = "trial.birthmark.example/registry".parse();
+        let chain = chain.context("the registry's name")?;
+        let start = Timestamp::from_unix(1_790_000_000);
+        let genesis = setup::genesis(chain, start, true, entries)?;
+        setup::write_genesis(&folder.join("genesis.toml"), &genesis)?;
+        let mut network = Self {
+            members: Vec::new(),
+            genesis,
+            authority: address,
+            links: Vec::new(),
+            parts: vec![0; size],
+            weather: Weather::default(),
+            _relays: JoinSet::new(),
+            _authority: process,
+        };
+        let mut listening = Vec::new();
+        for _ in &places {
+            listening.push(free_address()?);
+        }
+        for (at, place) in places.iter().enumerate() {
+            let peers = network.relays(at, &listening, &places, seed).await?;
+            let listen = listening.get(at).context("an address for each")?;
+            let settings = settings(folder, place, *listen, peers, &entry)?;
+            let member = Member::new(settings, place.clone(), program()?);
+            network.members.push(member);
+        }
+        Ok(network)
+    }
+
+    /// Starts relays from one validator to all others, and says how it is to reach them.
+    async fn relays(
+        &mut self,
+        own: usize,
+        listening: &[SocketAddr],
+        places: &[PathBuf],
+        seed: u64,
+    ) -> anyhow::Result<Vec<PeerSettings>> {
+        let mut peers = Vec::new();
+        for (other, (to, place)) in listening.iter().zip(places).enumerate() {
+            if other == own {
+                continue;
+            }
+            let listener = TcpListener::bind("127.0.0.1:0").await?;
+            let key = identity::link_key(&Credentials::at(place.join("keys")))?;
+            peers.push(PeerSettings {
+                name: name(other + 1)?,
+                address: listener.local_addr()?.to_string(),
+                identity: *key.identity(),
+            });
+            let number = (own * listening.len() + other) as u64;
+            let link = Link::new(seed.wrapping_add(number));
+            self._relays.spawn(Arc::clone(&link).carry(listener, *to));
+            self.links.push((own, other, link));
+        }
+        Ok(peers)
+    }
+
+    /// Starts all and waits until they answer.
+    pub(crate) async fn start(&mut self) -> anyhow::Result<()> {
+        for member in &mut self.members {
+            member.start()?;
+        }
+        for member in &mut self.members {
+            member.answers().await?;
+        }
+        Ok(())
+    }
+
+    /// Those of different parts do not reach each other any more.
+    pub(crate) fn divide(&mut self, parts: &[usize]) {
+        self.parts = parts.to_vec();
+        self.apply();
+    }
+
+    /// How all links behave that are not cut.
+    pub(crate) fn set_weather(&mut self, weather: Weather) {
+        self.weather = weather;
+        self.apply();
+    }
+
+    fn apply(&self) {
+        for (from, to, link) in &self.links {
+            link.set(Weather {
+                is_cut: self.parts.get(*from) != self.parts.get(*to),
+                ..self.weather
+            });
+        }
+    }
+
+    /// How many validators that run reach each other, at most.
+    pub(crate) fn connected(&self) -> usize {
+        let in_part = |part: &usize| {
+            let members = self.members.iter().zip(&self.parts);
+            members
+                .filter(|(member, of)| member.is_up() && *of == part)
+                .count()
+        };
+        self.parts.iter().map(in_part).max().unwrap_or(0)
+    }
+
+    /// More than two thirds.
+    pub(crate) fn quorum(&self) -> usize {
+        self.genesis.validators.quorum()
+    }
+
+    /// Bytes that went over links so far, both ways, without the heads of packets.
+    pub(crate) fn carried(&self) -> u64 {
+        self.links.iter().map(|(_, _, link)| link.carried()).sum()
+    }
+}
+
+fn name(number: usize) -> anyhow::Result<KeyName> {
+    let name = format!("validator-{number}.trial.example").parse();
+    name.context("the validator's name")
+}
+
+/// The validator's own program, built beside this one.
+fn program() -> anyhow::Result<PathBuf> {
+    let program = std::env::current_exe()?.with_file_name("birthmark-node");
+    ensure!(
+        program.is_file(),
+        "{} is not there: build it first, as `cargo xtask net` does",
+        program.display()
+    );
+    Ok(program)
+}
+
+fn settings(
+    folder: &Path,
+    place: &Path,
+    listen: SocketAddr,
+    peers: Vec<PeerSettings>,
+    authority: &AuthoritySettings,
+) -> anyhow::Result<Settings> {
+    let database = format!("sqlite://{}", place.join("node.db").display());
+    let mut settings = Settings::new(database, folder.join("genesis.toml"));
+    settings.http.listen = free_address()?;
+    settings.signed_heights = Some(place.join("signed"));
+    // Only what is submitted makes blocks.
+    settings.blocks.heartbeat_s = 0;
+    settings.limits.requests_per_minute = 0;
+    settings.limits.submissions_per_minute = 0;
+    settings.limits.photos_per_camera_per_hour = 0;
+    settings.limits.queue = QUEUE;
+    settings.default_authority = Some(authority.id.clone());
+    settings.authorities = vec![authority.clone()];
+    let log = None;
+    settings.network = (!peers.is_empty()).then_some(NetworkSettings { listen, log, peers });
+    Ok(settings)
+}
+
+async fn start_authority(folder: &Path) -> anyhow::Result<(Process, SocketAddr)> {
+    std::fs::create_dir_all(folder)?;
+    let mut process = Process::spawn(
+        Command::new(std::env::current_exe()?)
+            .arg("authority")
+            .arg(folder)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped()),
+    )?;
+    let output = process.child().stdout.take().context("its output")?;
+    let output = tokio::process::ChildStdout::from_std(output)?;
+    let first = BufReader::new(output).lines().next_line().await?;
+    let address = first.context("the authority does not start")?;
+    let address = address.trim().parse().context("the authority's address")?;
+    Ok((process, address))
+}
+
+/// A port nobody uses at the moment. A validator that is killed starts there again.
+fn free_address() -> anyhow::Result<SocketAddr> {
+    Ok(std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?)
+}

@@ -1,0 +1,92 @@
+//! A trial as people run it: the real program, real validators beside it.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+use std::process::Command;
+
+fn trial(arguments: &[&str]) -> (Option<i32>, String) {
+    let program = env!("CARGO_BIN_EXE_birthmark-trial");
+    let ended = Command::new(program).args(arguments).output().unwrap();
+    let said = String::from_utf8(ended.stdout).unwrap() + &String::from_utf8(ended.stderr).unwrap();
+    (ended.status.code(), said)
+}
+
+/// The number that stands after these words.
+fn number_after(said: &str, words: &str) -> f64 {
+    let rest = said.split_once(words).unwrap().1;
+    rest.split_whitespace().next().unwrap().parse().unwrap()
+}
+
+/// One of four is killed under load and the others go on; the second one stops them, and nothing is
+/// lost; both come back, catch up, and all histories are the same.
+#[test]
+fn one_of_four_may_be_killed_two_stop_the_network_and_nothing_is_lost() {
+    let kills = ["--kill", "4@2+10", "--kill", "3@6+6"];
+    let arguments = [
+        "--validators",
+        "4",
+        "--rate",
+        "25",
+        "--seconds",
+        "16",
+        "--seed",
+        "1",
+    ];
+    let (status, said) = trial(&[&arguments[..], &kills].concat());
+    assert_eq!(status, Some(0), "{said}");
+    for words in [
+        "4 killed: 3 connected, 3 needed",
+        "3 killed: 2 connected, 3 needed",
+        "4 started again",
+        "everybody has everything after",
+        "the same bytes at all 4",
+    ] {
+        assert!(said.contains(words), "{words}: {said}");
+    }
+    assert!(number_after(&said, "stood still for ") > 5.0, "{said}");
+    assert!(number_after(&said, "All went as it must: ") > 3.0, "{said}");
+}
+
+/// Links that are cut, slow and lossy delay decisions and fork nothing.
+#[test]
+fn a_network_in_two_halves_decides_nothing_and_comes_together_again() {
+    let troubles = [
+        "--partition",
+        "1,2@3+5",
+        "--pause",
+        "4@1+4",
+        "--delay",
+        "20",
+        "--loss",
+        "1",
+    ];
+    let arguments = [
+        "--validators",
+        "4",
+        "--rate",
+        "25",
+        "--seconds",
+        "12",
+        "--seed",
+        "2",
+    ];
+    let (status, said) = trial(&[&arguments[..], &troubles].concat());
+    assert_eq!(status, Some(0), "{said}");
+    assert!(
+        said.contains("1, 2 cut off from the others: 2 connected, 3 needed"),
+        "{said}"
+    );
+    assert!(number_after(&said, "stood still for ") > 4.0, "{said}");
+}
+
+#[test]
+fn what_cannot_be_tried_is_said_in_one_line() {
+    let (status, said) = trial(&["--validators", "4", "--kill", "5@1+1"]);
+    assert_eq!(status, Some(2), "{said}");
+    assert!(
+        said.contains("--kill: there is no validator 5; there are 4"),
+        "{said}"
+    );
+    let (status, said) = trial(&["--validators", "3"]);
+    assert_eq!(status, Some(2), "{said}");
+    assert!(said.contains("take 1 or 4"), "{said}");
+}
