@@ -248,6 +248,7 @@ mod tests {
         let address = nobody.local_addr().unwrap();
         drop(nobody);
         let mut stream = through(&Link::new(1), address).await;
-        assert_eq!(stream.read(&mut [0; 1]).await.unwrap_or(0), 0);
+        let read = stream.read(&mut [0; 1]).await;
+        assert!(matches!(read, Ok(0) | Err(_)), "{read:?}");
     }
 }

@@ -93,7 +93,8 @@ impl Place {
         let Some(temporary) = self.temporary else {
             return;
         };
-        if !is_well {
+        let is_empty = std::fs::read_dir(&self.path).is_ok_and(|mut files| files.next().is_none());
+        if !is_well && !is_empty {
             let path = temporary.keep();
             eprintln!("Databases and journals are kept in {}", path.display());
         }
@@ -163,7 +164,11 @@ async fn try_out(options: &Options, place: &Place) -> anyhow::Result<bool> {
             None
         }
     };
-    let mut faults = trial.settle().await?;
+    let interrupted = interruption()?;
+    let mut faults = tokio::select! {
+        settled = trial.settle() => settled?,
+        () = interrupted => bail!("interrupted before everybody had everything"),
+    };
     faults.append(&mut trial.judge.faults);
     let histories = trial.histories().await?;
     faults.extend(check::faults(&histories, &trial.book.open()));

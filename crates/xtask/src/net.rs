@@ -20,17 +20,18 @@ pub(crate) struct Options {
 }
 
 pub(crate) fn run(house: &House, options: &Options) -> Result<()> {
-    let (profile, folder) = match options.release {
-        true => ("release", "release"),
-        false => ("dev", "debug"),
-    };
     let mut build = house.cargo();
-    build.args(["build", "--quiet", "--profile", profile]);
-    // The trial itself, and the program that it starts.
-    for package in ["birthmark-trial", "birthmark-node"] {
-        build.args(["--package", package]);
-    }
+    build.args(["build", "--quiet", "--bins"]);
+    match options.release {
+        // The trial itself, and the program that it starts.
+        true => build
+            .args(["--release", "--package", "birthmark-trial"])
+            .args(["--package", "birthmark-node"]),
+        // As the tests build it: a part alone would be compiled with other features.
+        false => build.arg("--workspace"),
+    };
     house::run(&mut build)?;
+    let folder = if options.release { "release" } else { "debug" };
     let program = house.target().join(folder).join("birthmark-trial");
     house::run(house.program(program).args(&options.rest))
 }
