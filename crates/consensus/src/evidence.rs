@@ -23,8 +23,12 @@ use birthmark_protocol::{
     Timestamp, VerdictItem,
 };
 
+use self::checked::Own;
+
+pub use self::checked::CheckedBefore;
 pub use self::encoding::{EVIDENCE_VERSION, MAX_VERDICT_BYTES};
 
+mod checked;
 mod encoding;
 
 /// What proves that the records of one transaction were vouched for.
@@ -96,6 +100,11 @@ pub trait Authorities: Send + Sync {
     /// Whether the RSA key of this modulus made this signature over the name of a one-time key (RSASSA-PSS with SHA-384, a
     /// salt of 48 bytes and the exponent 65537).
     fn key_signature_holds(&self, modulus: &RsaBytes, name: &Digest, signature: &RsaBytes) -> bool;
+
+    /// Where evidence is remembered that was found good by these authorities.
+    fn checked_before(&self) -> Option<&CheckedBefore> {
+        None
+    }
 
     /// Whether records of this origin need nothing but the word of this validator.
     fn accepts_word(&self, submitter: &ValidatorId, origin: &Origin) -> bool;
@@ -188,6 +197,50 @@ impl Evidence {
         if found != expected {
             return Err(EvidenceError::Count { found, expected });
         }
+        let memory = authorities.checked_before();
+        let memory = memory.map(|memory| (memory, self.name(transaction, known)));
+        let remembered = memory.and_then(|(memory, name)| memory.get(&name));
+        let own = match remembered {
+            Some(own) => own,
+            None => self.verify(transaction, authorities, known)?,
+        };
+        if let Some((memory, name)) = memory {
+            memory.add(name, &own);
+        }
+        if let Some((position, _)) = own.iter().find(|(_, one)| used.contains(one)) {
+            return Err(EvidenceError::Reused(*position));
+        }
+        used.extend(own.iter().map(|(_, one)| *one));
+        Ok(())
+    }
+
+    /// A digest over all that the outcome follows from, besides the authorities.
+    fn name(&self, transaction: &Transaction, known: &Known) -> Digest {
+        let (own, encoded) = (transaction.hash(), self.encode());
+        let mut decided = Vec::new();
+        for record in transaction.records() {
+            let anchor = record
+                .anchor()
+                .and_then(|height| known.anchors.get(&height));
+            decided.extend(anchor.map_or([0; 32], |block| *block.as_bytes()));
+            let epoch = record.spent().and_then(|spent| {
+                let origin = record.origin();
+                let (authority, family) = (origin.authority.as_str(), origin.family.as_str());
+                known.epochs.key(authority, family, spent.epoch)
+            });
+            decided.extend(epoch.map_or([0; 32], |epoch| *epoch.id().as_bytes()));
+        }
+        let parts = [own.as_bytes().as_slice(), &decided, &encoded];
+        Digest::tagged("birthmark/evidence-checked/v1", &parts)
+    }
+
+    /// Verifies everything; the commitments, each behind one record.
+    fn verify(
+        &self,
+        transaction: &Transaction,
+        authorities: &dyn Authorities,
+        known: &Known,
+    ) -> Result<Own, EvidenceError> {
         let checked = Checked {
             answers: self.checked_answers(authorities)?,
             certificates: self.read_certificates()?,
@@ -195,19 +248,18 @@ impl Evidence {
             known,
         };
         check_statements(transaction, authorities)?;
-        let mut own = BTreeSet::new();
+        let (mut own, mut seen) = (Vec::new(), BTreeSet::new());
         for (position, (record, vouching)) in
             transaction.records().iter().zip(&self.vouching).enumerate()
         {
-            match checked.commitment(transaction, record, vouching, position)? {
-                Some(one) if used.contains(&one) || !own.insert(one) => {
+            if let Some(one) = checked.commitment(transaction, record, vouching, position)? {
+                if !seen.insert(one) {
                     return Err(EvidenceError::Reused(position));
                 }
-                _ => {}
+                own.push((position, one));
             }
         }
-        used.extend(own);
-        Ok(())
+        Ok(own.into())
     }
 
     fn read_certificates(&self) -> Result<Vec<CameraCertificate>, EvidenceError> {

@@ -28,7 +28,7 @@ pub use agreement::{
     OpenError, Timing,
 };
 pub use application::{Application, Backlog, Cosigned, Decided, Offer, Shared};
-pub use evidence::{Authorities, CameraSigned, Evidence, EvidenceError, Vouching};
+pub use evidence::{Authorities, CameraSigned, CheckedBefore, Evidence, EvidenceError, Vouching};
 pub use message::Message;
 pub use misbehaviour::Misbehaviour;
 pub use pacing::{Due, Pacer, Pacing};

@@ -8,12 +8,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 
 use anyhow::Context as _;
-use birthmark_consensus::Authorities;
+use birthmark_consensus::{Authorities, CheckedBefore};
 use birthmark_daemon::{ConfigError, Credentials, Secret};
 use birthmark_ledger::{Label, Origin, Record, ValidatorId};
 use birthmark_protocol::api::Notice;
 use birthmark_protocol::one_time::RsaBytes;
-use birthmark_protocol::{CameraCertificate, Digest, PublicKey, Timestamp};
+use birthmark_protocol::{CameraCertificate, Digest, PublicKey, Signature, Timestamp};
 use issuer::find_issuer;
 pub use issuer::{Applied, Issuer, ListRefused, apply_list};
 
@@ -92,6 +92,8 @@ pub struct AuthorityBook {
     default: Option<Arc<Authority>>,
     by_name: BTreeMap<String, Arc<Authority>>,
     software: BTreeMap<String, SoftwareAuthority>,
+    /// Evidence that these authorities carry, found so before.
+    checked: CheckedBefore,
 }
 
 /// One maker of editing software, or who certifies several.
@@ -338,6 +340,7 @@ impl AuthorityBook {
             default,
             by_name,
             software,
+            checked: CheckedBefore::default(),
         })
     }
 
@@ -401,6 +404,14 @@ impl Authorities for AuthorityBook {
             .get(authority.as_str())
             .map(|authority| authority.verdict_keys.clone())
             .unwrap_or_default()
+    }
+
+    fn signature_holds(&self, key: &PublicKey, digest: &Digest, signature: &Signature) -> bool {
+        signatures::verify_digest(key, digest, signature)
+    }
+
+    fn checked_before(&self) -> Option<&CheckedBefore> {
+        Some(&self.checked)
     }
 
     fn key_signature_holds(&self, modulus: &RsaBytes, name: &Digest, signature: &RsaBytes) -> bool {

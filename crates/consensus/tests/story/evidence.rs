@@ -1,11 +1,16 @@
 //! That an authority vouched: every way to pretend it did is refused.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use birthmark_consensus::*;
 use birthmark_ledger::*;
+use birthmark_protocol::one_time::RsaBytes;
 use birthmark_protocol::submission::{SignedForm, Submission, SubmissionRoute};
-use birthmark_protocol::{CameraCertificate, Commitment, Digest, Opening, Proof, VerdictItem};
+use birthmark_protocol::{
+    CameraCertificate, Commitment, Digest, Opening, Proof, PublicKey, Signature, Timestamp,
+    VerdictItem,
+};
 use proptest::prelude::*;
 
 use crate::library::*;
@@ -398,4 +403,71 @@ proptest! {
             prop_assert_eq!(evidence.encode(), bytes);
         }
     }
+}
+
+/// Authorities that count how often a signature is verified.
+#[derive(Default)]
+struct Counting {
+    verified: AtomicUsize,
+    checked: CheckedBefore,
+}
+
+impl Authorities for Counting {
+    fn verdict_keys(&self, authority: &Label, at: Timestamp) -> Vec<PublicKey> {
+        Configured.verdict_keys(authority, at)
+    }
+
+    fn signature_holds(&self, key: &PublicKey, digest: &Digest, signature: &Signature) -> bool {
+        self.verified.fetch_add(1, Ordering::Relaxed);
+        Configured.signature_holds(key, digest, signature)
+    }
+
+    fn key_signature_holds(&self, modulus: &RsaBytes, name: &Digest, signature: &RsaBytes) -> bool {
+        self.verified.fetch_add(1, Ordering::Relaxed);
+        Configured.key_signature_holds(modulus, name, signature)
+    }
+
+    fn checked_before(&self) -> Option<&CheckedBefore> {
+        Some(&self.checked)
+    }
+
+    fn accepts_word(&self, submitter: &ValidatorId, origin: &Origin) -> bool {
+        Configured.accepts_word(submitter, origin)
+    }
+}
+
+/// What was pushed, proposed and judged again after a failed round is verified once. Otherwise a slow machine needs longer
+/// for a full block than a round lasts, and the network never decides it.
+#[test]
+fn evidence_that_was_found_good_is_not_verified_again_and_only_that() {
+    let sent = Sent::signed_as("Bundle");
+    let known = |block: &str| Known {
+        anchors: BTreeMap::from([(Height::new(812), digest(block))]),
+        ..Known::default()
+    };
+    let (known, fork) = (known("block 812"), known("a fork"));
+    let evidence = |signed| sent.evidence(sent.yes(&drawn(), false), drawn(), signed);
+    let (counting, good) = (Counting::default(), evidence(sent.signed()));
+    let transaction = transaction(vec![sent.record(Source::CameraCertificate)]);
+    let verified = || counting.verified.load(Ordering::Relaxed);
+    let check = |evidence: &Evidence, used: &mut BTreeSet<Commitment>| {
+        evidence.check(&transaction, &counting, &known, used)
+    };
+    let mut used = BTreeSet::new();
+    check(&good, &mut used).unwrap();
+    let once = verified();
+    assert!(once > 0);
+    check(&good, &mut BTreeSet::new()).unwrap();
+    assert_eq!(verified(), once, "it was found good before");
+    // One yes still carries one record only.
+    assert_eq!(check(&good, &mut used), Err(EvidenceError::Reused(0)));
+    // Other evidence for the same transaction is judged by itself, and what was refused stays refused.
+    let bare = evidence(CameraSigned::Nothing);
+    for _ in 0..2 {
+        let refused = check(&bare, &mut BTreeSet::new());
+        assert_eq!(refused, Err(EvidenceError::Camera(0)));
+    }
+    // Nor does it carry anything where the block that it names is another one.
+    let elsewhere = good.check(&transaction, &counting, &fork, &mut BTreeSet::new());
+    assert_eq!(elsewhere, Err(EvidenceError::NotCovered(0)));
 }
