@@ -28,12 +28,13 @@ use tokio::sync::{Notify, mpsc, watch};
 
 use crate::application::Shared;
 use crate::engine::{Event, Machine, MachineError, Timer};
-use crate::message::Message;
+use crate::message::{Message, SignedVote};
 use crate::misbehaviour::Misbehaviour;
 use crate::pacing::{Due, Pacer, Pacing};
 use crate::single::{ValidatorKeys, is_of};
 use crate::wal::Wal;
 
+mod attendance;
 mod bodies;
 mod catch_up;
 mod cosigning;
@@ -41,9 +42,10 @@ mod height;
 mod state;
 mod timing;
 
-pub use state::{MemberState, NetworkState};
+pub use state::{MemberState, NetworkState, Votes};
 pub use timing::Timing;
 
+use attendance::Attendance;
 use bodies::Bodies;
 use catch_up::CatchUp;
 use cosigning::Cosigning;
@@ -125,6 +127,7 @@ pub struct Agreement<A, V, L, C> {
     /// After a breakdown: when to begin the height again.
     again: Option<Moment>,
     catch_up: CatchUp,
+    attendance: Attendance,
     cosigning: Cosigning,
     unreported: Vec<Misbehaviour>,
     backlog_at: Moment,
@@ -180,6 +183,7 @@ impl<A: Shared, V: VoteSigner + Send + Sync, L: Links, C: Clock> Agreement<A, V,
             timers: Vec::new(),
             again: None,
             catch_up: CatchUp::new(now),
+            attendance: Attendance::default(),
             cosigning: Cosigning::default(),
             unreported: Vec::new(),
             backlog_at: now,
@@ -294,6 +298,7 @@ impl<A: Shared, V: VoteSigner + Send + Sync, L: Links, C: Clock> Agreement<A, V,
             Message::Status(height) => self.told(&from, height),
             Message::Vote(vote) => {
                 let height = vote.vote.height;
+                self.attend(&from, &vote);
                 if self.is_of_interest(&from, height, |set| vote.holds(set)) {
                     self.begin_if_due(now).await?;
                     self.event(Event::Vote(vote)).await?;
@@ -325,6 +330,15 @@ impl<A: Shared, V: VoteSigner + Send + Sync, L: Links, C: Clock> Agreement<A, V,
             Message::WantLines(height) => self.send_lines(&from, height).await,
         }
         Ok(())
+    }
+
+    /// Remembers who voted. What a member says in another's name does not count.
+    fn attend(&mut self, from: &KeyName, vote: &SignedVote) {
+        let entry = self.tip.validators().get(&vote.validator);
+        if entry.is_some_and(|entry| entry.name == *from) {
+            let height = vote.vote.height;
+            self.attendance.voted(from, height, self.tip.height());
+        }
     }
 
     /// Whether something that was said about a height is worth the engine's time: we are not past it, and where it would

@@ -25,7 +25,7 @@ mod wal;
 
 pub use agreement::{
     Agreement, AgreementError, Clock, Links, MemberState, Membership, Moment, NetworkState,
-    OpenError, Timing,
+    OpenError, Timing, Votes,
 };
 pub use application::{Application, Backlog, Cosigned, Decided, Offer, Shared};
 pub use evidence::{Authorities, CameraSigned, CheckedBefore, Evidence, EvidenceError, Vouching};

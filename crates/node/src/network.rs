@@ -26,7 +26,7 @@ use crate::settings::{NetworkSettings, Settings};
 mod neighbours;
 mod pool;
 
-pub use neighbours::Neighbours;
+pub use neighbours::{Neighbours, in_words, votes};
 
 use pool::SharedPool;
 

@@ -13,6 +13,6 @@ pub use authority::{
 };
 pub use error::{Detail, ErrorBody, FieldProblem};
 pub use validator::{
-    Accepted, CaptureView, Fate, Finding, Findings, Notice, Notices, Question, Sighting, Stage,
-    Status, ValidatorHealth,
+    Accepted, CaptureView, Fate, Finding, Findings, MemberStatus, Notice, Notices, Question,
+    Sighting, Stage, Status, ValidatorHealth,
 };

@@ -274,6 +274,7 @@ impl<A: Shared, V: VoteSigner + Send + Sync, L: Links, C: Clock> Agreement<A, V,
             let state = MemberState {
                 decided: other.decided,
                 heard: other.heard,
+                votes: self.attendance.votes_of(name),
             };
             (name.clone(), state)
         });

@@ -316,6 +316,10 @@ impl<A: Shared, V: VoteSigner + Send + Sync, L: Links, C: Clock> Agreement<A, V,
             None => self.judge_decided(&decided).await?,
         };
         let checkpoint_lines = self.sign_checkpoint(&decided.header)?;
+        let signed = certificate.signatures.iter();
+        let voters = signed.filter_map(|signed| set.at(usize::from(signed.validator)));
+        let voters = voters.map(|voter| voter.name.clone());
+        self.attendance.decided(certificate.height, voters);
         let decided = Decided {
             block: decided,
             certificate,

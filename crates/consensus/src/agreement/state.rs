@@ -26,6 +26,17 @@ pub struct MemberState {
     pub decided: Height,
     /// When its link brought something last, by our clock.
     pub heard: BlockTime,
+    /// Its votes for the newest blocks.
+    pub votes: Votes,
+}
+
+/// How many votes of a member were missed, of those for the newest blocks that this member took part in.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Votes {
+    /// Not heard, not even late.
+    pub missed: u32,
+    /// So many blocks there were.
+    pub expected: u32,
 }
 
 impl NetworkState {

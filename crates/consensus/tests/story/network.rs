@@ -501,6 +501,37 @@ fn one_may_die_and_two_may_not_and_whoever_comes_back_catches_up() {
 }
 
 #[test]
+fn whoever_misses_its_votes_is_known_to_the_others() {
+    simulate(async {
+        let mut network = Network::started().await;
+        let votes = |network: &Network, at: u8, of: u8| {
+            let running = network.members[usize::from(at)].running.as_ref();
+            let state = running.unwrap().state.borrow().clone();
+            state.members.get(&name(of)).unwrap().votes
+        };
+        let decide = async |network: &mut Network, members: &[u8]| {
+            for _ in 0..20 {
+                network.submit_to(0, &[0, 1, 2]);
+                network.all_stored(members, 60).await;
+            }
+            sleep(Duration::from_secs(10)).await;
+        };
+        decide(&mut network, &ALL).await;
+        for of in [1, 2, 3] {
+            let Votes { missed, expected } = votes(&network, 0, of);
+            assert_eq!(missed, 0, "member {of}");
+            assert!(expected >= 19, "{expected}");
+        }
+        network.kill(3);
+        decide(&mut network, &[0, 1, 2]).await;
+        for at in [0, 1, 2] {
+            assert!(votes(&network, at, 3).missed >= 19, "member {at}");
+        }
+        assert_eq!(votes(&network, 0, 1).missed, 0);
+    });
+}
+
+#[test]
 fn all_four_are_killed_again_and_again_under_load_and_nothing_is_lost() {
     simulate(async {
         let mut network = Network::started().await;

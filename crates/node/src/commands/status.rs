@@ -3,13 +3,14 @@
 use anyhow::Context as _;
 use birthmark_daemon::Program;
 use birthmark_protocol::Timestamp;
-use birthmark_protocol::api::Status;
+use birthmark_protocol::api::{MemberStatus, Status};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use super::running::{RunningNode, at_argument};
 use super::{command, say};
 use crate::clock;
+use crate::network;
 use crate::settings::Settings;
 
 pub(super) fn add(program: Program<Settings>) -> Program<Settings> {
@@ -60,14 +61,22 @@ fn screen(status: &Status, now: Timestamp) -> String {
             format!("{} ({})", status.validator_nodes, status.consensus_mode),
         ),
     ];
+    let members: Vec<_> = status.members.iter().map(member).collect();
+    let members = members.iter().map(|said| ("member", said));
     let troubles = status.trouble.iter().map(|said| ("TROUBLE", said));
     let warnings = status.warnings.iter().map(|said| ("warning", said));
     let lines = lines.iter().map(|(name, value)| (*name, value));
-    let lines = lines.chain(troubles).chain(warnings);
+    let lines = lines.chain(members).chain(troubles).chain(warnings);
     let lines: Vec<_> = lines
         .map(|(name, value)| format!("{name:<12}{value}"))
         .collect();
     lines.join("\n")
+}
+
+/// Another validator of the network, in one line.
+fn member(member: &MemberStatus) -> String {
+    let (state, votes) = (network::in_words(member), network::votes(member));
+    format!("{}: {state}, missed {votes}", member.name)
 }
 
 /// How long ago that was, in the largest unit that fits; nothing if the validator wrote no moment.
@@ -107,6 +116,15 @@ mod tests {
             version: "0.1.0".into(),
             trouble: None,
             warnings: vec!["the authority maker does not answer".to_owned()],
+            members: vec![MemberStatus {
+                name: "archive.example".to_owned(),
+                is_linked: true,
+                heard_seconds_ago: Some(1),
+                block_height: Some(409),
+                blocks_behind: Some(3),
+                votes_missed: 7,
+                votes_expected: 100,
+            }],
         }
     }
 
@@ -126,6 +144,7 @@ mod tests {
             "records     10203",
             "waiting     7 for their authority, 2 for a block",
             "validators  1 (single)",
+            "member      archive.example: 3 blocks behind, missed 7 of its last 100 votes",
             "warning     the authority maker does not answer",
         ] {
             assert!(

@@ -6,7 +6,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use birthmark_http::{ApiError, site};
-use birthmark_protocol::api::{Status, ValidatorHealth};
+use birthmark_protocol::api::{MemberStatus, Status, ValidatorHealth};
 use birthmark_protocol::numbers::at_most;
 use birthmark_verify::sentences;
 
@@ -50,7 +50,15 @@ impl App {
             version: env!("CARGO_PKG_VERSION").into(),
             trouble: self.pulse.trouble().map(str::to_owned),
             warnings: self.warnings(),
+            members: self.members(),
         })
+    }
+
+    /// The other validators of a network.
+    pub fn members(&self) -> Vec<MemberStatus> {
+        let height = self.registry.tip().height();
+        let neighbours = self.neighbours.as_ref();
+        neighbours.map_or_else(Vec::new, |all| all.members(height, clock::now_millis()))
     }
 
     /// What does not keep the node from its work, and should be looked at.

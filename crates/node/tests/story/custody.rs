@@ -212,6 +212,7 @@ async fn pretender(validators: usize, moves: bool) -> String {
             version: "0.1.0".into(),
             trouble: None,
             warnings: Vec::new(),
+            members: Vec::new(),
         }))
     };
     let router = axum::Router::new().route("/api/v1/status", get(status));

@@ -228,6 +228,33 @@ async fn four_validators_register_one_history_and_survive_the_loss_of_one() {
         let (photo, _) = network.submit(number).await;
         network.registered(&photo, &[0, 1, 2]).await;
     }
+    // The others see who is missing, and say so.
+    let away = |status: &Value| {
+        let members = status["members"].as_array().unwrap();
+        let away = members
+            .iter()
+            .find(|one| one["name"] == "library-3.example");
+        away.unwrap().clone()
+    };
+    let missing = |status: &Value| {
+        let one = away(status);
+        one["is_linked"] == false && one["votes_missed"].as_u64().unwrap() >= 3
+    };
+    let mut status = Value::Null;
+    for _ in 0..200 {
+        status = network.world(0).get("/api/v1/status").await.1;
+        if missing(&status) {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    assert!(missing(&status), "{status:#}");
+    assert_eq!(status["members"].as_array().unwrap().len(), 3);
+    let page = format!("{}/status", network.world(0).url);
+    let page = crate::world::client().get(page).send().await.unwrap();
+    let page = page.text().await.unwrap();
+    assert!(page.contains("library-3.example"), "{page}");
+    assert!(page.contains("of its last"), "{page}");
     network.kill(2);
     let (waits, _) = network.submit(1).await;
     tokio::time::sleep(Duration::from_secs(6)).await;

@@ -351,6 +351,32 @@ pub struct Status {
     /// What does not, and should be looked at.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
+    /// The other validators of its network, as it sees them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub members: Vec<MemberStatus>,
+}
+
+/// Another validator, as this one sees it. It may be otherwise: what the others see says more than one alone.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct MemberStatus {
+    /// Its name in the genesis.
+    pub name: String,
+    /// Whether messages reach it.
+    pub is_linked: bool,
+    /// How long ago it said anything, in seconds; absent if it never did since this validator started.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub heard_seconds_ago: Option<u64>,
+    /// Its newest block, as it says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub block_height: Option<u64>,
+    /// How many blocks this validator has more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub blocks_behind: Option<u64>,
+    /// Of the newest blocks, at most 100, that this validator helped to decide: for so many nothing was heard of its vote.
+    pub votes_missed: u32,
+    /// How many blocks those are.
+    pub votes_expected: u32,
 }
 
 /// `/health` of a validator.

@@ -7,12 +7,14 @@ use axum::extract::State;
 use axum::response::Response;
 use birthmark_http::ApiError;
 use birthmark_http::site::Policy;
+use birthmark_protocol::api::MemberStatus;
 use serde_json::Value;
 
 use super::rendered;
 use crate::authorities::Authority;
 use crate::authority::LaneReport;
 use crate::http::{App, Shared};
+use crate::network;
 
 /// What the fields of `/api/v1/status` are called on the page, in its order. Others follow under their own names.
 const NAMES: [(&str, &str); 13] = [
@@ -41,6 +43,14 @@ struct StatusPage<'a> {
     warnings: Vec<String>,
     facts: Vec<(String, String)>,
     authorities: Vec<AuthorityRow>,
+    members: Vec<MemberRow>,
+}
+
+struct MemberRow {
+    name: String,
+    state: String,
+    block: String,
+    votes: String,
 }
 
 struct AuthorityRow {
@@ -65,8 +75,19 @@ pub async fn status(State(app): Shared) -> Result<Response, ApiError> {
             .collect(),
         facts: facts(&status),
         authorities: authorities(&app),
+        members: app.members().iter().map(member).collect(),
     };
     rendered(Policy::Plain, &page)
+}
+
+fn member(member: &MemberStatus) -> MemberRow {
+    let block = member.block_height.map(|height| height.to_string());
+    MemberRow {
+        name: member.name.clone(),
+        state: capitalised(&network::in_words(member)),
+        block: block.unwrap_or_else(|| "unknown".to_owned()),
+        votes: network::votes(member),
+    }
 }
 
 fn in_short(app: &App, status: &Value) -> (&'static str, &'static str, String) {
@@ -110,6 +131,8 @@ fn facts(status: &Value) -> Vec<(String, String)> {
     // Said above, as sentences.
     fields.remove("warnings");
     fields.remove("trouble");
+    // Said below, in a table.
+    fields.remove("members");
     let known = NAMES.map(|(field, name)| (name.to_owned(), fields.remove(field)));
     let others = fields
         .into_iter()
