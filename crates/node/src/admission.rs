@@ -121,6 +121,9 @@ pub enum Refused {
         /// Its first moment.
         from: Timestamp,
     },
+    /// Its issuer could not issue it when it begins.
+    #[error("the certificate begins when its issuer's own certificate was not valid")]
+    IssuedOutOfTime,
     /// The signature is over something else, or by another key.
     #[error("the signature does not match the claims and the certificate's key")]
     Signature,
@@ -184,6 +187,7 @@ impl Refused {
         matches!(
             self,
             Self::UnknownIssuer
+                | Self::IssuedOutOfTime
                 | Self::Revoked
                 | Self::Signature
                 | Self::OneTimeSignature

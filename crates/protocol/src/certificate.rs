@@ -2,6 +2,7 @@
 //!
 //! Ours hold proper DER inside each extension; certificates already in the field hold raw bytes. Both are read, DER first.
 
+mod chain;
 mod leaf;
 mod x509;
 
@@ -13,12 +14,13 @@ use x509_cert::ext::pkix::KeyUsages;
 
 use crate::digest::Digest;
 use crate::numbers::{KeyIndex, OutOfRange, TableId, Timestamp};
-use crate::public_key::{PublicKey, SignatureError};
+use crate::public_key::{PublicKey, Signature, SignatureError};
 use crate::token::{CameraToken, SealedNuc, TokenFormatError};
 
+pub use chain::{ChainError, Link};
 pub use leaf::{Leaf, LeafExtensions};
 pub(crate) use x509::Slot;
-use x509::{check_usage, is_authority, malformed, parse, unwrap_pem, validity_of};
+use x509::{authority_over, check_usage, malformed, parse, signature_of, unwrap_pem, validity_of};
 
 /// The arc all our extensions live under. 60000 is the documents' placeholder until an enterprise number is assigned.
 pub const ARC: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.4.1.60000.1");
@@ -70,6 +72,12 @@ pub struct IssuerCertificate {
     pub validity: (Timestamp, Timestamp),
     /// The subject, for people.
     pub subject: String,
+    /// How many certificates may stand between it and a leaf; any number if none is said.
+    allows: Option<u8>,
+    /// Whether its subject is its issuer.
+    names_itself: bool,
+    tbs: Vec<u8>,
+    signature: Signature,
 }
 
 /// Why bytes are not a certificate we accept.
@@ -233,20 +241,19 @@ impl IssuerCertificate {
     /// Reads a CA certificate, PEM or DER.
     pub fn from_pem_or_der(bytes: &[u8]) -> Result<Self, CertificateError> {
         let der = unwrap_pem(bytes)?;
-        let (certificate, _) = parse(&der)?;
-        if !is_authority(&certificate)? {
-            return Err(CertificateError::NotAuthority);
-        }
+        let (certificate, tbs) = parse(&der)?;
+        let allows = authority_over(&certificate)?.ok_or(CertificateError::NotAuthority)?;
         check_usage(&certificate, KeyUsages::KeyCertSign)?;
-        let spki = certificate
-            .tbs_certificate()
-            .subject_public_key_info()
-            .to_der()
-            .map_err(malformed)?;
+        let body = certificate.tbs_certificate();
+        let spki = body.subject_public_key_info().to_der().map_err(malformed)?;
         Ok(Self {
             key: PublicKey::from_spki_der(&spki)?,
             validity: validity_of(&certificate),
-            subject: certificate.tbs_certificate().subject().to_string(),
+            subject: body.subject().to_string(),
+            allows,
+            names_itself: body.subject() == body.issuer(),
+            signature: signature_of(&certificate)?,
+            tbs,
         })
     }
 }

@@ -3,10 +3,11 @@
 use std::path::{Path, PathBuf};
 
 use birthmark_protocol::numbers::TABLES_PER_CAMERA;
-use birthmark_protocol::{CameraCertificate, TableId};
+use birthmark_protocol::{CameraCertificate, TableId, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::blob::Blob;
+use crate::provisioning;
 use crate::state::{self, StateError};
 
 /// The version of the files below.
@@ -64,6 +65,14 @@ impl Camera {
             secrets,
             gps_secret,
         }
+    }
+
+    /// When the first of its certificates ends, its own or one it was issued under; `None` if one cannot be read.
+    pub fn last_moment(&self) -> Option<Timestamp> {
+        let certificate = CameraCertificate::from_der(&self.certificate).ok()?;
+        let issuers = provisioning::issuers(&self.certificate_chain).ok()?;
+        let ends = issuers.iter().map(|issuer| issuer.validity.1);
+        ends.chain([certificate.validity().1]).min()
     }
 
     /// The stored camera, if there is one.

@@ -5,9 +5,9 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use birthmark_protocol::certificate::IssuerCertificate;
+use birthmark_protocol::certificate::{ChainError, IssuerCertificate};
 use birthmark_protocol::numbers::TABLES_PER_CAMERA;
-use birthmark_protocol::{CameraCertificate, MasterKey, NucHash, PublicKey, TableId};
+use birthmark_protocol::{CameraCertificate, MasterKey, NucHash, PublicKey, TableId, Timestamp};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use zeroize::Zeroizing;
@@ -67,6 +67,9 @@ pub enum ProvisioningError {
         "the provisioning file or certificate belongs to another camera: its certificate is for another key than the one in this camera's key store"
     )]
     OtherCamera,
+    /// The certificates are not a chain that holds now.
+    #[error("the provisioning file's certificates do not hold: {0}")]
+    Chain(#[from] ChainError),
     /// The tables of the file are not those the certificate was made with.
     #[error("the provisioning file's tables are not this camera's own: {0}")]
     ForeignTables(&'static str),
@@ -145,12 +148,16 @@ pub struct Renewal {
 }
 
 impl Renewal {
-    /// Reads certificate and chain in PEM and checks that they belong together.
-    pub fn parse(certificate: &str, chain: &str) -> Result<Self, ProvisioningError> {
+    /// Reads certificate and chain in PEM and checks that they belong together and are valid at `now`.
+    pub fn parse(
+        certificate: &str,
+        chain: &str,
+        now: Timestamp,
+    ) -> Result<Self, ProvisioningError> {
         let certificate = CameraCertificate::from_pem_or_der(certificate.as_bytes())
             .map_err(|error| field("device_certificate", error))?;
         let chain = self::chain(Chain::Text(chain.to_owned()));
-        check_issuer(&certificate, &chain)?;
+        certificate.verify_chain(&issuers(&chain)?, now)?;
         Ok(Self { certificate, chain })
     }
 
@@ -205,13 +212,13 @@ pub fn destroy(path: &Path) -> Result<(), ProvisioningError> {
 }
 
 impl Provisioning {
-    /// Reads the JSON and checks that its parts belong together.
-    pub fn parse(text: &str) -> Result<Self, ProvisioningError> {
+    /// Reads the JSON and checks that its parts belong together and its certificates are valid at `now`.
+    pub fn parse(text: &str, now: Timestamp) -> Result<Self, ProvisioningError> {
         let form: Form = serde_json::from_str(text).map_err(|error| malformed(&error, text))?;
         let certificate = CameraCertificate::from_pem_or_der(form.device_certificate.as_bytes())
             .map_err(|error| field("device_certificate", error))?;
         let chain = chain(form.certificate_chain);
-        check_issuer(&certificate, &chain)?;
+        certificate.verify_chain(&issuers(&chain)?, now)?;
         let tables = tables(&form.table_assignments)?;
         let master_keys = master_keys(&form.master_keys, tables)?;
         let nuc_hash =
@@ -287,21 +294,11 @@ fn chain(chain: Chain) -> Vec<String> {
         .collect()
 }
 
-fn check_issuer(
-    certificate: &CameraCertificate,
-    chain: &[String],
-) -> Result<(), ProvisioningError> {
-    let Some(issuer) = chain.first() else {
-        return Ok(());
-    };
-    let issuer = IssuerCertificate::from_pem_or_der(issuer.as_bytes())
-        .map_err(|error| field("certificate_chain", error))?;
-    certificate
-        .verify_issuer(&issuer.key)
-        .map_err(|_| ProvisioningError::Field {
-            field: "certificate_chain",
-            reason: "did not issue the device certificate".to_owned(),
-        })
+/// Reads a chain's certificates, the nearest first.
+pub fn issuers(chain: &[String]) -> Result<Vec<IssuerCertificate>, ProvisioningError> {
+    let read = |pem: &String| IssuerCertificate::from_pem_or_der(pem.as_bytes());
+    let read = chain.iter().map(read).collect::<Result<_, _>>();
+    read.map_err(|error| field("certificate_chain", error))
 }
 
 fn tables(assigned: &[i64]) -> Result<[TableId; TABLES_PER_CAMERA], ProvisioningError> {

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use birthmark_daemon::varlink::{PeerError, Peers, User, serve};
-use birthmark_daemon::{ConfigError, Context, CredentialError, Credentials};
+use birthmark_daemon::{ConfigError, Context, CredentialError, Credentials, clock};
+use birthmark_protocol::Timestamp;
 
 use crate::keeper::{Keeper, Started};
 use crate::key_store::KeyStore;
@@ -103,7 +104,8 @@ async fn import(keeper: &Keeper, path: Option<&Path>) -> Option<String> {
             // A file that was overwritten in part begins with a zero, which no JSON does.
             let was_imported = vault.is_provisioned() && text.starts_with('\0');
             if !was_imported {
-                vault.provision(&text)?;
+                let now = Timestamp::from_unix(clock::seconds());
+                vault.provision(&text, now)?;
             }
             // If we stop here, the next start imports the same file again, or finds it overwritten,
             // and then destroys it.

@@ -383,7 +383,7 @@ where
         )
         .await?;
         let camera = self
-            .ask(move |vault| vault.provision(&provisioning).cloned())
+            .ask(move |vault| vault.provision(&provisioning, now()).cloned())
             .await?;
         log::info!("provisioned with tables {:?}", table_ids(&camera));
         Ok(ProvisionReply {
@@ -408,7 +408,7 @@ where
         )
         .await?;
         let camera = self
-            .ask(move |vault| vault.renew(&certificate, &chain).cloned())
+            .ask(move |vault| vault.renew(&certificate, &chain, now()).cloned())
             .await?;
         let until = not_after(&camera);
         log::info!("the certificate was renewed, its last second is {until:?}");
@@ -554,9 +554,7 @@ fn pcrs(camera: &Camera) -> Vec<i64> {
 }
 
 fn not_after(camera: &Camera) -> Option<i64> {
-    CameraCertificate::from_der(&camera.certificate)
-        .ok()
-        .map(|certificate| certificate.validity().1.unix())
+    camera.last_moment().map(Timestamp::unix)
 }
 
 /// The address of the authority, as it stands in the certificate.

@@ -37,8 +37,8 @@ pub struct Vault {
     store: Box<dyn KeyStore>,
     folder: PathBuf,
     camera: Option<Camera>,
-    /// Whether the key in the store was compared with the certificate.
-    key_checked: bool,
+    /// Until when photos may be taken, once the key in the store was compared with the certificate.
+    usable_until: Option<Timestamp>,
     secrets: Option<Secrets>,
     gps_secret: Option<GpsSecret>,
     last_signature: Option<Timestamp>,
@@ -54,7 +54,7 @@ impl Vault {
             store,
             folder: folder.to_owned(),
             camera: Camera::load(folder)?,
-            key_checked: false,
+            usable_until: None,
             secrets: None,
             gps_secret: None,
             last_signature: None,
@@ -98,7 +98,11 @@ impl Vault {
     ) -> Result<Signed, SignerError> {
         check_source(bundle, self.kind())?;
         let certificate = self.checked_camera()?.certificate.clone();
-        check_end(&certificate, bundle.time())?;
+        // No validator takes in a photo that was taken after its certificate's end, so signing one would only use it up:
+        // unsigned it waits for the renewal.
+        if let Some(until) = self.usable_until.filter(|until| bundle.time() > *until) {
+            return Err(SignerError::CertificateEnded { until });
+        }
         let digest = bundle
             .digest(anchor_block)
             .map_err(|error| SignerError::input("anchor_block", error))?;
@@ -165,7 +169,12 @@ impl Vault {
     }
 
     fn start_over(&mut self) -> Result<(), SignerError> {
-        (self.camera, self.secrets, self.gps_secret, self.key_checked) = (None, None, None, false);
+        (
+            self.camera,
+            self.secrets,
+            self.gps_secret,
+            self.usable_until,
+        ) = (None, None, None, None);
         Camera::forget(&self.folder)?;
         Enrolment::forget(&self.folder)?;
         self.destroy_one_time_keys()?;
@@ -204,8 +213,8 @@ impl Vault {
     }
 
     /// Takes over what the authority gave: seals it, stores it, and proves that it works.
-    pub fn provision(&mut self, text: &str) -> Result<&Camera, SignerError> {
-        let provisioning = Provisioning::parse(text)?;
+    pub fn provision(&mut self, text: &str, now: Timestamp) -> Result<&Camera, SignerError> {
+        let provisioning = Provisioning::parse(text, now)?;
         #[cfg(feature = "software-keys")]
         self.take_private_key(&provisioning)?;
         let key = self.enrol(false)?;
@@ -217,13 +226,19 @@ impl Vault {
         self.self_test(&camera, &provisioning.secrets)?;
         // If we stop here, nothing was imported and the clear copy is still there to be imported.
         camera.store(&self.folder)?;
-        (self.secrets, self.gps_secret, self.key_checked) = (None, None, true);
+        (self.secrets, self.gps_secret) = (None, None);
+        self.usable_until = Some(last_moment(&camera)?);
         Ok(self.camera.insert(camera))
     }
 
     /// Puts a new certificate for the same key in the place of the present one.
-    pub fn renew(&mut self, certificate: &str, chain: &str) -> Result<&Camera, SignerError> {
-        let renewal = Renewal::parse(certificate, chain)?;
+    pub fn renew(
+        &mut self,
+        certificate: &str,
+        chain: &str,
+        now: Timestamp,
+    ) -> Result<&Camera, SignerError> {
+        let renewal = Renewal::parse(certificate, chain, now)?;
         let mut camera = self.checked_camera()?.clone();
         renewal.must_be_for(&self.store.public_key()?)?;
         let present = CameraCertificate::from_der(&camera.certificate)
@@ -239,6 +254,7 @@ impl Vault {
         camera.certificate_chain = renewal.chain;
         // If we stop here, the camera goes on with the old certificate and is given the same new one again.
         camera.store(&self.folder)?;
+        self.usable_until = Some(last_moment(&camera)?);
         Ok(self.camera.insert(camera))
     }
 
@@ -301,13 +317,13 @@ impl Vault {
     /// The camera, after a look whether the key store still holds its key.
     fn checked_camera(&mut self) -> Result<&Camera, SignerError> {
         let camera = self.camera.as_ref().ok_or(SignerError::NotProvisioned)?;
-        if !self.key_checked {
+        if self.usable_until.is_none() {
             let key = self.store.public_key()?;
             let certificate = CameraCertificate::from_der(&camera.certificate);
             if !certificate.is_ok_and(|certificate| certificate.key().p256() == Some(&key)) {
                 return Err(SignerError::OtherKey);
             }
-            self.key_checked = true;
+            self.usable_until = Some(last_moment(camera)?);
         }
         Ok(camera)
     }
@@ -347,14 +363,10 @@ fn check_source(bundle: &Bundle, keys: KeyStoreKind) -> Result<(), SignerError> 
     Ok(())
 }
 
-/// No validator takes in a photo that was taken after its certificate's end, so signing one would only use it up: unsigned
-/// it waits for the renewal.
-fn check_end(certificate: &[u8], taken: Timestamp) -> Result<(), SignerError> {
-    let certificate = CameraCertificate::from_der(certificate)
-        .map_err(|_| SignerError::Damaged("certificate"))?;
-    let (_, until) = certificate.validity();
-    match taken > until {
-        true => Err(SignerError::CertificateEnded { until }),
-        false => Ok(()),
-    }
+/// The last moment of which photos are signed: certificate and chain were checked when they were taken over, and end on their
+/// own days.
+fn last_moment(camera: &Camera) -> Result<Timestamp, SignerError> {
+    camera
+        .last_moment()
+        .ok_or(SignerError::Damaged("certificate"))
 }

@@ -4,7 +4,8 @@ use std::path::Path;
 
 use anyhow::{Context as _, bail, ensure};
 use birthmark_daemon::{ConfigError, Credentials, durable};
-use birthmark_protocol::{MasterKey, TableId};
+use birthmark_protocol::certificate::IssuerCertificate;
+use birthmark_protocol::{MasterKey, TableId, Timestamp};
 
 use crate::issue::ca::{self, Issuer, PrivateKey};
 use crate::judge::tables;
@@ -90,7 +91,13 @@ pub async fn found(
             certificate,
             intermediate,
             intermediate_key,
-        } => imported(&certificate, &intermediate, &intermediate_key, passphrase)?,
+        } => imported(
+            &certificate,
+            &intermediate,
+            &intermediate_key,
+            passphrase,
+            now,
+        )?,
     };
     let (verdict_key, verdict_der) = intermediate.verdict_key(settings, now)?;
     let keys = [
@@ -146,6 +153,7 @@ fn imported(
     intermediate: &str,
     key: &str,
     passphrase: Option<&str>,
+    now: Timestamp,
 ) -> anyhow::Result<(Vec<u8>, Issuer)> {
     let root = der_of(certificate).context("the root certificate")?;
     let key = PrivateKey::from_pem(key, passphrase).context("the intermediate's private key")?;
@@ -154,12 +162,14 @@ fn imported(
         key,
     )
     .context("the intermediate")?;
-    let root_key = ca::public_key_of(&root).context("the root certificate")?;
-    let same = root_key == intermediate.public();
-    ensure!(
-        same || ca::is_signed_by(&intermediate.der, &root_key),
-        "the root did not sign the intermediate"
-    );
+    let read = |der: &[u8]| IssuerCertificate::from_pem_or_der(der);
+    let above = read(&root).context("the root certificate")?;
+    // An authority without an intermediate certifies cameras with its root.
+    let chain = match root == intermediate.der {
+        true => vec![above],
+        false => vec![read(&intermediate.der)?, above],
+    };
+    IssuerCertificate::verify_chain(&chain, now).context("the chain that is imported")?;
     Ok((root, intermediate))
 }
 

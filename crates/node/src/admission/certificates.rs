@@ -1,4 +1,5 @@
-//! Camera certificates that were checked before: the issuer's signature is checked once, revocation and dates every time.
+//! Camera certificates that were checked before: the issuer's signature and dates are checked once, revocation and the
+//! certificate's own dates every time.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -14,7 +15,15 @@ const REMEMBERED: usize = 100_000;
 
 /// Which authority issued which certificate.
 #[derive(Default)]
-pub(super) struct CertificateCache(Mutex<HashMap<Digest, Arc<Authority>>>);
+pub(super) struct CertificateCache(Mutex<HashMap<Digest, Issued>>);
+
+/// What is known of a certificate whose issuer was checked.
+#[derive(Clone)]
+struct Issued {
+    by: Arc<Authority>,
+    /// When it ends, or its issuer does, whichever comes first.
+    until: Timestamp,
+}
 
 impl CertificateCache {
     /// The authority behind a certificate, if it is pinned, not revoked and in date for a photo that says it was taken at
@@ -27,21 +36,19 @@ impl CertificateCache {
         taken: Timestamp,
         now: Timestamp,
     ) -> Result<Arc<Authority>, Refused> {
-        let authority = match self.remembered(digest) {
-            Some(authority) => authority,
+        let issued = match self.remembered(digest) {
+            Some(issued) => issued,
             None => {
-                let (authority, _) = book
-                    .of_certificate(certificate)
-                    .ok_or(Refused::UnknownIssuer)?;
-                self.remember(*digest, authority);
-                Arc::clone(authority)
+                let issued = issued(book, certificate)?;
+                self.remember(*digest, issued.clone());
+                issued
             }
         };
-        check_standing(&authority, certificate, taken, now)?;
-        Ok(authority)
+        check_standing(&issued, certificate, taken, now)?;
+        Ok(issued.by)
     }
 
-    fn remembered(&self, digest: &Digest) -> Option<Arc<Authority>> {
+    fn remembered(&self, digest: &Digest) -> Option<Issued> {
         self.0
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
@@ -49,24 +56,40 @@ impl CertificateCache {
             .cloned()
     }
 
-    fn remember(&self, digest: Digest, authority: &Arc<Authority>) {
+    fn remember(&self, digest: Digest, issued: Issued) {
         let mut remembered = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if remembered.len() >= REMEMBERED {
             remembered.clear();
         }
-        remembered.insert(digest, Arc::clone(authority));
+        remembered.insert(digest, issued);
     }
 }
 
+/// Who issued a certificate, with a key that is pinned and that could issue it when the certificate begins.
+fn issued(book: &AuthorityBook, certificate: &CameraCertificate) -> Result<Issued, Refused> {
+    let found = book.of_certificate(certificate);
+    let (authority, issuer) = found.ok_or(Refused::UnknownIssuer)?;
+    let (from, until) = certificate.validity();
+    let issuer = &issuer.certificate;
+    if !issuer.was_valid_at(from) {
+        return Err(Refused::IssuedOutOfTime);
+    }
+    Ok(Issued {
+        by: Arc::clone(authority),
+        until: until.min(issuer.validity.1),
+    })
+}
+
 fn check_standing(
-    authority: &Authority,
+    issued: &Issued,
     certificate: &CameraCertificate,
     taken: Timestamp,
     now: Timestamp,
 ) -> Result<(), Refused> {
     // Which of an authority's issuers signed is not remembered; serial numbers are unique within each, and a revoked
     // number counts whoever of them revoked it.
-    if authority
+    if issued
+        .by
         .issuers
         .iter()
         .any(|issuer| issuer.has_revoked(certificate.serial()))
@@ -75,7 +98,8 @@ fn check_standing(
     }
     // The end is held against the photo's own time: what waited in a camera's queue is not lost when its certificate
     // ends. Whoever keeps an old key could date a photo back, so this ends with the grace.
-    let (from, until) = certificate.validity();
+    let (from, _) = certificate.validity();
+    let until = issued.until;
     if taken > until || now > until.plus(GRACE) {
         return Err(Refused::Expired { until });
     }

@@ -57,9 +57,14 @@ fn authority(
     if issuer.has_revoked(certificate.serial()) {
         return Err(Refused::Revoked);
     }
-    match certificate.validity() {
-        (_, until) if now > until => Err(Refused::Expired { until }),
-        (from, _) if now < from => Err(Refused::NotYetValid { from }),
+    let (from, until) = certificate.validity();
+    if !issuer.certificate.was_valid_at(from) {
+        return Err(Refused::IssuedOutOfTime);
+    }
+    // Under an issuer whose own certificate has ended, nothing is in force.
+    match until.min(issuer.certificate.validity.1) {
+        until if now > until => Err(Refused::Expired { until }),
+        _ if now < from => Err(Refused::NotYetValid { from }),
         _ => Ok(name.to_owned()),
     }
 }

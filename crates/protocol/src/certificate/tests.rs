@@ -183,3 +183,95 @@ proptest! {
         let _ = CameraCertificate::from_der(&der);
     }
 }
+
+/// Certificates of `make-chain.sh`: root 2020 to 2040, intermediate 2022 to 2032, leaf 2024 to 2030.
+mod chain {
+    use super::*;
+
+    const ROOT: &[u8] = include_bytes!("../../tests/fixtures/chain-root.pem");
+    const SHORT_ROOT: &[u8] = include_bytes!("../../tests/fixtures/chain-short-root.pem");
+    const MIDDLE: &[u8] = include_bytes!("../../tests/fixtures/chain-middle.pem");
+    const LEAF: &[u8] = include_bytes!("../../tests/fixtures/chain-leaf.pem");
+    const EARLY_LEAF: &[u8] = include_bytes!("../../tests/fixtures/chain-early-leaf.pem");
+    const LATE_LEAF: &[u8] = include_bytes!("../../tests/fixtures/chain-late-leaf.pem");
+    const OTHER_ROOT: &[u8] = include_bytes!("../../tests/fixtures/test-ca.pem");
+
+    /// The first of June of these years.
+    const IN_2021: i64 = 1_622_505_600;
+    const IN_2023: i64 = 1_685_577_600;
+    const IN_2025: i64 = 1_748_736_000;
+    const IN_2031: i64 = 1_938_038_400;
+    const IN_2035: i64 = 2_064_268_800;
+
+    fn verified(leaf: &[u8], issuers: &[&[u8]], now: i64) -> Result<(), String> {
+        let leaf = CameraCertificate::from_pem_or_der(leaf).unwrap();
+        let read = |pem: &&[u8]| IssuerCertificate::from_pem_or_der(pem).unwrap();
+        let issuers: Vec<_> = issuers.iter().map(read).collect();
+        let verified = leaf.verify_chain(&issuers, Timestamp::from_unix(now));
+        verified.map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_chain_holds_with_its_root_without_it_and_with_nothing_above() {
+        for issuers in [&[MIDDLE, ROOT][..], &[MIDDLE], &[]] {
+            assert_eq!(verified(LEAF, issuers, IN_2025), Ok(()));
+        }
+    }
+
+    #[test]
+    fn every_date_along_the_chain_counts() {
+        let chain = [MIDDLE, ROOT];
+        for (leaf, issuers, now, said) in [
+            (
+                LEAF,
+                &chain[..],
+                IN_2023,
+                "the certificate is not valid before 1704067200",
+            ),
+            (LEAF, &chain, IN_2031, "the certificate ended at 1893456000"),
+            // The leaf outlives its issuer: that it is good itself is not enough.
+            (LATE_LEAF, &chain, IN_2035, "begins at 1988150400, when"),
+            (EARLY_LEAF, &chain, IN_2025, "begins at 1609459200, when"),
+            (EARLY_LEAF, &chain, IN_2021, "begins at 1609459200, when"),
+        ] {
+            let refused = verified(leaf, issuers, now).unwrap_err();
+            assert!(refused.contains(said), "{refused}");
+        }
+        let issuers = |issuers: &[&[u8]], now: i64| {
+            let read = |pem: &&[u8]| IssuerCertificate::from_pem_or_der(pem).unwrap();
+            let issuers: Vec<_> = issuers.iter().map(read).collect();
+            IssuerCertificate::verify_chain(&issuers, Timestamp::from_unix(now))
+        };
+        let ended = issuers(&chain, IN_2035).unwrap_err();
+        assert!(
+            matches!(&ended, ChainError::Ended { link: Link::Issuer(name), .. } if name.contains("middle")),
+            "{ended}"
+        );
+        let early = issuers(&chain, IN_2021).unwrap_err();
+        assert!(matches!(early, ChainError::NotYetValid { .. }), "{early}");
+        assert_eq!(issuers(&chain, IN_2031), Ok(()));
+    }
+
+    #[test]
+    fn who_did_not_issue_and_who_allows_none_below_are_named() {
+        let foreign = verified(LEAF, &[MIDDLE, OTHER_ROOT], IN_2025).unwrap_err();
+        assert!(
+            foreign.contains("Test CA") && foreign.contains("did not issue"),
+            "{foreign}"
+        );
+        let turned = verified(LEAF, &[ROOT, MIDDLE], IN_2025).unwrap_err();
+        assert!(turned.contains("did not issue the certificate"), "{turned}");
+        // The same key and name, and room for no intermediate.
+        let short = verified(LEAF, &[MIDDLE, SHORT_ROOT], IN_2025).unwrap_err();
+        assert!(
+            short.contains("does not allow a chain of this length"),
+            "{short}"
+        );
+        let long = verified(
+            LEAF,
+            &[MIDDLE, ROOT, ROOT, ROOT, ROOT, ROOT, ROOT, ROOT, ROOT],
+            IN_2025,
+        );
+        assert!(long.unwrap_err().contains("of this length"));
+    }
+}

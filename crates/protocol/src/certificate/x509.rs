@@ -113,12 +113,21 @@ pub(super) fn unwrap_pem(bytes: &[u8]) -> Result<Cow<'_, [u8]>, CertificateError
 }
 
 pub(super) fn is_authority(certificate: &Certificate) -> Result<bool, CertificateError> {
+    Ok(authority_over(certificate)?.is_some())
+}
+
+/// For a CA's certificate, how many others may stand between it and a leaf, if it says so; nothing for any other.
+pub(super) fn authority_over(
+    certificate: &Certificate,
+) -> Result<Option<Option<u8>>, CertificateError> {
     let constraints = certificate
         .tbs_certificate()
         .get_extension::<BasicConstraints>();
+    let constraints =
+        constraints.map_err(|error| CertificateError::Malformed(error.to_string()))?;
     Ok(constraints
-        .map_err(|error| CertificateError::Malformed(error.to_string()))?
-        .is_some_and(|(_, value)| value.ca))
+        .filter(|(_, value)| value.ca)
+        .map(|(_, value)| value.path_len_constraint))
 }
 
 /// Critical extensions that are read here, or that allow no less than what the certificate is used for here.

@@ -90,6 +90,11 @@ pub fn chain() -> String {
 
 /// A certificate for this key that is good for so many seconds from now, or ended so long ago.
 pub fn certificate_until(key: &PublicKey, seconds: i64, nuc: &NucHash) -> Vec<u8> {
+    certificate_within(key, (-TWO_YEARS, seconds), nuc)
+}
+
+/// A certificate for this key that is valid between these moments; in seconds from now.
+pub fn certificate_within(key: &PublicKey, (begin, seconds): (i64, i64), nuc: &NucHash) -> Vec<u8> {
     let table = TableId::try_from(i64::from(TABLES[1])).unwrap();
     let index = KeyIndex::try_from(CERTIFICATE_INDEX).unwrap();
     let table_key = master_key(TABLES[1]).table_key(index, DerivationProfile::A);
@@ -109,18 +114,23 @@ pub fn certificate_until(key: &PublicKey, seconds: i64, nuc: &NucHash) -> Vec<u8
         &key.to_spki_der(),
         false,
         extensions.write().unwrap(),
-        seconds,
+        (begin, seconds),
     )
 }
 
 fn authority_certificate() -> Vec<u8> {
+    authority_within(-2 * TWO_YEARS, 2 * TWO_YEARS)
+}
+
+/// The authority's certificate, valid between these moments; in seconds from now.
+pub fn authority_within(begin: i64, end: i64) -> Vec<u8> {
     let key = PublicKey::from(*authority_key().verifying_key());
     build(
         "CN=Test Authority",
         &key.to_spki_der(),
         true,
         Vec::new(),
-        TWO_YEARS,
+        (begin, end),
     )
 }
 
@@ -129,19 +139,17 @@ fn build(
     spki: &[u8],
     authority: bool,
     extensions: Vec<Extension>,
-    seconds: i64,
+    (begin, end): (i64, i64),
 ) -> Vec<u8> {
     let profile = Profile {
         subject: Name::from_str(subject).unwrap(),
         authority,
     };
-    let end = SystemTime::now() + Duration::from_secs(TWO_YEARS.unsigned_abs());
-    let end = match seconds < TWO_YEARS {
-        true => end - Duration::from_secs((TWO_YEARS - seconds).unsigned_abs()),
-        false => end + Duration::from_secs((seconds - TWO_YEARS).unsigned_abs()),
+    let moment = |seconds: i64| {
+        let away = Duration::from_secs(seconds.unsigned_abs());
+        let now = SystemTime::now();
+        Time::try_from(if seconds < 0 { now - away } else { now + away }).unwrap()
     };
-    let begin = end - Duration::from_secs(2 * TWO_YEARS.unsigned_abs());
-    let moment = |time: SystemTime| Time::try_from(time).unwrap();
     let validity = Validity::new(moment(begin), moment(end));
     let spki = SubjectPublicKeyInfoOwned::from_der(spki).unwrap();
     let mut builder =

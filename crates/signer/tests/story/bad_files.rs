@@ -5,8 +5,11 @@ use birthmark_testkit::tpm::Swtpm;
 use p256::ecdsa::SigningKey;
 use serde_json::{Value, json};
 
-use crate::authority::{TABLES, provisioning_for};
+use crate::authority::{
+    TABLES, TWO_YEARS, authority_within, certificate_within, nuc_hash, pem, provisioning_for,
+};
 use crate::daemon::{bundle, refusal};
+use crate::renewal::taken;
 use crate::running::Place;
 
 fn changed(good: &Value, change: impl FnOnce(&mut Value)) -> String {
@@ -107,6 +110,62 @@ async fn every_file_that_does_not_fit_is_refused_with_its_reason() {
     assert!(!place.state().join("camera.json").exists());
     client.provision(&text).await.unwrap();
     client.sign_bundle(&bundle("one"), None).await.unwrap();
+}
+
+/// A file whose certificates are valid between these moments, the camera's and its issuer's; in seconds from now.
+fn dated(good: &Value, key: &PublicKey, leaf: (i64, i64), issuer: (i64, i64)) -> String {
+    let leaf = certificate_within(key, leaf, &nuc_hash());
+    let issuer = authority_within(issuer.0, issuer.1);
+    changed(good, |file| {
+        file["device_certificate"] = json!(pem("CERTIFICATE", &leaf));
+        file["certificate_chain"] = json!([pem("CERTIFICATE", &issuer)]);
+    })
+}
+
+#[tokio::test]
+async fn certificates_whose_dates_do_not_hold_are_refused_at_import_and_at_renewal() {
+    const DAY: i64 = 86_400;
+    let emulator = Swtpm::start().unwrap();
+    let place = Place::with_tpm(&emulator, "", "");
+    let _running = place.start();
+    let mut client = place.client().await;
+    let (key, _) = client.enrol(false).await.unwrap();
+    let good = provisioning_for(&key);
+    let long = (-2 * TWO_YEARS, TWO_YEARS);
+    let cases = [
+        // An expired issuer, also where the leaf would go on.
+        (
+            (-30 * DAY, DAY),
+            (-60 * DAY, -DAY),
+            "\"CN=Test Authority\" ended at",
+        ),
+        ((-30 * DAY, -DAY), long, "the certificate ended at"),
+        // A leaf whose time has not come, as the clock says: and one that claims to be older than the time of its issuer.
+        ((DAY, 30 * DAY), long, "is not valid before"),
+        ((-DAY, DAY), (DAY, TWO_YEARS), "was not valid"),
+        // A leaf that is older than who issued it.
+        ((-30 * DAY, 30 * DAY), (-DAY, TWO_YEARS), "was not valid"),
+    ];
+    for (leaf, issuer, expected) in cases {
+        let refused = refusal(client.provision(&dated(&good, &key, leaf, issuer)).await);
+        assert!(refused.to_string().contains(expected), "{refused}");
+        assert!(!client.status().await.unwrap().provisioned);
+    }
+    // The chain ends before the camera's own certificate: nothing is signed after that.
+    let soon = dated(&good, &key, (-DAY, 30 * DAY), (-2 * DAY, DAY));
+    client.provision(&soon).await.unwrap();
+    let end = client.status().await.unwrap().certificate_not_after;
+    client.sign_bundle(&taken(0), None).await.unwrap();
+    let refused = refusal(client.sign_bundle(&taken(2), None).await).to_string();
+    assert!(refused.contains("ended at") && end.is_some(), "{refused}");
+    for (leaf, issuer, expected) in cases {
+        let leaf = (leaf.0, leaf.1 + 30 * DAY * i64::from(leaf.1 == DAY));
+        let certificate = pem("CERTIFICATE", &certificate_within(&key, leaf, &nuc_hash()));
+        let chain = pem("CERTIFICATE", &authority_within(issuer.0, issuer.1));
+        let refused = refusal(client.renew(&certificate, &chain).await).to_string();
+        assert!(refused.contains(expected), "{refused}");
+    }
+    assert_eq!(client.status().await.unwrap().certificate_not_after, end);
 }
 
 /// The tables of somebody else: all different, all with keys, none the certificate's.

@@ -11,7 +11,7 @@ use crate::running::Place;
 const DAY: i64 = 86_400;
 
 /// The photo of these tests, taken so many days from now.
-fn taken(days: i64) -> Bundle {
+pub fn taken(days: i64) -> Bundle {
     let today = bundle("a photo");
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
     let time = now.unwrap().as_secs().cast_signed() + days * DAY;
@@ -29,11 +29,11 @@ async fn a_photo_after_the_certificate_s_end_is_signed_once_it_is_renewed() {
     let certificate =
         |seconds: i64, nuc: &NucHash| pem("CERTIFICATE", &certificate_until(&key, seconds, nuc));
     let mut file = provisioning_for(&key);
-    // It ended ten days ago.
-    file["device_certificate"] = certificate(-10 * DAY, &nuc_hash()).into();
+    // It ends in ten days.
+    file["device_certificate"] = certificate(10 * DAY, &nuc_hash()).into();
     client.provision(&file.to_string()).await.unwrap();
-    let old = client.sign_bundle(&taken(-11), None).await.unwrap();
-    let refused = refusal(client.sign_bundle(&taken(0), None).await);
+    let old = client.sign_bundle(&taken(9), None).await.unwrap();
+    let refused = refusal(client.sign_bundle(&taken(11), None).await);
     assert!(matches!(refused, SignerRefusal::NotProvisioned { .. }));
     assert!(refused.to_string().contains("birthmark renew"), "{refused}");
 
@@ -47,7 +47,7 @@ async fn a_photo_after_the_certificate_s_end_is_signed_once_it_is_renewed() {
     let of_stranger = certificate_until(&stranger, TWO_YEARS, &nuc_hash());
     for (wrong, reason) in [
         (
-            certificate(-20 * DAY, &nuc_hash()),
+            certificate(5 * DAY, &nuc_hash()),
             "ends before the present one",
         ),
         (certificate(TWO_YEARS, &other_nuc), "another NUC hash"),
@@ -57,20 +57,20 @@ async fn a_photo_after_the_certificate_s_end_is_signed_once_it_is_renewed() {
         let refused = refusal(client.renew(&wrong, &chain()).await);
         assert!(refused.to_string().contains(reason), "{refused}");
     }
-    assert!(client.sign_bundle(&taken(0), None).await.is_err());
+    assert!(client.sign_bundle(&taken(11), None).await.is_err());
 
     let renewed = client
         .renew(&certificate(TWO_YEARS, &nuc_hash()), &chain())
         .await
         .unwrap();
     assert!(renewed.certificate_not_after.unwrap() > taken(700).time().unix());
-    let new = client.sign_bundle(&taken(0), None).await.unwrap();
+    let new = client.sign_bundle(&taken(11), None).await.unwrap();
     assert_ne!(new.certificate, old.certificate);
     running.kill();
 
     let running = place.start();
     let mut client = place.client().await;
-    let again = client.sign_bundle(&taken(1), None).await.unwrap();
+    let again = client.sign_bundle(&taken(12), None).await.unwrap();
     assert_eq!(again.certificate, new.certificate);
     let status = client.status().await.unwrap();
     assert_eq!(status.certificate_not_after, renewed.certificate_not_after);

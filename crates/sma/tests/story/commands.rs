@@ -3,6 +3,8 @@
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
+use birthmark_sma::ca::{Issuer, pem};
+use birthmark_sma::clock;
 use serde_json::{Value, json};
 
 use crate::camera::{Camera, commitment, public_key};
@@ -404,4 +406,46 @@ async fn an_existing_certificate_authority_is_imported_from_pem() {
         true
     );
     stand.stop().await;
+}
+
+/// Puts a chain where `import` looks for it.
+fn put_chain(stand: &Stand, root: &Issuer, middle: &Issuer) {
+    std::fs::write(stand.path("root.cert.pem"), pem(&root.der)).unwrap();
+    std::fs::write(stand.path("middle.pem"), pem(&middle.der)).unwrap();
+    let key = middle.key.to_encrypted_pem(PASSPHRASE).unwrap();
+    std::fs::write(stand.path("middle.key.pem"), key.as_bytes()).unwrap();
+}
+
+#[tokio::test]
+async fn an_authority_is_imported_only_with_a_chain_that_holds_today() {
+    const DAY: i64 = 86_400;
+    let mut stand = Stand::sqlite().await;
+    stand.stop().await;
+    stand.settings.database = format!("sqlite://{}", stand.path("imported.db").display());
+    let (settings, now) = (stand.settings.clone(), clock::now());
+    let root_of = |days: i64| Issuer::root(&settings, now.plus(days * DAY)).unwrap();
+    let under = |root: &Issuer, days: i64| root.intermediate(&settings, now.plus(days * DAY));
+    // Ten years for a root, five for what is under it.
+    let (old, older) = (root_of(-6 * 365), root_of(-11 * 365));
+    let fresh = root_of(0);
+    let mut before_its_root = fresh.clone();
+    before_its_root.certificate = root_of(-30).certificate;
+    for (root, middle, said) in [
+        (&old, under(&old, -6 * 365), "Camera CA"),
+        (&older, under(&older, -3 * 365), "ended at"),
+        (&fresh, under(&fresh, 1), "is not valid before"),
+        (&fresh, under(&before_its_root, -10), "was not valid"),
+        (&root_of(0), under(&fresh, 0), "did not issue"),
+    ] {
+        put_chain(&stand, root, &middle.unwrap());
+        let refused = import(&stand, "middle.pem", "middle.key.pem").await;
+        let refused = refused.unwrap_err();
+        assert!(
+            refused.contains(said) && refused.contains("the chain that is imported"),
+            "{refused}"
+        );
+    }
+    put_chain(&stand, &old, &under(&old, -30).unwrap());
+    let imported = import(&stand, "middle.pem", "middle.key.pem").await;
+    imported.unwrap();
 }
