@@ -29,7 +29,25 @@ pub struct ClientAddress(u128);
 
 const FORWARDED_FOR: &str = "x-forwarded-for";
 static UNNAMED_PROXY: LogThrottle = LogThrottle::new();
+static UNBELIEVED: LogThrottle = LogThrottle::new();
 static UNREADABLE: LogThrottle = LogThrottle::new();
+/// A trusted network with more public addresses than this is hardly all proxies of one operator.
+const MOST_PUBLIC: u32 = 65_536;
+/// Networks that no client on the internet has an address in.
+const PRIVATE: [(u128, u8); 7] = [
+    private_v4([10, 0, 0, 0], 8),
+    private_v4([172, 16, 0, 0], 12),
+    private_v4([192, 168, 0, 0], 16),
+    private_v4([127, 0, 0, 0], 8),
+    private_v4([100, 64, 0, 0], 10),
+    (0xFC00 << 112, 7),
+    (1, 128),
+];
+
+const fn private_v4([a, b, c, d]: [u8; 4], bits: u8) -> (u128, u8) {
+    let mapped = std::net::Ipv4Addr::new(a, b, c, d).to_ipv6_mapped();
+    (mapped.to_bits(), bits + 96)
+}
 
 /// One hop of `X-Forwarded-For`; some proxies write the port, too.
 fn address_of(hop: &str) -> Option<IpAddr> {
@@ -57,6 +75,13 @@ fn as_v6(address: IpAddr) -> Ipv6Addr {
 }
 
 impl Network {
+    fn only(address: IpAddr) -> Self {
+        Self {
+            base: as_v6(address).to_bits(),
+            bits: 128,
+        }
+    }
+
     const fn mask(bits: u8) -> u128 {
         if bits == 0 {
             0
@@ -68,6 +93,22 @@ impl Network {
     /// Whether `address` lies inside.
     pub fn contains(&self, address: IpAddr) -> bool {
         as_v6(address).to_bits() & Self::mask(self.bits) == self.base
+    }
+
+    /// Whether all of it lies in networks that are no part of the internet.
+    fn is_private(&self) -> bool {
+        PRIVATE
+            .iter()
+            .any(|(base, bits)| self.bits >= *bits && self.base & Self::mask(*bits) == *base)
+    }
+
+    /// How many clients have an address in it, if it is more than anybody's proxies: IPv6 is counted in networks of /64.
+    fn crowd(&self) -> Option<u64> {
+        let is_v4 = self.bits >= 96 && Ipv6Addr::from_bits(self.base).to_ipv4_mapped().is_some();
+        let free = if is_v4 { 128 } else { 64_u8 }.checked_sub(self.bits)?;
+        // More than a number can hold is a crowd as well.
+        let clients = 1_u64 << free.min(63);
+        (clients > MOST_PUBLIC.into() && !self.is_private()).then_some(clients)
     }
 }
 
@@ -139,6 +180,35 @@ impl TrustedProxies {
         self.0.iter().any(|network| network.contains(address))
     }
 
+    /// What is doubtful about them, to be said at the start: whoever has an address that is trusted chooses the address that he
+    /// is counted under.
+    pub fn doubts(&self) -> Vec<String> {
+        let doubt = |network: &Network| {
+            let clients = network.crowd()?;
+            Some(format!(
+                "{network} is {clients} addresses of the internet, and each of them is believed when it says who asks: \
+                 name the proxies alone"
+            ))
+        };
+        self.0.iter().filter_map(doubt).collect()
+    }
+
+    /// Says that a header is not believed, to whom it may concern: the operator who forgot to name a proxy, and who wonders why
+    /// all its clients share one rate limit.
+    fn say_unbelieved(peer: IpAddr) {
+        if Network::is_private(&Network::only(peer)) {
+            UNNAMED_PROXY.warn(
+                "requests from this machine or its network carry X-Forwarded-For, but their sender is no trusted \
+                 proxy: all clients behind it share one rate limit; name it in `trusted_proxies`",
+            );
+        } else {
+            UNBELIEVED.warn(
+                "requests from the internet carry X-Forwarded-For, which is not believed: a client made it up, or a \
+                 proxy is missing in `trusted_proxies`",
+            );
+        }
+    }
+
     /// The client of a request: the peer, or, if the peer is a trusted proxy, the last address in `X-Forwarded-For`
     /// that is not one.
     pub fn client(&self, peer: &Peer, headers: &HeaderMap) -> ClientAddress {
@@ -146,11 +216,8 @@ impl TrustedProxies {
             return ClientAddress::of(Ipv6Addr::LOCALHOST.into());
         };
         if !self.trusts(peer) {
-            if peer.is_loopback() && headers.contains_key(FORWARDED_FOR) {
-                UNNAMED_PROXY.warn(
-                    "requests from this machine carry X-Forwarded-For, but no trusted proxy is configured: \
-                     all clients behind that proxy share one rate limit",
-                );
+            if headers.contains_key(FORWARDED_FOR) {
+                Self::say_unbelieved(peer);
             }
             return ClientAddress::of(peer);
         }
@@ -277,6 +344,51 @@ mod tests {
         let unknown =
             proxies(&["10.0.0.1"]).client(&Peer::calling_from("10.0.0.1"), &forwarded("unknown"));
         assert_eq!(unknown, address("10.0.0.1"));
+    }
+
+    #[test]
+    fn proxies_that_are_half_the_internet_are_said_at_the_start() {
+        let private = [
+            "10.0.0.0/8",
+            "127.0.0.0/8",
+            "172.16.0.0/12",
+            "fd00::/8",
+            "::1/128",
+        ];
+        assert_eq!(proxies(&private).doubts(), Vec::<String>::new());
+        // A provider's range may well be meant.
+        let some = [
+            "203.0.113.0/24",
+            "198.18.0.0/16",
+            "2001:db8::/48",
+            "192.0.2.1",
+        ];
+        assert_eq!(proxies(&some).doubts(), Vec::<String>::new());
+        for wide in [
+            "104.0.0.0/8",
+            "128.0.0.0/1",
+            "2000::/3",
+            "2001:db8::/32",
+            "10.0.0.0/7",
+        ] {
+            let doubts = proxies(&["127.0.0.1", wide]).doubts();
+            assert_eq!(doubts.len(), 1, "{wide}: {doubts:?}");
+            assert!(doubts[0].starts_with(wide), "{doubts:?}");
+        }
+        let counted = &proxies(&["104.0.0.0/8"]).doubts()[0];
+        assert!(counted.contains("16777216 addresses"), "{counted}");
+    }
+
+    #[test]
+    fn a_header_of_somebody_untrusted_is_said_and_not_believed() {
+        // Nobody else counts with these in this process: the throttle hands out what it counted since it last spoke.
+        let said = |throttle: &LogThrottle| throttle.count(std::time::Instant::now()).is_none();
+        for (peer, throttle) in [("172.17.0.2", &UNNAMED_PROXY), ("203.0.113.9", &UNBELIEVED)] {
+            let client = proxies(&["10.0.0.1"])
+                .client(&Peer::calling_from(peer), &forwarded("198.51.100.1"));
+            assert_eq!(client, address(peer));
+            assert!(said(throttle), "{peer}");
+        }
     }
 
     #[test]

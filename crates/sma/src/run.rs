@@ -25,6 +25,9 @@ pub async fn run(settings: Settings, mut context: Context) -> anyhow::Result<()>
     let opening = Authority::open(settings.clone(), &context.credentials);
     let opened = context.service.patiently("Opening the database", opening);
     let authority = Arc::new(opened.await?);
+    for doubt in settings.trusted_proxies.doubts() {
+        log::warn!("`trusted_proxies`: {doubt}");
+    }
     let listeners = context.sockets.tcp("http", settings.listen).await?;
     let open = settings.rehearsal;
     if open {
