@@ -1,4 +1,5 @@
-//! The highest number seen of each list of what is revoked: an older list never replaces a newer one, not even after a restart.
+//! What is remembered of lists of what is revoked: the highest number seen of each, so that an older one never replaces a newer
+//! one, and the list itself, so that what was withdrawn stays withdrawn over a restart while its authority is away.
 //!
 //! Lists are public and come from anywhere: a cache, a mirror, somebody on the way. Whoever can send an older one, signed as it
 //! is, would bring back what it did not know yet. Whoever can write to the database can forget these numbers.
@@ -6,22 +7,30 @@
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
-use crate::store::{Store, StoreError};
+use birthmark_protocol::Digest;
 
-/// The numbers, by the name of the list.
+use crate::store::{Believed, Store, StoreError};
+
+/// The numbers by the name of the list, and which bytes lie in the database.
 #[derive(Debug, Default)]
-pub struct ListNumbers(Mutex<BTreeMap<String, u64>>);
+pub struct ListNumbers {
+    seen: Mutex<BTreeMap<String, u64>>,
+    kept: Mutex<BTreeMap<String, Digest>>,
+}
 
 impl ListNumbers {
     /// Those that the database remembers.
     pub async fn load(store: &Store) -> Result<Self, StoreError> {
         let numbers = store.list_numbers().await?;
-        Ok(Self(Mutex::new(numbers.into_iter().collect())))
+        Ok(Self {
+            seen: Mutex::new(numbers.into_iter().collect()),
+            kept: Mutex::default(),
+        })
     }
 
     /// The highest number seen of a list, 0 before the first.
     pub fn seen(&self, list: &str) -> u64 {
-        let numbers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let numbers = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         numbers.get(list).map_or(0, |number| *number)
     }
 
@@ -31,9 +40,37 @@ impl ListNumbers {
             return Ok(());
         }
         store.put_list_number(list, number).await?;
-        let mut numbers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        numbers.insert(list.to_owned(), number);
+        self.note(list, number);
         Ok(())
+    }
+
+    /// Remembers a list that was fetched and believed, with its number. Bytes that lie in the database are not written again
+    /// each minute; when they were fetched is.
+    pub async fn keep(
+        &self,
+        store: &Store,
+        believed: Believed<'_>,
+        bytes: &[u8],
+    ) -> Result<(), StoreError> {
+        let digest = Digest::of(bytes);
+        let is_kept = self.kept_bytes(believed.place) == Some(digest);
+        let written = (!is_kept).then_some(bytes);
+        store.keep_list(believed, written).await?;
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.insert(believed.place.to_owned(), digest);
+        drop(kept);
+        self.note(believed.list, believed.number);
+        Ok(())
+    }
+
+    fn kept_bytes(&self, place: &str) -> Option<Digest> {
+        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.get(place).copied()
+    }
+
+    fn note(&self, list: &str, number: u64) {
+        let mut numbers = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        numbers.insert(list.to_owned(), number);
     }
 }
 

@@ -106,6 +106,7 @@ pub async fn run(settings: Settings, mut context: Context) -> anyhow::Result<()>
     let own = ValidatorId::of(&keys.vote.public_key());
     let book = Arc::new(AuthorityBook::read(&settings, own, &numbers)?);
     book.take_tokens(&context.credentials)?;
+    revocations::restore(&book, &numbers, &store).await?;
     let (lookup_key, rows) = secrets(&settings, &store, &context.credentials).await?;
     let rows = Arc::new(rows);
     let registry = Registry::with_memory(store.clone(), genesis, settings.memory).await?;
@@ -226,6 +227,9 @@ pub async fn run(settings: Settings, mut context: Context) -> anyhow::Result<()>
         .sockets
         .tcp(HTTP_SOCKET, settings.http.listen)
         .await?;
+    for doubt in settings.http.trusted_proxies.doubts() {
+        log::warn!("`http.trusted_proxies`: {doubt}");
+    }
     let listener = match &settings.http.tls {
         Some(files) => Listener::Tls(listeners, files.clone().open().context("TLS")?),
         None => Listener::Tcp(listeners),

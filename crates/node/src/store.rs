@@ -7,6 +7,7 @@
 mod bulk;
 mod chain;
 mod claims;
+mod lists;
 mod open;
 mod pool;
 mod queue;
@@ -15,6 +16,7 @@ mod state;
 
 pub use chain::{BlockSummary, NewBlock, STORED_LEVEL, StoredBlock};
 pub use claims::{Owners, Wanted};
+pub use lists::{Believed, KeptList};
 pub use open::StoreUrl;
 pub use pool::{Pooled, Waiting as PoolWaiting};
 pub use queue::{Decision, Kind, NewSubmission, Settled, Settlement, State, Submission, Waiting};

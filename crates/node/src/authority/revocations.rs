@@ -1,11 +1,12 @@
 //! What authorities have taken back: their lists are fetched again and again, and only believed when their key signed them and
-//! none with a higher number was seen before.
+//! none with a higher number was seen before. What was believed is kept, and believed again by the next start.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use birthmark_daemon::Shutdown;
+use birthmark_protocol::Timestamp;
 use birthmark_protocol::revocations::{ListError, Revocation, Scope, SignedList};
 
 use super::{AskError, AuthorityClient};
@@ -13,7 +14,7 @@ use crate::authorities::{
     Applied, Authority, AuthorityBook, ListRefused, ListTimes, Withdrawal, Withdrawn, apply_list,
 };
 use crate::list_numbers::ListNumbers;
-use crate::store::{Store, StoreError};
+use crate::store::{Believed, Store, StoreError};
 use crate::{clock, journal};
 
 /// How often a list is fetched.
@@ -110,6 +111,61 @@ pub async fn follow_files(
     }
 }
 
+/// Believes again what was believed before this start, as old as it was then: while an authority is away, what it withdrew stays
+/// withdrawn, and answers say since when nothing newer is known.
+///
+/// Whoever can write to the database can make a list look newer than it is, or forget it; nobody can add to one.
+pub async fn restore(
+    book: &AuthorityBook,
+    numbers: &ListNumbers,
+    store: &Store,
+) -> Result<(), StoreError> {
+    let mut places = Vec::new();
+    for authority in book.all() {
+        let settings = &authority.settings;
+        if settings.revocations.is_some() {
+            let place = certificates_name(authority);
+            let believed = believe_again(store, &place, |bytes, fetched| {
+                apply(authority, bytes, numbers, fetched)?;
+                Ok(())
+            });
+            say_if_refused(authority, believed.await?);
+            places.push(place);
+        }
+        if settings.revocation_feed.is_some() {
+            let place = feed_name(authority);
+            let believed = believe_again(store, &place, |bytes, fetched| {
+                let feed = read_feed(authority, bytes, numbers, fetched)?;
+                authority.replace_withdrawn(feed.withdrawn, feed.times);
+                Ok(())
+            });
+            say_if_refused(authority, believed.await?);
+            places.push(place);
+        }
+    }
+    store.forget_lists_but(&places).await
+}
+
+async fn believe_again(
+    store: &Store,
+    place: &str,
+    believe: impl FnOnce(&[u8], Timestamp) -> Result<(), FetchError>,
+) -> Result<Result<(), FetchError>, StoreError> {
+    let Some(kept) = store.kept_list(place).await? else {
+        return Ok(Ok(()));
+    };
+    // A clock that was set back since must not make a list younger than now.
+    Ok(believe(&kept.bytes, kept.fetched.min(clock::now())))
+}
+
+/// A list is refused when its key is no longer pinned, and when somebody changed what was kept. Until the next is fetched,
+/// answers say that there is none.
+fn say_if_refused(authority: &Authority, believed: Result<(), FetchError>) {
+    if let Err(reason) = believed {
+        log::warn!(MESSAGE_ID = journal::LIST_STALE, AUTHORITY = authority.settings.id; "a list of what is revoked that was kept is not believed, a new one is fetched: {reason}");
+    }
+}
+
 /// Both lists are fetched, whatever becomes of the other.
 async fn fetch_all(
     authority: &Authority,
@@ -118,32 +174,43 @@ async fn fetch_all(
     store: &Store,
 ) -> Result<(), FetchError> {
     let certificates = match &authority.settings.revocations {
-        Some(address) => fetch_and_remember(authority, client, address, numbers, store).await,
+        Some(address) => keep_certificates(authority, client, address, numbers, store).await,
         None => Ok(()),
     };
     if let Some(address) = &authority.settings.revocation_feed {
         let bytes = client.fetch(address).await?;
-        let (withdrawn, number, times) = read_feed(authority, &bytes, numbers)?;
-        numbers
-            .remember(store, &feed_name(authority), number)
-            .await?;
-        authority.replace_withdrawn(withdrawn, times);
+        let fetched = clock::now();
+        let feed = read_feed(authority, &bytes, numbers, fetched)?;
+        let name = feed_name(authority);
+        let believed = Believed {
+            place: &name,
+            list: &name,
+            number: feed.number,
+            fetched,
+        };
+        numbers.keep(store, believed, &bytes).await?;
+        authority.replace_withdrawn(feed.withdrawn, feed.times);
     }
     certificates
 }
 
-async fn fetch_and_remember(
+async fn keep_certificates(
     authority: &Authority,
     client: &AuthorityClient,
     address: &str,
     numbers: &ListNumbers,
     store: &Store,
 ) -> Result<(), FetchError> {
-    let applied = fetch(authority, client, address, numbers).await?;
-    numbers
-        .remember(store, &applied.list, applied.number)
-        .await?;
-    Ok(())
+    let bytes = client.fetch(address).await?;
+    let fetched = clock::now();
+    let applied = apply(authority, &bytes, numbers, fetched)?;
+    let believed = Believed {
+        place: &certificates_name(authority),
+        list: &applied.list,
+        number: applied.number,
+        fetched,
+    };
+    Ok(numbers.keep(store, believed, &bytes).await?)
 }
 
 /// Fetches the list of certificates once.
@@ -154,17 +221,52 @@ pub async fn fetch(
     numbers: &ListNumbers,
 ) -> Result<Applied, FetchError> {
     let bytes = client.fetch(address).await?;
-    let now = clock::now();
-    let applied = apply_list(&authority.issuers, &bytes, numbers, now)?;
+    Ok(apply(authority, &bytes, numbers, clock::now())?)
+}
+
+/// Fetches the dated list once; what stands in it.
+pub async fn fetch_feed(
+    authority: &Authority,
+    client: &AuthorityClient,
+    address: &str,
+    numbers: &ListNumbers,
+) -> Result<Feed, FetchError> {
+    let bytes = client.fetch(address).await?;
+    Ok(read_feed(authority, &bytes, numbers, clock::now())?)
+}
+
+fn apply(
+    authority: &Authority,
+    bytes: &[u8],
+    numbers: &ListNumbers,
+    fetched: Timestamp,
+) -> Result<Applied, ListRefused> {
+    let applied = apply_list(&authority.issuers, bytes, numbers, clock::now())?;
     authority.crl_fetched(ListTimes {
-        fetched: Some(now),
+        fetched: Some(fetched),
         next: applied.next,
     });
     Ok(applied)
 }
 
+/// What the list of certificates is kept under: its own name is its signer's, which is known once it was read.
+fn certificates_name(authority: &Authority) -> String {
+    format!("certificates/{}", authority.settings.id)
+}
+
 fn feed_name(authority: &Authority) -> String {
     format!("feed/{}", authority.settings.id)
+}
+
+/// A dated list that is believed.
+#[derive(Debug)]
+pub struct Feed {
+    /// What it says against cameras.
+    pub withdrawn: Vec<Withdrawal>,
+    /// Its number: a later list has a higher one.
+    pub number: u64,
+    /// When it was fetched, and when a newer one should be there.
+    pub times: ListTimes,
 }
 
 /// What the authority says against its cameras, with dates: for answers about records of that time.
@@ -172,18 +274,21 @@ fn read_feed(
     authority: &Authority,
     bytes: &[u8],
     numbers: &ListNumbers,
-) -> Result<(Vec<Withdrawal>, u64, ListTimes), ListError> {
+    fetched: Timestamp,
+) -> Result<Feed, ListError> {
     let list = SignedList::from_json(bytes)?.open(
         &authority.settings.id,
         authority.verdict_keys(),
         numbers.seen(&feed_name(authority)),
     )?;
-    let withdrawn = list.revocations.into_iter().map(withdrawal_of).collect();
-    let times = ListTimes {
-        fetched: Some(clock::now()),
-        next: Some(list.next),
-    };
-    Ok((withdrawn, list.number, times))
+    Ok(Feed {
+        withdrawn: list.revocations.into_iter().map(withdrawal_of).collect(),
+        number: list.number,
+        times: ListTimes {
+            fetched: Some(fetched),
+            next: Some(list.next),
+        },
+    })
 }
 
 /// A record names a family and never a camera: whatever concerns single cameras is said as what it may be.

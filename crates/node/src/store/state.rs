@@ -24,9 +24,7 @@ pub struct Sizes {
 /// Under names that begin so, proofs of members' misbehaviour are kept.
 const MISBEHAVIOUR: &str = "misbehaviour/";
 
-const PUT: &str = "INSERT INTO node_state (name, value) VALUES ($1, $2) ON CONFLICT (name) DO UPDATE SET value = excluded.value";
-
-const LIST_NUMBER: &str = "list-number/";
+pub(super) const PUT: &str = "INSERT INTO node_state (name, value) VALUES ($1, $2) ON CONFLICT (name) DO UPDATE SET value = excluded.value";
 
 impl Store {
     /// A remembered value.
@@ -39,31 +37,6 @@ impl Store {
     pub async fn put_state(&self, name: &'static str, value: &[u8]) -> Result<(), StoreError> {
         on!(&self.write, pool => {
             sqlx::query(PUT).bind(name).bind(value.to_vec()).execute(pool).await?;
-        });
-        Ok(())
-    }
-
-    /// The highest number seen of each list of what is revoked, by the list's name.
-    pub async fn list_numbers(&self) -> Result<Vec<(String, u64)>, StoreError> {
-        const SQL: &str = "SELECT name, value FROM node_state WHERE name LIKE 'list-number/%'";
-        let rows: Vec<(String, Vec<u8>)> =
-            on!(&self.read, pool => sqlx::query_as(SQL).fetch_all(pool).await?);
-        let number = |(name, value): (String, Vec<u8>)| {
-            let list = name.strip_prefix(LIST_NUMBER)?.to_owned();
-            let number = <[u8; 8]>::try_from(value).ok()?;
-            Some((list, u64::from_be_bytes(number)))
-        };
-        let unreadable = || StoreError::Corrupt("the number of a list".into());
-        rows.into_iter()
-            .map(|row| number(row).ok_or_else(unreadable))
-            .collect()
-    }
-
-    /// Remembers the highest number seen of a list.
-    pub async fn put_list_number(&self, list: &str, number: u64) -> Result<(), StoreError> {
-        let name = format!("{LIST_NUMBER}{list}");
-        on!(&self.write, pool => {
-            sqlx::query(PUT).bind(name).bind(number.to_be_bytes().to_vec()).execute(pool).await?;
         });
         Ok(())
     }

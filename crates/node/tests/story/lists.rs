@@ -8,10 +8,12 @@ use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
 use birthmark_node::settings::AuthoritySettings;
 use birthmark_node::store::Store;
+use birthmark_protocol::Digest;
 use serde_json::{Value, json};
 
 use crate::authority::Authority;
-use crate::camera::Camera;
+use crate::camera::{Camera, digest, now};
+use crate::process::{Process, at_a_free_port};
 use crate::world::{Base, World, client};
 
 /// Stands before an authority's list: passes it on, or answers with one from before.
@@ -108,19 +110,20 @@ async fn an_older_list_does_not_replace_a_newer_one(base: Base) {
         sentences(&answer).contains("withdrew single cameras"),
         "{answer}"
     );
+    let checked = answer["revocations_checked"].clone();
     world.stop().await;
 
-    // The first one again, genuine and signed: it is not believed, and every answer says that nothing newer is known.
+    // The first one again, genuine and signed: it is not believed. What was believed before still is, and every answer says
+    // since when nothing newer is known.
+    tokio::time::sleep(Duration::from_millis(1100)).await;
     *mirror.instead.lock().unwrap() = Some(first);
     restarted(&mut world, &mirror).await;
     assert_eq!(seen(&world).await, higher);
-    let answer = world.verify(&photo).await.1;
-    assert_eq!(answer["revocations_checked"], "never", "{answer}");
-    assert!(sentences(&answer).contains("was never had"), "{answer}");
-    let health = world.get("/health").await.1;
+    let answer = world.verify(&again).await.1;
+    assert_eq!(answer["revocations_checked"], checked, "{answer}");
     assert!(
-        health["warnings"].to_string().contains("was never had"),
-        "{health}"
+        sentences(&answer).contains("withdrew single cameras"),
+        "{answer}"
     );
     world.stop().await;
 }
@@ -133,6 +136,113 @@ async fn an_older_list_does_not_replace_a_newer_one_even_over_a_restart_on_sqlit
 #[tokio::test(flavor = "multi_thread")]
 async fn an_older_list_does_not_replace_a_newer_one_even_over_a_restart_on_postgresql() {
     an_older_list_does_not_replace_a_newer_one(Base::postgres()).await;
+}
+
+/// Asks until the answer about a photo is as wanted.
+async fn answered(world: &World, photo: &Digest, wanted: impl Fn(&Value) -> bool) -> Value {
+    for _ in 0..400 {
+        let answer = world.verify(photo).await.1;
+        if wanted(&answer) {
+            return answer;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    panic!("no answer is as wanted: {}", world.verify(photo).await.1);
+}
+
+/// Writes something else in the place of every list that the database keeps, as somebody does who can write to it.
+async fn change_kept_lists(world: &World) -> u64 {
+    const SQL: &str = "UPDATE node_state SET value = $1 WHERE name LIKE 'list-bytes/%'";
+    let (url, other) = (world.settings.database.as_str(), b"{}".to_vec());
+    match &world.base {
+        Base::Sqlite => {
+            let pool = sqlx::SqlitePool::connect(url).await.unwrap();
+            let done = sqlx::query(SQL).bind(other).execute(&pool).await.unwrap();
+            pool.close().await;
+            done.rows_affected()
+        }
+        Base::Postgres(_) => {
+            let pool = sqlx::PgPool::connect(url).await.unwrap();
+            let done = sqlx::query(SQL).bind(other).execute(&pool).await.unwrap();
+            pool.close().await;
+            done.rows_affected()
+        }
+    }
+}
+
+/// What an authority withdrew stays withdrawn after a restart that finds it away, and answers say how old that knowledge is.
+async fn a_withdrawal_stays_over_a_restart(base: Base) {
+    let folder = tempfile::tempdir().unwrap();
+    let mut authority = Authority::found(folder.path()).await;
+    let camera = Camera::new(&authority, "CAM-0001").await;
+    let mut world = World::prepare(base, folder, vec![authority.entry()]);
+    let entry = &mut world.settings.authorities[0];
+    entry.revocation_feed = Some(format!("{}/revocations", authority.url));
+    entry.revocations = Some(format!("{}/crl", authority.url));
+    at_a_free_port(&mut world);
+    let mut process = Process::start(&world);
+    process.healthy(&world).await;
+    let photo = world.registered(&camera).await;
+    process.kill();
+
+    let scope = json!({"kind": "family", "family": "Test Camera"});
+    let request = json!({"scope": scope, "reason": "ticket 8", "public_reason": "keys were copied", "from": 1_600_000_000});
+    let revocations = format!("{}/api/v1/revocations", authority.url);
+    let made = client().post(revocations).json(&request).send().await;
+    assert_eq!(made.unwrap().status(), 201);
+    let mut process = Process::start(&world);
+    process.healthy(&world).await;
+    let is_withdrawn = |answer: &Value| answer["revocation"].to_string().contains("copied");
+    let before = answered(&world, &photo, is_withdrawn).await;
+    let checked = before["revocations_checked"].clone();
+    assert!(checked.as_str().unwrap().starts_with("20"), "{before}");
+    let body = camera.certificate_plan(digest(), now());
+    let refused = world.refused("/api/v1/submit-cert", &body).await;
+    assert!(refused.contains("revoked by its authority"), "{refused}");
+
+    // The authority goes, and the node dies where it stands.
+    authority.stop().await;
+    tokio::time::sleep(Duration::from_millis(1100)).await;
+    process.kill();
+    let mut process = Process::start(&world);
+    process.healthy(&world).await;
+    let answer = world.verify(&photo).await.1;
+    assert!(is_withdrawn(&answer), "{answer}");
+    assert_eq!(answer["revocations_checked"], checked, "{answer}");
+    let refused = world.refused("/api/v1/submit-cert", &body).await;
+    assert!(refused.contains("revoked by its authority"), "{refused}");
+    process.kill();
+
+    // What somebody else wrote into the database is not believed: then nothing is known, and that is said.
+    assert_eq!(change_kept_lists(&world).await, 2);
+    let mut process = Process::start(&world);
+    process.healthy(&world).await;
+    let answer = world.verify(&photo).await.1;
+    assert_eq!(answer["revocations_checked"], "never", "{answer}");
+    assert!(sentences(&answer).contains("was never had"), "{answer}");
+    let health = world.get("/health").await.1;
+    assert!(
+        health["warnings"].to_string().contains("was never had"),
+        "{health}"
+    );
+    process.kill();
+
+    // A list of an authority that is no longer configured is forgotten.
+    world.settings.authorities[0].revocation_feed = None;
+    let mut process = Process::start(&world);
+    process.healthy(&world).await;
+    process.kill();
+    assert_eq!(change_kept_lists(&world).await, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_withdrawal_stays_over_a_restart_while_its_authority_is_away_on_sqlite() {
+    a_withdrawal_stays_over_a_restart(Base::Sqlite).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_withdrawal_stays_over_a_restart_while_its_authority_is_away_on_postgresql() {
+    a_withdrawal_stays_over_a_restart(Base::postgres()).await;
 }
 
 /// A firmware that was withdrawn is named in answers about its family, and a whole family stands in the headline.
