@@ -28,6 +28,8 @@ use crate::store::Store;
 use crate::{clock, identity};
 
 const MONTH: i64 = 30 * 86_400;
+/// How long the database may take for all that is asked of it.
+const DATABASE_PATIENCE: Duration = Duration::from_secs(10);
 /// The pause before a node that does not answer, or whose height stays, is asked again.
 const BETWEEN_LOOKS: Duration = Duration::from_secs(1);
 /// Somebody's shell has no credentials; that is no fault of the node's.
@@ -85,6 +87,8 @@ fn are_not_ours_to_see(error: &anyhow::Error) -> bool {
 #[derive(Default)]
 struct Report {
     problems: usize,
+    /// Whether the database takes so long that nothing more is asked of it.
+    database_hangs: bool,
 }
 
 impl Report {
@@ -105,7 +109,7 @@ impl Report {
     ) -> anyhow::Result<Option<ValidatorId>> {
         let own = self.keys(settings, context)?;
         self.clock()?;
-        self.database(settings).await?;
+        self.patient_with_database(settings).await?;
         self.disk(settings)?;
         Ok(own)
     }
@@ -225,13 +229,21 @@ impl Report {
             }
         }
         // What is wrong with the database was said before.
+        if self.database_hangs {
+            return Ok(());
+        }
         let Ok(Some(store)) = Store::look(&settings.database).await else {
             return Ok(());
         };
         let stored = store.state("genesis").await;
         let is_ours =
             stored.is_ok_and(|stored| stored.as_deref() == Some(genesis.hash().as_bytes()));
-        if is_ours && let Ok(registry) = Registry::open(store.clone(), genesis).await {
+        let proofs = store.misbehaviours().await;
+        let is_told = proofs.is_ok_and(|proofs| !proofs.is_empty());
+        if is_ours
+            && is_told
+            && let Ok(registry) = Registry::open(store.clone(), genesis).await
+        {
             for sentence in Contradictions::load(&registry).await?.list() {
                 self.ill(
                     &sentence,
@@ -318,6 +330,22 @@ impl Report {
                 self.well("the clock is plausible; whether it is synchronised, `timedatectl` says")
             }
         }
+    }
+
+    /// However large the database is and whatever it is busy with, doctor does not wait for ever, and does not keep it busy.
+    async fn patient_with_database(&mut self, settings: &Settings) -> anyhow::Result<()> {
+        let looked = tokio::time::timeout(DATABASE_PATIENCE, self.database(settings)).await;
+        let Ok(looked) = looked else {
+            self.database_hangs = true;
+            return self.ill(
+                &format!(
+                    "the database did not answer within {} s, and nothing more is asked of it",
+                    DATABASE_PATIENCE.as_secs()
+                ),
+                "Look at its server and disk, and at who holds its locks; `birthmark-node fsck` reads all of it.",
+            );
+        };
+        looked
     }
 
     /// Looks at the database without making or changing anything: whoever runs this may be another user than the daemon.
@@ -459,6 +487,10 @@ impl Report {
     }
 
     fn tls(&mut self, settings: &Settings) -> anyhow::Result<()> {
+        for doubt in settings.http.trusted_proxies.doubts() {
+            let remedy = "Correct `http.trusted_proxies`.";
+            self.ill(&format!("trusted proxies: {doubt}"), remedy)?;
+        }
         let Some(files) = &settings.http.tls else {
             return self
                 .well("HTTP is served in the clear: right behind a proxy, wrong on the internet");

@@ -102,7 +102,11 @@ impl Store {
         url.check()?;
         let database = if url.is_postgres() {
             let options = birthmark_http::database::postgres(&url.0)?;
-            let options = options.options([("default_transaction_read_only", "on")]);
+            // The server drops what takes longer than whoever looks is willing to wait.
+            let options = options.options([
+                ("default_transaction_read_only", "on"),
+                ("statement_timeout", "30s"),
+            ]);
             let pool = PgPoolOptions::new()
                 .max_connections(2)
                 .acquire_timeout(PATIENCE);

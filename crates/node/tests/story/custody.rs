@@ -53,6 +53,41 @@ async fn doctor_only_looks() {
     drop(authority);
 }
 
+/// Somebody holds a lock that everything waits for: doctor says so, and goes on with the rest.
+#[tokio::test(flavor = "multi_thread")]
+async fn doctor_does_not_wait_for_a_database_that_hangs() {
+    let folder = tempfile::tempdir().unwrap();
+    let authority = Authority::found(folder.path()).await;
+    let mut world = World::started(Base::postgres(), folder, vec![authority.entry()]).await;
+    world.stop().await;
+    let pool = sqlx::PgPool::connect(world.settings.database.as_str()).await;
+    let pool = pool.unwrap();
+    let mut holder = pool.begin().await.unwrap();
+    sqlx::query("LOCK TABLE node_state IN ACCESS EXCLUSIVE MODE")
+        .execute(&mut *holder)
+        .await
+        .unwrap();
+    world.settings.http.trusted_proxies = serde_json::from_str("[\"104.0.0.0/8\"]").unwrap();
+    let begun = std::time::Instant::now();
+    let report = text(&node(&world, &["doctor"]));
+    assert!(
+        begun.elapsed() < std::time::Duration::from_secs(25),
+        "{report}"
+    );
+    assert!(
+        report.contains("PROBLEM  the database did not answer within 10 s"),
+        "{report}"
+    );
+    assert!(report.contains("authority test-maker answers"), "{report}");
+    assert!(
+        report.contains("16777216 addresses of the internet"),
+        "{report}"
+    );
+    holder.rollback().await.unwrap();
+    let report = text(&node(&world, &["doctor"]));
+    assert!(report.contains("database holds 0 records"), "{report}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn doctor_goes_on_where_nothing_has_run_yet() {
     let (mut world, authority) = prepared().await;
