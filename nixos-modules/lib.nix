@@ -125,7 +125,8 @@ in
     lib.concatLists (
       lib.mapAttrsToList (name: path: [
         {
-          assertion = lib.hasAttr name names;
+          # A validator has a token of each authority that gave it one, under the authority's name.
+          assertion = lib.hasAttr name names || lib.hasPrefix "birthmark-${daemon}.token." name;
           message = "services.birthmark.${daemon}.credentials.${name}: birthmark-${daemon} reads no credential of that name; it knows ${
             if names == { } then "none" else lib.concatStringsSep ", " (lib.attrNames names)
           }.";

@@ -25,6 +25,15 @@ use crate::signatures;
 /// A record names no camera, so this is all that can be said.
 const SINGLE: &str = "Its maker withdrew single cameras by then. It is not proven that this camera was none of them.";
 
+/// The credential that holds an authority's token where its entry names none. The unit imports all that are called so. `None` for
+/// an id that can be no file's name.
+pub fn token_credential(id: &str) -> Option<String> {
+    let usable = |letter: char| letter.is_ascii_graphic() && !matches!(letter, '/' | ':');
+    id.chars()
+        .all(usable)
+        .then(|| format!("birthmark-node.token.{id}"))
+}
+
 /// One manufacturer's authority.
 #[derive(Debug)]
 pub struct Authority {
@@ -344,15 +353,24 @@ impl AuthorityBook {
         })
     }
 
-    /// Takes the tokens that the configuration names from the credentials. One that is named and missing is an error: the
-    /// authority would answer slowly, and nobody would know why.
+    /// Takes the tokens that authorities gave to this validator from the credentials: those that the configuration names, and
+    /// else what lies under the authority's name. One that is named and missing is an error: the authority would answer
+    /// slowly, and nobody would know why.
     pub fn take_tokens(&self, credentials: &Credentials) -> anyhow::Result<()> {
         for authority in self.by_name.values() {
-            let Some(name) = &authority.settings.token_credential else {
+            let id = &authority.settings.id;
+            let named = || format!("authority {id:?}");
+            let secret = match &authority.settings.token_credential {
+                Some(name) => Some(credentials.secret(name).with_context(named)?),
+                None => token_credential(id)
+                    .map(|name| credentials.optional(&name))
+                    .transpose()
+                    .with_context(named)?
+                    .flatten(),
+            };
+            let Some(secret) = secret else {
                 continue;
             };
-            let named = || format!("authority {:?}", authority.settings.id);
-            let secret = credentials.secret(name).with_context(named)?;
             secret.text().with_context(named)?;
             // Taken once, at the start.
             let _ = authority.token.set(secret);

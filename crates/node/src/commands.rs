@@ -7,6 +7,7 @@ mod plan_chain;
 mod running;
 mod start;
 mod status;
+mod token;
 mod transfer;
 
 use std::io::Write as _;
@@ -33,6 +34,7 @@ pub fn add(program: Program<Settings>) -> Program<Settings> {
     let program = backup::add(program);
     let program = plan_chain::add(program);
     let program = status::add(program);
+    let program = token::add(program);
     doctor::add(program)
 }
 

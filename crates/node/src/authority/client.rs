@@ -12,6 +12,7 @@ use futures_util::future::join_all;
 use zeroize::Zeroizing;
 
 use crate::authorities::Authority;
+use crate::settings::AuthoritySettings;
 
 /// How long an answer may take.
 const DEADLINE: Duration = Duration::from_secs(20);
@@ -117,17 +118,25 @@ impl From<CallError> for AskError {
 impl AuthorityClient {
     /// A client with its own pool of connections.
     pub fn new(authority: &Authority) -> anyhow::Result<Self> {
+        let token = authority.token().map(|secret| secret.text());
+        let token = token
+            .transpose()?
+            .map(|text| Zeroizing::new(text.to_owned()));
+        Self::with_token(&authority.settings, token)
+    }
+
+    /// The same for an authority that is not read yet, in the name of whoever holds this token.
+    pub fn with_token(
+        settings: &AuthoritySettings,
+        token: Option<Zeroizing<String>>,
+    ) -> anyhow::Result<Self> {
         let options = Options {
             user_agent: concat!("birthmark-node/", env!("CARGO_PKG_VERSION")),
             timeout: DEADLINE,
             largest_answer: LARGEST_ANSWER,
             ..Options::default()
         };
-        let token = authority.token().map(|secret| secret.text());
-        let token = token
-            .transpose()?
-            .map(|text| Zeroizing::new(text.to_owned()));
-        let client = client::Authority::new(&authority.settings.endpoint, &options)?;
+        let client = client::Authority::new(&settings.endpoint, &options)?;
         Ok(Self(client.with_token(token)))
     }
 

@@ -29,8 +29,8 @@ pub struct AuthoritySettings {
     /// Where its signed list of dated revocations is fetched: what it says there against a family stands in every answer.
     #[serde(default)]
     pub revocation_feed: Option<String>,
-    /// The systemd credential with the token that this authority gave to this validator. Without one the authority is
-    /// asked one question at a time, and slowly.
+    /// The systemd credential with the token that this authority gave to this validator; `birthmark-node.token.ID` if none is
+    /// named, where `birthmark-node token` keeps it. Without one the authority is asked one question at a time, and slowly.
     #[serde(default)]
     pub token_credential: Option<String>,
     /// Whether it answers whole batches (`/api/v1/validate/batch`). Older ones are asked one by one.

@@ -49,7 +49,7 @@ pub fn node(world: &World, arguments: &[&str]) -> Output {
     command(world, arguments).output().unwrap()
 }
 
-fn command(world: &World, arguments: &[&str]) -> Command {
+pub fn command(world: &World, arguments: &[&str]) -> Command {
     let config = world.folder.path().join("node.toml");
     std::fs::write(&config, toml::to_string(&world.settings).unwrap()).unwrap();
     let mut command = Command::new(env!("CARGO_BIN_EXE_birthmark-node"));

@@ -1,11 +1,14 @@
 //! Authorities know their validators by tokens: what is answered without one, and what with one.
 
+use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
+use std::process::{Output, Stdio};
 use std::time::Duration;
 
 use crate::authority::Authority;
 use crate::camera::{Camera, digest, now};
+use crate::operator::{command, text};
 use crate::world::{Base, World, client};
 
 pub const CREDENTIAL: &str = "maker-token";
@@ -104,4 +107,76 @@ async fn without_a_token_questions_go_one_by_one_and_a_withdrawn_one_is_trouble(
     world.stored(&id).await;
     world.stop().await;
     authority.stop().await;
+}
+
+/// Hands a token to the node's command.
+fn hand_over(world: &World, authority: &str, token: &str) -> Output {
+    let credentials = world.credentials();
+    let to = credentials.to_str().unwrap();
+    let mut command = command(world, &["token", authority, "--to", to]);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut running = command.stderr(Stdio::piped()).spawn().unwrap();
+    let mut input = running.stdin.take().unwrap();
+    writeln!(input, "{token}").unwrap();
+    drop(input);
+    running.wait_with_output().unwrap()
+}
+
+/// One command at the authority makes the token, one at the validator keeps it, and nothing else is set.
+#[tokio::test(flavor = "multi_thread")]
+async fn one_command_on_each_side_makes_a_validator_known() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut authority = Authority::found(folder.path()).await;
+    let camera = Camera::new(&authority, "CAM-0001").await;
+    // It answers nobody but validators that it knows.
+    authority
+        .restart(|settings| {
+            settings.rehearsal = false;
+            settings.disk_reserve_mb = u64::MAX;
+        })
+        .await;
+    let token = authority.token("library.example").await;
+    let mut world = World::prepare(Base::Sqlite, folder, vec![authority.entry()]);
+    let kept = world.credentials().join("birthmark-node.token.test-maker");
+
+    for (maker, token, said) in [
+        ("test-maker", "x".repeat(43), "does not know this token"),
+        ("test-maker", "a token".into(), "this is no token"),
+        ("nobody", token.clone(), "has no authority \"nobody\""),
+    ] {
+        let refused = hand_over(&world, maker, &token);
+        let words = text(&refused);
+        assert!(!refused.status.success() && words.contains(said), "{words}");
+        assert!(!words.contains(&token) && !kept.exists(), "{words}");
+    }
+    let taken = hand_over(&world, "test-maker", &token);
+    let said = text(&taken);
+    assert!(taken.status.success(), "{said}");
+    assert!(said.contains("test-maker knows this validator"), "{said}");
+    assert!(!said.contains(&token), "{said}");
+    let mode = kept.metadata().unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode, 0o600);
+    let report = text(&command(&world, &["doctor"]).output().unwrap());
+    assert!(
+        report.contains("knows this validator by its token"),
+        "{report}"
+    );
+
+    world.start().await;
+    let id = submit(&world, &camera).await;
+    world.stored(&id).await;
+    world.stop().await;
+
+    // What it withdraws, doctor notices.
+    authority.withdraw("library.example").await;
+    let report = text(&command(&world, &["doctor"]).output().unwrap());
+    assert!(
+        report.contains("does not know this validator's token"),
+        "{report}"
+    );
+    // While it is away, a token is kept, and that nobody asked is said.
+    authority.stop().await;
+    let kept_anyway = hand_over(&world, "test-maker", &token);
+    let said = text(&kept_anyway);
+    assert!(said.contains("is not known"), "{said}");
 }

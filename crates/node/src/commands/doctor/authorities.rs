@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{MONTH, Report};
 use crate::authorities::{Applied, Authority, Issuer, SoftwareAuthority};
-use crate::authority::{AuthorityClient, revocations};
+use crate::authority::{AskError, AuthorityClient, revocations};
 use crate::clock;
 use crate::list_numbers::ListNumbers;
 use crate::settings::Settings;
@@ -39,6 +39,9 @@ impl Report {
 
     /// The highest numbers of lists that the node has seen, if its database can be read.
     pub(super) async fn list_numbers(&self, settings: &Settings) -> ListNumbers {
+        if self.database_hangs {
+            return ListNumbers::default();
+        }
         let Ok(Some(store)) = Store::look(&settings.database).await else {
             return ListNumbers::default();
         };
@@ -103,6 +106,13 @@ impl Report {
             )?,
         }
         self.issuers(name, &authority.issuers)?;
+        match (authority.token(), &authority.settings.batches) {
+            (Some(_), _) => self.token(name, &client).await?,
+            (None, true) => self.well(&format!(
+                "authority {name} gave this validator no token: it is asked one question at a time (see `birthmark-node token`)"
+            ))?,
+            (None, false) => {}
+        }
         if !authority.signs() && !client.is_confidential() {
             self.ill(
                 &format!("authority {name} signs no verdicts and is asked over http"),
@@ -117,14 +127,59 @@ impl Report {
             None => self.ill(
                 &format!("no list of revoked certificates is configured for {name}"),
                 "Set `revocations`: stolen cameras stay welcome until then.",
-            ),
+            )?,
             Some(address) => match revocations::fetch(authority, &client, address, numbers).await {
-                Ok(list) => self.list(name, &list),
+                Ok(list) => self.list(name, &list)?,
                 Err(reason) => self.ill(
                     &format!("the list of revoked certificates of {name}: {reason}"),
                     "Ask its operator; the last list stays in force.",
-                ),
+                )?,
             },
+        }
+        self.feed(authority, &client, numbers).await
+    }
+
+    /// Whether an authority knows this validator by its token.
+    async fn token(&mut self, name: &str, client: &AuthorityClient) -> anyhow::Result<()> {
+        match client.ask_batch(&[]).await {
+            Ok(_) | Err(AskError::Question(_)) => self.well(&format!(
+                "authority {name} knows this validator by its token"
+            )),
+            Err(AskError::Token(reason)) => self.ill(
+                &format!("authority {name} does not know this validator's token: {reason}"),
+                "Ask its administrator for another, and keep it with `birthmark-node token`.",
+            ),
+            // That it does not answer was said.
+            Err(_) => Ok(()),
+        }
+    }
+
+    async fn feed(
+        &mut self,
+        authority: &Authority,
+        client: &AuthorityClient,
+        numbers: &ListNumbers,
+    ) -> anyhow::Result<()> {
+        let name = &authority.settings.id;
+        let Some(address) = &authority.settings.revocation_feed else {
+            return self.ill(
+                &format!("no list of what was withdrawn is configured for {name}"),
+                "Set `revocation_feed`: answers about photos of withdrawn cameras say nothing of it until then.",
+            );
+        };
+        match revocations::fetch_feed(authority, client, address, numbers).await {
+            Ok(feed) if feed.times.next.is_some_and(|next| clock::now() > next) => self.ill(
+                &format!("the list of what {name} withdrew is past its date"),
+                "Ask its operator for a newer one; the last list stays in force.",
+            ),
+            Ok(feed) => self.well(&format!(
+                "the list of what {name} withdrew has {} entries",
+                feed.withdrawn.len()
+            )),
+            Err(reason) => self.ill(
+                &format!("the list of what {name} withdrew: {reason}"),
+                "Ask its operator; the last list stays in force.",
+            ),
         }
     }
 }
