@@ -4,6 +4,7 @@
 //! CONTRIBUTING.md.
 
 mod abuse;
+mod advisories;
 mod bench;
 mod circles;
 mod debian;
@@ -37,6 +38,8 @@ enum Command {
     Abuse(abuse::Options),
     /// Run a network of validators on this machine, disturb it and check it
     Net(net::Options),
+    /// Take a dated extract of the list of known weaknesses from a clone of it
+    Advisories(advisories::Options),
     /// Find files that import each other
     Circles,
     /// Count files, functions, tests, comments and fallbacks
@@ -73,6 +76,7 @@ fn run(house: &House, command: &Command) -> anyhow::Result<bool> {
         Command::Bench(options) => bench::run(house, options)?,
         Command::Abuse(options) => abuse::run(house, options)?,
         Command::Net(options) => net::run(house, options)?,
+        Command::Advisories(options) => advisories::run(house, options)?,
         Command::Circles => circles::run(house)?,
         Command::Measure(options) => measure::run(house, options)?,
         Command::Fuzz(options) => fuzz::run(house, options)?,

@@ -19,6 +19,8 @@ pub(super) struct Step {
 pub(super) enum Outcome {
     /// It ran; so many tests passed, so many failed.
     Ran { passed: u64, failed: u64 },
+    /// A check that counts as one test, and what it was made by.
+    By(String),
     /// It could not run here.
     Skipped { reason: &'static str },
 }
@@ -87,6 +89,10 @@ impl Tally {
                 self.passed += passed;
                 self.failed += failed;
                 format!("{passed} passed, {failed} failed")
+            }
+            Outcome::By(what) => {
+                self.passed += 1;
+                format!("1 passed, 0 failed, by {what}")
             }
             Outcome::Skipped { reason } => {
                 self.skipped += 1;
