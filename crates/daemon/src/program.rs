@@ -289,3 +289,24 @@ fn is_unusable(error: &anyhow::Error) -> bool {
         cause.is::<ConfigError>() || cause.is::<CredentialError>() || cause.is::<PeerError>()
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_end_has_its_status() {
+        let ended = |error: anyhow::Error| exit_code(Err(error.context("it ended")));
+        let unusable = ConfigError::field("listen", "is no address");
+        let stops = StaysStopped("two blocks of one height".into());
+        for (code, status) in [
+            (exit_code(Ok(())), 0),
+            (ended(anyhow::anyhow!("the port is taken")), 1),
+            (ended(stops.into()), EX_PROTOCOL),
+            (ended(unusable.into()), EX_CONFIG),
+        ] {
+            // A status has no comparison of its own.
+            assert_eq!(format!("{code:?}"), format!("{:?}", ExitCode::from(status)));
+        }
+    }
+}

@@ -18,4 +18,5 @@ mod process;
 mod report;
 mod running;
 mod satellites;
+mod statuses;
 mod whole_camera;
