@@ -316,14 +316,42 @@ struct Stage {
     ground: Arc<Ground>,
 }
 
+/// A figure before an attack, the highest during it, and after it.
+#[derive(Clone, Copy)]
+struct Course {
+    before: u64,
+    most: u64,
+    after: u64,
+}
+
+impl Course {
+    const fn begin(before: u64) -> Self {
+        Self {
+            before,
+            most: before,
+            after: before,
+        }
+    }
+
+    /// Written as `before/most/after`.
+    fn text(&self, unit: u64) -> String {
+        let [before, most, after] = [self.before, self.most, self.after].map(|one| one / unit);
+        format!("{before}/{most}/{after}")
+    }
+}
+
+/// How long the programs are left alone after an attack before they are looked at.
+const REST: Duration = Duration::from_millis(500);
+
 /// What one attack came to.
 struct Outcome {
     asked: u64,
     taken: u64,
     turned_away: u64,
-    /// How much more each program held than before the first attack.
-    memory_kb: [u64; 2],
-    disk_kb: u64,
+    /// What the validator and the authority held before, at most during and after it.
+    memory_kb: [Course; 2],
+    /// What lay on the disk for each of them.
+    disk_kb: [Course; 2],
     /// The longest that a photo of the genuine camera took.
     slowest: Duration,
 }
@@ -367,8 +395,15 @@ impl Stage {
         [self.node.resident_kb(), self.authority.resident_kb()]
     }
 
-    async fn suffer(&self, attack: &Attack, lasting: Duration, at_rest: [u64; 2]) -> Outcome {
-        let before = disk_kb(&self.folder);
+    fn disk_kb(&self) -> [u64; 2] {
+        let all = disk_kb(&self.folder);
+        let authority = disk_kb(&self.folder.join(crate::authority::NAME));
+        [all - authority.min(all), authority]
+    }
+
+    async fn suffer(&self, attack: &Attack, lasting: Duration) -> Outcome {
+        let mut memory = self.memory_kb().map(Course::begin);
+        let mut disk = self.disk_kb().map(Course::begin);
         let mut strangers = JoinSet::new();
         for who in 0..STRANGERS {
             let (ground, act) = (Arc::clone(&self.ground), attack.act);
@@ -378,25 +413,31 @@ impl Stage {
                 }
             });
         }
-        let begin = Instant::now();
-        let (mut slowest, mut memory_kb) = (Duration::ZERO, [0; 2]);
+        let (begin, mut slowest) = (Instant::now(), Duration::ZERO);
         while begin.elapsed() < lasting || slowest.is_zero() {
             let asked = Instant::now();
             self.world.registered(&self.camera).await;
             slowest = slowest.max(asked.elapsed());
-            for (place, now) in self.memory_kb().into_iter().enumerate() {
-                memory_kb[place] = now.saturating_sub(at_rest[place]).max(memory_kb[place]);
+            let (held, kept) = (self.memory_kb(), self.disk_kb());
+            let courses = memory.iter_mut().chain(&mut disk);
+            for (course, now) in courses.zip(held.into_iter().chain(kept)) {
+                course.most = course.most.max(now);
             }
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
         strangers.shutdown().await;
+        tokio::time::sleep(REST).await;
+        let after = self.memory_kb().into_iter().chain(self.disk_kb());
+        for (course, now) in memory.iter_mut().chain(&mut disk).zip(after) {
+            course.after = now;
+        }
         let [asked, taken, turned_away] = self.ground.counted();
         Outcome {
             asked,
             taken,
             turned_away,
-            memory_kb,
-            disk_kb: disk_kb(&self.folder).saturating_sub(before),
+            memory_kb: memory,
+            disk_kb: disk,
             slowest,
         }
     }
@@ -434,28 +475,38 @@ impl Ground {
 }
 
 impl Outcome {
+    /// As a line of the table: memory in MB, disk in kB.
     fn print(&self, name: &str) {
         let Self {
             asked,
             taken,
             turned_away,
             memory_kb: [node, maker],
-            disk_kb,
+            disk_kb: [node_disk, maker_disk],
             slowest,
         } = self;
+        let (node, maker) = (node.text(1024), maker.text(1024));
+        let (node_disk, maker_disk) = (node_disk.text(1), maker_disk.text(1));
+        let slowest = slowest.as_secs_f64();
         eprintln!(
-            "{name:<42} {asked:>8} {taken:>8} {turned_away:>8} {node:>9} {maker:>9} {disk_kb:>8} {:>8.2}",
-            slowest.as_secs_f64()
+            "| {name} | {asked} | {taken} | {turned_away} | {node} | {maker} | {node_disk} | {maker_disk} | {slowest:.2} |"
         );
     }
 
-    fn judge(&self, name: &str, is_strict: bool) {
+    fn judge(&self, name: &str, at_rest: [u64; 2], is_strict: bool) {
         assert!(self.asked > 0, "{name}: nobody attacked");
-        for (who, grown) in ["validator", "authority"].iter().zip(self.memory_kb) {
+        let whose = ["validator", "authority"];
+        for ((who, memory), rest) in whose.iter().zip(self.memory_kb).zip(at_rest) {
+            let grown = memory.most.saturating_sub(rest);
             assert!(grown < MEMORY_KB, "{name}: the {who} grew by {grown} kB");
         }
-        let left = self.disk_kb;
-        assert!(left < DISK_KB, "{name}: {left} kB are left on the disk");
+        for (who, disk) in whose.iter().zip(self.disk_kb) {
+            let left = disk.after.saturating_sub(disk.before);
+            assert!(
+                left < DISK_KB,
+                "{name}: the {who} left {left} kB on the disk"
+            );
+        }
         let slowest = self.slowest;
         assert!(
             !is_strict || slowest < PATIENCE,
@@ -479,15 +530,13 @@ async fn strangers_cost_little_and_keep_nobody_waiting() {
     let stage = Stage::set().await;
     let at_rest = stage.memory_kb();
     eprintln!(
-        "{:<42} {:>8} {:>8} {:>8} {:>9} {:>9} {:>8} {:>8}",
-        "attack", "asked", "taken", "refused", "node kB", "maker kB", "disk kB", "worst s"
+        "| attack | asked | taken | refused | validator MB before/most/after | authority MB | validator's disk kB | \
+         authority's disk kB | slowest photo s |\n|---|---|---|---|---|---|---|---|---|"
     );
     for attack in ATTACKS.iter().filter(is_wanted) {
-        let outcome = stage
-            .suffer(attack, Duration::from_secs(seconds), at_rest)
-            .await;
+        let outcome = stage.suffer(attack, Duration::from_secs(seconds)).await;
         outcome.print(attack.name);
-        outcome.judge(attack.name, is_strict);
+        outcome.judge(attack.name, at_rest, is_strict);
     }
     assert_eq!(stage.world.get("/health").await.0, 200);
 }

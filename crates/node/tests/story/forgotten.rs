@@ -1,6 +1,7 @@
 //! What is forgotten is gone: no file of the database tells, after a decision, an opening, a certificate, or which photos one
 //! camera took.
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use base64::Engine as _;
@@ -21,43 +22,89 @@ async fn stage(base: Base) -> (World, Authority, Camera) {
     (world, authority, camera)
 }
 
-/// Every file the database has written, its logs included.
+/// Every file that the node and its database have written, their logs included. What the authority and the credentials' folder
+/// hold is theirs.
 fn files_of(world: &World) -> Vec<PathBuf> {
+    let mut files = files_under(world.folder.path(), &["keys", crate::authority::NAME]);
     match &world.base {
-        Base::Sqlite => ["node.db", "node.db-wal", "node.db-shm"]
-            .map(|name| world.folder.path().join(name))
-            .into_iter()
-            .filter(|path| path.exists())
-            .collect(),
+        Base::Sqlite => assert!(files.iter().any(|path| path.ends_with("node.db"))),
         Base::Postgres(server) => {
-            let (mut files, mut folders) = (Vec::new(), vec![server.data()]);
-            while let Some(folder) = folders.pop() {
-                for entry in std::fs::read_dir(&folder).unwrap() {
-                    let path = entry.unwrap().path();
-                    if path.is_dir() {
-                        folders.push(path);
-                    } else if path.is_file() {
-                        files.push(path);
-                    }
-                }
-            }
-            files
+            let written = files_under(&server.data(), &[]);
+            assert!(written.len() > 100, "{written:?}");
+            files.extend(written);
         }
+    }
+    files
+}
+
+fn files_under(folder: &Path, but: &[&str]) -> Vec<PathBuf> {
+    let (mut files, mut folders) = (Vec::new(), vec![folder.to_owned()]);
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(&folder).unwrap() {
+            let path = entry.unwrap().path();
+            let is_left_out = but.iter().any(|name| path.ends_with(name));
+            if path.is_dir() && !is_left_out {
+                folders.push(path);
+            } else if path.is_file() {
+                files.push(path);
+            }
+        }
+    }
+    files
+}
+
+/// A piece of text or bytes, and what it is.
+type Piece = (&'static str, Vec<u8>);
+
+/// What is looked for in files, by its first four bytes: a thousand photos are looked for in one go.
+struct Wanted<'a> {
+    /// Whether any piece begins with these two bytes.
+    begins: Vec<bool>,
+    by_head: HashMap<[u8; 4], Vec<&'a Piece>>,
+}
+
+impl<'a> Wanted<'a> {
+    fn new(pieces: &'a [Piece]) -> Self {
+        let (mut begins, mut by_head) = (vec![false; 1 << 16], HashMap::<_, Vec<_>>::new());
+        for piece in pieces {
+            let [a, b, c, d] = *piece.1.first_chunk::<4>().unwrap();
+            begins[usize::from(a) << 8 | usize::from(b)] = true;
+            by_head.entry([a, b, c, d]).or_default().push(piece);
+        }
+        Self { begins, by_head }
+    }
+
+    fn find(&self, bytes: &[u8]) -> Option<&'static str> {
+        let at = bytes.windows(4).enumerate().find_map(|(at, head)| {
+            let [a, b, c, d] = *head.first_chunk::<4>().unwrap();
+            if !self.begins[usize::from(a) << 8 | usize::from(b)] {
+                return None;
+            }
+            let known = self.by_head.get(&[a, b, c, d])?;
+            known
+                .iter()
+                .find(|(_, piece)| bytes[at..].starts_with(piece))
+        });
+        at.map(|(name, _)| *name)
     }
 }
 
-/// Whether any of these pieces of text or bytes stands in one of the files.
-fn find(files: &[PathBuf], pieces: &[(&'static str, Vec<u8>)]) -> Option<(PathBuf, &'static str)> {
+/// Whether any of these pieces stands in one of the files; says how much was looked through.
+fn find(files: &[PathBuf], pieces: &[Piece]) -> Option<(PathBuf, &'static str)> {
+    let (wanted, mut looked) = (Wanted::new(pieces), 0);
     for file in files {
+        // A file of the server's may go between the two looks.
         let Ok(bytes) = std::fs::read(file) else {
             continue;
         };
-        for (name, piece) in pieces {
-            if contains(&bytes, piece) {
-                return Some((file.clone(), name));
-            }
+        looked += bytes.len();
+        if let Some(name) = wanted.find(&bytes) {
+            return Some((file.clone(), name));
         }
     }
+    assert!(looked > 0, "there is no file to look through");
+    let (count, pieces) = (files.len(), pieces.len());
+    eprintln!("{pieces} pieces are in none of {count} files with {looked} bytes");
     None
 }
 
@@ -75,7 +122,7 @@ fn contains(bytes: &[u8], piece: &[u8]) -> bool {
 }
 
 /// What must be forgotten of a submission, in every form it could be written in.
-fn secrets_of(body: &Value) -> Vec<(&'static str, Vec<u8>)> {
+fn secrets_of(body: &Value) -> Vec<Piece> {
     let opening = body["opening"].as_str().unwrap();
     let certificate = body["camera_cert"].as_str().unwrap();
     let der = STANDARD.decode(certificate).unwrap();
@@ -91,10 +138,44 @@ fn secrets_of(body: &Value) -> Vec<(&'static str, Vec<u8>)> {
     ]
 }
 
+/// By what else a camera could be known: its key, its key's digest, its certificate's number and digest.
+fn names_of(camera: &Camera) -> Vec<Piece> {
+    let certificate = camera.certificate();
+    let spki = certificate.key().to_spki_der();
+    let names = [
+        ("key", spki[spki.len() - 64..spki.len() - 32].to_vec()),
+        ("digest of the key", Digest::of(&spki).as_bytes().to_vec()),
+        ("number of the certificate", certificate.serial().to_vec()),
+        (
+            "digest of the certificate",
+            Digest::of(certificate.der()).as_bytes().to_vec(),
+        ),
+    ];
+    let as_text = names
+        .clone()
+        .map(|(name, bytes)| (name, hex::encode(bytes).into_bytes()));
+    [names, as_text].concat()
+}
+
+/// How many photos of how many cameras are looked for. `BIRTHMARK_SCAN` says otherwise: `1000 20` is the whole.
+fn photos_and_cameras() -> (usize, usize) {
+    let Ok(asked) = std::env::var("BIRTHMARK_SCAN") else {
+        return (24, 3);
+    };
+    let (photos, cameras) = asked.split_once(' ').unwrap();
+    (photos.parse().unwrap(), cameras.parse().unwrap())
+}
+
 async fn after_everything_is_decided(base: Base) {
-    let (mut world, authority, camera) = stage(base).await;
-    let (mut secrets, mut ids) = (Vec::new(), Vec::new());
-    for _ in 0..12 {
+    let (mut world, authority, first) = stage(base).await;
+    let (photos, count) = photos_and_cameras();
+    let mut cameras = vec![first];
+    for number in 2..=count {
+        cameras.push(Camera::new(&authority, &format!("CAM-{number:04}")).await);
+    }
+    let mut secrets: Vec<_> = cameras.iter().flat_map(names_of).collect();
+    let mut ids = Vec::new();
+    for camera in cameras.iter().cycle().take(photos) {
         let body = camera.ours([digest(), digest(), digest()]);
         secrets.extend(secrets_of(&body));
         ids.push(world.submit("/api/v1/submit-cert", &body).await);
@@ -107,6 +188,29 @@ async fn after_everything_is_decided(base: Base) {
     world.stop().await;
     assert_eq!(find(&files_of(&world), &secrets), None);
     drop(authority);
+}
+
+/// The scan finds what is there: across the whole length of a file, and every form.
+#[test]
+fn a_scan_for_what_must_be_gone_finds_what_is_left() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("node.db");
+    let pieces = [
+        ("opening", vec![7; 32]),
+        ("key", b"0123456789abcdef".to_vec()),
+    ];
+    for (content, found) in [
+        ([&[0; 5000][..], &[7; 32]].concat(), Some("opening")),
+        (
+            [b"01230123456789abcdef".to_vec(), vec![0; 9]].concat(),
+            Some("key"),
+        ),
+        ([&[7; 31][..], &[0; 100]].concat(), None),
+    ] {
+        std::fs::write(&file, content).unwrap();
+        let name = find(std::slice::from_ref(&file), &pieces).map(|(_, name)| name);
+        assert_eq!(name, found);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
