@@ -128,7 +128,7 @@ impl Card {
     ) -> Self {
         let mut card = Self::empty(file, tone(sighted, notices), headline(sighted, notices));
         card.warnings = warnings(notices);
-        card.sentence = sentences::finding(sighted, notices.own.as_deref());
+        card.sentence = sentence(sighted, notices);
         card.times = Some(Times {
             after: sighted.after.map(|after| when(after.timestamp().unix())),
             before: when(sighted.before.timestamp().unix()),
@@ -297,6 +297,18 @@ fn headline(sighted: &Sighted<'_>, notices: &Notices) -> String {
     headline
 }
 
+/// The sentence to quote. Quoted alone, a picture that was made from a withdrawn photo would read as if nothing stood against it.
+fn sentence(sighted: &Sighted<'_>, notices: &Notices) -> String {
+    let finding = sentences::finding(sighted, notices.own.as_deref());
+    match (&notices.own, &notices.parent) {
+        (None, Some(notice)) => {
+            let notice = notice.trim_end_matches('.');
+            format!("What it was made from was withdrawn: {notice}. {finding}")
+        }
+        (Some(_), _) | (None, None) => finding,
+    }
+}
+
 fn warnings(notices: &Notices) -> Vec<String> {
     let own = notices
         .own
@@ -433,6 +445,8 @@ mod tests {
                 "Made from a withdrawn photo: registered as an edit: content changed"
             )
         );
+        let begins = "What it was made from was withdrawn: firmware 2.0. ";
+        assert!(card.sentence.starts_with(begins), "{}", card.sentence);
     }
 
     #[test]
