@@ -203,7 +203,7 @@ impl<V: VoteSigner + Send + Sync + 'static> Network<V> {
         self.hub.clone()
     }
 
-    /// Takes part until asked to stop.
+    /// Takes part until asked to stop. Only an answer to `shutdown`, or a broken link layer, ends it.
     pub async fn run(self, pulse: Arc<Pulse>, shutdown: Shutdown) -> anyhow::Result<()> {
         let (to_agreement, from_links) = mpsc::channel(INBOX);
         let (to_engine, inbox) = mpsc::channel(INBOX);
@@ -213,7 +213,8 @@ impl<V: VoteSigner + Send + Sync + 'static> Network<V> {
             .run(self.key, self.peers, self.listeners, to_agreement, to_pool);
         let voting = async {
             let stop = shutdown.requested();
-            let outcome = self.agreement.run(inbox, self.wake, stop).await;
+            // On the heap: the compiler follows only so many futures inside one another.
+            let outcome = Box::pin(self.agreement.run(inbox, self.wake, stop)).await;
             stopped(outcome, &pulse, &shutdown).await
         };
         tokio::select! {
@@ -241,7 +242,8 @@ async fn stopped(
     Err(StaysStopped(error.to_string()).into())
 }
 
-/// Reads what links bring. What no member would send is dropped; a link is not a place to argue.
+/// Reads what links bring. What no member would send is dropped; a link is not a place to argue. So is everything when the
+/// engine has stopped for safety: the others go on talking, and that must not end the program, which still answers.
 async fn read(
     mut from_links: mpsc::Receiver<Incoming>,
     to_engine: mpsc::Sender<(KeyName, Message)>,
@@ -249,11 +251,14 @@ async fn read(
 ) {
     while let Some((from, bytes)) = from_links.recv().await {
         match Message::parse(&bytes, &chain) {
-            Ok(message) => {
+            Ok(message) if !to_engine.is_closed() => {
                 if to_engine.send((from, message)).await.is_err() {
-                    return;
+                    log::debug!(
+                        "links are read and nobody listens: this validator has stopped voting"
+                    );
                 }
             }
+            Ok(_) => {}
             Err(error) => log::warn!("{from} sent something that is no message: {error}"),
         }
     }

@@ -319,6 +319,36 @@ async fn all_four_killed_under_load_lose_nothing_that_was_accepted() {
     }
 }
 
+/// A member whose log cannot be written stops voting for good. What it has is still answered, however much the others talk
+/// to it, and whoever asks it to end learns from its exit status that starting it again does not help.
+#[tokio::test(flavor = "multi_thread")]
+async fn after_a_stop_for_safety_reads_stay_up_until_somebody_ends_it() {
+    let mut network = Network::started(4).await;
+    let (first, _) = network.submit(0).await;
+    network.registered(&first, &[0, 1, 2, 3]).await;
+    let log = network.world(3).settings.consensus_log().unwrap();
+    std::fs::remove_dir_all(&log).unwrap();
+    std::fs::write(&log, "no folder").unwrap();
+    for number in [0, 1, 2] {
+        let (photo, _) = network.submit(number).await;
+        network.registered(&photo, &[0, 1, 2]).await;
+    }
+    let ill = async |network: &Network| network.world(3).get("/health").await.0 == 503;
+    for _ in 0..200 {
+        if ill(&network).await {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    // The others say every five seconds how far they are.
+    tokio::time::sleep(Duration::from_secs(7)).await;
+    assert!(ill(&network).await, "it says that it takes no part");
+    let (_, answer) = network.world(3).verify(&first).await;
+    assert_eq!(answer["verified"], true, "what it has is still answered");
+    let process = network.members[3].process.as_mut().unwrap();
+    assert_eq!(process.ended_when_asked(), Some(76));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_strangers_key_is_refused_and_what_a_member_pushes_is_judged() {
     let mut network = Network::started(4).await;

@@ -49,6 +49,13 @@ impl Process {
         let _ = self.0.wait();
     }
 
+    /// SIGTERM, as systemd asks; the exit status.
+    pub fn ended_when_asked(&mut self) -> Option<i32> {
+        let id = rustix::process::Pid::from_child(&self.0);
+        rustix::process::kill_process(id, rustix::process::Signal::TERM).unwrap();
+        self.0.wait().unwrap().code()
+    }
+
     /// Waits until it answers.
     pub async fn healthy(&mut self, world: &World) {
         let client = crate::world::client();
