@@ -275,9 +275,10 @@ impl<A: Shared, V: VoteSigner + Send + Sync, L: Links, C: Clock> Agreement<A, V,
         let build = self.running.as_ref().and_then(|running| running.build);
         let timers = self.timers.iter().map(|(at, _)| *at);
         let others = [
-            self.again,
+            self.again.filter(|_| !self.is_over()),
             self.bodies.next_judgement(),
-            (self.running.is_none() && self.again.is_none()).then_some(self.backlog_at),
+            (self.running.is_none() && self.again.is_none() && !self.is_over())
+                .then_some(self.backlog_at),
             build.map(|_| self.backlog_at),
             self.catch_up.next_answer(),
             Some(self.catch_up.next_status),
@@ -413,7 +414,7 @@ impl<A: Shared, V: VoteSigner + Send + Sync, L: Links, C: Clock> Agreement<A, V,
 
     /// Begins the next height if it is due.
     async fn begin_if_due(&mut self, now: BlockTime) -> Result<(), AgreementError> {
-        if self.running.is_some() {
+        if self.running.is_some() || self.is_over() {
             return Ok(());
         }
         let passed = self.clock.passed();
@@ -440,6 +441,11 @@ impl<A: Shared, V: VoteSigner + Send + Sync, L: Links, C: Clock> Agreement<A, V,
             Due::At(due) => self.backlog_at = passed + until(now, due),
         }
         Ok(())
+    }
+
+    /// Whether the configuration lets this version decide nothing more. It goes on sending what it has.
+    fn is_over(&self) -> bool {
+        self.pacer.ends_at(self.tip.height())
     }
 
     /// The pause after our own store failed.

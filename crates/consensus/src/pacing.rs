@@ -26,6 +26,8 @@ pub struct Pacing {
     pub batch_wait: i64,
     /// The longest time without a block, in milliseconds.
     pub heartbeat: i64,
+    /// After this block none is begun or fetched: the next version decides the rest.
+    pub halt_after: Option<Height>,
 }
 
 impl Default for Pacing {
@@ -35,6 +37,7 @@ impl Default for Pacing {
             full: 1000,
             batch_wait: 1000,
             heartbeat: 600_000,
+            halt_after: None,
         }
     }
 }
@@ -61,6 +64,11 @@ impl Pacing {
             .map(|since| since.min(now).plus_millis(self.batch_wait));
         let due = oldest.map_or(heartbeat, |oldest| oldest.min(heartbeat));
         if due <= now { Due::Now } else { Due::At(due) }
+    }
+
+    /// Whether this version decides nothing after a block at this height.
+    pub fn ends_at(&self, last: Height) -> bool {
+        self.halt_after.is_some_and(|halt| last >= halt)
     }
 
     /// Whether even an empty block is due.
@@ -95,6 +103,11 @@ impl Pacer {
     /// The height that is begun next.
     pub const fn next(&self) -> Height {
         self.next
+    }
+
+    /// Whether this version decides nothing after a block at this height.
+    pub fn ends_at(&self, last: Height) -> bool {
+        self.pacing.ends_at(last)
     }
 
     /// A block was decided or fetched.

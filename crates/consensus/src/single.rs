@@ -39,6 +39,9 @@ pub enum Step {
     Wait(BlockTime),
 }
 
+/// How long a step waits after the block that the configuration names, in milliseconds.
+const HALTED: i64 = 60_000;
+
 /// Why a step did not succeed.
 #[derive(Debug, thiserror::Error)]
 pub enum StepError<E: Error> {
@@ -109,6 +112,10 @@ impl<A: Application, V: VoteSigner> SingleValidator<A, V> {
                 .await
                 .map_err(StepError::Application)?,
         };
+        if self.pacing.ends_at(tip.height()) {
+            self.tip = Some(tip);
+            return Ok(Step::Wait(now.plus_millis(HALTED)));
+        }
         let backlog = self
             .application
             .backlog()

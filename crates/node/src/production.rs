@@ -244,6 +244,7 @@ pub fn pacing(settings: &BlockSettings) -> Pacing {
     Pacing {
         batch_wait: at_most(settings.batch_wait_ms),
         heartbeat,
+        halt_after: settings.halt_after.map(Height::new),
         ..Pacing::default()
     }
 }

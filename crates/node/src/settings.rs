@@ -90,6 +90,9 @@ pub struct BlockSettings {
     pub batch_wait_ms: u64,
     /// After how many seconds without a block an empty one shows that the node lives. 0 makes none.
     pub heartbeat_s: u64,
+    /// The last block that this version decides or fetches. Members of a network that must change their rules together all
+    /// name the same one, stop there, and go on with the next version.
+    pub halt_after: Option<u64>,
 }
 
 /// What strangers may ask of us.
@@ -134,6 +137,7 @@ impl Default for BlockSettings {
         Self {
             batch_wait_ms: 1000,
             heartbeat_s: 600,
+            halt_after: None,
         }
     }
 }

@@ -118,6 +118,9 @@ impl<A: Shared, V: VoteSigner + Send + Sync, L: Links, C: Clock> Agreement<A, V,
 
     /// Asks one member for the blocks after our last, if one has them.
     fn ask_for_blocks(&mut self) {
+        if self.is_over() {
+            return;
+        }
         let (now, height) = (self.clock.passed(), self.tip.height());
         let is_waiting = self.catch_up.asked.as_ref();
         if is_waiting.is_some_and(|(_, at)| self.since(*at) < self.timing.answer) {
@@ -199,6 +202,9 @@ impl<A: Shared, V: VoteSigner + Send + Sync, L: Links, C: Clock> Agreement<A, V,
     ) -> Result<(), AgreementError> {
         let before = self.tip.height();
         for sent in blocks {
+            if self.is_over() {
+                break;
+            }
             match self.read_block(&sent) {
                 Ok(Some((block, certificate))) => {
                     self.take_block(block, certificate, sent).await?;

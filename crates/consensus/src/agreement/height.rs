@@ -408,6 +408,9 @@ impl<A: Shared, V: VoteSigner + Send + Sync, L: Links, C: Clock> Agreement<A, V,
             state.round = None;
         });
         self.remember_lacking(height);
+        if self.is_over() {
+            log::warn!(BLOCK_HEIGHT = height.get(); "block {height} is the last one that this version decides, as the configuration says");
+        }
         Ok(())
     }
 }

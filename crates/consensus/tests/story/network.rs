@@ -246,6 +246,8 @@ struct Network {
     wires: Arc<Wires>,
     members: Vec<Member>,
     photos: usize,
+    /// The last block that whoever is started now decides.
+    halt_after: Option<Height>,
 }
 
 impl Network {
@@ -270,6 +272,7 @@ impl Network {
             wires,
             members: (0..4).map(member).collect(),
             photos: 0,
+            halt_after: None,
         }
     }
 
@@ -297,7 +300,10 @@ impl Network {
         let membership = Membership {
             chain_id: four().chain_id,
             log_folder: member.folder.path().to_owned(),
-            pacing: Pacing::default(),
+            pacing: Pacing {
+                halt_after: self.halt_after,
+                ..Pacing::default()
+            },
             timing: Timing::default(),
         };
         let agreement = Agreement::open(member.memory.clone(), links, clock, keys, membership);
@@ -528,6 +534,38 @@ fn whoever_misses_its_votes_is_known_to_the_others() {
             assert!(votes(&network, at, 3).missed >= 19, "member {at}");
         }
         assert_eq!(votes(&network, 0, 1).missed, 0);
+    });
+}
+
+/// All stop after the same block, whoever they are linked to, and a version without that limit goes on where they stood.
+#[test]
+fn a_network_halts_after_the_block_that_is_configured_and_the_next_version_goes_on() {
+    simulate(async {
+        let mut network = Network::new();
+        network.halt_after = Some(Height::new(3));
+        for number in ALL {
+            network.start(number).await;
+        }
+        for _ in 0..3 {
+            network.submit(0);
+            network.all_stored(&ALL, 10).await;
+        }
+        network.submit(1);
+        sleep(Duration::from_secs(700)).await;
+        assert_eq!(ALL.map(|number| network.height(number)), [3; 4]);
+        // One after the other gets the next version; three of them decide without the fourth, which does not follow.
+        network.halt_after = None;
+        for number in [0, 1, 2] {
+            network.kill(number);
+            network.start(number).await;
+        }
+        network.all_stored(&[0, 1, 2], 60).await;
+        sleep(Duration::from_secs(60)).await;
+        assert_eq!(network.height(3), 3, "not with that version");
+        network.kill(3);
+        network.start(3).await;
+        network.all_stored(&ALL, 60).await;
+        network.audit(&ALL);
     });
 }
 

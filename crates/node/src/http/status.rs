@@ -101,6 +101,17 @@ impl App {
             let height = self.registry.tip().height();
             warnings.extend(neighbours.warnings(height, clock::now_millis()));
         }
+        let height = self.registry.tip().height().get();
+        if let Some(halt) = self
+            .settings
+            .blocks
+            .halt_after
+            .filter(|halt| height >= *halt)
+        {
+            warnings.push(format!(
+                "this version decides nothing after block {halt}, as blocks.halt_after says: photos wait for the next version"
+            ));
+        }
         let now = clock::now();
         warnings.extend(
             self.book

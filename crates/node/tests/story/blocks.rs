@@ -10,7 +10,9 @@ use birthmark_node::identity;
 use birthmark_node::registry::Registry;
 use birthmark_protocol::{Bundle, Digest, DigestRole, ImageClaim, ModificationLevel, Timestamp};
 
-use crate::world::World;
+use crate::authority::Authority;
+use crate::camera::Camera;
+use crate::world::{Base, World};
 
 fn record(
     digest: Digest,
@@ -97,4 +99,33 @@ pub async fn decided_with(
         certificate,
         checkpoint_lines: Vec::new(),
     }
+}
+
+/// The last block of a version is in its configuration: photos are taken and wait for the next one.
+#[tokio::test(flavor = "multi_thread")]
+async fn after_the_block_that_is_configured_photos_wait_for_the_next_version() {
+    let folder = tempfile::tempdir().unwrap();
+    let authority = Authority::found(folder.path()).await;
+    let camera = Camera::new(&authority, "CAM-0001").await;
+    let mut world = World::prepare(Base::Sqlite, folder, vec![authority.entry()]);
+    world.settings.blocks.halt_after = Some(1);
+    world.start().await;
+    world.registered(&camera).await;
+    let body = camera.certificate_plan(crate::camera::digest(), crate::camera::now());
+    let id = world.submit("/api/v1/submit-cert", &body).await;
+    let mut status = world.get("/api/v1/status").await.1;
+    while status["validated_submissions"] != 1 {
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        status = world.get("/api/v1/status").await.1;
+    }
+    tokio::time::sleep(std::time::Duration::from_secs(2)).await;
+    status = world.get("/api/v1/status").await.1;
+    assert_eq!(status["block_height"], 1, "{status:#}");
+    let warning = status["warnings"][0].as_str().unwrap();
+    assert!(warning.contains("nothing after block 1"), "{warning}");
+    world.stop().await;
+    world.settings.blocks.halt_after = None;
+    world.start().await;
+    world.stored(&id).await;
+    world.stop().await;
 }
