@@ -102,8 +102,10 @@ CREATE TABLE spent_tokens (
 
 -- Transactions that wait for a block, this validator's and others'. `claims` and `tokens` are what their records took, to be given back if the transaction
 -- is discarded; the evidence is sealed as waiting requests are.
+-- Numbers are never used again, even after everything was decided: what came after the last one that was pushed to the
+-- other validators is pushed next.
 CREATE TABLE pool (
-    seq      INTEGER PRIMARY KEY,
+    seq      INTEGER PRIMARY KEY AUTOINCREMENT,
     hash     BLOB NOT NULL UNIQUE,
     submitter BLOB NOT NULL,
     records  INTEGER NOT NULL,

@@ -319,6 +319,22 @@ async fn all_four_killed_under_load_lose_nothing_that_was_accepted() {
     }
 }
 
+/// A photo is in the next block, whoever's turn it is and whoever took it, and nobody makes blocks with nothing in them.
+#[tokio::test(flavor = "multi_thread")]
+async fn one_photo_after_another_is_in_the_next_block_whoever_took_it() {
+    let mut network = Network::started(4).await;
+    for _ in 0..6 {
+        let (photo, _) = network.submit(1).await;
+        network.registered(&photo, &[0, 1, 2, 3]).await;
+    }
+    for number in 0..4 {
+        network.kill(number);
+    }
+    let blocks = network.blocks(0).await.len();
+    // The others may begin the first block before their links are there.
+    assert!(blocks <= 8, "{blocks} blocks for 6 photos");
+}
+
 /// A member whose log cannot be written stops voting for good. What it has is still answered, however much the others talk
 /// to it, and whoever asks it to end learns from its exit status that starting it again does not help.
 #[tokio::test(flavor = "multi_thread")]

@@ -137,6 +137,42 @@ async fn a_claim_has_one_owner_on_postgresql() {
     a_claim_has_one_owner(Base::postgres()).await;
 }
 
+/// Whoever pushes the pool to others asks for what came after the last row. After everything was decided, the next row must
+/// come after it, too.
+async fn a_number_of_the_pool_is_never_used_again(base: Base) {
+    let (_world, store) = prepared(base).await;
+    let submitter = ValidatorId::from_bytes([9; 32]);
+    let mut last = 0;
+    for number in 1..=3 {
+        let hash = TransactionHash::from_bytes([number; 32]);
+        let pooled = Pooled {
+            hash,
+            submitter,
+            records: 1,
+            since_ms: 0,
+            body: b"a transaction".to_vec(),
+            evidence: Sealed::stored(0, b"its evidence".to_vec()),
+        };
+        store.pool(&pooled).await.unwrap();
+        let new = store.pooled_of(&submitter, last, 10).await.unwrap();
+        let new: Vec<_> = new.iter().map(|(seq, new)| (*seq, new.hash)).collect();
+        assert_eq!(new.len(), 1, "after row {last}: {new:?}");
+        (last, _) = new[0];
+        assert_eq!(new[0].1, hash);
+        store.discard(&hash, "it is decided", now()).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_number_of_the_pool_is_never_used_again_on_sqlite() {
+    a_number_of_the_pool_is_never_used_again(Base::Sqlite).await;
+}
+
+#[tokio::test]
+async fn a_number_of_the_pool_is_never_used_again_on_postgresql() {
+    a_number_of_the_pool_is_never_used_again(Base::postgres()).await;
+}
+
 /// What was taken for a transaction that can never stand in a block is given back with it.
 async fn a_discarded_photo_may_come_again(base: Base) {
     let (_world, store) = prepared(base).await;
