@@ -18,16 +18,20 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::routing::post;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use birthmark_daemon::{Context, Credentials, Shutdown};
 use birthmark_http::{Listener, ServerLimits};
 use birthmark_protocol::{
-    CameraToken, Commitment, DerivationProfile, Digest, KeyIndex, NucHash, SealedNuc, TableId,
-    Timestamp,
+    CameraCertificate, CameraExtensions, CameraToken, Commitment, DerivationProfile, DeviceKey,
+    Digest, KeyIndex, NucHash, SealedNuc, TableId, Timestamp,
 };
 use birthmark_sma::authority::nuc_label;
+use birthmark_sma::ca::{CameraSubject, PrivateKey};
+use birthmark_sma::keyring::Keyring;
 use birthmark_sma::settings::{Limits, Settings};
 use birthmark_sma::setup::{self, Root};
-use birthmark_sma::store::{NewDevice, OperatorRow, Store};
+use birthmark_sma::store::{CertificateRow, NewDevice, OperatorRow, Store};
 use birthmark_sma::tables::KeyTables;
 use birthmark_sma::vault::Vault;
 use serde_json::json;
@@ -77,7 +81,12 @@ fn tables(number: u64) -> [TableId; 3] {
         .map(|shift| TableId::try_from(i64::try_from((number + shift) % 2500).unwrap()).unwrap())
 }
 
-fn device(vault: &Vault, number: u64) -> NewDevice {
+/// Whether this camera is one of those the load comes from.
+fn is_of_the_sample(number: u64, devices: u64) -> bool {
+    number.is_multiple_of((devices / SAMPLE).max(1))
+}
+
+fn device(vault: &Vault, number: u64, certificate: Option<CertificateRow>) -> NewDevice {
     let (serial, nuc) = (format!("CAM-{number:09}"), nuc(number));
     NewDevice {
         nuc_index: vault.index_of(nuc.expose()),
@@ -93,12 +102,54 @@ fn device(vault: &Vault, number: u64) -> NewDevice {
         binds_tokens: false,
         provisioned_at: Timestamp::from_unix(0),
         enrolled_by: "benchmark".into(),
-        certificate: None,
+        certificate,
     }
 }
 
-/// Fills the database with cameras, many in one transaction.
-async fn fill(folder: &Path, devices: u64) {
+/// A camera's certificate, as provisioning issues it.
+fn certificate(
+    settings: &Settings,
+    keyring: &Keyring,
+    keys: &KeyTables,
+    number: u64,
+) -> CertificateRow {
+    let key = DeviceKey::P256(PrivateKey::generate().unwrap().public());
+    let table = tables(number)[0];
+    let token = CameraToken::issue_certificate(
+        &nuc(number),
+        keys.get(table).unwrap(),
+        table,
+        KeyIndex::try_from(42).unwrap(),
+        birthmark_sma::random::bytes().unwrap(),
+        &key.to_spki_der(),
+    );
+    let extensions = CameraExtensions {
+        manufacturer_id: settings.manufacturer_id.clone(),
+        ma_endpoint: settings.endpoint.clone(),
+        token,
+        device_family: "Benchmark".into(),
+    };
+    let subject = CameraSubject {
+        key: &key,
+        extensions,
+        attested: false,
+    };
+    let now = birthmark_sma::clock::now();
+    let der = keyring.issuer.certify(settings, subject, now).unwrap();
+    let read = CameraCertificate::from_der(&der).unwrap();
+    let (from, until) = read.validity();
+    CertificateRow {
+        serial: read.serial().to_vec(),
+        issuer: keyring.issuer.id().as_bytes().to_vec(),
+        key_hash: key.digest().as_bytes().to_vec(),
+        issued_at: from.unix(),
+        expires_at: until.unix(),
+        der,
+    }
+}
+
+/// Fills the database with cameras, many in one transaction. Gives the certificates of the sample, in DER.
+async fn fill(folder: &Path, devices: u64) -> Vec<Vec<u8>> {
     let settings = settings(folder);
     let credentials = credentials(folder);
     setup::found(
@@ -114,8 +165,17 @@ async fn fill(folder: &Path, devices: u64) {
     .unwrap();
     let store = Store::open(&settings.database, 1).await.unwrap();
     let vault = setup::open_vault(&store, &credentials).await.unwrap();
+    let keyring = Keyring::load(&store, &vault).await.unwrap();
+    let keys = KeyTables::open(&vault, &store.key_tables().await.unwrap()).unwrap();
+    let mut certificates = Vec::new();
+    let mut certified = |number| {
+        let wanted = is_of_the_sample(number, devices);
+        let row = wanted.then(|| certificate(&settings, &keyring, &keys, number));
+        certificates.extend(row.as_ref().map(|row| row.der.clone()));
+        device(&vault, number, row)
+    };
     for first in (0..devices).step_by(10_000) {
-        let cameras = (first..(first + 10_000).min(devices)).map(|number| device(&vault, number));
+        let cameras = (first..(first + 10_000).min(devices)).map(&mut certified);
         store
             .register(&vault, cameras.collect(), None)
             .await
@@ -135,6 +195,7 @@ async fn fill(folder: &Path, devices: u64) {
     };
     store.add_operator(&vault, &validator).await.unwrap();
     store.close().await;
+    certificates
 }
 
 /// The server's process: prints its port, then serves until it is ended.
@@ -355,7 +416,7 @@ fn signature() -> Duration {
     (0..200).map(|_| ten()).min().unwrap()
 }
 
-/// The same questions in three forms.
+/// The same questions about tokens in three forms, and those about certificates.
 struct Questions {
     /// About a token alone, as older nodes ask.
     bare: Arc<Vec<Vec<u8>>>,
@@ -363,17 +424,27 @@ struct Questions {
     signed: Arc<Vec<Vec<u8>>>,
     /// A thousand of those in one request, under one signature.
     batches: Arc<Vec<Vec<u8>>>,
+    /// About a certificate, answered with a signed verdict.
+    certificates: Arc<Vec<Vec<u8>>>,
+    /// A thousand of those in one request, under one signature.
+    certificate_batches: Arc<Vec<Vec<u8>>>,
 }
 
 impl Questions {
-    fn about(tokens: &[CameraToken]) -> Self {
+    fn about(tokens: &[CameraToken], certificates: &[Vec<u8>]) -> Self {
         let bare = |token| json!({"camera_token": token, "manufacturer_authority_id": "simulated"});
         let bound = |(token, number): (&CameraToken, u64)| {
             let commitment = Commitment::from(Digest::of(&number.to_le_bytes()));
             json!({"commitment": commitment.to_string(), "camera_token": token})
         };
         let bound: Vec<_> = tokens.iter().zip(0_u64..).map(bound).collect();
+        let certified = |(der, number): (&Vec<u8>, u64)| {
+            let commitment = Commitment::from(Digest::of(&number.to_le_bytes()));
+            json!({"commitment": commitment.to_string(), "camera_cert": STANDARD.encode(der)})
+        };
+        let certified: Vec<_> = certificates.iter().zip(0_u64..).map(certified).collect();
         let one = |body: serde_json::Value| request("/validate", &body.to_string());
+        let one_certified = |body: serde_json::Value| request("/validate-cert", &body.to_string());
         let many = |chunk: &[serde_json::Value]| {
             let body = json!({ "requests": chunk });
             request("/api/v1/validate/batch", &body.to_string())
@@ -382,6 +453,8 @@ impl Questions {
             bare: Arc::new(tokens.iter().map(bare).map(one).collect()),
             signed: Arc::new(bound.iter().cloned().map(one).collect()),
             batches: Arc::new(bound.chunks(1000).map(many).collect()),
+            certificates: Arc::new(certified.iter().cloned().map(one_certified).collect()),
+            certificate_batches: Arc::new(certified.chunks(1000).map(many).collect()),
         }
     }
 }
@@ -393,8 +466,8 @@ async fn warm_load(server: &Server, requests: &Arc<Vec<Vec<u8>>>, connections: u
     load(Duration::from_secs(8)).await
 }
 
-async fn measure(folder: &Path, devices: u64) {
-    let questions = Questions::about(&tokens(folder, devices).await);
+async fn measure(folder: &Path, devices: u64, certificates: &[Vec<u8>]) {
+    let questions = Questions::about(&tokens(folder, devices).await, certificates);
     let plain = Server::start("plain", folder);
     let base = warm_load(&plain, &questions.bare, CONNECTIONS).await;
     drop(plain);
@@ -403,6 +476,8 @@ async fn measure(folder: &Path, devices: u64) {
     let bare = warm_load(&server, &questions.bare, CONNECTIONS).await;
     let signed = warm_load(&server, &questions.signed, CONNECTIONS).await;
     let batch = warm_load(&server, &questions.batches, 4).await;
+    let certificate = warm_load(&server, &questions.certificates, CONNECTIONS).await;
+    let certificates = warm_load(&server, &questions.certificate_batches, 4).await;
     let after = server.memory_mb();
 
     println!("cameras                        {devices:>10}");
@@ -436,6 +511,23 @@ async fn measure(folder: &Path, devices: u64) {
         "  cheaper than one by itself   {:>10.1} ×    at least 10; {:.1} × than one without a verdict",
         micro(signed.cpu) / item,
         micro(bare.cpu) / item
+    );
+    print_certificates(&certificate, &certificates, signature);
+}
+
+/// Beside one signature's check, which each question would cost if nothing were remembered.
+fn print_certificates(one: &Load, batch: &Load, signature: Duration) {
+    println!(
+        "one certificate                {:>10.2} µs   {:.0}/s; {:.2} × one signature made",
+        micro(one.cpu),
+        one.per_second,
+        micro(one.cpu) / micro(signature)
+    );
+    let item = micro(batch.cpu / 1000);
+    println!(
+        "one of a batch of 1,000        {item:>10.2} µs   {:.0}/s; {:.2} × one signature made",
+        batch.per_second * 1000.0,
+        item / micro(signature)
     );
 }
 
@@ -471,7 +563,7 @@ fn main() {
         .build()
         .unwrap();
     runtime.block_on(async {
-        fill(folder.path(), devices).await;
-        measure(folder.path(), devices).await;
+        let certificates = fill(folder.path(), devices).await;
+        measure(folder.path(), devices, &certificates).await;
     });
 }

@@ -11,6 +11,7 @@ use birthmark_protocol::{Digest, KeyId, NucHash, Proof, TableId, Timestamp, Verd
 
 use crate::issue::attestation::Attestations;
 use crate::judge::cameras::{Cameras, Device, DeviceId, IssuedCertificate, padded};
+use crate::judge::checked::CheckedCertificates;
 use crate::judge::rules::{Revocation, Rules, Scope};
 use crate::judge::tables::KeyTables;
 use crate::judge::{Judge, Refusal};
@@ -57,6 +58,7 @@ pub struct Authority {
     pub signed_list: SignedListCache,
     tables: KeyTables,
     cameras: RwLock<Cameras>,
+    checked: CheckedCertificates,
     rules: RwLock<Arc<Rules>>,
     revocations: RwLock<Arc<Vec<Revocation>>>,
     keyring: RwLock<Arc<Keyring>>,
@@ -156,6 +158,7 @@ impl Authority {
             signed_list: SignedListCache::default(),
             tables,
             cameras: RwLock::new(cameras),
+            checked: CheckedCertificates::default(),
             rules: RwLock::default(),
             revocations: RwLock::default(),
             keyring: RwLock::new(Arc::new(keyring)),
@@ -225,6 +228,7 @@ impl Authority {
             cameras: &cameras,
             rules: &rules,
             issuers: &keyring.issuer_keys,
+            checked: &self.checked,
             now,
         })
     }

@@ -2,10 +2,11 @@
 //!
 //! A pass means: the token opens under its table's key, the NUC hash inside belongs to a registered
 //! camera, that camera holds that table, and no revocation covers it now. A certificate passes only if
-//! it is the one that was issued to that camera. Nothing of a former answer is reused.
+//! it is the one that was issued to that camera. Of a former answer nothing is reused but that our key signed these bytes.
 
 mod activity;
 pub mod cameras;
+pub mod checked;
 pub mod rules;
 pub mod tables;
 
@@ -17,6 +18,7 @@ use birthmark_protocol::{
 };
 
 use crate::judge::cameras::{Cameras, Device, padded};
+use crate::judge::checked::CheckedCertificates;
 use crate::judge::rules::Rules;
 use crate::judge::tables::KeyTables;
 use crate::keep::keyring::IssuerKey;
@@ -120,6 +122,8 @@ pub struct Judge<'a> {
     pub rules: &'a Rules,
     /// The keys that sign or signed camera certificates.
     pub issuers: &'a [IssuerKey],
+    /// What those keys were found to have signed.
+    pub checked: &'a CheckedCertificates,
     /// The time of the question.
     pub now: Timestamp,
 }
@@ -144,8 +148,7 @@ impl<'a> Judge<'a> {
 
     /// Judges a certificate: issuer, dates, the token inside, revocation, and whether it was issued.
     fn certificate(&self, certificate: &CameraCertificate) -> Result<Passed<'a>, Refusal> {
-        let signed = |issuer: &&IssuerKey| signed_by(certificate, issuer);
-        let issuer = self.issuers.iter().find(signed);
+        let issuer = self.checked.issuer(certificate, self.issuers);
         let issuer = issuer.ok_or(Refusal::ForeignIssuer)?;
         if issuer.is_distrusted(self.now) {
             return Err(Refusal::Distrusted);
@@ -237,12 +240,4 @@ impl<'a> Judge<'a> {
         }
         Ok(device)
     }
-}
-
-/// Whether `issuer` signed the certificate. The measured hot path of certificate validation, so not the protocol's own check.
-fn signed_by(certificate: &CameraCertificate, issuer: &IssuerKey) -> bool {
-    use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED, UnparsedPublicKey};
-    let key = UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, issuer.public.to_sec1());
-    key.verify(certificate.tbs_der(), &certificate.signature().to_bytes())
-        .is_ok()
 }

@@ -294,7 +294,7 @@ impl Run {
     async fn forget_waiting(&self) {
         let store = Store::open(&self.settings.database).await.unwrap();
         loop {
-            let waiting = store.waiting("bench-away", 1000).await.unwrap();
+            let waiting = store.waiting("bench-away", 0, 1000).await.unwrap();
             if waiting.is_empty() {
                 break;
             }

@@ -1,11 +1,11 @@
 //! Camera certificates that were checked before: the issuer's signature and dates are checked once, revocation and the
 //! certificate's own dates every time.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use birthmark_protocol::certificate::GRACE;
 use birthmark_protocol::{CameraCertificate, Digest, Timestamp};
+use quick_cache::sync::Cache;
 
 use super::Refused;
 use crate::authorities::{Authority, AuthorityBook};
@@ -14,8 +14,13 @@ use crate::authorities::{Authority, AuthorityBook};
 const REMEMBERED: usize = 100_000;
 
 /// Which authority issued which certificate.
-#[derive(Default)]
-pub(super) struct CertificateCache(Mutex<HashMap<Digest, Issued>>);
+pub(super) struct CertificateCache(Cache<Digest, Issued>);
+
+impl Default for CertificateCache {
+    fn default() -> Self {
+        Self(Cache::new(REMEMBERED))
+    }
+}
 
 /// What is known of a certificate whose issuer was checked.
 #[derive(Clone)]
@@ -36,32 +41,12 @@ impl CertificateCache {
         taken: Timestamp,
         now: Timestamp,
     ) -> Result<Arc<Authority>, Refused> {
-        let issued = match self.remembered(digest) {
-            Some(issued) => issued,
-            None => {
-                let issued = issued(book, certificate)?;
-                self.remember(*digest, issued.clone());
-                issued
-            }
-        };
+        // Only what an authority signed is remembered: strangers could fill the memory with anything else.
+        let issued = self
+            .0
+            .get_or_insert_with(digest, || issued(book, certificate))?;
         check_standing(&issued, certificate, taken, now)?;
         Ok(issued.by)
-    }
-
-    fn remembered(&self, digest: &Digest) -> Option<Issued> {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get(digest)
-            .cloned()
-    }
-
-    fn remember(&self, digest: Digest, issued: Issued) {
-        let mut remembered = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if remembered.len() >= REMEMBERED {
-            remembered.clear();
-        }
-        remembered.insert(digest, issued);
     }
 }
 

@@ -11,7 +11,7 @@ use birthmark_protocol::authority_request::Question;
 use tokio::sync::Notify;
 
 use super::answers::{Answered, Joined, Open, Outcome, Yes, join, refusal};
-use super::{AskError, AuthorityClient, Settler, Standing};
+use super::{AskError, AuthorityClient, Settler, Standing, Verdicts};
 use crate::admission::{NOBODY, Request};
 use crate::authorities::Authority;
 use crate::store::{Store, StoreError, Waiting};
@@ -55,6 +55,19 @@ pub struct Lane {
     batch: usize,
     /// The question that was open alone when the authority last did not answer: others are tried before it.
     suspect: Option<(i64, u32)>,
+    /// What was asked about while the portion before it was settled.
+    ahead: Option<Portion>,
+}
+
+/// A portion that the authority has answered, and that is not settled yet. It is in memory alone: if we stop here, all of
+/// it still waits, and is asked about again.
+struct Portion {
+    joined: Joined,
+    verdict: Option<SignedVerdict>,
+    /// The last place in the queue that belongs to it.
+    last: i64,
+    /// Whether as many as fit were waiting.
+    is_full: bool,
 }
 
 enum LaneError {
@@ -79,11 +92,12 @@ impl From<AskError> for LaneError {
 struct Progress {
     settled: usize,
     set_aside: usize,
+    ahead: Option<Portion>,
 }
 
 impl Progress {
     const fn is_nothing(&self) -> bool {
-        self.settled == 0 && self.set_aside == 0
+        self.settled == 0 && self.set_aside == 0 && self.ahead.is_none()
     }
 }
 
@@ -115,6 +129,7 @@ impl Lane {
             report: Arc::default(),
             batch: BATCH,
             suspect: None,
+            ahead: None,
         }
     }
 
@@ -170,8 +185,14 @@ impl Lane {
 
     /// One portion of work: what was never asked before goes first, then what was set aside, one at a time.
     async fn step(&mut self, standing: Standing) -> Result<Progress, LaneError> {
+        if let Some(ahead) = self.ahead.take() {
+            let mut progress = Progress::default();
+            self.settle_and_ask_ahead(ahead, &mut progress).await?;
+            self.ahead = progress.ahead.take();
+            return Ok(progress);
+        }
         let (name, now) = (self.name().to_owned(), clock::now());
-        let waiting = self.store().waiting(&name, self.batch).await?;
+        let waiting = self.store().waiting(&name, 0, self.batch).await?;
         let waiting = if waiting.is_empty() {
             let due = self.store().set_aside_and_due(&name, now).await?;
             due.into_iter().collect()
@@ -182,9 +203,10 @@ impl Lane {
         if open.is_empty() {
             return Ok(Progress::default());
         }
-        let progress = self.ask_all(open).await;
-        match &progress {
-            Ok(_) => {
+        let mut progress = self.ask_all(open).await;
+        match &mut progress {
+            Ok(progress) => {
+                self.ahead = progress.ahead.take();
                 self.suspect = None;
                 self.batch = (self.batch * 2).min(BATCH);
                 if standing.is_away() {
@@ -288,15 +310,59 @@ impl Lane {
             }
             verdicts => verdicts?,
         };
-        let verdict = genuine(authority, verdicts.signed)?;
-        let joined = join(
-            std::mem::take(portion),
-            verdicts.answers,
-            verdict.as_ref(),
-            authority.signs(),
-        );
-        self.settle_joined(authority, joined, verdict, progress)
-            .await
+        let portion = answered(authority, std::mem::take(portion), verdicts)?;
+        self.settle_and_ask_ahead(portion, progress).await
+    }
+
+    /// Settles a portion and asks about the next one meanwhile, if so many wait that it would be a full one: the
+    /// authority and the database then work at the same time.
+    async fn settle_and_ask_ahead(
+        &self,
+        portion: Portion,
+        progress: &mut Progress,
+    ) -> Result<(), LaneError> {
+        let Some((authority, client)) = &self.target else {
+            return Ok(());
+        };
+        let Portion {
+            joined,
+            verdict,
+            last,
+            is_full,
+        } = portion;
+        let ahead = async {
+            if is_full {
+                self.ask_ahead(authority, client, last).await
+            } else {
+                Ok(None)
+            }
+        };
+        let settled = self.settle_joined(authority, joined, verdict, progress);
+        let (settled, ahead) = tokio::join!(settled, ahead);
+        settled?;
+        // A failure met ahead is met again when it is these questions' turn, and dealt with there.
+        progress.ahead = ahead.ok().flatten();
+        Ok(())
+    }
+
+    /// Asks about a full portion of what waits behind this place.
+    async fn ask_ahead(
+        &self,
+        authority: &Authority,
+        client: &AuthorityClient,
+        last: i64,
+    ) -> Result<Option<Portion>, LaneError> {
+        let waiting = self.store().waiting(self.name(), last, BATCH).await?;
+        if waiting.len() < BATCH {
+            return Ok(None);
+        }
+        let open = self.read(waiting).await?;
+        let questions: Vec<_> = open
+            .iter()
+            .filter_map(|open| open.request.question(&authority.settings.id))
+            .collect();
+        let verdicts = client.ask_batch(&questions).await?;
+        Ok(Some(answered(authority, open, verdicts)?))
     }
 
     /// Older authorities: each answer is settled by itself, signed or not.
@@ -469,6 +535,25 @@ impl Lane {
         report.trouble = Some(error.in_a_word());
         pause
     }
+}
+
+/// Joins what the authority said about a portion.
+fn answered(
+    authority: &Authority,
+    portion: Vec<Open>,
+    verdicts: Verdicts,
+) -> Result<Portion, AskError> {
+    let verdict = genuine(authority, verdicts.signed)?;
+    let last = portion.iter().map(|open| open.waiting.seq).max();
+    let is_full = portion.len() == BATCH;
+    let (answers, signs) = (verdicts.answers, authority.signs());
+    let joined = join(portion, answers, verdict.as_ref(), signs);
+    Ok(Portion {
+        joined,
+        verdict,
+        last: last.unwrap_or_default(),
+        is_full,
+    })
 }
 
 fn nobody() -> Result<Label, StoreError> {

@@ -210,11 +210,17 @@ impl Store {
     }
 
     /// The oldest submissions that wait for an authority and were not set aside.
-    pub async fn waiting(&self, authority: &str, limit: usize) -> Result<Vec<Waiting>, StoreError> {
+    pub async fn waiting(
+        &self,
+        authority: &str,
+        after: i64,
+        limit: usize,
+    ) -> Result<Vec<Waiting>, StoreError> {
         const SQL: &str = "SELECT w.seq, w.id, w.kind, s.received_at, w.tries, w.epoch, w.request FROM waiting w \
-            JOIN submissions s ON s.id = w.id WHERE w.authority = $1 AND w.retry_at = 0 ORDER BY w.seq LIMIT $2";
+            JOIN submissions s ON s.id = w.id WHERE w.authority = $1 AND w.retry_at = 0 AND w.seq > $2 \
+            ORDER BY w.seq LIMIT $3";
         let rows: Vec<WaitingRow> = on!(&self.read, pool => {
-            sqlx::query_as(SQL).bind(authority).bind(super::to_i64(limit as u64)).fetch_all(pool).await?
+            sqlx::query_as(SQL).bind(authority).bind(after).bind(super::to_i64(limit as u64)).fetch_all(pool).await?
         });
         rows.into_iter().map(waiting_of).collect()
     }

@@ -110,7 +110,7 @@ async fn refused_strangers_leave_a_bounded_trace(base: Base) {
     let signed = (100..105).map(|number| refused(number, Kind::Signed));
     let (new, decisions): (Vec<_>, Vec<_>) = all.chain(signed).unzip();
     store.enqueue(new).await.unwrap();
-    let waiting = store.waiting("maker", 100).await.unwrap();
+    let waiting = store.waiting("maker", 0, 100).await.unwrap();
     assert_eq!(waiting.len(), 35);
     for (at, decision) in decisions.into_iter().enumerate() {
         let seq = waiting

@@ -38,6 +38,7 @@ mod network;
 mod one_time;
 mod operator;
 mod outage;
+mod overlap;
 mod pages;
 mod store;
 mod stumbling;
