@@ -7,8 +7,8 @@ use anyhow::{Context as _, ensure};
 use birthmark_daemon::reasons::in_one_line;
 use birthmark_ledger::{Genesis, Receipt, Source};
 use birthmark_protocol::{Digest, DigestRole};
-use birthmark_verify::answer::{Notices, choose};
-use birthmark_verify::{Card, FileDigest, FileDigests, FileKind, Proof, proof};
+use birthmark_verify::answer::Notices;
+use birthmark_verify::{Card, FileDigest, FileDigests, FileKind, Proof, Tone, proof};
 use clap::Args;
 use serde::Serialize;
 
@@ -116,22 +116,26 @@ pub async fn fetch(options: &ReceiptFetchOptions) -> anyhow::Result<ExitCode> {
         .context("--genesis: name the registry's genesis, against which the receipt is checked")?;
     let wanted: Vec<Digest> = file.digests.iter().map(|found| found.digest).collect();
     let validator = Validator::at(&options.node)?;
-    let asked = match private::ask(&validator, &genesis, &wanted).await {
-        Ok(asked) => asked,
+    let session = match private::ask(&validator, &genesis, &wanted).await {
+        Ok(session) => session,
         Err(error) => {
             eprintln!("birthmark: {error:#}");
             return Ok(ExitCode::from(3));
         }
     };
-    let Some(choice) = choose(&asked.answers, &wanted) else {
-        println!(
-            "no record found: there is no receipt of {}. {}",
-            subject.name, asked.absence
-        );
-        return Ok(ExitCode::FAILURE);
+    let Some(choice) = session.choice(&file) else {
+        let card = session.judge(&file, None).card;
+        let said = card.checked.as_ref().unwrap_or(&card.sentence);
+        println!("there is no receipt of {}: {said}", subject.name);
+        return Ok(ExitCode::from(if card.tone == Tone::Unknown {
+            1
+        } else {
+            3
+        }));
     };
-    let receipt = choice.index.and_then(|index| asked.receipts.get(&index));
-    let receipt = receipt.context("its record was not sent")?;
+    let receipt = session
+        .receipt(&choice)
+        .context("its record was not sent")?;
     if let Err(error) = proof::check(receipt, &genesis, &wanted) {
         println!("nothing is kept, the receipt does not hold: {error}");
         return Ok(ExitCode::FAILURE);

@@ -16,17 +16,16 @@ pub use print::{described, headline};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::Context as _;
-use birthmark_ledger::Genesis;
+use birthmark_ledger::{Genesis, Receipt};
 use birthmark_protocol::Digest;
 use birthmark_verify::answer::{Answer, Choice, choose};
+use birthmark_verify::private::Session;
 use birthmark_verify::{Card, Fetched, FileDigests, FileKind, Judged, Metadata, Tone, judge};
 use clap::Args;
 use serde::Serialize;
 
 use crate::terminal::{Style, watched};
 use answer::Validator;
-use private::Asked;
 use subjects::Subject;
 
 /// `birthmark verify`
@@ -151,8 +150,7 @@ async fn find_privately(
             Some(genesis) => genesis.clone(),
             None => validator.own_genesis().await?,
         };
-        let asked = private::ask(validator, &believed, &digests).await?;
-        anyhow::Ok((asked, believed))
+        private::ask(validator, &believed, &digests).await
     };
     let asked = asked.await.map_err(|error| format!("{error:#}"));
     let mut findings = Vec::with_capacity(subjects.len());
@@ -160,15 +158,13 @@ async fn find_privately(
         findings.push(match (&asked, subject.digests) {
             (_, Err(reason)) => Finding::unclear(subject.name, reason),
             (Err(reason), Ok(_)) => Finding::unclear(subject.name, reason.clone()),
-            (Ok((asked, believed)), Ok(file)) => {
+            (Ok(session), Ok(file)) => {
                 let looked_at = Looked {
                     path: subject.path.as_deref(),
                     file: &file,
                 };
-                let found = looked_at
-                    .privately(validator, asked, genesis, believed)
-                    .await;
-                let finding = match found {
+                let no_genesis = genesis.is_none().then(|| no_genesis(validator));
+                let finding = match looked_at.privately(session, no_genesis) {
                     Ok((judged, receipt)) => Finding {
                         receipt,
                         ..Finding::of(subject.name, judged)
@@ -192,41 +188,26 @@ struct Looked<'a> {
 }
 
 impl Looked<'_> {
-    async fn privately(
+    /// What a session says of this file; without a genesis, that nothing is proven.
+    fn privately(
         &self,
-        validator: &Validator,
-        asked: &Asked,
-        genesis: Option<&Genesis>,
-        believed: &Genesis,
+        session: &Session,
+        no_genesis: Option<String>,
     ) -> anyhow::Result<(Judged, Option<String>)> {
-        let digests: Vec<Digest> = self.file.digests.iter().map(|found| found.digest).collect();
-        let Some(mut choice) = choose(&asked.answers, &digests) else {
-            let mut card = Card::unknown(self.file);
-            card.checked = Some(match genesis {
-                Some(_) => asked.absence.clone(),
-                None => format!("Nothing is proven. {}", no_genesis(validator)),
-            });
-            return Ok((card.into(), None));
-        };
-        if genesis.is_none() {
-            let card = Card::unproven(self.file, &no_genesis(validator));
+        let choice = session.choice(self.file);
+        if let Some(reason) = no_genesis {
+            let card = match choice {
+                Some(_) => Card::unproven(self.file, &reason),
+                None => Card {
+                    checked: Some(format!("Nothing is proven. {reason}")),
+                    ..Card::unknown(self.file)
+                },
+            };
             return Ok((card.into(), None));
         }
-        let receipt = choice.index.and_then(|index| asked.receipts.get(&index));
-        let receipt = receipt.context("its record was not sent")?;
-        choice.notices.parent = asked
-            .withdrawn_original(validator, believed, receipt)
-            .await?;
-        let (text, metadata) = (receipt.to_json()?, self.metadata());
-        let fetched = Fetched {
-            choice: &choice,
-            receipt: Ok(&text),
-            provenance: None,
-            metadata: metadata.as_ref(),
-        };
-        let mut judged = judge(self.file, &fetched, believed);
-        judged.card.notes.extend(asked.caution.map(str::to_owned));
-        Ok((judged, Some(text)))
+        let judged = session.judge(self.file, self.metadata().as_ref());
+        let receipt = choice.and_then(|choice| session.receipt(&choice));
+        Ok((judged, receipt.map(Receipt::to_json).transpose()?))
     }
 
     fn metadata(&self) -> Option<Metadata> {
@@ -299,7 +280,10 @@ async fn find(
         let reason = no_genesis(validator);
         return Finding::of(subject.name, Card::unproven(&file, &reason).into());
     };
-    let receipt = fetched(validator, &choice).await;
+    let text = fetched(validator, &choice).await;
+    let receipt = text.as_deref().map_err(|reason| reason.clone());
+    let receipt =
+        receipt.and_then(|text| Receipt::from_json(text).map_err(|error| error.to_string()));
     let provenance = validator.provenance(&choice.digest).await.ok();
     let looked_at = Looked {
         path: subject.path.as_deref(),
@@ -308,14 +292,14 @@ async fn find(
     let metadata = looked_at.metadata();
     let fetched = Fetched {
         choice: &choice,
-        receipt: receipt.as_deref().map_err(String::as_str),
+        receipt: receipt.as_ref().map_err(String::as_str),
         provenance: provenance.as_ref(),
         metadata: metadata.as_ref(),
     };
     let finding = Finding::of(subject.name, judge(&file, &fetched, genesis));
     Finding {
         path: subject.path,
-        receipt: receipt.ok(),
+        receipt: text.ok(),
         ..finding
     }
 }

@@ -44,6 +44,8 @@ pub struct Sent {
     pub url: String,
     /// What was sent along.
     pub body: Option<String>,
+    /// What was said beside it, as JSON.
+    pub headers: String,
 }
 
 /// How large the window is and which colours the reader wants.
@@ -333,6 +335,7 @@ impl Browser {
                 method: request["method"].as_str().unwrap_or("").to_owned(),
                 url,
                 body: request["postData"].as_str().map(str::to_owned),
+                headers: request["headers"].to_string(),
             })
         };
         let events = self.events()?;

@@ -1,6 +1,8 @@
-//! The verifier in a browser: a page computes a photo's digests and checks its receipt without sending either anywhere.
+//! The verifier in a browser: a page computes a photo's digests, asks a registry without naming them, and checks what comes
+//! back.
 //!
-//! Every function takes and gives texts or bytes; what is decided is decided in the pure crates, as on every machine.
+//! Every function takes and gives texts or bytes; what is decided is decided in the pure crates, as on every machine. The
+//! page fetches what it is told to and draws.
 
 use birthmark_protocol::image_data;
 use birthmark_verify::{FileHasher, Metadata};
@@ -33,32 +35,65 @@ impl FileDigests {
     }
 }
 
-/// Checks what a validator sends against the genesis of its registry.
+/// A question about files that names none of them.
 #[wasm_bindgen]
-pub struct Checker(look::Checker);
+pub struct Lookup(look::Lookup);
 
 #[wasm_bindgen]
-impl Checker {
-    /// Takes the genesis as JSON.
+impl Lookup {
+    /// Begins: the genesis as JSON, a JSON list of what `FileDigests.finish` gave of each file, and 32 fresh random bytes.
     #[wasm_bindgen(constructor)]
-    pub fn new(genesis: &str) -> Result<Self, JsError> {
-        Ok(Self(look::Checker::new(genesis)?))
+    pub fn new(genesis: &str, files: &str, seed: &[u8]) -> Result<Self, JsError> {
+        Ok(Self(look::Lookup::new(genesis, files, seed)?))
     }
 
-    /// The registry and the hash of its genesis: JSON with `registry` and `genesis`.
-    pub fn registry(&self) -> Result<String, JsError> {
-        Ok(serde_json::to_string(&self.0.registry())?)
+    /// What to do next, as JSON: `fetch` lists files below the registry's address, an empty list when nothing is missing;
+    /// `refused` says why an answer does not hold, `failed` why there was none.
+    pub fn next(&mut self) -> Result<String, JsError> {
+        Ok(serde_json::to_string(&self.0.next())?)
     }
 
-    /// From a validator's answers about a file, the record to ask the receipt of, as JSON; `null` if there is none.
-    pub fn choose(&self, digests: &str, answers: &str) -> Result<String, JsError> {
-        Ok(serde_json::to_string(&look::choose(digests, answers)?)?)
+    /// Takes the bytes of a file that `next` named.
+    pub fn take(&mut self, file: &str, bytes: &[u8]) {
+        self.0.take(file, Some(bytes));
     }
 
-    /// What is shown of a file, as JSON. `looked` is JSON with what `finish`, `choose` and the validator gave.
-    pub fn card(&self, looked: &str) -> Result<String, JsError> {
-        Ok(serde_json::to_string(&self.0.card(looked)?)?)
+    /// Takes that there is no such file.
+    pub fn missing(&mut self, file: &str) {
+        self.0.take(file, None);
     }
+
+    /// What is shown of a file, as JSON: `file` is what `FileDigests.finish` gave, `metadata` what `metadata` said of it.
+    pub fn card(&self, file: &str, metadata: Option<String>) -> Result<String, JsError> {
+        let judged = self.0.card(file, metadata.as_deref())?;
+        Ok(serde_json::to_string(&judged)?)
+    }
+
+    /// The receipt by which a file is answered about, to be kept beside it; nothing if it has no record.
+    pub fn receipt(&self, file: &str) -> Result<Option<String>, JsError> {
+        let receipt = self.0.receipt(file)?;
+        Ok(receipt.map(|receipt| receipt.to_json()).transpose()?)
+    }
+
+    /// What the answerer learned, in one sentence.
+    pub fn told(&self) -> String {
+        self.0.told()
+    }
+}
+
+/// A genesis's registry, as JSON: `registry`, `genesis` (its hash), `rehearsal`, `validators`.
+#[wasm_bindgen]
+pub fn registry(genesis: &str) -> Result<String, JsError> {
+    Ok(serde_json::to_string(&look::registry(genesis)?)?)
+}
+
+/// A record's family, as JSON, from a validator's answer to whoever named the photo.
+#[wasm_bindgen]
+pub fn family(provenance: &str, index: f64) -> Result<String, JsError> {
+    Ok(serde_json::to_string(&look::family(
+        provenance,
+        index as u64,
+    )?)?)
 }
 
 /// What a file says about itself that its image-data digest does not cover, as JSON.

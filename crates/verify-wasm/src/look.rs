@@ -1,17 +1,21 @@
 //! What the page hands over and gets back, in texts.
 
-use birthmark_ledger::Genesis;
-use birthmark_ledger::genesis::GenesisError;
+use birthmark_ledger::{Genesis, Receipt};
 use birthmark_protocol::{Digest, DigestError};
-use birthmark_verify::answer::{Answers, Choice, choose as choose_record};
-use birthmark_verify::family::Provenance;
-use birthmark_verify::{Card, Fetched, FileDigests, Judged, Metadata, judge, subject};
-use serde::{Deserialize, Serialize};
+use birthmark_verify::family::{Family, Provenance};
+use birthmark_verify::private::Session;
+use birthmark_verify::{FileDigests, Judged, Metadata, subject};
+use serde::Serialize;
 
-/// Checks against one genesis.
+/// Why the page gets nothing.
 #[derive(Debug)]
-pub struct Checker {
-    genesis: Genesis,
+pub enum LookError {
+    /// What the page handed over is not what it should be.
+    Json(serde_json::Error),
+    /// The genesis is none.
+    Genesis(birthmark_ledger::GenesisError),
+    /// Randomness of another length.
+    Seed,
 }
 
 /// Which registry is checked against.
@@ -19,67 +23,114 @@ pub struct Checker {
 pub struct Registry {
     registry: String,
     genesis: Digest,
+    rehearsal: bool,
+    validators: usize,
 }
 
-/// Everything the page has about one file.
-#[derive(Debug, Deserialize)]
-struct Looked {
-    digests: FileDigests,
-    choice: Option<Choice>,
-    /// The receipt's text, or why there is none.
-    receipt: Option<Result<String, String>>,
-    provenance: Option<Provenance>,
-    metadata: Option<Metadata>,
+/// What the page does next.
+#[derive(Debug, Default, Serialize)]
+pub struct Step {
+    /// Files to fetch, below the registry's address; none when nothing is missing.
+    fetch: Vec<String>,
+    /// Why nothing more is asked: what was answered does not hold.
+    refused: Option<String>,
+    /// Why nothing was answered.
+    failed: Option<String>,
 }
 
-impl Checker {
-    /// Reads a genesis.
-    pub fn new(genesis: &str) -> Result<Self, GenesisError> {
-        Ok(Self {
-            genesis: Genesis::from_json(genesis)?,
-        })
+/// A question about some files.
+#[derive(Debug)]
+pub struct Lookup(Session);
+
+/// Names a registry.
+pub fn registry(genesis: &str) -> Result<Registry, LookError> {
+    let genesis = Genesis::from_json(genesis).map_err(LookError::Genesis)?;
+    Ok(Registry {
+        registry: genesis.chain_id.to_string(),
+        genesis: genesis.hash(),
+        rehearsal: genesis.rehearsal,
+        validators: genesis.validators.len(),
+    })
+}
+
+impl Lookup {
+    /// Begins a question about files, given as a list of what `finish` gave of each.
+    pub fn new(genesis: &str, files: &str, seed: &[u8]) -> Result<Self, LookError> {
+        let genesis = Genesis::from_json(genesis).map_err(LookError::Genesis)?;
+        let files: Vec<FileDigests> = serde_json::from_str(files).map_err(LookError::Json)?;
+        let seed = seed.try_into().map_err(|_| LookError::Seed)?;
+        let digests = files.iter().flat_map(|file| &file.digests);
+        let digests = digests.map(|found| found.digest);
+        Ok(Self(Session::new(genesis, digests, seed)))
     }
 
-    /// Names the registry.
-    pub fn registry(&self) -> Registry {
-        Registry {
-            registry: self.genesis.chain_id.to_string(),
-            genesis: self.genesis.hash(),
+    /// What to fetch next.
+    pub fn next(&mut self) -> Step {
+        match self.0.next() {
+            Ok(fetch) => Step {
+                fetch,
+                ..Step::default()
+            },
+            Err(error) if error.is_contradiction() => Step {
+                refused: Some(error.to_string()),
+                ..Step::default()
+            },
+            Err(error) => Step {
+                failed: Some(error.to_string()),
+                ..Step::default()
+            },
         }
     }
 
-    /// What is shown of one file.
-    pub fn card(&self, looked: &str) -> Result<Judged, serde_json::Error> {
-        let looked: Looked = serde_json::from_str(looked)?;
-        let Some(choice) = &looked.choice else {
-            return Ok(Card::unknown(&looked.digests).into());
-        };
-        let receipt = match &looked.receipt {
-            Some(Ok(text)) => Ok(text.as_str()),
-            Some(Err(reason)) => Err(reason.as_str()),
-            None => Err("the receipt was not fetched"),
-        };
-        let fetched = Fetched {
-            choice,
-            receipt,
-            provenance: looked.provenance.as_ref(),
-            metadata: looked.metadata.as_ref(),
-        };
-        Ok(judge(&looked.digests, &fetched, &self.genesis))
+    /// Takes a file, or that there is none.
+    pub fn take(&mut self, file: &str, bytes: Option<&[u8]>) {
+        self.0.take(file, bytes);
+    }
+
+    /// What is shown of a file.
+    pub fn card(&self, file: &str, metadata: Option<&str>) -> Result<Judged, LookError> {
+        let file: FileDigests = serde_json::from_str(file).map_err(LookError::Json)?;
+        let metadata: Option<Metadata> = metadata
+            .map(serde_json::from_str)
+            .transpose()
+            .map_err(LookError::Json)?;
+        Ok(self.0.judge(&file, metadata.as_ref()))
+    }
+
+    /// The receipt by which a file is answered about.
+    pub fn receipt(&self, file: &str) -> Result<Option<&Receipt>, LookError> {
+        let file: FileDigests = serde_json::from_str(file).map_err(LookError::Json)?;
+        let choice = self.0.choice(&file);
+        Ok(choice.and_then(|choice| self.0.receipt(&choice)))
+    }
+
+    /// What the answerer learned, in one sentence.
+    pub fn told(&self) -> String {
+        self.0.told()
     }
 }
 
-/// The record to ask the receipt of.
-pub fn choose(digests: &str, answers: &str) -> Result<Option<Choice>, serde_json::Error> {
-    let digests: FileDigests = serde_json::from_str(digests)?;
-    let answers: Answers = serde_json::from_str(answers)?;
-    let digests: Vec<_> = digests.digests.iter().map(|found| found.digest).collect();
-    Ok(choose_record(&answers.results, &digests))
+/// A record's family as a validator tells it, to whom the photo was named.
+pub fn family(provenance: &str, index: u64) -> Result<Family, LookError> {
+    let provenance: Provenance = serde_json::from_str(provenance).map_err(LookError::Json)?;
+    Ok(provenance.family(index))
 }
 
 /// A digest as people paste it.
 pub fn typed(text: &str) -> Result<FileDigests, DigestError> {
     Ok(FileDigests::of_digest(subject::typed_digest(text)?))
+}
+
+impl std::error::Error for LookError {}
+
+impl std::fmt::Display for LookError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Json(error) => write!(f, "what the page handed over cannot be read: {error}"),
+            Self::Genesis(error) => error.fmt(f),
+            Self::Seed => f.write_str("a seed has 32 bytes"),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -88,37 +139,49 @@ mod tests {
 
     use super::*;
 
-    fn vectors() -> Value {
-        serde_json::from_str(include_str!("../../../spec/vectors/ledger.json")).unwrap()
+    fn genesis() -> String {
+        let vectors = include_str!("../../../spec/vectors/ledger.json");
+        let vectors: Value = serde_json::from_str(vectors).unwrap();
+        vectors["genesis"].to_string()
     }
 
     #[test]
-    fn a_page_gets_from_digest_to_card_and_nothing_else_says_registered() {
-        let vectors = vectors();
-        let checker = Checker::new(&vectors["genesis"].to_string()).unwrap();
-        let receipt = &vectors["receipt"];
-        let digest = receipt["record"]["images"][0]["digest"].as_str().unwrap();
-        let index = &receipt["proof"]["index"];
-        let digests = serde_json::to_value(typed(&format!(" sha256:{digest}  photo.jpg")).unwrap());
-        let digests = digests.unwrap();
-        let answers = json!({"results": [{"verified": true, "image_hash": digest,
-            "records": [{"index": index, "source": "camera-attested"}]}]});
-        let choice = choose(&digests.to_string(), &answers.to_string()).unwrap();
-
-        let card = |receipt: Value| {
-            let looked = json!({"digests": digests, "choice": choice, "receipt": receipt});
-            checker.card(&looked.to_string()).unwrap().card
-        };
-        assert!(card(json!({"Ok": receipt.to_string()})).holds());
-        for bad in [json!({"Ok": "{}"}), json!({"Err": "nothing"}), Value::Null] {
-            assert!(!card(bad).headline.contains("Registered"));
-        }
-        let unknown = json!({"digests": digests, "choice": null});
-        let unknown = checker.card(&unknown.to_string()).unwrap().card;
-        assert_eq!(unknown.headline, "No record found");
-        assert_eq!(
-            checker.registry().registry,
-            vectors["genesis"]["chain_id"].as_str().unwrap()
+    fn a_page_is_told_what_to_fetch_and_shows_nothing_as_registered_before_it_was_checked() {
+        let digest = Digest::of(b"photo");
+        let file = serde_json::to_value(typed(&format!(" sha256:{digest}  photo.jpg")).unwrap());
+        let file = file.unwrap();
+        let files = json!([file]).to_string();
+        let mut lookup = Lookup::new(&genesis(), &files, &[1; 32]).unwrap();
+        let step = lookup.next();
+        assert_eq!(step.fetch, ["api/v1/head"]);
+        let card = lookup.card(&file.to_string(), None).unwrap().card;
+        assert!(!card.holds() && card.headline == "It could not be found out");
+        lookup.take("api/v1/head", Some(b"<html>"));
+        let step = lookup.next();
+        assert!(step.fetch.is_empty() && step.refused.is_some(), "{step:?}");
+        let card = lookup.card(&file.to_string(), None).unwrap().card;
+        assert!(
+            card.headline.starts_with("The answer was refused"),
+            "{}",
+            card.headline
         );
+        assert!(lookup.receipt(&file.to_string()).unwrap().is_none());
+    }
+
+    #[test]
+    fn a_registry_without_an_index_is_no_refusal() {
+        let mut lookup = Lookup::new(&genesis(), "[]", &[1; 32]).unwrap();
+        lookup.next();
+        lookup.take("api/v1/head", None);
+        let step = lookup.next();
+        assert!(step.refused.is_none() && step.failed.is_some(), "{step:?}");
+        assert!(matches!(
+            Lookup::new(&genesis(), "[]", &[1; 31]),
+            Err(LookError::Seed)
+        ));
+        assert!(matches!(
+            Lookup::new("{}", "[]", &[1; 32]),
+            Err(LookError::Genesis(_))
+        ));
     }
 }

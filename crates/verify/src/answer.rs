@@ -2,8 +2,9 @@
 //!
 //! Everything else is read from the receipt. A validator may be older than this program, so little has to be there.
 
-use birthmark_ledger::Source;
+use birthmark_ledger::{Receipt, Source};
 use birthmark_protocol::Digest;
+use birthmark_protocol::api::Notice;
 use serde::{Deserialize, Serialize};
 
 use crate::sighted::strength;
@@ -67,6 +68,27 @@ pub struct Notices {
 }
 
 impl Answer {
+    /// What is answered about a digest by receipts that hold: every record that holds it, with what is known against it.
+    pub fn proven<'a>(
+        digest: &Digest,
+        receipts: impl IntoIterator<Item = (u64, &'a Receipt)>,
+        notices: &[Notice],
+    ) -> Self {
+        let holds = |(_, receipt): &(u64, &Receipt)| receipt.record.image(digest).is_some();
+        let record = |(index, receipt): (u64, &Receipt)| RecordAnswer {
+            index,
+            source: receipt.record.origin().source,
+            revocation: against(receipt, notices),
+        };
+        let records: Vec<_> = receipts.into_iter().filter(holds).map(record).collect();
+        Self {
+            verified: !records.is_empty(),
+            image_hash: *digest,
+            revocation: None,
+            records,
+        }
+    }
+
     /// The strongest record that was not withdrawn, of equals the oldest; nothing if there is no record.
     pub fn choice(&self) -> Option<Choice> {
         if !self.verified {
@@ -100,6 +122,14 @@ impl Answer {
             },
         })
     }
+}
+
+/// What is known against a record: the first of these notices that concerns it.
+pub fn against(receipt: &Receipt, notices: &[Notice]) -> Option<String> {
+    let (origin, registered) = (receipt.record.origin(), receipt.header.time.timestamp());
+    let (authority, family) = (origin.authority.as_str(), origin.family.as_str());
+    let concerns = |notice: &&Notice| notice.concerns(authority, family, registered);
+    notices.iter().find(concerns).map(|one| one.reason.clone())
 }
 
 /// The first of a file's digests that a record is said to exist of.

@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use crate::answer::Notices;
 use crate::metadata::Metadata;
+use crate::private::{LookupError, Standing};
 use crate::proof::Proof;
 use crate::sentences::{self, when};
 use crate::sighted::Sighted;
@@ -185,6 +186,44 @@ impl Card {
         card
     }
 
+    /// It is proven that there is no record, as of some block.
+    pub fn absent(file: &FileDigests, standing: &Standing) -> Self {
+        let mut card = Self::unknown(file);
+        let as_of = format!("as of block {}", standing.newest().height);
+        card.headline = match file.kind {
+            FileKind::Empty => return card,
+            FileKind::NoPicture => format!("Not a picture, and not in this registry {as_of}"),
+            FileKind::Damaged => format!("Not in this registry {as_of}: the file is damaged"),
+            FileKind::Picture | FileKind::OtherPicture | FileKind::Unseen => {
+                format!("Not in this registry {as_of}")
+            }
+        };
+        let time = when(standing.newest().time.timestamp().unix());
+        card.sentence = format!("Proven {as_of}, {time}: {}", uncapitalised(&card.sentence));
+        card.checked = Some(standing.absence());
+        card
+    }
+
+    /// What was answered contradicts itself or what the validators signed, or nothing was answered.
+    pub fn refused(file: &FileDigests, error: &LookupError) -> Self {
+        let (headline, sentence) = match error.is_contradiction() {
+            true => (
+                "The answer was refused: it does not hold",
+                format!(
+                    "What was answered about this photo contradicts itself or the blocks that the validators signed: {error}. \
+                     Nothing follows from it about the photo. Ask another validator, and tell both."
+                ),
+            ),
+            false => (
+                "It could not be found out",
+                format!("Nothing is known about this photo, because of who was asked: {error}."),
+            ),
+        };
+        let mut card = Self::empty(file, Tone::Unproven, headline.to_owned());
+        card.sentence = sentence;
+        card
+    }
+
     /// Whether a program may take it for registered with nothing against it.
     pub const fn holds(&self) -> bool {
         matches!(
@@ -245,6 +284,13 @@ impl Card {
     fn fact(&mut self, name: &'static str, value: Option<String>) {
         self.facts.extend(value.map(|value| Fact { name, value }));
     }
+}
+
+/// A sentence as it stands behind a colon.
+fn uncapitalised(sentence: &str) -> String {
+    let mut letters = sentence.chars();
+    let first = letters.next().into_iter().flat_map(char::to_lowercase);
+    first.chain(letters.clone()).collect()
 }
 
 fn tone(sighted: &Sighted<'_>, notices: &Notices) -> Tone {

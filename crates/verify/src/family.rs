@@ -1,10 +1,12 @@
 //! What a photo was made from and what was made from it, as a validator tells it.
 
-use birthmark_ledger::Source;
+use birthmark_ledger::{Receipt, Source};
 use birthmark_protocol::{Digest, DigestRole, ModificationLevel};
 use serde::{Deserialize, Serialize};
 
-use crate::sentences::FAMILY_LIMITS;
+use crate::answer::Choice;
+use crate::sentences::{FAMILY_LIMITS, block_moment};
+use crate::sighted::Sighted;
 
 /// What `GET /api/v1/provenance/{hash}` answers.
 #[derive(Clone, Debug, Deserialize)]
@@ -15,6 +17,41 @@ pub struct Provenance {
     descendants: Vec<Relative>,
     #[serde(default)]
     is_cut: bool,
+}
+
+impl Family {
+    /// The relatives that were proven: the other data of the record itself, and its originals with their records, nearest
+    /// first. What was made from the photo is not among them. Nothing where there are none.
+    pub fn proven(
+        receipt: &Receipt,
+        digest: &Digest,
+        originals: &[(&Receipt, Choice)],
+    ) -> Option<Self> {
+        let own = receipt.record.images().iter();
+        let own = own.filter(|image| image.digest != *digest);
+        let same_photo: Vec<_> = own
+            .filter_map(|image| Relative::of(receipt, &image.digest, None))
+            .map(|relative| relative.member())
+            .collect();
+        let made_from: Vec<_> = originals
+            .iter()
+            .filter_map(|(receipt, choice)| {
+                Relative::of(receipt, &choice.digest, choice.notices.own.clone())
+            })
+            .map(|relative| relative.member())
+            .collect();
+        let mut limits = vec![
+            "Each of these was checked against a receipt of its own. What was made from this photo was not asked: that would \
+             name it.",
+        ];
+        limits.extend(FAMILY_LIMITS);
+        (!same_photo.is_empty() || !made_from.is_empty()).then_some(Self {
+            made_from,
+            made_into: Vec::new(),
+            same_photo,
+            limits,
+        })
+    }
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -104,6 +141,23 @@ impl Provenance {
 }
 
 impl Relative {
+    /// What a record says about one of its digests.
+    fn of(receipt: &Receipt, digest: &Digest, revocation: Option<String>) -> Option<Self> {
+        let (record, header) = (&receipt.record, &receipt.header);
+        let sighted = Sighted::new(record, digest, header.height, header.time)?;
+        Some(Self {
+            image_hash: *digest,
+            index: receipt.proof.index,
+            source: sighted.source,
+            role: sighted.role,
+            modification_level: sighted.level,
+            device_family: sighted.family.to_owned(),
+            authority: sighted.authority.to_owned(),
+            block_time: block_moment(header.time),
+            revocation,
+        })
+    }
+
     fn member(&self) -> Member {
         let what = match (self.source, self.role) {
             (Source::Software, _) => format!(

@@ -16,8 +16,8 @@ use crate::subject::FileDigests;
 pub struct Fetched<'a> {
     /// The record that was asked about.
     pub choice: &'a Choice,
-    /// The receipt's text, or why there is none.
-    pub receipt: Result<&'a str, &'a str>,
+    /// The receipt, or why there is none.
+    pub receipt: Result<&'a Receipt, &'a str>,
     /// The family, where it was asked for.
     pub provenance: Option<&'a Provenance>,
     /// What the file says about itself, where it was looked at.
@@ -47,7 +47,9 @@ pub fn judge(file: &FileDigests, fetched: &Fetched<'_>, genesis: &Genesis) -> Ju
             let index = proof.verified.index;
             let provenance = fetched.provenance;
             let notices = Notices {
-                parent: provenance.and_then(|provenance| provenance.parent_notice(index)),
+                parent: provenance
+                    .and_then(|provenance| provenance.parent_notice(index))
+                    .or_else(|| fetched.choice.notices.parent.clone()),
                 ..fetched.choice.notices.clone()
             };
             Judged {
@@ -60,9 +62,9 @@ pub fn judge(file: &FileDigests, fetched: &Fetched<'_>, genesis: &Genesis) -> Ju
 }
 
 fn proven(file: &FileDigests, fetched: &Fetched<'_>, genesis: &Genesis) -> Result<Proof, String> {
-    let receipt = Receipt::from_json(fetched.receipt?).map_err(|error| error.to_string())?;
     let digests: Vec<Digest> = file.digests.iter().map(|found| found.digest).collect();
-    let proof = proof::check(&receipt, genesis, &digests).map_err(|error| error.to_string())?;
+    let proof =
+        proof::check(fetched.receipt?, genesis, &digests).map_err(|error| error.to_string())?;
     // What was withdrawn is told of one record; another record's receipt must not stand beside it.
     match fetched.choice.index {
         Some(index) if index != proof.verified.index => Err(format!(
@@ -104,9 +106,12 @@ mod tests {
     }
 
     fn judged(asked: &Asked, receipt: Result<&str, &str>) -> Card {
+        let parsed = receipt
+            .map_err(str::to_owned)
+            .and_then(|text| Receipt::from_json(text).map_err(|error| error.to_string()));
         let fetched = Fetched {
             choice: &asked.choice,
-            receipt,
+            receipt: parsed.as_ref().map_err(String::as_str),
             provenance: None,
             metadata: None,
         };
@@ -157,9 +162,10 @@ mod tests {
             "1".repeat(64)
         );
         let provenance: Provenance = serde_json::from_str(&text).unwrap();
+        let receipt = Receipt::from_json(&asked.receipt).unwrap();
         let fetched = Fetched {
             choice: &asked.choice,
-            receipt: Ok(&asked.receipt),
+            receipt: Ok(&receipt),
             provenance: Some(&provenance),
             metadata: None,
         };

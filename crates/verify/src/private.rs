@@ -5,28 +5,32 @@
 //! header, the [`Range`] under its index leaves nothing out, and the [`Newest`] records are those that came after that index.
 //!
 //! What it still tells: how often a range is asked, and whoever guesses a photo can see whether its range was asked. Who
-//! answers all questions of one asker can compare the range with the parts, and is left with as many photos as there are
-//! parts, give or take a few: [`DECOYS`] says how many. A mirror or another address for each kind of question tells nothing.
+//! answers all questions of one asker can compare the range with the parts, and is left with the photos of that range which
+//! stand in these parts: [`DECOYS`] others at least. Where something is known against a camera, the ranges of an edit's
+//! originals are asked, too, which mostly tells which edit it is. A mirror or another address for each kind of question tells
+//! nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
 
-use birthmark_ledger::index::{Positions, Prefix, Range, RangeError, RangeProof};
+use birthmark_ledger::index::{Entry, Positions, Prefix, Range, RangeError, RangeProof};
 use birthmark_ledger::part::{HeadersPart, PartError, RecordsPart};
 use birthmark_ledger::part::{part_of_height, part_of_record};
 use birthmark_ledger::{
-    BlockHeader, DecidedHeader, Genesis, Head, Height, IndexKey, Receipt, ReceiptError, Trusted,
-    VerifyError, needed_anchor, verify_head, verify_receipt,
+    BlockHeader, DecidedHeader, Genesis, Head, Height, IndexKey, Receipt, ReceiptError, Record,
+    Trusted, VerifyError, needed_anchor, verify_head, verify_receipt,
 };
 use birthmark_protocol::Digest;
-use birthmark_protocol::api::Notice;
 
-use crate::answer::{Answer, RecordAnswer};
 use crate::sentences::when;
+
+mod session;
+
+pub use session::{NOTICES, Session};
 
 /// Among how many photos a question hides one, in a registry that holds so many.
 pub const AMONG: u64 = 1000;
-/// How many parts are fetched besides those that are wanted.
+/// How many other photos of a range the fetched parts hold at least, as far as the range has so many.
 pub const DECOYS: usize = 7;
 
 /// Where the registry stands, believed for its certificate.
@@ -89,6 +93,26 @@ pub enum LookupError {
     /// No receipt can be cut.
     #[error(transparent)]
     Receipt(#[from] ReceiptError),
+    /// Not even text.
+    #[error("what it says about its newest block is no text")]
+    Text,
+    /// Not the list that was asked for.
+    #[error("its list of what was withdrawn cannot be read: {0}")]
+    Notices(#[source] serde_json::Error),
+    /// It cannot be asked in this way.
+    #[error("it has no index of its digests, so it cannot be asked without naming the photo")]
+    NoIndex,
+    /// A file that should be there.
+    #[error("it has no {0}")]
+    NoFile(String),
+}
+
+impl LookupError {
+    /// Whether something was answered that contradicts what the validators signed, or itself. Otherwise nothing was
+    /// answered.
+    pub const fn is_contradiction(&self) -> bool {
+        !matches!(self, Self::NoIndex | Self::NoFile(_) | Self::TooMany(_))
+    }
 }
 
 impl Standing {
@@ -110,19 +134,23 @@ impl Standing {
         &self.head.header
     }
 
+    /// How many validators signed the newest header.
+    pub const fn signers(&self) -> usize {
+        self.head.certificate.signatures.len()
+    }
+
     /// What is said of a digest that no answer names.
     pub fn absence(&self) -> String {
-        let Head {
-            header,
-            certificate,
-            ..
-        } = &self.head;
+        let header = self.newest();
+        let signed = match self.signers() {
+            1 => "One validator".to_owned(),
+            many => format!("{many} validators"),
+        };
         format!(
-            "Proven: not in this registry as of block {}, {}. {} validators signed that block, its index of all digests was \
+            "Proven: not in this registry as of block {}, {}. {signed} signed that block, its index of all digests was \
              checked, and the photo was not named.",
             header.height,
             when(header.time.timestamp().unix()),
-            certificate.signatures.len(),
         )
     }
 
@@ -198,43 +226,6 @@ impl Standing {
         verify_receipt(&receipt, &Trusted::genesis(&self.genesis))?;
         Ok(receipt)
     }
-
-    /// What is answered about a digest: every record that holds it, each with a receipt that holds.
-    pub fn answer(
-        &self,
-        digest: &Digest,
-        positions: &BTreeSet<u64>,
-        parts: &Parts,
-        notices: &[Notice],
-    ) -> Result<Answer, LookupError> {
-        let mut records = Vec::new();
-        for position in positions {
-            let receipt = self.receipt(parts, *position)?;
-            let record = &receipt.record;
-            if record.image(digest).is_none() {
-                continue;
-            }
-            let (origin, registered) = (record.origin(), receipt.header.time.timestamp());
-            let concerns = |notice: &&Notice| {
-                notice.concerns(
-                    origin.authority.as_str(),
-                    origin.family.as_str(),
-                    registered,
-                )
-            };
-            records.push(RecordAnswer {
-                index: *position,
-                source: origin.source,
-                revocation: notices.iter().find(concerns).map(|one| one.reason.clone()),
-            });
-        }
-        Ok(Answer {
-            verified: !records.is_empty(),
-            image_hash: *digest,
-            revocation: None,
-            records,
-        })
-    }
 }
 
 impl Newest {
@@ -254,7 +245,8 @@ impl Newest {
             part.check()?;
             for (block, _) in part.blocks() {
                 let header = &block.header;
-                if header.tree_size <= next {
+                // A part may have grown since the newest header was read.
+                if header.tree_size <= next || next >= self.end {
                     continue;
                 }
                 let known = self.headers.iter().any(|one| one.header == *header);
@@ -275,6 +267,13 @@ impl Newest {
 }
 
 impl Parts {
+    /// The record at a place, if it is here and holds this digest.
+    fn record_with(&self, position: u64, digest: &Digest) -> Option<&Record> {
+        let part = self.records.get(&part_of_record(position))?;
+        let record = part.record(position)?;
+        record.image(digest).is_some().then_some(record)
+    }
+
     fn header(&self, height: Height) -> Result<&DecidedHeader, LookupError> {
         let part = self.headers.get(&part_of_height(height));
         let found = part.and_then(|part| part.at(height));
@@ -311,26 +310,29 @@ pub fn positions(
     Ok(found)
 }
 
-/// Records of a range to ask for besides those that are wanted, [`DECOYS`] of them as far as there are so many; `random`
-/// draws a number below the one it is given.
-pub fn decoys<E>(
-    range: &Range,
-    mut random: impl FnMut(usize) -> Result<usize, E>,
-) -> Result<BTreeSet<u64>, E> {
-    let mut others: Vec<u64> = range
-        .entries()
-        .iter()
-        .filter_map(|entry| match &entry.positions {
-            Positions::Listed(positions) => positions.first().copied(),
-            Positions::Hashed { .. } => None,
-        })
-        .collect();
-    let mut drawn = BTreeSet::new();
-    while drawn.len() < DECOYS && !others.is_empty() {
-        let at = random(others.len())?.min(others.len() - 1);
-        drawn.insert(others.swap_remove(at));
+/// Adds parts to those that are fetched, until they hold [`DECOYS`] photos of this range besides one that is wanted, as far
+/// as the range has so many. `below` draws a number below the one it is given.
+fn draw_decoys(range: &Range, parts: &mut BTreeSet<u64>, mut below: impl FnMut(usize) -> usize) {
+    // A photo has up to three digests in one record: of one record at most one counts.
+    let records: BTreeSet<u64> = range.entries().iter().filter_map(first_of).collect();
+    let is_held = |parts: &BTreeSet<u64>, record: &u64| parts.contains(&part_of_record(*record));
+    loop {
+        let (held, others): (Vec<u64>, Vec<u64>) =
+            records.iter().partition(|record| is_held(parts, record));
+        if held.len() > DECOYS || others.is_empty() {
+            return;
+        }
+        let at = below(others.len()).min(others.len() - 1);
+        parts.extend(others.get(at).copied().map(part_of_record));
     }
-    Ok(drawn)
+}
+
+/// The first record that an entry of the index names.
+fn first_of(entry: &Entry) -> Option<u64> {
+    match &entry.positions {
+        Positions::Listed(positions) => positions.first().copied(),
+        Positions::Hashed { .. } => None,
+    }
 }
 
 #[cfg(test)]

@@ -77,7 +77,7 @@ fn it_shows_the_picture_and_loads_nothing(page: &Path, photo: &Path) {
         let text = browser.text("body").unwrap();
         for words in [
             "Rehearsal record: registered",
-            "No record found",
+            "Not in this registry as of block",
             "What is not proven",
             "1 of 1 validators signed that block",
             "To check all of this again",

@@ -1,19 +1,22 @@
-// Hands photos to the verifier (WebAssembly, the same Rust code as everywhere) and shows what it decides. The photos never
-// leave the browser: only their digests are sent, and the receipts that come back are checked here.
+// Hands photos to the verifier (WebAssembly, the same Rust code as everywhere) and shows what it decides. Neither a photo nor
+// its digest leaves the browser: the verifier says which files of the registry to fetch, and this script fetches those.
 
-import init, { Checker, FileDigests, metadata, typed_digest, without_metadata } from "/verifier.js";
+import init, { FileDigests, Lookup, family, metadata, registry, typed_digest, without_metadata } from "/verifier.js";
 
 // Larger files are not drawn: their bytes would have to be copied as a whole.
 const LARGEST_DRAWN = 64 * 1024 * 1024;
 const MOST_FILES = 5000;
-const DIGESTS_PER_QUESTION = 1000;
+const FILES_PER_QUESTION = 500;
 const MOST_OPEN = 8;
+const FETCHES_AT_ONCE = 4;
 
 const byId = (id) => document.getElementById(id);
-const [say, drop, summary, results] = ["say", "drop", "summary", "results"].map(byId);
+const [say, drop, summary, told, results] = ["say", "drop", "summary", "told", "results"].map(byId);
+// Where the registry is asked: the site that this page came from.
+const address = location.origin;
 // What was dropped last. Answers to an earlier question are written into cards that no longer stand on the page.
 let round = 0;
-let checker = null;
+let genesis = null;
 
 function element(name, text, className) {
   const made = document.createElement(name);
@@ -35,17 +38,18 @@ function tell(...sentences) {
 
 const pause = (seconds) => new Promise((done) => setTimeout(done, seconds * 1000));
 
-// A question to the validator. Where it is busy and says when to come back, it is asked again; what it cannot answer
-// becomes a sentence.
-async function ask(path, options, waiting) {
+// Fetches a file of the registry; null where there is none. Where the validator is busy and says when to come back, it is
+// asked again; what it cannot answer becomes a sentence.
+async function ask(path, waiting) {
   for (let attempt = 0; ; attempt += 1) {
     let response;
     try {
-      response = await fetch(path, options);
+      response = await fetch(address + "/" + path, { credentials: "omit", referrerPolicy: "no-referrer" });
     } catch {
       throw new Error("The validator cannot be reached. Check your connection, then try again.");
     }
     if (response.ok) return response;
+    if (response.status === 404) return null;
     const body = await response.json().catch(() => null);
     const detail = typeof body?.detail === "string" ? body.detail : null;
     const after = Number(response.headers.get("retry-after"));
@@ -58,6 +62,30 @@ async function ask(path, options, waiting) {
     if (attempt === 3 || when > 30) throw new Error(why + " Try again in " + when + " seconds.");
     waiting(why + " Asking again in " + when + " seconds …");
     await pause(when);
+  }
+}
+
+// Fetches what the verifier names, some files at once, until nothing is missing or something does not hold.
+async function drive(lookup, waiting) {
+  for (let fetched = 0; ; ) {
+    const step = JSON.parse(lookup.next());
+    if (step.failed) throw new Error("It could not be asked: " + step.failed + ".");
+    if (step.refused || !step.fetch.length) return;
+    const files = step.fetch;
+    const work = async () => {
+      for (let file = files.shift(); file; file = files.shift()) {
+        const answer = await ask(file, waiting);
+        const bytes = answer && new Uint8Array(await answer.arrayBuffer());
+        if (bytes) lookup.take(file, bytes);
+        else lookup.missing(file);
+        fetched += 1;
+        waiting("Asking the validator, file " + fetched + " …");
+      }
+    };
+    // All must have ended before the lookup is given up.
+    const ended = await Promise.allSettled(Array.from({ length: FETCHES_AT_ONCE }, work));
+    const failed = ended.find((one) => one.status === "rejected");
+    if (failed) throw failed.reason;
   }
 }
 
@@ -107,35 +135,21 @@ class Subject {
     this.digests = JSON.parse(hasher.finish());
   }
 
-  // Everything that is known once the validator has answered about the digests.
-  async find(answers) {
-    const own = new Set(this.digests.digests.map((found) => found.digest));
-    const results = answers.filter((answer) => own.has(answer.image_hash));
-    const choice = JSON.parse(checker.choose(JSON.stringify(this.digests), JSON.stringify({ results })));
-    const looked = { digests: this.digests, choice };
-    if (choice) {
-      this.working("Checking the receipt …");
-      const waiting = (what) => this.working(what);
-      const index = choice.index === null ? "" : "?index=" + choice.index;
-      try {
-        this.receipt = await (await ask("/api/v1/receipt/" + choice.digest + index, {}, waiting)).text();
-        looked.receipt = { Ok: this.receipt };
-      } catch (error) {
-        looked.receipt = { Err: error.message.replace(/\.$/, "") };
-      }
-      // Without its family an edit is still shown; the card then says nothing about it.
-      const family = await ask("/api/v1/provenance/" + choice.digest, {}, waiting).catch(() => null);
-      if (family) looked.provenance = await family.json();
-      await this.lookInside(looked);
-    }
-    this.show(JSON.parse(checker.card(JSON.stringify(looked))));
+  // Everything that is known once nothing is missing.
+  async find(lookup) {
+    const file = JSON.stringify(this.digests);
+    this.receipt = lookup.receipt(file);
+    const inside = this.receipt === undefined ? undefined : await this.lookInside();
+    this.show(JSON.parse(lookup.card(file, inside)));
   }
 
-  async lookInside(looked) {
-    if (!this.file || this.file.size > LARGEST_DRAWN || this.digests.kind !== "picture") return;
+  // What the file says about itself, as JSON.
+  async lookInside() {
+    if (!this.file || this.file.size > LARGEST_DRAWN || this.digests.kind !== "picture") return undefined;
     this.bytes = new Uint8Array(await this.file.arrayBuffer());
-    looked.metadata = JSON.parse(metadata(this.bytes));
-    this.isTurned = looked.metadata.orientation !== null;
+    const inside = metadata(this.bytes);
+    this.isTurned = JSON.parse(inside).orientation !== null;
+    return inside;
   }
 
   show(card) {
@@ -191,7 +205,9 @@ class Subject {
     };
     part("What this file says, and the record does not", card.not_covered);
     part("What is not proven", card.not_proven);
-    if (card.family) more.append(...family(card.family));
+    const relatives = element("div", null, "family");
+    if (card.family) relatives.append(...drawnFamily(card.family));
+    more.append(relatives);
     part("About this file", card.notes);
     if (card.facts.length || card.digests.length) more.append(details(card));
     if (card.matched) more.append(this.actions(card));
@@ -207,9 +223,11 @@ class Subject {
       receipt.download = stem + ".receipt.json";
       row.append(receipt);
     }
+    // What stands behind # is not sent to any server.
     const link = element("a", "Link to this record", "button");
-    link.href = "/verify?image_hash=" + card.matched.digest;
+    link.href = address + "/#" + card.matched.digest;
     row.append(link);
+    row.append(this.relativesButton(card));
     if (navigator.clipboard) {
       const copy = element("button", "Copy the sentence", "plain");
       copy.type = "button";
@@ -220,6 +238,25 @@ class Subject {
       row.append(copy);
     }
     return row;
+  }
+
+  // What was made from a photo can only be asked by naming it, so nothing is asked before somebody wants it.
+  relativesButton(card) {
+    const button = element("button", "Ask for its edits (names the photo to this validator)", "plain");
+    button.type = "button";
+    button.addEventListener("click", async () => {
+      button.disabled = true;
+      const place = this.card.querySelector(".family");
+      try {
+        const answer = await ask("api/v1/provenance/" + card.matched.digest, () => {});
+        const drawn = answer ? drawnFamily(JSON.parse(family(await answer.text(), card.index))) : [];
+        place.replaceChildren(...(drawn.length ? drawn : [element("p", "This validator knows of no edit of it.")]));
+      } catch (error) {
+        place.replaceChildren(element("p", error.message));
+        button.disabled = false;
+      }
+    });
+    return button;
   }
 }
 
@@ -247,7 +284,7 @@ function details(card) {
   return made;
 }
 
-function family(family) {
+function drawnFamily(family) {
   const made = [];
   const part = (title, members) => {
     if (!members.length) return;
@@ -255,7 +292,7 @@ function family(family) {
     for (const member of members) {
       const item = element("li");
       const link = element("a", member.digest.slice(0, 12) + "…", "hash");
-      link.href = "/verify?image_hash=" + member.digest;
+      link.href = "#" + member.digest;
       item.append(member.what + " ", link);
       if (member.notice) item.append(element("strong", " Withdrawn: " + member.notice));
       list.append(item);
@@ -264,7 +301,8 @@ function family(family) {
   };
   part("Made from", family.made_from);
   part("Made from this", family.made_into);
-  if (family.made_from.length || family.made_into.length) made.push(element("p", family.limits[0], "soft"));
+  part("The same photo in other data", family.same_photo);
+  if (made.length) made.push(element("p", family.limits[0], "soft"));
   return made;
 }
 
@@ -274,7 +312,7 @@ const WORDS = {
   edit: "registered as an edit or by a server",
   rehearsal: "rehearsal records",
   withdrawn: "withdrawn",
-  unproven: "claimed, not proven",
+  unproven: "refused or not proven",
   unknown: "without a record",
   failed: "not found out",
 };
@@ -301,11 +339,13 @@ function fold(subjects) {
 }
 
 async function connect() {
-  if (checker) return;
-  const genesis = await (await ask("/api/v1/genesis", {}, (what) => tell(what))).text();
-  checker = new Checker(genesis);
+  if (genesis) return;
+  const answer = await ask("api/v1/genesis", (what) => tell(what));
+  if (!answer) throw new Error("This address has no genesis, so nothing can be checked.");
+  const text = await answer.text();
   // A registry never changes its genesis. Whoever was here before would be told, were this another registry.
-  const { genesis: hash } = JSON.parse(checker.registry());
+  const { genesis: hash } = JSON.parse(registry(text));
+  genesis = text;
   let known = null;
   try {
     known = localStorage.getItem("genesis");
@@ -321,17 +361,6 @@ async function connect() {
   }
 }
 
-async function question(subjects) {
-  const image_hashes = [...new Set(subjects.flatMap((subject) => subject.digests.digests.map((found) => found.digest)))];
-  const waiting = (what) => subjects.forEach((subject) => subject.working(what));
-  const response = await ask("/api/v1/verify", {
-    method: "POST",
-    headers: { "content-type": "application/json" },
-    body: JSON.stringify({ image_hashes }),
-  }, waiting);
-  return (await response.json()).results;
-}
-
 // Looks subjects up, as many as one question holds at a time.
 async function run(subjects) {
   const mine = round;
@@ -340,15 +369,21 @@ async function run(subjects) {
     const batch = asked;
     asked = [];
     if (!batch.length) return;
+    let lookup = null;
     try {
       await connect();
-      const answers = await question(batch);
+      const files = JSON.stringify(batch.map((subject) => subject.digests));
+      lookup = new Lookup(genesis, files, crypto.getRandomValues(new Uint8Array(32)));
+      await drive(lookup, (what) => batch.forEach((subject) => subject.working(what)));
       for (const subject of batch) {
         if (mine !== round) return;
-        await subject.find(answers).catch((error) => subject.failed(error));
+        await subject.find(lookup).catch((error) => subject.failed(error));
       }
+      told.textContent = lookup.told();
     } catch (error) {
       batch.forEach((subject) => subject.failed(error));
+    } finally {
+      lookup?.free();
     }
   };
   for (const subject of subjects) {
@@ -362,7 +397,7 @@ async function run(subjects) {
     } catch {
       subject.failed(new Error("The file cannot be read. It may have been moved, changed or deleted since it was chosen."));
     }
-    if (asked.length >= DIGESTS_PER_QUESTION / 2) await flush();
+    if (asked.length >= FILES_PER_QUESTION) await flush();
   }
   await flush();
   if (mine !== round) return;
@@ -376,6 +411,7 @@ async function run(subjects) {
 function start(subjects) {
   round += 1;
   summary.textContent = "";
+  told.textContent = "";
   results.replaceChildren(...subjects.map((subject) => subject.card));
   summary.textContent = subjects.length > 1 ? subjects.length + " files" : "";
   results.scrollIntoView({ block: "nearest" });
@@ -387,7 +423,7 @@ function startFiles(named) {
     tell("There is no file in what was dropped.");
     return;
   }
-  tell(...(named.length > MOST_FILES ? ["These are " + named.length + " files; the first " + MOST_FILES + " are looked up. For more use the command: birthmark verify FOLDER --node " + location.origin] : []));
+  tell(...(named.length > MOST_FILES ? ["These are " + named.length + " files; the first " + MOST_FILES + " are looked up. For more use the command: birthmark verify FOLDER --node " + address] : []));
   start(named.slice(0, MOST_FILES).map(([name, file]) => new Subject(name, file)));
 }
 
@@ -463,9 +499,17 @@ function listen() {
     event.preventDefault();
     startDigest(byId("image_hash").value);
   });
+  window.addEventListener("hashchange", startLinked);
 }
 
-const command = "birthmark verify photo.jpg --node " + location.origin;
+// A record that a link names behind #.
+function startLinked() {
+  const linked = location.hash.slice(1);
+  if (linked) startDigest(linked);
+  return linked !== "";
+}
+
+const command = "birthmark verify photo.jpg --node " + address;
 try {
   await init({ module_or_path: "/verifier.wasm" });
   drop.hidden = false;
@@ -473,7 +517,7 @@ try {
   if (!window.isSecureContext) {
     tell("This page came over plain HTTP: whoever is on the way could have changed it. For an answer that counts, use the command: " + command + " --genesis FILE");
   }
-  if (byId("image_hash").value.trim()) startDigest(byId("image_hash").value);
+  if (!startLinked() && byId("image_hash").value.trim()) startDigest(byId("image_hash").value);
 } catch {
   tell("This browser cannot run the verifier (WebAssembly). Enter a digest below, or use the command: " + command);
 }

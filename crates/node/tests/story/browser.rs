@@ -3,7 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use birthmark_ledger::index::Prefix;
+use birthmark_ledger::{Frontier, IndexTree, RecordsPart};
 use birthmark_node::settings::NoticeSettings;
 use birthmark_protocol::image_data::{image_data, without_metadata};
 use birthmark_protocol::{Digest, Timestamp};
@@ -13,7 +15,7 @@ use serde_json::{Value, json};
 use crate::authority::Authority;
 use crate::camera::digest;
 use crate::edits;
-use crate::world::{Base, World};
+use crate::world::{Base, World, client};
 
 /// Pictures of the test vectors, and files made from them, in a folder.
 struct Photos {
@@ -137,6 +139,8 @@ fn seen(browser: &Browser, name: &str) {
     }
 }
 
+const ABSENT: &str = "Not in this registry as of block 2";
+
 const CASES: [(&str, &str, &str); 9] = [
     (
         "registered.jpg",
@@ -153,29 +157,21 @@ const CASES: [(&str, &str, &str); 9] = [
         "Registered; metadata not covered",
         "date, place, caption and orientation are not covered",
     ),
-    (
-        "recoloured.jpg",
-        "No record found",
-        "proves nothing about the photo",
-    ),
+    ("recoloured.jpg", ABSENT, "proves nothing about the photo"),
     (
         "edited.jpg",
         "Registered as an edit: content changed",
         "made it from another registered image",
     ),
-    (
-        "unknown.jpg",
-        "No record found",
-        "proves nothing about the photo",
-    ),
+    ("unknown.jpg", ABSENT, "Proven as of block 2, "),
     (
         "cut.jpg",
-        "No record found: the file is damaged",
+        "Not in this registry as of block 2: the file is damaged",
         "get an intact copy",
     ),
     (
         "letter.txt",
-        "Not a picture, and no record found",
+        "Not a picture, and not in this registry as of block 2",
         "no picture in a format known here",
     ),
     ("empty.jpg", "This file is empty", "nothing in this file"),
@@ -208,7 +204,7 @@ async fn the_verify_page_says_what_is_proven_and_sends_no_photo() {
         many_files_and_folders_are_all_looked_up(&browser, &photos);
         no_file_is_said_to_be_none(&browser);
         assert_eq!(browser.complaints().unwrap(), [""; 0]);
-        nothing_but_digests_left(&browser, &url, &photos);
+        nothing_that_names_a_photo_left(&browser, &url, &photos);
         photos
     })
     .await;
@@ -250,7 +246,7 @@ fn an_answer_stands_under_its_own_file_only(browser: &Browser, photos: &Photos) 
     // The answer to the first question comes after the second one was asked.
     browser
         .value(
-            "window.plainFetch = window.fetch; let held = true; window.fetch = async (...asked) => { if (held && String(asked[0]) === '/api/v1/verify') { held = false; await new Promise((done) => setTimeout(done, 1500)); } return plainFetch(...asked); }; 0",
+            "window.plainFetch = window.fetch; let held = true; window.fetch = async (...asked) => { if (held && String(asked[0]).endsWith('/api/v1/head')) { held = false; await new Promise((done) => setTimeout(done, 1500)); } return plainFetch(...asked); }; 0",
         )
         .unwrap();
     let registered = photos.path("registered.jpg");
@@ -260,7 +256,7 @@ fn an_answer_stands_under_its_own_file_only(browser: &Browser, photos: &Photos) 
         .unwrap();
     looked_up(browser, photos, &["unknown.jpg"]);
     std::thread::sleep(std::time::Duration::from_secs(2));
-    assert_eq!(headline(browser), "No record found");
+    assert_eq!(headline(browser), ABSENT);
     assert!(!browser.text("#results").unwrap().contains("registered.jpg"));
     browser
         .value("window.fetch = window.plainFetch; 0")
@@ -315,7 +311,7 @@ fn many_files_and_folders_are_all_looked_up(browser: &Browser, photos: &Photos) 
     let sent = browser.sent().unwrap();
     let questions = sent[before..]
         .iter()
-        .filter(|sent| sent.url.ends_with("/api/v1/verify"));
+        .filter(|sent| sent.url.ends_with("/api/v1/head"));
     assert_eq!(questions.count(), 1);
     seen(browser, "desktop-folder");
 }
@@ -334,25 +330,51 @@ fn no_file_is_said_to_be_none(browser: &Browser) {
         .unwrap();
 }
 
-fn nothing_but_digests_left(browser: &Browser, url: &str, photos: &Photos) {
-    let sent = browser.sent().unwrap();
-    assert!(sent.len() > 10);
-    let registered = photos.bytes("registered.jpg");
-    let encoded = [STANDARD.encode(&registered), hex::encode(&registered)];
-    for sent in sent {
-        assert!(sent.url.starts_with(url), "{sent:?}");
-        let Some(body) = &sent.body else { continue };
-        assert!(
-            sent.method == "POST" && sent.url == format!("{url}/api/v1/verify"),
-            "{sent:?}"
-        );
-        let question: Value = serde_json::from_str(body).unwrap();
-        let fields: Vec<_> = question.as_object().unwrap().keys().collect();
-        assert_eq!(fields, ["image_hashes"]);
-        for digest in question["image_hashes"].as_array().unwrap() {
-            digest.as_str().unwrap().parse::<Digest>().unwrap();
+/// Every way in which a digest or the bytes of a photo are usually written, each as a piece that cannot be there by chance.
+fn names_of(photos: &Photos) -> Vec<String> {
+    let mut names = Vec::new();
+    for entry in std::fs::read_dir(photos.folder.path()).unwrap() {
+        let file = std::fs::read(entry.unwrap().path()).unwrap();
+        let picture = image_data(&file).ok().map(|data| data.digest);
+        for digest in [Some(Digest::of(&file)), picture].into_iter().flatten() {
+            let bytes = digest.as_bytes();
+            names.push(hex::encode(&bytes[..8]));
+            names.push(STANDARD.encode(bytes)[..16].to_owned());
+            names.push(URL_SAFE_NO_PAD.encode(bytes)[..16].to_owned());
         }
-        assert!(!encoded.iter().any(|photo| body.contains(&photo[..40])));
+        // The first bytes of every JPEG are alike.
+        if let Some(bytes) = file.get(200..240) {
+            names.extend([hex::encode(bytes), STANDARD.encode(bytes)[..40].to_owned()]);
+        }
+    }
+    names
+}
+
+/// Neither a byte of a photo nor a digest of one went anywhere: not in an address, a header or a body.
+fn nothing_that_names_a_photo_left(browser: &Browser, url: &str, photos: &Photos) {
+    let (sent, names) = (browser.sent().unwrap(), names_of(photos));
+    assert!(sent.len() > 10 && names.len() > 30);
+    for sent in sent {
+        let path = sent
+            .url
+            .strip_prefix(url)
+            .unwrap_or_else(|| panic!("{sent:?}"));
+        assert!(sent.method == "GET" && sent.body.is_none(), "{sent:?}");
+        let is_known = match path.strip_prefix("/api/v1/") {
+            None => path.len() < 20,
+            Some("genesis" | "head" | "notices" | "records/0" | "headers/0") => true,
+            // In a registry so small the range is all of it.
+            Some(range) => range.starts_with("index/") && range.ends_with("/all"),
+        };
+        assert!(is_known, "{sent:?}");
+        let said = format!("{} {}", sent.url, sent.headers);
+        for name in &names {
+            assert!(!said.contains(name), "{name} stands in {sent:?}");
+            assert!(
+                !said.to_lowercase().contains(&name.to_lowercase()),
+                "{sent:?}"
+            );
+        }
     }
 }
 
@@ -412,21 +434,74 @@ async fn what_does_not_work_is_said_in_sentences() {
     drop(authority);
 }
 
-/// A receipt that does not hold is not shown as proven, whatever the validator says.
+/// Answers of a validator that hides a record or lies about its index are refused, each with its own sentence, whatever
+/// photo is asked about.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lying_validator_is_not_believed_by_the_page() {
     let photos = Photos::new();
     let (mut world, authority) = registry(&photos).await;
     let url = world.url.clone();
+    let part = client().get(format!("{url}/api/v1/records/0"));
+    let part = part.send().await.unwrap().bytes().await.unwrap();
+    let blocks = RecordsPart::parse(&part).unwrap();
+    let stored: Vec<_> = blocks
+        .blocks()
+        .iter()
+        .map(|(block, by)| (block.encode(), by.encode()))
+        .collect();
+    let bytes = stored[..1].iter().map(|(block, by)| (&block[..], &by[..]));
+    let without_the_last = RecordsPart::write(&Frontier::new().encode(), bytes);
+    let without_all = IndexTree::new().prove(Prefix::ALL).encode();
     beside(move || {
-        let browser = opened(&url, Window::DESKTOP);
-        browser
-            .value("window.plainFetch = window.fetch; window.fetch = async (...asked) => { const answer = await plainFetch(...asked); if (!String(asked[0]).includes('/receipt/')) return answer; return new Response((await answer.text()).replace('\"level\":2', '\"level\":1')); }; 0")
-            .unwrap();
-        let text = looked_up(&browser, &photos, &["edited.jpg"]);
-        assert_eq!(headline(&browser), "A record is claimed, not proven");
-        assert!(!text.contains("Registered") && text.contains("Do not call it registered"), "{text}");
-        seen(&browser, "desktop-unproven");
+        let lies = [
+            ("/api/v1/records/", without_the_last, "record 1 is missing or another"),
+            ("/api/v1/index/", without_all, "something was changed, added or left out"),
+            ("/api/v1/head", b"{}".to_vec(), "its newest block cannot be read"),
+        ];
+        for (file, lie, words) in lies {
+            let browser = opened(&url, Window::DESKTOP);
+            let lie = STANDARD.encode(lie);
+            browser
+                .value(&format!("window.plainFetch = window.fetch; window.fetch = async (...asked) => String(asked[0]).includes('{file}') ? new Response(Uint8Array.from(atob('{lie}'), (one) => one.charCodeAt(0))) : plainFetch(...asked); 0"))
+                .unwrap();
+            for name in ["edited.jpg", "registered.jpg", "unknown.jpg"] {
+                let text = looked_up(&browser, &photos, &[name]);
+                assert_eq!(headline(&browser), "The answer was refused: it does not hold");
+                assert!(text.contains(words) && !text.contains("Registered"), "{text}");
+                assert!(!text.contains("Not in this registry"), "{text}");
+            }
+            seen(&browser, "desktop-refused");
+        }
+    })
+    .await;
+    world.stop().await;
+    drop(authority);
+}
+
+/// A link that somebody shares names the photo behind #, which no browser sends.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_shared_link_names_no_photo_to_the_validator() {
+    let photos = Photos::new();
+    let (mut world, authority) = registry(&photos).await;
+    let url = world.url.clone();
+    beside(move || {
+        let browser = opened(&url, Window::PHONE);
+        looked_up(&browser, &photos, &["registered.jpg"]);
+        let links = "[...document.querySelectorAll('#results a.button')].map((link) => link.href).filter((link) => link.includes('#'))";
+        let links = browser.value(links).unwrap();
+        let link = links[0].as_str().unwrap().to_owned();
+        let digest = Digest::of(&photos.bytes("registered.jpg"));
+        assert_eq!(link, format!("{url}/#{digest}"));
+        let other = Browser::start(Window::PHONE).unwrap();
+        other.open(&link).unwrap();
+        finished(&other);
+        assert_eq!(headline(&other), "Registered");
+        nothing_that_names_a_photo_left(&other, &url, &photos);
+        // Its edits are asked for only when somebody wants that, and then the photo is named.
+        other.click("#results .actions button").unwrap();
+        other.wait_for("document.querySelector('.family').innerText.includes('edit, content changed')").unwrap();
+        assert!(other.sent().unwrap().iter().any(|sent| sent.url.contains("/api/v1/provenance/")));
+        seen(&other, "phone-family");
     })
     .await;
     world.stop().await;

@@ -2,11 +2,13 @@ use birthmark_ledger::{
     Block, BlockTime, CommitCertificate, Frontier, IndexFollower, IndexTree, Known, Origin, Record,
     SetSignature, Source, Tip, Transaction, ValidatorId, VoteKey, VoteSigner as _,
 };
+use birthmark_protocol::api::Notice;
 use birthmark_protocol::{Bundle, DigestRole, ImageClaim, ModificationLevel, PublicKey, Timestamp};
 use serde_json::{Value, json};
 
 use super::*;
-use crate::answer::choose;
+use crate::FileDigests;
+use crate::answer::{Answer, choose};
 
 const START: i64 = 1_790_000_000;
 
@@ -19,27 +21,39 @@ pub(crate) struct World {
     named: IndexTree,
     before: Vec<Frontier>,
     pub(crate) blocks: Vec<(Block, CommitCertificate)>,
+    /// What is known against cameras, as the interface says it.
+    notices: Value,
 }
 
 fn digest(name: &str) -> Digest {
     Digest::of(name.as_bytes())
 }
 
+/// A camera's photo, or an edit of one where its name says so.
 fn record(name: &str) -> Record {
+    let original = name.strip_prefix("edit of ");
+    let level = match original {
+        None => ModificationLevel::RAW,
+        Some(_) => ModificationLevel::MODIFIED,
+    };
     let image = ImageClaim {
         digest: digest(name),
         role: DigestRole::File,
-        level: ModificationLevel::RAW,
+        level,
         parent: None,
     };
+    let (source, family) = match original {
+        None => (Source::CameraAttested, "Test camera"),
+        Some(_) => (Source::Software, "Test editor"),
+    };
     let origin = Origin {
-        source: Source::CameraAttested,
+        source,
         authority: "TEST_MAKER".parse().unwrap(),
-        family: "Test camera".parse().unwrap(),
+        family: family.parse().unwrap(),
         made_up_fingerprint: false,
     };
     let bundle = Bundle::new(vec![image], Timestamp::from_unix(START), None).unwrap();
-    Record::new(bundle, origin).unwrap()
+    Record::with_original(bundle, original.map(digest), origin).unwrap()
 }
 
 impl World {
@@ -64,6 +78,7 @@ impl World {
             named: IndexTree::new(),
             before: Vec::new(),
             blocks: Vec::new(),
+            notices: json!({"notices": []}),
         };
         blocks.iter().for_each(|names| world.commit(names));
         world
@@ -83,7 +98,7 @@ impl World {
     }
 
     fn block(&self, names: &[&str], index: birthmark_ledger::IndexRoot) -> Block {
-        let known = Known::default();
+        let known = self.known();
         let time = START * 1000 + 60_000 + self.tip.height().get() as i64;
         let mut builder = self.tip.builder(BlockTime::from_millis(time), &known);
         if !names.is_empty() {
@@ -95,9 +110,20 @@ impl World {
         builder.finish(proposer, index, None)
     }
 
+    /// Every photo so far may be an edit's original.
+    fn known(&self) -> Known {
+        let digests = self.blocks.iter().flat_map(|(block, _)| block.digests());
+        Known {
+            originals: digests
+                .map(|(one, _)| (one, ModificationLevel::RAW))
+                .collect(),
+            ..Known::default()
+        }
+    }
+
     fn decide(&mut self, block: Block) {
         self.before.push(self.tip.frontier().clone());
-        self.tip = self.tip.check(&block, &Known::default()).unwrap();
+        self.tip = self.tip.check(&block, &self.known()).unwrap();
         self.named = self.follower.tree().clone();
         self.follower.add(block.header.height, block.digests());
         let vote = CommitCertificate {
@@ -138,6 +164,15 @@ impl World {
 
     /// All of the registry, in its first parts, but for the block that is left out.
     pub(crate) fn parts(&self, left_out: Option<usize>) -> Parts {
+        let (records, headers) = self.parts_bytes(left_out);
+        Parts {
+            records: [(0, RecordsPart::parse(&records).unwrap())].into(),
+            headers: [(0, HeadersPart::parse(&headers).unwrap())].into(),
+        }
+    }
+
+    /// The same as bytes: records, then headers.
+    fn parts_bytes(&self, left_out: Option<usize>) -> (Vec<u8>, Vec<u8>) {
         let headers: Vec<_> = self
             .blocks
             .iter()
@@ -154,14 +189,7 @@ impl World {
             .collect();
         let before = self.before[0].encode();
         let bytes = stored.iter().map(|(block, by)| (&block[..], &by[..]));
-        Parts {
-            records: [(
-                0,
-                RecordsPart::parse(&RecordsPart::write(&before, bytes)).unwrap(),
-            )]
-            .into(),
-            headers: [(0, HeadersPart::parse(&headers).unwrap())].into(),
-        }
+        (RecordsPart::write(&before, bytes), headers)
     }
 }
 
@@ -181,7 +209,23 @@ fn asked(
     let question = standing.question(&digest(name));
     let range = standing.range(question, &index.prove(question).encode())?;
     let positions = positions(&digest(name), &range, &newest)?;
-    standing.answer(&digest(name), &positions, parts, &[])
+    answered(&standing, parts, &digest(name), &positions, &[])
+}
+
+fn answered(
+    standing: &Standing,
+    parts: &Parts,
+    digest: &Digest,
+    positions: &BTreeSet<u64>,
+    notices: &[Notice],
+) -> Result<Answer, LookupError> {
+    let receipt = |position: &u64| Ok((*position, standing.receipt(parts, *position)?));
+    let receipts: Result<BTreeMap<_, _>, LookupError> = positions.iter().map(receipt).collect();
+    let receipts = receipts?;
+    let records = receipts
+        .iter()
+        .map(|(position, receipt)| (*position, receipt));
+    Ok(Answer::proven(digest, records, notices))
 }
 
 #[test]
@@ -267,10 +311,13 @@ fn what_is_known_against_a_family_stands_beside_its_records() {
     };
     let parts = world.parts(None);
     let said = |notice| {
-        let positions = [0].into();
-        let answer = world
-            .standing()
-            .answer(&digest("one"), &positions, &parts, &[notice]);
+        let answer = answered(
+            &world.standing(),
+            &parts,
+            &digest("one"),
+            &[0].into(),
+            &[notice],
+        );
         answer.unwrap().records[0].revocation.clone()
     };
     let told = Some("firmware 2.0".to_owned());
@@ -280,24 +327,207 @@ fn what_is_known_against_a_family_stands_beside_its_records() {
     assert_eq!(said(notice(None, START + 1000)), None);
 }
 
-#[test]
-fn decoys_are_other_photos_of_the_range_and_no_more_than_there_are() {
+/// A registry of so many photos, each with three digests, in one index.
+fn range_of(photos: u64) -> Range {
     let mut tree = IndexTree::new();
-    let ranged = |tree: &IndexTree| {
-        let index = birthmark_ledger::IndexRoot {
-            height: Height::new(1),
-            root: tree.root(),
-        };
-        tree.prove(Prefix::ALL).verify(Prefix::ALL, &index).unwrap()
+    let of = |photo: u64| {
+        ["raw", "file", "data"].map(|role| (digest(&format!("{photo} {role}")), photo))
     };
-    let draw = |count: usize| Ok::<_, ()>(count / 2);
-    assert!(decoys(&ranged(&tree), draw).unwrap().is_empty());
-    tree.insert_all((0..3).map(|at| (digest(&at.to_string()), at)));
-    assert_eq!(decoys(&ranged(&tree), draw).unwrap(), [0, 1, 2].into());
-    tree.insert_all((3..90).map(|at| (digest(&at.to_string()), at)));
-    assert_eq!(decoys(&ranged(&tree), draw).unwrap().len(), DECOYS);
-    assert_eq!(
-        decoys(&ranged(&tree), |_| Err("no randomness")),
-        Err("no randomness")
+    tree.insert_all((0..photos).flat_map(of));
+    let index = birthmark_ledger::IndexRoot {
+        height: Height::new(1),
+        root: tree.root(),
+    };
+    let asked = Prefix::hiding(IndexKey::of(&digest("0 raw")), photos, AMONG);
+    tree.prove(asked).verify(asked, &index).unwrap()
+}
+
+#[test]
+fn the_fetched_parts_hold_enough_other_photos_of_the_range_and_no_more_than_that_is_fetched() {
+    let drawn = |photos: u64, wanted: u64| {
+        let (mut parts, mut count) = (BTreeSet::from([part_of_record(wanted)]), 0);
+        let range = range_of(photos);
+        draw_decoys(&range, &mut parts, |limit| {
+            count += 7919;
+            count % limit
+        });
+        let records: BTreeSet<_> = range.entries().iter().filter_map(first_of).collect();
+        let held = records
+            .iter()
+            .filter(|record| parts.contains(&part_of_record(**record)));
+        (held.count(), parts.len())
+    };
+    // Everything stands in one part.
+    assert_eq!(drawn(5, 0), (5, 1));
+    // In a small registry the photo's own part holds enough of its range.
+    let (held, parts) = drawn(4000, 0);
+    assert!(held > DECOYS && parts == 1, "{held} {parts}");
+    // In one of a hundred parts it does so only with others.
+    let (held, parts) = drawn(100 * 1024, 0);
+    assert!(
+        held > DECOYS && (1..=DECOYS + 1).contains(&parts),
+        "{held} {parts}"
     );
+}
+
+#[test]
+fn a_part_that_has_grown_since_the_newest_header_was_read_is_no_lie() {
+    let mut world = World::of(&[&["one"], &["two"]]);
+    let (old, named) = (world.standing(), world.named.clone());
+    world.commit(&["three"]);
+    let parts = world.parts(None);
+    let newest = old.follow(&parts).unwrap().digests(&parts).unwrap();
+    assert!(newest.contains_key(&digest("two")) && !newest.contains_key(&digest("three")));
+    let asked = old.question(&digest("one"));
+    old.range(asked, &named.prove(asked).encode()).unwrap();
+}
+
+/// What a validator of this world answers, with one kind of lie or none.
+fn served(world: &World, lie: Lie, file: &str) -> Option<Vec<u8>> {
+    let all = world.parts_bytes(matches!(lie, Lie::HidesNewest).then(|| world.blocks.len() - 1));
+    match file {
+        "api/v1/head" => Some(world.head().to_string().into_bytes()),
+        NOTICES => match lie {
+            Lie::KnowsNothing => None,
+            _ => Some(world.notices.to_string().into_bytes()),
+        },
+        "api/v1/headers/0" => Some(all.1),
+        "api/v1/records/0" => Some(all.0),
+        range => {
+            let (height, prefix) = range.strip_prefix("api/v1/index/")?.split_once('/')?;
+            let newest = world.standing().newest().index_height.to_string();
+            if height != newest {
+                return None;
+            }
+            let mut tree = world.named.clone();
+            if matches!(lie, Lie::InventsRecord) {
+                tree.insert_all([(digest("invented"), 0)]);
+            }
+            Some(tree.prove(prefix.parse().unwrap()).encode())
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Lie {
+    None,
+    HidesNewest,
+    InventsRecord,
+    KnowsNothing,
+}
+
+fn file_of(name: &str) -> FileDigests {
+    FileDigests {
+        kind: crate::FileKind::Picture,
+        ..FileDigests::of_digest(digest(name))
+    }
+}
+
+/// Drives a question to its end, and the files that were asked for.
+fn driven(world: &World, names: &[&str], lie: Lie) -> (Session, Vec<String>) {
+    let digests = names.iter().map(|name| digest(name));
+    let mut session = Session::new(world.genesis.clone(), digests, [3; 32]);
+    let mut asked = Vec::new();
+    while let Ok(files) = session.next() {
+        if files.is_empty() {
+            break;
+        }
+        for file in files {
+            session.take(&file, served(world, lie, &file).as_deref());
+            asked.push(file);
+        }
+        assert!(asked.len() < 100, "{asked:?}");
+    }
+    (session, asked)
+}
+
+#[test]
+fn a_session_names_no_digest_and_ends_with_a_card_for_each_file() {
+    let world = World::of(&[&["one", "two"], &["three"]]);
+    let (session, asked) = driven(&world, &["one", "three", "none"], Lie::None);
+    for name in ["one", "three", "none"] {
+        let hex = digest(name).to_hex();
+        assert!(asked.iter().all(|file| !file.contains(&hex)), "{asked:?}");
+    }
+    for name in ["one", "three"] {
+        let judged = session.judge(&file_of(name), None);
+        assert!(
+            judged.card.holds() && judged.card.checked.is_some(),
+            "{:?}",
+            judged.card
+        );
+        let choice = session.choice(&file_of(name)).unwrap();
+        assert!(session.receipt(&choice).is_some());
+    }
+    let absent = session.judge(&file_of("none"), None).card;
+    assert_eq!(absent.headline, "Not in this registry as of block 2");
+    assert!(session.told().contains("no digest"), "{}", session.told());
+}
+
+#[test]
+fn a_session_shows_every_lie_as_refused_and_says_which() {
+    let world = World::of(&[&["one", "two"], &["three"]]);
+    for (lie, words) in [
+        (Lie::HidesNewest, "record 2 is missing or another"),
+        (Lie::InventsRecord, "another root than the header's"),
+    ] {
+        let (session, _) = driven(&world, &["one"], lie);
+        let card = session.judge(&file_of("one"), None).card;
+        assert_eq!(
+            card.headline, "The answer was refused: it does not hold",
+            "{lie:?}"
+        );
+        assert!(card.sentence.contains(words), "{lie:?}: {}", card.sentence);
+        assert!(!card.holds() && card.matched.is_none());
+    }
+    let (session, _) = driven(&world, &["one"], Lie::KnowsNothing);
+    let card = session.judge(&file_of("one"), None).card;
+    assert!(
+        card.holds() && card.notes[0].contains("could not be asked"),
+        "{card:?}"
+    );
+}
+
+#[test]
+fn a_session_begins_again_where_the_index_has_moved_on_and_then_gives_up() {
+    let world = World::of(&[&["one"], &["two"]]);
+    let mut session = Session::new(world.genesis.clone(), [digest("one")], [3; 32]);
+    let mut heads = 0;
+    let error = loop {
+        match session.next() {
+            Err(error) => break error.to_string(),
+            Ok(files) => {
+                for file in files {
+                    heads += u32::from(file == Standing::ADDRESS);
+                    let bytes = served(&world, Lie::None, &file);
+                    let is_range = file.starts_with("api/v1/index/");
+                    session.take(&file, bytes.as_deref().filter(|_| !is_range));
+                }
+            }
+        }
+    };
+    assert_eq!((heads, error.as_str()), (3, "it has no api/v1/index/1/all"));
+    let card = session.judge(&file_of("one"), None).card;
+    assert_eq!(card.headline, "It could not be found out");
+}
+
+#[test]
+fn the_originals_of_an_edit_are_asked_only_where_something_is_known_against_anybody() {
+    let mut world = World::of(&[&["one"], &["edit of one"], &["three"]]);
+    let (session, before) = driven(&world, &["edit of one"], Lie::None);
+    let judged = session.judge(&file_of("edit of one"), None);
+    assert!(judged.card.holds() && judged.family.is_none());
+    world.notices = json!({"notices": [{"authority": "TEST_MAKER", "device_family": "Test camera",
+        "from": START, "until": null, "reason": "firmware 2.0"}]});
+    let (session, _) = driven(&world, &["edit of one"], Lie::None);
+    let judged = session.judge(&file_of("edit of one"), None);
+    assert_eq!(judged.card.tone, crate::Tone::Withdrawn);
+    assert!(
+        judged.card.warnings[0].contains("firmware 2.0"),
+        "{:?}",
+        judged.card.warnings
+    );
+    let family = judged.family.unwrap();
+    assert_eq!(family.made_from[0].digest, digest("one"));
+    assert_eq!(before.len(), 5, "{before:?}");
 }
