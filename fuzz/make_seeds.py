@@ -93,8 +93,8 @@ def ledger():
         seed("index", f"{number}", bytes.fromhex(case["answer"]))
     for name in ["checkpoint", "tlog_proof"]:
         seed("notes", name, vectors[name])
-    for name in ["genesis", "receipt"]:
-        seed("receipt", name, json.dumps(vectors[name]))
+    seed("receipt", "genesis", json.dumps(vectors["genesis"]))
+    seed("receipt", "receipt", base64.b64decode(vectors["receipt"]))
 
 
 if __name__ == "__main__":

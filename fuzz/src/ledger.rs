@@ -85,19 +85,17 @@ pub fn validators(input: &[u8]) {
     }
 }
 
-/// Receipts and genesis files, in JSON. Under the genesis of the vectors nothing verifies but their own record.
+/// Receipts, and genesis files in JSON. Under the genesis of the vectors nothing verifies but their own record.
 pub fn receipt(input: &[u8]) {
-    let Ok(text) = std::str::from_utf8(input) else {
-        return;
-    };
-    if let Ok(genesis) = Genesis::from_json(text) {
+    if let Ok(text) = std::str::from_utf8(input)
+        && let Ok(genesis) = Genesis::from_json(text)
+    {
         let _ = genesis.hash();
     }
-    let Ok(receipt) = Receipt::from_json(text) else {
+    let Ok(receipt) = Receipt::parse(input) else {
         return;
     };
-    let again = receipt.to_json().expect("what was read can be written");
-    assert_eq!(Receipt::from_json(&again).expect("what we wrote"), receipt);
+    assert_eq!(receipt.encode(), input);
     if verify_receipt(&receipt, &Trusted::genesis(&VECTORS.genesis)).is_ok() {
         assert_eq!(receipt.record, VECTORS.receipt.record);
     }

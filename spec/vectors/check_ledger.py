@@ -2,7 +2,8 @@
 """Checks ledger.json with nothing but Python's standard library: a second reading of docs/LEDGER.md.
 
 It verifies the receipt from the genesis alone, then unpacks the transaction and checks the cosigned checkpoint. With a
-path, it checks that receipt (JSON) against the genesis given second: check_ledger.py RECEIPT GENESIS.
+path, it checks that receipt (a file that ends in .birthmark) against the genesis given second (JSON):
+check_ledger.py RECEIPT GENESIS. docs/VERIFYING.md says what a receipt is made of.
 """
 import base64
 import json
@@ -194,6 +195,7 @@ def check_decision(header, certificate, validators, chain):
 
 
 def check_receipt(receipt, genesis):
+    assert receipt["chain_id"] == genesis["chain_id"], "another registry"
     chain, validators, height = genesis_hash(genesis), genesis["validators"], 0
     check_anchor(receipt, chain, validators)
     for link in receipt["sets"]:
@@ -219,6 +221,113 @@ def check_anchor(receipt, chain, validators):
             if link["header"]["height"] < named:
                 validators = link["validators"]
         check_decision(anchor["header"], anchor["certificate"], validators, chain)
+
+
+FIRST_LINE = b"Birthmark receipt. To read it: birthmark receipt show FILE\n"
+
+
+class Bytes:
+    """Canonical bytes, read from the front."""
+
+    def __init__(self, data):
+        self.data, self.at = data, 0
+
+    def take(self, count):
+        assert self.at + count <= len(self.data), "the bytes end too early"
+        self.at += count
+        return self.data[self.at - count:self.at]
+
+    def hash(self):
+        return self.take(32).hex()
+
+    def number(self, form):
+        return struct.unpack(form, self.take(struct.calcsize(form)))[0]
+
+    def varint(self):
+        value, end = varint(self.data, self.at)
+        shortest = end - self.at == 1 or self.data[end - 1]
+        assert shortest and value < 1 << 64, "a number in another than its shortest form"
+        self.at = end
+        return value
+
+    def flag(self):
+        byte = self.take(1)[0]
+        assert byte in (0, 1), "neither 0 nor 1"
+        return bool(byte)
+
+    def text(self):
+        return self.take(self.take(1)[0]).decode()
+
+    def optional(self):
+        return self.hash() if self.flag() else None
+
+    def end(self):
+        assert self.at == len(self.data), "something follows the end"
+
+
+def read_leaf(data):
+    """A record and who submitted it."""
+    data = Bytes(data)
+    assert data.take(1) == b"\1", "another version"
+    submitter, source = data.hash(), SOURCES[data.take(1)[0]]
+    authority, family, made_up = data.text(), data.text(), data.flag()
+    record = dict(edited_from=data.optional())
+    record["origin"] = dict(source=source, authority=authority, family=family, made_up_fingerprint=made_up)
+    if source == "camera-one-time":
+        record["one_time_key"] = dict(epoch=data.number(">I"), name=data.hash())
+    assert data.take(1) == b"\1", "another version of the bundle"
+    images = []
+    for _ in range(data.take(1)[0]):
+        role, level = ROLES[data.take(1)[0]], data.take(1)[0]
+        images.append(dict(role=role, level=level, digest=data.hash(), parent=data.optional()))
+    record.update(images=images, time=data.number(">q"), capture=None, gps=None)
+    pixels = PIXELS[data.take(1)[0]]
+    if pixels:
+        software = data.optional()
+        anchor = data.number(">Q") if data.flag() else None
+        record["capture"] = dict(source=pixels, software=software, anchor=anchor, disclosure=data.optional())
+    else:
+        record["gps"] = data.optional()
+    data.end()
+    return record, submitter
+
+
+def read_decided(data, chain):
+    """A header and the certificate that decides it."""
+    header = dict(chain=chain, height=data.varint(), previous=data.hash(), time=data.number(">q"), proposer=data.hash())
+    header.update(records=data.varint(), tree_size=data.varint(), tree_root=data.hash())
+    header.update(transactions_root=data.hash(), validators_hash=data.hash())
+    header["next_validators_hash"] = data.hash() if data.flag() else header["validators_hash"]
+    header.update(index_height=data.varint(), index_root=data.hash())
+    round_, count = data.varint(), data.varint()
+    signatures = [dict(validator=data.varint(), signature=data.take(64).hex()) for _ in range(count)]
+    block = tagged("birthmark/block/v1", encode_header(header)).hex()
+    return dict(header=header, certificate=dict(height=header["height"], round=round_, block=block, signatures=signatures))
+
+
+def read_set(data):
+    assert data.take(1) == b"\1", "another version of the set"
+    one = lambda: dict(name=data.text(), vote_key=data.take(33).hex(), checkpoint_key=data.hash(), log_key=data.hash())
+    return [one() for _ in range(data.varint())]
+
+
+def read_receipt(data):
+    assert data.startswith(FIRST_LINE), "not a receipt"
+    data = Bytes(data[len(FIRST_LINE):])
+    assert data.take(1) == b"\1", "another version"
+    receipt = dict(chain_id=data.text())
+    chain = data.hash()
+    leaf = data.take(data.varint())
+    receipt["record"], receipt["submitter"] = read_leaf(leaf)
+    assert encode_leaf(receipt["record"], receipt["submitter"]) == leaf, "a record in another than its one form"
+    index, steps = data.varint(), data.varint()
+    path = [data.hash() for _ in range(steps)]
+    receipt.update(read_decided(data, chain))
+    receipt["proof"] = dict(index=index, size=receipt["header"]["tree_size"], path=path)
+    receipt["anchor"] = read_decided(data, chain) if data.flag() else None
+    receipt["sets"] = [dict(read_decided(data, chain), validators=read_set(data)) for _ in range(data.varint())]
+    data.end()
+    return receipt
 
 
 def varint(data, at):
@@ -305,18 +414,24 @@ def check_checkpoint(note, genesis, header):
         verify_ed25519(key, f"cosignature/v1\ntime {time}\n{text}\n".encode(), signature[12:])
 
 
+def stored_receipt(text):
+    """A receipt as JSON carries it: its bytes in base64."""
+    return read_receipt(base64.b64decode(text, validate=True))
+
+
 def check_vectors(vectors):
-    genesis, receipt = vectors["genesis"], vectors["receipt"]
+    genesis, receipt = vectors["genesis"], stored_receipt(vectors["receipt"])
+    anchored = stored_receipt(vectors["anchored_receipt"])
     chain, data = genesis_hash(genesis), lambda name: bytes.fromhex(vectors[name])
     assert chain.hex() == vectors["genesis_hash"]
     assert encode_set(genesis["validators"]) == data("validators")
     check_receipt(receipt, genesis)
-    check_receipt(vectors["anchored_receipt"], genesis)
+    check_receipt(anchored, genesis)
     assert encode_leaf(receipt["record"], receipt["submitter"]) == data("leaf")
     assert encode_header(receipt["header"]) == data("header")
     transaction = data("transaction")
     records = unpack_transaction(transaction)
-    assert records[0] == receipt["record"] and records[3] == vectors["anchored_receipt"]["record"]
+    assert records[0] == receipt["record"] and records[3] == anchored["record"]
     submitter = next(entry for entry in genesis["validators"] if validator_id(entry) == transaction[1:33])
     key = bytes.fromhex(submitter["vote_key"])
     verify_p256(key, b"birthmark/transaction/v1\0" + chain + transaction[:-64], transaction[-64:])
@@ -339,14 +454,15 @@ def check_one_time(vectors, genesis, chain):
     body, signature = stated[:-64], stated[-64:]
     verify_p256(bytes.fromhex(vectors["authority_key"]), b"birthmark/epoch-key/v1\0" + body, signature)
     record = unpack_transaction(photos)[0]
-    assert record == vectors["receipt"]["record"], "another record"
-    check_receipt(vectors["receipt"], genesis)
+    receipt = stored_receipt(vectors["receipt"])
+    assert record == receipt["record"], "another record"
+    check_receipt(receipt, genesis)
 
 
 if __name__ == "__main__":
     if len(sys.argv) == 3:
-        receipt, genesis = (json.loads(pathlib.Path(path).read_text()) for path in sys.argv[1:])
-        check_receipt(receipt, genesis)
+        receipt, genesis = sys.argv[1:]
+        check_receipt(read_receipt(pathlib.Path(receipt).read_bytes()), json.loads(pathlib.Path(genesis).read_text()))
     else:
         check_vectors(json.loads((pathlib.Path(__file__).parent / "ledger.json").read_text()))
     print("verified")

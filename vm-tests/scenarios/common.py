@@ -82,7 +82,7 @@ def take_photo(camera):
 
 
 def wait_for_receipt(camera, photo):
-    camera.wait_for_file(photo["path"].replace(".jpg", ".receipt.json"), 300)
+    camera.wait_for_file(photo["path"] + ".birthmark", 300)
 
 
 DAEMONS = ("signer", "gps", "capture", "sma", "node")

@@ -22,7 +22,7 @@ with subtest("a photo gets its receipt, and both check"):
     t.assertEqual(photo["key_store"], "tpm")
     wait_for_receipt(trial, photo)
     trial.succeed(f"birthmark verify {photo['path']} 2>&1")
-    receipt = photo["path"].replace(".jpg", ".receipt.json")
+    receipt = photo["path"] + ".birthmark"
     trial.succeed(f"birthmark receipt show {receipt} --genesis /etc/birthmark/genesis.toml --photo {photo['path']} 2>&1")
 
 with subtest("a changed photo is not the photo"):

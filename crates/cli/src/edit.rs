@@ -80,7 +80,7 @@ pub async fn run(options: &EditOptions) -> anyhow::Result<ExitCode> {
 
 /// Looked at before anything is sent: a receipt that exists is never overwritten.
 fn receipt_place(options: &EditOptions) -> anyhow::Result<PathBuf> {
-    let beside = || options.edited.with_extension("receipt.json");
+    let beside = || crate::receipt::beside(&options.edited);
     let place = options.receipt.clone().unwrap_or_else(beside);
     ensure!(
         !place.exists(),
@@ -168,12 +168,15 @@ impl Editor {
 }
 
 /// Whether the receipt holds and is about this picture, as far as that can be checked here.
-fn check(receipt: &str, genesis: Option<&Genesis>, claims: &EditClaims) -> anyhow::Result<bool> {
-    let parsed = Receipt::from_json(receipt).context("the validator sent no receipt")?;
+fn check(
+    receipt: &Receipt,
+    genesis: Option<&Genesis>,
+    claims: &EditClaims,
+) -> anyhow::Result<bool> {
     let Some(genesis) = genesis else {
         return Ok(false);
     };
-    let verified = verify_receipt(&parsed, &Trusted::genesis(genesis))
+    let verified = verify_receipt(receipt, &Trusted::genesis(genesis))
         .context("the validator's receipt does not hold")?;
     ensure!(
         verified.record.image(&claims.image).is_some(),
@@ -183,8 +186,8 @@ fn check(receipt: &str, genesis: Option<&Genesis>, claims: &EditClaims) -> anyho
 }
 
 /// If we stop before the end, the picture is registered and the same command fetches the same receipt again.
-fn store(place: &Path, receipt: &str) -> anyhow::Result<()> {
-    durable::create(place, receipt.as_bytes(), durable::PUBLIC)
+fn store(place: &Path, receipt: &Receipt) -> anyhow::Result<()> {
+    durable::create(place, &receipt.encode(), durable::PUBLIC)
         .with_context(|| format!("cannot write the receipt {}", place.display()))
 }
 

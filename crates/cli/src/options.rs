@@ -130,7 +130,7 @@ pub struct EditOptions {
     /// The registry's genesis file: the receipt is checked against it before it is stored
     #[arg(long, value_name = "FILE")]
     pub genesis: Option<PathBuf>,
-    /// Where the receipt goes [default: beside the picture, ending in .receipt.json]
+    /// Where the receipt goes [default: beside the picture, its name and .birthmark]
     #[arg(long, value_name = "FILE")]
     pub receipt: Option<PathBuf>,
     /// How many seconds to wait for the receipt

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, ensure};
 use birthmark_daemon::reasons::in_one_line;
+use birthmark_ledger::receipt::ENDING;
 use birthmark_ledger::{Genesis, Receipt, Source};
 use birthmark_protocol::{Digest, DigestRole};
 use birthmark_verify::answer::Notices;
@@ -50,7 +51,7 @@ pub struct ReceiptFetchOptions {
     /// The genesis of the registry. Named once, it is remembered for this validator
     #[arg(long, value_name = "FILE", env = "BIRTHMARK_GENESIS")]
     pub genesis: Option<PathBuf>,
-    /// Where the receipt goes [default: beside the photo, ending in .receipt.json]
+    /// Where the receipt goes [default: beside the photo, its name and .birthmark]
     #[arg(long, value_name = "FILE")]
     pub out: Option<PathBuf>,
 }
@@ -85,9 +86,13 @@ struct Shown {
 /// Runs `receipt show`.
 pub fn show(options: &ReceiptShowOptions) -> anyhow::Result<ExitCode> {
     let genesis = known::read_genesis(&options.genesis)?;
-    let receipt = read_receipt(&options.receipt)?;
+    let bytes = read_file(&options.receipt)?;
     let photo = options.photo.as_deref().map(digests::of).transpose()?;
-    let finding = match check(&receipt, &genesis, photo.as_ref()) {
+    // Bytes that are no receipt prove as little as a receipt that does not hold.
+    let checked = Receipt::parse(&bytes)
+        .map_err(anyhow::Error::from)
+        .and_then(|receipt| check(&receipt, &genesis, photo.as_ref()));
+    let finding = match checked {
         Ok(proof) => Finding {
             holds: true,
             reason: None,
@@ -140,15 +145,20 @@ pub async fn fetch(options: &ReceiptFetchOptions) -> anyhow::Result<ExitCode> {
         println!("nothing is kept, the receipt does not hold: {error}");
         return Ok(ExitCode::FAILURE);
     }
-    std::fs::write(&place, receipt.to_json()? + "\n")
+    std::fs::write(&place, receipt.encode())
         .with_context(|| format!("cannot write {}", place.display()))?;
     println!("the receipt holds: kept in {}", place.display());
     Ok(ExitCode::SUCCESS)
 }
 
+/// Where the receipt of a photo is kept: its whole name and an ending.
+pub fn beside(photo: &Path) -> PathBuf {
+    photo.with_added_extension(ENDING)
+}
+
 /// A receipt that exists is never overwritten.
 fn receipt_place(options: &ReceiptFetchOptions, photo: Option<&Path>) -> anyhow::Result<PathBuf> {
-    let beside = || Some(photo?.with_extension("receipt.json"));
+    let beside = || Some(beside(photo?));
     let place = options.out.clone().or_else(beside);
     let place = place.context("--out: say where the receipt of a digest goes")?;
     ensure!(
@@ -169,22 +179,13 @@ pub fn check_files(receipt: &Path, genesis: &Path, photo: &Path) -> anyhow::Resu
     .map(drop)
 }
 
-/// Reads a receipt, or a validator's answer about a submission with the receipt inside, as cameras keep it.
+/// Reads a receipt.
 pub fn read_receipt(path: &Path) -> anyhow::Result<Receipt> {
-    let text = std::fs::read_to_string(path)
-        .with_context(|| format!("cannot read the receipt {}", path.display()))?;
-    let inside = serde_json::from_str::<SubmissionAnswer>(&text);
-    let receipt = inside
-        .as_ref()
-        .map_or(text.as_str(), |answer| answer.receipt.get());
-    Receipt::from_json(receipt).with_context(|| format!("{} holds no receipt", path.display()))
+    Receipt::parse(&read_file(path)?).with_context(|| path.display().to_string())
 }
 
-/// What matters of a validator's answer about a submission.
-#[derive(serde::Deserialize)]
-struct SubmissionAnswer<'a> {
-    #[serde(borrow)]
-    receipt: &'a serde_json::value::RawValue,
+fn read_file(path: &Path) -> anyhow::Result<Vec<u8>> {
+    std::fs::read(path).with_context(|| format!("cannot read the receipt {}", path.display()))
 }
 
 fn check(

@@ -146,7 +146,7 @@ fn photo<'a>(finding: &'a Finding, genesis: &Genesis) -> anyhow::Result<Photo<'a
     let judged = finding.judged();
     let card = judged.map(|judged| &judged.card);
     let chain = match (finding.receipt(), card) {
-        (Some(text), Some(card)) => Some(chain(text, card, genesis)?),
+        (Some(receipt), Some(card)) => Some(chain(receipt, card, genesis)?),
         _ => None,
     };
     Ok(Photo {
@@ -159,9 +159,10 @@ fn photo<'a>(finding: &'a Finding, genesis: &Genesis) -> anyhow::Result<Photo<'a
     })
 }
 
-/// What the receipt says, checked once more from the very text that the page holds.
-fn chain(text: &str, card: &Card, genesis: &Genesis) -> anyhow::Result<Chain> {
-    let receipt = Receipt::from_json(text)?;
+/// What the receipt says, checked once more from the very bytes that the page holds.
+fn chain(receipt: &Receipt, card: &Card, genesis: &Genesis) -> anyhow::Result<Chain> {
+    let bytes = receipt.encode();
+    let receipt = Receipt::parse(&bytes)?;
     let digests: Vec<_> = card.digests.iter().map(|found| found.digest).collect();
     let Proof { verified, .. } = proof::check(&receipt, genesis, &digests)?;
     Ok(Chain {
@@ -170,7 +171,7 @@ fn chain(text: &str, card: &Card, genesis: &Genesis) -> anyhow::Result<Chain> {
         block: verified.block.to_hex(),
         signers: verified.signers.iter().map(ToString::to_string).collect(),
         validators: verified.validators,
-        receipt: text.to_owned(),
+        receipt: STANDARD.encode(bytes),
     })
 }
 

@@ -84,7 +84,7 @@ pub struct Finding {
     path: Option<PathBuf>,
     /// The receipt that was checked.
     #[serde(skip)]
-    receipt: Option<String>,
+    receipt: Option<Receipt>,
 }
 
 /// What a program makes of it.
@@ -164,16 +164,11 @@ async fn find_privately(
                     file: &file,
                 };
                 let no_genesis = genesis.is_none().then(|| no_genesis(validator));
-                let finding = match looked_at.privately(session, no_genesis) {
-                    Ok((judged, receipt)) => Finding {
-                        receipt,
-                        ..Finding::of(subject.name, judged)
-                    },
-                    Err(error) => Finding::unclear(subject.name, format!("{error:#}")),
-                };
+                let (judged, receipt) = looked_at.privately(session, no_genesis);
                 Finding {
+                    receipt,
                     path: subject.path,
-                    ..finding
+                    ..Finding::of(subject.name, judged)
                 }
             }
         });
@@ -193,7 +188,7 @@ impl Looked<'_> {
         &self,
         session: &Session,
         no_genesis: Option<String>,
-    ) -> anyhow::Result<(Judged, Option<String>)> {
+    ) -> (Judged, Option<Receipt>) {
         let choice = session.choice(self.file);
         if let Some(reason) = no_genesis {
             let card = match choice {
@@ -203,11 +198,11 @@ impl Looked<'_> {
                     ..Card::unknown(self.file)
                 },
             };
-            return Ok((card.into(), None));
+            return (card.into(), None);
         }
         let judged = session.judge(self.file, self.metadata().as_ref());
         let receipt = choice.and_then(|choice| session.receipt(&choice));
-        Ok((judged, receipt.map(Receipt::to_json).transpose()?))
+        (judged, receipt.cloned())
     }
 
     fn metadata(&self) -> Option<Metadata> {
@@ -280,10 +275,7 @@ async fn find(
         let reason = no_genesis(validator);
         return Finding::of(subject.name, Card::unproven(&file, &reason).into());
     };
-    let text = fetched(validator, &choice).await;
-    let receipt = text.as_deref().map_err(|reason| reason.clone());
-    let receipt =
-        receipt.and_then(|text| Receipt::from_json(text).map_err(|error| error.to_string()));
+    let receipt = fetched(validator, &choice).await;
     let provenance = validator.provenance(&choice.digest).await.ok();
     let looked_at = Looked {
         path: subject.path.as_deref(),
@@ -299,14 +291,15 @@ async fn find(
     let finding = Finding::of(subject.name, judge(&file, &fetched, genesis));
     Finding {
         path: subject.path,
-        receipt: text.ok(),
+        receipt: receipt.ok(),
         ..finding
     }
 }
 
-async fn fetched(validator: &Validator, choice: &Choice) -> Result<String, String> {
-    let receipt = validator.receipt(&choice.digest, choice.index).await;
-    receipt.map_err(|error| format!("{error:#}"))
+async fn fetched(validator: &Validator, choice: &Choice) -> Result<Receipt, String> {
+    let bytes = validator.receipt(&choice.digest, choice.index).await;
+    let bytes = bytes.map_err(|error| format!("{error:#}"))?;
+    Receipt::parse(&bytes).map_err(|error| error.to_string())
 }
 
 impl Finding {
@@ -349,11 +342,11 @@ impl Finding {
     }
 
     /// The receipt by which its record was proven.
-    pub fn receipt(&self) -> Option<&str> {
+    pub fn receipt(&self) -> Option<&Receipt> {
         let is_proven = |judged: &Judged| judged.card.matched.is_some();
         let judged = self.judged.as_ref();
         self.receipt
-            .as_deref()
+            .as_ref()
             .filter(|_| judged.is_some_and(is_proven))
     }
 

@@ -117,24 +117,14 @@ impl Validator {
         self.0.post("api/v1/verify", &question).await?.json()
     }
 
-    /// The receipt of a registered digest as it was written; none if it is not registered.
-    pub async fn receipt(&self, digest: &Digest) -> Result<Option<String>, CallError> {
-        let answer = self.0.get(&format!("api/v1/receipt/{digest}")).await?;
-        let found = answer.found()?.map(Answer::text).transpose()?;
-        Ok(found.map(|text| text.as_str().to_owned()))
-    }
-
     /// The receipt of one of a digest's records, named by its index in the registry; of the oldest without one.
-    pub async fn receipt_at(
+    pub async fn receipt(
         &self,
         digest: &Digest,
         index: Option<u64>,
-    ) -> Result<Option<String>, CallError> {
+    ) -> Result<Option<Vec<u8>>, CallError> {
         let index = index.map_or_else(String::new, |index| format!("?index={index}"));
-        let path = format!("api/v1/receipt/{digest}{index}");
-        let answer = self.0.get(&path).await?;
-        let found = answer.found()?.map(Answer::text).transpose()?;
-        Ok(found.map(|text| text.as_str().to_owned()))
+        self.file(&format!("api/v1/receipt/{digest}{index}")).await
     }
 
     /// What an image was made from and what was made from it, as JSON text. Nothing of it is proven.

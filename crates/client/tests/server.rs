@@ -301,7 +301,7 @@ async fn a_validators_answers_are_read() {
         validator.verify(&Digest::of(b"other")).await.is_err(),
         "an answer about another digest"
     );
-    assert!(validator.receipt(&digest).await.unwrap().is_none());
+    assert!(validator.receipt(&digest, None).await.unwrap().is_none());
 }
 
 #[tokio::test]

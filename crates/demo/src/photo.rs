@@ -106,7 +106,7 @@ impl Walk {
             self.answer = Some(answer);
             pause(shutter, "its block").await?;
         }
-        let kept = self.path.with_extension("receipt.json");
+        let kept = self.path.with_extension("jpg.birthmark");
         while !kept.exists() {
             pause(shutter, "its receipt").await?;
         }

@@ -167,7 +167,7 @@ impl Reporter {
             format!("verify {}", last.display()),
             format!(
                 "receipt show {} --genesis {}",
-                last.with_extension("receipt.json").display(),
+                last.with_extension("jpg.birthmark").display(),
                 registry.genesis.display()
             ),
             "status".to_owned(),

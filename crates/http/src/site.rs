@@ -12,7 +12,9 @@ use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::error::ApiError;
 
-pub use page::{Links, Policy, asset, docs, docs_script, icon, nothing_here, page, style};
+pub use page::{
+    Links, Policy, asset, docs, docs_script, icon, nothing_here, page, style, stylesheet,
+};
 pub use rate::{KeyedLimit, RateLimit};
 
 /// Headers that keep browsers from guessing, framing and telling others. What an answer says itself stays.

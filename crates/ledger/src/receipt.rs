@@ -1,37 +1,37 @@
 //! A receipt: everything needed to show, offline and for ever, that a record stands in the registry.
+//!
+//! It has one form, the bytes of a file ([`file`]). In JSON it is those bytes in base64.
 
+use base64::prelude::{BASE64_STANDARD, Engine as _};
 use birthmark_protocol::bytes::DecodeError;
-use birthmark_protocol::one_time::SpentKey;
-use birthmark_protocol::{
-    Bundle, Capture, Digest, DigestRole, ImageClaim, ModificationLevel, PixelSource, Timestamp,
-};
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::block::Block;
 use crate::certificate::CommitCertificate;
 use crate::checkpoint::SignedCheckpoint;
 use crate::header::{BlockHeader, Height};
 use crate::label::ChainId;
-use crate::merkle::{Frontier, InclusionProof, MAX_PATH, MerkleError, prove_in_block};
-use crate::record::{Origin, Record, RecordError};
+use crate::merkle::{Frontier, InclusionProof, MerkleError, prove_in_block};
+use crate::record::{Record, RecordError};
 use crate::tlog_proof::TlogProof;
-use crate::validators::{ValidatorId, ValidatorSet};
+use crate::validators::{SetError, ValidatorId, ValidatorSet};
+
+mod file;
+
+pub use file::{ENDING, FIRST_LINE, RECEIPT_VERSION};
 
 /// How many bytes a receipt may have.
 pub const MAX_RECEIPT_BYTES: usize = 4 << 20;
 /// How many changes of validators a receipt may show.
 pub const MAX_LINKS: usize = 1000;
 
-/// A record, its place in the tree, and the decision behind it. Written and read as JSON.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+/// A record, its place in the tree, and the decision behind it.
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Receipt {
-    /// Which receipt format this is.
-    pub format: ReceiptFormat,
     /// The registry's name. What counts is the genesis hash in the header.
     pub chain_id: ChainId,
     /// What is registered.
-    #[serde(with = "record_json")]
     pub record: Record,
     /// The validator that took the submission.
     pub submitter: ValidatorId,
@@ -56,15 +56,6 @@ pub struct DecidedHeader {
     pub header: BlockHeader,
     /// Who decided it.
     pub certificate: CommitCertificate,
-}
-
-/// The one format there is.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
-pub enum ReceiptFormat {
-    /// The first.
-    #[default]
-    #[serde(rename = "birthmark/receipt/v1")]
-    V1,
 }
 
 /// A block whose validators handed over to others.
@@ -97,9 +88,21 @@ pub enum ReceiptError {
     /// More of something than any receipt has.
     #[error("the receipt has too many {0}")]
     TooMany(&'static str),
-    /// Not the JSON of a receipt.
-    #[error("not a receipt: {0}")]
+    /// Not the JSON of a head.
+    #[error("not the newest block: {0}")]
     Json(#[from] serde_json::Error),
+    /// Something else than a receipt.
+    #[error("this is no receipt: it does not begin like one")]
+    Other,
+    /// The layout is wrong.
+    #[error("not a receipt: {0}")]
+    Decode(#[from] DecodeError),
+    /// The record is none.
+    #[error("the receipt's record: {0}")]
+    Record(#[from] RecordError),
+    /// Validators that make no set.
+    #[error("the receipt's validators: {0}")]
+    Validators(#[from] SetError),
 }
 
 impl Receipt {
@@ -125,7 +128,6 @@ impl Receipt {
         let leads = proof.verify(&record.leaf_hash(&submitter), &block.header.tree_root);
         leads.map_err(ReceiptError::Frontier)?;
         Ok(Self {
-            format: ReceiptFormat::V1,
             chain_id,
             record: record.clone(),
             submitter,
@@ -135,26 +137,6 @@ impl Receipt {
             anchor,
             sets,
         })
-    }
-
-    /// The JSON text.
-    pub fn to_json(&self) -> Result<String, ReceiptError> {
-        Ok(serde_json::to_string_pretty(self)?)
-    }
-
-    /// Reads the JSON text; unknown fields are refused. Nothing is verified yet.
-    pub fn from_json(text: &str) -> Result<Self, ReceiptError> {
-        if text.len() > MAX_RECEIPT_BYTES {
-            return Err(ReceiptError::TooLong);
-        }
-        let receipt: Self = serde_json::from_str(text)?;
-        if receipt.proof.path.len() > MAX_PATH {
-            return Err(ReceiptError::TooMany("hashes in its path"));
-        }
-        if receipt.sets.len() > MAX_LINKS {
-            return Err(ReceiptError::TooMany("changes of validators"));
-        }
-        Ok(receipt)
     }
 
     /// The same proof as a text for verifiers of transparency logs, with the cosigned checkpoint of the same block.
@@ -174,133 +156,16 @@ pub fn needed_anchor(record: &Record) -> Option<Height> {
     record.anchor().filter(|height| *height > Height::GENESIS)
 }
 
-/// The readable form of a record.
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RecordJson {
-    images: Vec<ImageJson>,
-    time: Timestamp,
-    gps: Option<Digest>,
-    capture: Option<CaptureJson>,
-    edited_from: Option<Digest>,
-    origin: Origin,
-    /// Only where the camera proved itself by a one-time key.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    one_time_key: Option<SpentJson>,
-}
-
-/// The one-time key of a record.
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct SpentJson {
-    epoch: u32,
-    name: Digest,
-}
-
-/// What a camera of ours claims beside the digests.
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct CaptureJson {
-    source: PixelSource,
-    software: Option<Digest>,
-    anchor: Option<u64>,
-    disclosure: Option<Digest>,
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct ImageJson {
-    digest: Digest,
-    role: DigestRole,
-    level: ModificationLevel,
-    parent: Option<Digest>,
-}
-
-impl From<&Record> for RecordJson {
-    fn from(record: &Record) -> Self {
-        let image = |image: &ImageClaim| {
-            let ImageClaim {
-                digest,
-                role,
-                level,
-                parent,
-            } = *image;
-            ImageJson {
-                digest,
-                role,
-                level,
-                parent,
-            }
-        };
-        Self {
-            images: record.images().iter().map(image).collect(),
-            time: record.time(),
-            gps: record.gps(),
-            capture: record.bundle().capture().map(|capture| CaptureJson {
-                source: capture.source,
-                software: capture.software,
-                anchor: capture.anchor,
-                disclosure: capture.disclosure,
-            }),
-            edited_from: record.edited_from(),
-            origin: record.origin().clone(),
-            one_time_key: record.spent().map(|spent| SpentJson {
-                epoch: spent.epoch,
-                name: spent.name,
-            }),
-        }
+impl Serialize for Receipt {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(&BASE64_STANDARD.encode(self.encode()))
     }
 }
 
-impl TryFrom<RecordJson> for Record {
-    type Error = RecordError;
-
-    fn try_from(json: RecordJson) -> Result<Self, RecordError> {
-        let image = |ImageJson {
-                         digest,
-                         role,
-                         level,
-                         parent,
-                     }| ImageClaim {
-            digest,
-            role,
-            level,
-            parent,
-        };
-        let images = json.images.into_iter().map(image).collect();
-        let bundle = match json.capture {
-            None => Bundle::new(images, json.time, json.gps)?,
-            Some(_) if json.gps.is_some() => return Err(DecodeError::Value("gps").into()),
-            Some(capture) => {
-                let capture = Capture {
-                    source: capture.source,
-                    software: capture.software,
-                    anchor: capture.anchor,
-                    disclosure: capture.disclosure,
-                };
-                Bundle::captured(images, json.time, capture)?
-            }
-        };
-        let spent = json
-            .one_time_key
-            .map(|SpentJson { epoch, name }| SpentKey { epoch, name });
-        Self::read(bundle, json.edited_from, json.origin, spent)
-    }
-}
-
-mod record_json {
-    use serde::de::Error;
-    use serde::{Deserialize, Deserializer, Serialize, Serializer};
-
-    use super::{Record, RecordJson};
-
-    pub(super) fn serialize<S: Serializer>(record: &Record, to: S) -> Result<S::Ok, S::Error> {
-        RecordJson::from(record).serialize(to)
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Record, D::Error> {
-        RecordJson::deserialize(from)?
-            .try_into()
-            .map_err(D::Error::custom)
+impl<'de> Deserialize<'de> for Receipt {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let text = std::borrow::Cow::<'de, str>::deserialize(from)?;
+        let bytes = BASE64_STANDARD.decode(text.as_ref());
+        Self::parse(&bytes.map_err(D::Error::custom)?).map_err(D::Error::custom)
     }
 }

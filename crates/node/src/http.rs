@@ -148,6 +148,7 @@ fn pages() -> Router<Arc<App>> {
     Router::new()
         .route("/", get(pages::verify))
         .route("/verify", get(pages::verify))
+        .route("/birthmark.html", get(pages::saved))
         .route("/status", get(pages::status))
         .route("/docs", get(pages::docs))
         .route("/openapi.json", get(openapi::json))

@@ -49,11 +49,11 @@ impl Lookup {
 
     /// What to do next, as JSON: `fetch` lists files below the registry's address, an empty list when nothing is missing;
     /// `refused` says why an answer does not hold, `failed` why there was none.
-    pub fn next(&mut self) -> Result<String, JsError> {
-        Ok(serde_json::to_string(&self.0.next())?)
+    pub fn wants(&mut self) -> Result<String, JsError> {
+        Ok(serde_json::to_string(&self.0.wants())?)
     }
 
-    /// Takes the bytes of a file that `next` named.
+    /// Takes the bytes of a file that `wants` named.
     pub fn take(&mut self, file: &str, bytes: &[u8]) {
         self.0.take(file, Some(bytes));
     }
@@ -70,9 +70,9 @@ impl Lookup {
     }
 
     /// The receipt by which a file is answered about, to be kept beside it; nothing if it has no record.
-    pub fn receipt(&self, file: &str) -> Result<Option<String>, JsError> {
+    pub fn receipt(&self, file: &str) -> Result<Option<Vec<u8>>, JsError> {
         let receipt = self.0.receipt(file)?;
-        Ok(receipt.map(|receipt| receipt.to_json()).transpose()?)
+        Ok(receipt.map(|receipt| receipt.encode()))
     }
 
     /// What the answerer learned, in one sentence.
@@ -85,6 +85,27 @@ impl Lookup {
 #[wasm_bindgen]
 pub fn registry(genesis: &str) -> Result<String, JsError> {
     Ok(serde_json::to_string(&look::registry(genesis)?)?)
+}
+
+/// What is shown of a receipt that somebody kept, as JSON: `file` is what `FileDigests.finish` gave of the photo beside it,
+/// `inside` what `metadata` said of that, `notices` a validator's answer at `api/v1/notices`, each where there is one.
+#[wasm_bindgen]
+pub fn kept(
+    genesis: &str,
+    receipt: &[u8],
+    file: Option<String>,
+    inside: Option<String>,
+    notices: Option<String>,
+) -> Result<String, JsError> {
+    let (file, inside, notices) = (file.as_deref(), inside.as_deref(), notices.as_deref());
+    let judged = look::kept(genesis, receipt, file, inside, notices)?;
+    Ok(serde_json::to_string(&judged)?)
+}
+
+/// The digests that a receipt is about, as `FileDigests.finish` gives them. Nothing of it is verified.
+#[wasm_bindgen]
+pub fn receipt_about(receipt: &[u8]) -> Result<String, JsError> {
+    Ok(serde_json::to_string(&look::about(receipt)?)?)
 }
 
 /// A record's family, as JSON, from a validator's answer to whoever named the photo.

@@ -1,10 +1,11 @@
 //! What the page hands over and gets back, in texts.
 
-use birthmark_ledger::{Genesis, Receipt};
+use birthmark_ledger::{Genesis, Receipt, ReceiptError};
+use birthmark_protocol::api::Notices;
 use birthmark_protocol::{Digest, DigestError};
 use birthmark_verify::family::{Family, Provenance};
 use birthmark_verify::private::Session;
-use birthmark_verify::{FileDigests, Judged, Metadata, subject};
+use birthmark_verify::{FileDigests, Judged, Kept, Metadata, kept, subject};
 use serde::Serialize;
 
 /// Why the page gets nothing.
@@ -65,8 +66,8 @@ impl Lookup {
     }
 
     /// What to fetch next.
-    pub fn next(&mut self) -> Step {
-        match self.0.next() {
+    pub fn wants(&mut self) -> Step {
+        match self.0.wants() {
             Ok(fetch) => Step {
                 fetch,
                 ..Step::default()
@@ -90,10 +91,7 @@ impl Lookup {
     /// What is shown of a file.
     pub fn card(&self, file: &str, metadata: Option<&str>) -> Result<Judged, LookError> {
         let file: FileDigests = serde_json::from_str(file).map_err(LookError::Json)?;
-        let metadata: Option<Metadata> = metadata
-            .map(serde_json::from_str)
-            .transpose()
-            .map_err(LookError::Json)?;
+        let metadata: Option<Metadata> = optional(metadata)?;
         Ok(self.0.judge(&file, metadata.as_ref()))
     }
 
@@ -108,6 +106,39 @@ impl Lookup {
     pub fn told(&self) -> String {
         self.0.told()
     }
+}
+
+/// What is shown of a receipt that somebody kept: with the file it lies beside, what that says about itself, and what is known
+/// against cameras, each as JSON where there is one.
+pub fn kept(
+    genesis: &str,
+    bytes: &[u8],
+    file: Option<&str>,
+    metadata: Option<&str>,
+    notices: Option<&str>,
+) -> Result<Judged, LookError> {
+    let genesis = Genesis::from_json(genesis).map_err(LookError::Genesis)?;
+    let file: Option<FileDigests> = optional(file)?;
+    let metadata: Option<Metadata> = optional(metadata)?;
+    let notices: Option<Notices> = optional(notices)?;
+    let kept = Kept {
+        bytes,
+        file: file.as_ref(),
+        metadata: metadata.as_ref(),
+        notices: notices.as_ref().map(|notices| notices.notices.as_slice()),
+    };
+    Ok(kept.judge(&genesis))
+}
+
+/// What a receipt is about, unverified: to find the photo it belongs to.
+pub fn about(bytes: &[u8]) -> Result<FileDigests, ReceiptError> {
+    Ok(kept::about(&Receipt::parse(bytes)?))
+}
+
+fn optional<'a, T: serde::Deserialize<'a>>(text: Option<&'a str>) -> Result<Option<T>, LookError> {
+    text.map(serde_json::from_str)
+        .transpose()
+        .map_err(LookError::Json)
 }
 
 /// A record's family as a validator tells it, to whom the photo was named.
@@ -152,12 +183,12 @@ mod tests {
         let file = file.unwrap();
         let files = json!([file]).to_string();
         let mut lookup = Lookup::new(&genesis(), &files, &[1; 32]).unwrap();
-        let step = lookup.next();
+        let step = lookup.wants();
         assert_eq!(step.fetch, ["api/v1/head"]);
         let card = lookup.card(&file.to_string(), None).unwrap().card;
         assert!(!card.holds() && card.headline == "It could not be found out");
         lookup.take("api/v1/head", Some(b"<html>"));
-        let step = lookup.next();
+        let step = lookup.wants();
         assert!(step.fetch.is_empty() && step.refused.is_some(), "{step:?}");
         let card = lookup.card(&file.to_string(), None).unwrap().card;
         assert!(
@@ -171,9 +202,9 @@ mod tests {
     #[test]
     fn a_registry_without_an_index_is_no_refusal() {
         let mut lookup = Lookup::new(&genesis(), "[]", &[1; 32]).unwrap();
-        lookup.next();
+        lookup.wants();
         lookup.take("api/v1/head", None);
-        let step = lookup.next();
+        let step = lookup.wants();
         assert!(step.refused.is_none() && step.failed.is_some(), "{step:?}");
         assert!(matches!(
             Lookup::new(&genesis(), "[]", &[1; 31]),

@@ -41,8 +41,8 @@ impl Family {
             .map(|relative| relative.member())
             .collect();
         let mut limits = vec![
-            "Each of these was checked against a receipt of its own. What was made from this photo was not asked: that would \
-             name it.",
+            "All of these stand in records whose receipts were checked. What was made from this photo was not asked: that \
+             would name it.",
         ];
         limits.extend(FAMILY_LIMITS);
         (!same_photo.is_empty() || !made_from.is_empty()).then_some(Self {

@@ -77,8 +77,6 @@ fn proven(file: &FileDigests, fetched: &Fetched<'_>, genesis: &Genesis) -> Resul
 
 #[cfg(test)]
 mod tests {
-    use serde_json::Value;
-
     use super::*;
     use crate::card::Tone;
     use crate::proof::tests::{proof, vectors};
@@ -86,7 +84,7 @@ mod tests {
     struct Asked {
         file: FileDigests,
         choice: Choice,
-        receipt: String,
+        receipt: Receipt,
         genesis: Genesis,
     }
 
@@ -100,18 +98,15 @@ mod tests {
                 index: Some(proof.verified.index),
                 notices: Notices::default(),
             },
-            receipt: vectors["receipt"].to_string(),
+            receipt: serde_json::from_value(vectors["receipt"].clone()).unwrap(),
             genesis: Genesis::from_json(&vectors["genesis"].to_string()).unwrap(),
         }
     }
 
-    fn judged(asked: &Asked, receipt: Result<&str, &str>) -> Card {
-        let parsed = receipt
-            .map_err(str::to_owned)
-            .and_then(|text| Receipt::from_json(text).map_err(|error| error.to_string()));
+    fn judged(asked: &Asked, receipt: Result<&Receipt, &str>) -> Card {
         let fetched = Fetched {
             choice: &asked.choice,
-            receipt: parsed.as_ref().map_err(String::as_str),
+            receipt,
             provenance: None,
             metadata: None,
         };
@@ -121,10 +116,9 @@ mod tests {
     #[test]
     fn an_answer_without_a_receipt_that_holds_is_not_called_registered() {
         let asked = asked();
-        let mut bent: Value = serde_json::from_str(&asked.receipt).unwrap();
-        bent["record"]["time"] = 0.into();
-        let bent = bent.to_string();
-        for receipt in [Err("the validator has none"), Ok("{}"), Ok(bent.as_str())] {
+        let mut bent = asked.receipt.clone();
+        bent.header.time = bent.header.time.plus_millis(-1);
+        for receipt in [Err("the validator has none"), Ok(&bent)] {
             let card = judged(&asked, receipt);
             assert_eq!((card.tone, card.holds()), (Tone::Unproven, false));
             assert!(!card.headline.contains("Registered"), "{}", card.headline);
@@ -162,10 +156,9 @@ mod tests {
             "1".repeat(64)
         );
         let provenance: Provenance = serde_json::from_str(&text).unwrap();
-        let receipt = Receipt::from_json(&asked.receipt).unwrap();
         let fetched = Fetched {
             choice: &asked.choice,
-            receipt: Ok(&receipt),
+            receipt: Ok(&asked.receipt),
             provenance: Some(&provenance),
             metadata: None,
         };

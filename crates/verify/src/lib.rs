@@ -11,6 +11,7 @@ pub mod audit;
 pub mod card;
 pub mod family;
 pub mod judge;
+pub mod kept;
 pub mod metadata;
 pub mod private;
 pub mod proof;
@@ -22,6 +23,7 @@ mod vectors;
 
 pub use card::{Card, Tone};
 pub use judge::{Fetched, Judged, judge};
+pub use kept::Kept;
 pub use metadata::Metadata;
 pub use proof::{CheckError, Proof, check};
 pub use sighted::Sighted;

@@ -49,9 +49,9 @@ pub async fn run(minutes: u64) {
 /// As a photographer would: what has its receipt is taken off the card.
 fn copy_away(photos: &mut Vec<PathBuf>) {
     photos.retain(|photo| {
-        let proven = photo.with_extension("receipt.json").exists();
+        let proven = photo.with_extension("jpg.birthmark").exists();
         if proven {
-            for ending in ["jpg", "json", "receipt.json"] {
+            for ending in ["jpg", "json", "jpg.birthmark"] {
                 let _ = std::fs::remove_file(photo.with_extension(ending));
             }
         }

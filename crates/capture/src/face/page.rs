@@ -187,7 +187,7 @@ mod tests {
         let name = Name::of_picture("2026-11-20/a.jpg").unwrap();
         let registered = row(&name, &State::Registered);
         assert!(
-            registered.contains("href=\"2026-11-20/a.receipt.json\""),
+            registered.contains("href=\"2026-11-20/a.jpg.birthmark\""),
             "{registered}"
         );
         let waiting = row(&name, &State::Waiting(Some("no network".to_owned())));
@@ -195,6 +195,6 @@ mod tests {
             waiting.contains("waits for its receipt: no network"),
             "{waiting}"
         );
-        assert!(!waiting.contains("a.receipt.json"), "{waiting}");
+        assert!(!waiting.contains("a.jpg.birthmark"), "{waiting}");
     }
 }

@@ -20,8 +20,8 @@ use crate::keep::queue::EntryId;
 pub const SIDECAR: &str = "json";
 /// The ending of the file with the leaves that the photographer may disclose.
 pub const LEAVES: &str = "leaves.json";
-/// The ending of the file with the receipt.
-pub const RECEIPT: &str = "receipt.json";
+/// The ending of the file with the receipt: the picture's whole name goes before `.birthmark`.
+pub const RECEIPT: &str = "jpg.birthmark";
 /// What goes when room is short: the large files. The raw frame first, so that a picture that is there is the last of it.
 const LARGE: [&str; 2] = ["dng", "jpg"];
 /// The endings of a photo's files. The picture comes last: whoever sees it finds everything else.
@@ -271,12 +271,12 @@ fn is_day(name: &str) -> bool {
         })
 }
 
-/// The stem of a sidecar; receipts and leaves have a dot more in their endings.
+/// The stem of a sidecar; leaves have a dot more in their ending.
 fn stem_of_sidecar(path: PathBuf) -> Option<String> {
     let name = path.file_name()?.to_str()?;
-    let ours = [RECEIPT, LEAVES].map(|ending| name.ends_with(&format!(".{ending}")));
+    let is_leaves = name.ends_with(&format!(".{LEAVES}"));
     let stem = name.strip_suffix(SIDECAR)?.strip_suffix('.')?;
-    (ours == [false, false]).then(|| stem.to_owned())
+    (!is_leaves).then(|| stem.to_owned())
 }
 
 fn stem_of_receipt(path: &Path) -> Option<String> {
@@ -366,7 +366,7 @@ mod tests {
         let at = |name: &str| folder.path().join(name);
         for day in ["2026-11-19", "2026-11-20", "holiday"] {
             fs::create_dir(at(day)).unwrap();
-            for ending in ["jpg", "dng", "json", "leaves.json", "receipt.json"] {
+            for ending in ["jpg", "dng", "json", "leaves.json", "jpg.birthmark"] {
                 fs::write(at(&format!("{day}/a.{ending}")), b"x").unwrap();
             }
         }
@@ -385,7 +385,7 @@ mod tests {
         for kept in [
             "2026-11-19/waiting.jpg",
             "2026-11-19/a.json",
-            "2026-11-19/a.receipt.json",
+            "2026-11-19/a.jpg.birthmark",
             "2026-11-20/a.leaves.json",
             "holiday/a.jpg",
         ] {
@@ -405,8 +405,8 @@ mod tests {
                 .is_err()
         );
         let path = album
-            .write_beside("2026-11-20/a.jpg", "receipt.json", b"{}", 0o600)
+            .write_beside("2026-11-20/a.jpg", "jpg.birthmark", b"{}", 0o600)
             .unwrap();
-        assert_eq!(path, folder.path().join("2026-11-20/a.receipt.json"));
+        assert_eq!(path, folder.path().join("2026-11-20/a.jpg.birthmark"));
     }
 }

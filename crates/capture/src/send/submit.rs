@@ -17,7 +17,7 @@ use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use birthmark_daemon::{Backoff, Shutdown, random};
+use birthmark_daemon::{Backoff, Shutdown, durable, random};
 use birthmark_ledger::Receipt;
 use birthmark_protocol::Timestamp;
 use birthmark_sensor::clock;
@@ -532,7 +532,7 @@ impl Submitter {
             Err(fault) => return Err(fault.into()),
         }
         self.album
-            .write_json(&entry.photo, RECEIPT, receipt)
+            .write_beside(&entry.photo, RECEIPT, &receipt.encode(), durable::SHARED)
             .map_err(Trouble::Disk)?;
         // If we stop here, the receipt is there and the entry too: the node is asked once more, and says the same.
         self.queue.finish(id)?;

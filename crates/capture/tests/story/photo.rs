@@ -48,8 +48,8 @@ async fn a_photo_gets_its_receipt_and_everything_about_it_can_be_recomputed() {
     assert_eq!(bundle.images()[0].digest.to_hex(), photo.raw);
     assert!(!sidecar.timeline.is_empty());
 
-    let receipt = std::fs::read_to_string(path.with_extension("receipt.json")).unwrap();
-    let receipt = Receipt::from_json(&receipt).unwrap();
+    let receipt = std::fs::read(path.with_extension("jpg.birthmark")).unwrap();
+    let receipt = Receipt::parse(&receipt).unwrap();
     let genesis = crate::receipts::genesis(&crate::receipts::test_vote_key());
     let verified = verify_receipt(&receipt, &Trusted::genesis(&genesis)).unwrap();
     assert_eq!(verified.record.bundle(), &bundle);

@@ -164,7 +164,7 @@ async fn no_photo_is_reported_without_its_proof_and_none_is_registered_twice() {
     );
     for path in pictures.keys() {
         assert!(
-            path.with_extension("json").exists() && path.with_extension("receipt.json").exists(),
+            path.with_extension("json").exists() && path.with_extension("jpg.birthmark").exists(),
             "{}",
             path.display()
         );

@@ -7,7 +7,7 @@ use crate::receipts::{genesis, other_key, test_vote_key};
 use crate::world::{Mood, World};
 
 fn receipt_of(photo: &birthmark_capture::messages::Photo) -> std::path::PathBuf {
-    std::path::Path::new(&photo.path).with_extension("receipt.json")
+    std::path::Path::new(&photo.path).with_extension("jpg.birthmark")
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -411,7 +411,7 @@ async fn room_is_made_by_photos_with_receipts_if_the_photographer_allows_it() {
                 .exists()
         };
         assert_eq!(there(&registered, "jpg"), !allowed);
-        assert!(there(&registered, "json") && there(&registered, "receipt.json"));
+        assert!(there(&registered, "json") && there(&registered, "jpg.birthmark"));
         assert!(there(&waiting, "jpg") && there(&waiting, "json"));
         assert_eq!(camera.status().await.removed, i64::from(allowed));
         camera.stop().await;

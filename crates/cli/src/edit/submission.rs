@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use birthmark_client::{CallError, Validator};
+use birthmark_ledger::Receipt;
 use birthmark_protocol::EditSubmission;
 use birthmark_protocol::api::Stage;
 use tokio::time::{Instant, sleep};
@@ -15,8 +16,8 @@ const EVERY: Duration = Duration::from_millis(500);
 
 /// What became of it.
 pub enum Fate {
-    /// It is in a block; the receipt as JSON.
-    Stored(String),
+    /// It is in a block; nothing of the receipt is checked yet.
+    Stored(Box<Receipt>),
     /// It will never be, and why.
     Refused(String),
 }
@@ -64,7 +65,10 @@ impl Submitter {
             };
             match (fate.status, fate.receipt) {
                 (Stage::Stored, Some(receipt)) => {
-                    return Ok(Fate::Stored(receipt.get().to_owned()));
+                    let receipt = serde_json::from_str(receipt.get());
+                    return Ok(Fate::Stored(
+                        receipt.context("the validator sent no receipt")?,
+                    ));
                 }
                 (Stage::Rejected, _) => {
                     let reason = fate.reason.unwrap_or_else(|| "no reason was given".into());

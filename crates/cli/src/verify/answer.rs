@@ -61,8 +61,8 @@ impl Validator {
     }
 
     /// The receipt of a record as the validator wrote it.
-    pub async fn receipt(&self, digest: &Digest, index: Option<u64>) -> anyhow::Result<String> {
-        let receipt = self.0.receipt_at(digest, index).await;
+    pub async fn receipt(&self, digest: &Digest, index: Option<u64>) -> anyhow::Result<Vec<u8>> {
+        let receipt = self.0.receipt(digest, index).await;
         let receipt = receipt.with_context(|| self.name())?;
         receipt.with_context(|| format!("{} has no receipt of it", self.name()))
     }

@@ -91,21 +91,18 @@ fn details(lines: &mut Vec<String>, judged: &Judged, style: Style) {
     }
     let facts = card.facts.iter().filter(|fact| fact.name != "Made from");
     lines.extend(facts.map(|fact| named(fact.name, &fact.value)));
-    if let Some(family) = &judged.family {
-        for member in &family.made_from {
-            lines.push(named(
-                "Made from",
-                &format!("{} {}", member.what, member.digest),
-            ));
-        }
-        for member in &family.made_into {
-            lines.push(named(
-                "Made from this",
-                &format!("{} {}", member.what, member.digest),
-            ));
-        }
-    } else if let Some(parent) = card.parent {
+    let family = judged.family.as_ref();
+    let made_from = family.map_or(&[][..], |family| &family.made_from);
+    for member in made_from {
+        let value = format!("{} {}", member.what, member.digest);
+        lines.push(named("Made from", &value));
+    }
+    if let (true, Some(parent)) = (made_from.is_empty(), card.parent) {
         lines.push(named("Made from", &parent.to_hex()));
+    }
+    for member in family.map_or(&[][..], |family| &family.made_into) {
+        let value = format!("{} {}", member.what, member.digest);
+        lines.push(named("Made from this", &value));
     }
     if card.facts.is_empty() {
         for found in &card.digests {

@@ -17,7 +17,7 @@ pub async fn ask(
     let seed: [u8; 32] = random::bytes()?;
     let mut session = Session::new(genesis.clone(), digests.iter().copied(), seed);
     loop {
-        let files = match session.next() {
+        let files = match session.wants() {
             Ok(files) if files.is_empty() => return Ok(session),
             Ok(files) => files,
             Err(LookupError::NoIndex) => {

@@ -142,7 +142,7 @@ fn a_fact_checker_learns_what_a_file_proves_and_what_not() {
     the_whole_folder_in_one_question(&desk);
     a_receipt_is_fetched_once_and_kept(&desk, &photo);
 
-    let receipt = photo.with_extension("receipt.json");
+    let receipt = photo.with_added_extension("birthmark");
     let (status, text) = desk.show(&receipt, &photo);
     assert!(
         status == Some(0) && text.contains("the receipt holds"),
@@ -169,10 +169,11 @@ fn a_fact_checker_learns_what_a_file_proves_and_what_not() {
     let words = text.split_whitespace();
     let hashes = words.filter(|word| word.trim_end_matches(';').len() == 64);
     assert_eq!(hashes.count(), 2, "{text}");
-    let forged = desk.temporary.path().join("kept/forged.json");
-    let later = fs::read_to_string(&receipt)
-        .unwrap()
-        .replacen("\"time\": 1", "\"time\": 2", 1);
+    let forged = desk.temporary.path().join("kept/forged.birthmark");
+    let mut later = fs::read(&receipt).unwrap();
+    *later.last_mut().unwrap() ^= 1;
+    let middle = later.len() / 2;
+    later[middle] ^= 1;
     fs::write(&forged, later).unwrap();
     let (status, text) = desk.show(&forged, &photo);
     assert!(status == Some(1) && text.contains("no proof"), "{text}");
@@ -199,7 +200,7 @@ fn the_whole_folder_in_one_question(desk: &Desk) {
 }
 
 fn a_receipt_is_fetched_once_and_kept(desk: &Desk, photo: &Path) {
-    let kept = desk.temporary.path().join("fetched.json");
+    let kept = desk.temporary.path().join("fetched.birthmark");
     let asked = [
         "receipt",
         "fetch",
@@ -232,8 +233,9 @@ fn an_answer_without_a_receipt_that_holds_is_not_called_registered() {
     fs::write(&genesis, vectors["genesis"].to_string()).unwrap();
     let photo = temporary.path().join("photo.jpg");
     fs::write(&photo, b"any photo").unwrap();
-    let receipt = vectors["receipt"].to_string();
-    for receipt in [None, Some("{}".to_owned()), Some(receipt)] {
+    let receipt: birthmark_ledger::Receipt =
+        serde_json::from_value(vectors["receipt"].clone()).unwrap();
+    for receipt in [None, Some(b"{}".to_vec()), Some(receipt.encode())] {
         let liar = Liar::start(receipt);
         for known in [&[][..], &["--genesis", genesis.to_str().unwrap()]] {
             let photo = photo.to_str().unwrap();
@@ -257,7 +259,7 @@ struct Liar {
 }
 
 impl Liar {
-    fn start(receipt: Option<String>) -> Self {
+    fn start(receipt: Option<Vec<u8>>) -> Self {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let address = format!("http://{}", listener.local_addr().unwrap());
         let asked = Arc::<Mutex<Vec<String>>>::default();
@@ -272,7 +274,7 @@ impl Liar {
     }
 }
 
-fn answer(mut stream: std::net::TcpStream, receipt: Option<&str>) -> Option<String> {
+fn answer(mut stream: std::net::TcpStream, receipt: Option<&[u8]>) -> Option<String> {
     use std::io::{Read as _, Write as _};
     let mut asked = Vec::new();
     let mut buffer = [0; 4096];
@@ -295,18 +297,22 @@ fn answer(mut stream: std::net::TcpStream, receipt: Option<&str>) -> Option<Stri
         let results: Vec<_> = digests.iter().map(yes).collect();
         (
             "200 OK",
-            serde_json::json!({ "results": results }).to_string(),
+            serde_json::json!({ "results": results })
+                .to_string()
+                .into_bytes(),
         )
     } else if let (true, Some(receipt)) = (question.starts_with("GET /api/v1/receipt/"), receipt) {
         ("200 OK", receipt.to_owned())
     } else {
-        ("404 Not Found", r#"{"detail": "there is none"}"#.to_owned())
+        ("404 Not Found", br#"{"detail": "there is none"}"#.to_vec())
     };
     let length = body.len();
     let head = format!(
         "HTTP/1.1 {status}\r\ncontent-type: application/json\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n"
     );
-    stream.write_all((head + &body).as_bytes()).unwrap();
+    stream
+        .write_all(&[head.as_bytes(), &body].concat())
+        .unwrap();
     Some(question)
 }
 

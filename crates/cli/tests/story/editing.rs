@@ -256,7 +256,7 @@ async fn an_edited_picture_is_registered_with_its_parent_and_gets_a_receipt() {
         (Some(2), Some(parent.as_str()), Some("Test Editor 2.1")),
         "{answer}"
     );
-    let receipt = studio.at("edited.receipt.json").display().to_string();
+    let receipt = studio.at("edited.jpg.birthmark").display().to_string();
     let [genesis, photo] =
         ["genesis.toml", "edited.jpg"].map(|name| studio.at(name).display().to_string());
     let shown = [
@@ -293,7 +293,7 @@ async fn an_edited_picture_is_registered_with_its_parent_and_gets_a_receipt() {
         status == 2 && text.contains("is not overwritten"),
         "{status} {text}"
     );
-    let copy = studio.at("copy.json").display().to_string();
+    let copy = studio.at("copy.birthmark").display().to_string();
     let (status, text) = studio.edit("edited.jpg", &parent, "2", &["--receipt", &copy, "--json"]);
     let outcome: Value = serde_json::from_str(&text).unwrap();
     assert_eq!(
@@ -301,7 +301,7 @@ async fn an_edited_picture_is_registered_with_its_parent_and_gets_a_receipt() {
         (0, &json!(true), &json!(true)),
         "{text}"
     );
-    let receipts = [&receipt, &copy].map(|path| std::fs::read_to_string(path).unwrap());
+    let receipts = [&receipt, &copy].map(|path| std::fs::read(path).unwrap());
     assert_eq!(receipts[0], receipts[1]);
 
     // An edit of the edit cannot come closer to the sensor; metadata-level copies of it are other files.
@@ -375,7 +375,7 @@ async fn a_stranger_a_stolen_certificate_and_a_revoked_one_register_nothing() {
     let mut last = (0, String::new());
     for round in 0..60 {
         std::fs::write(studio.at("round.jpg"), format!("round {round}")).unwrap();
-        let _ = std::fs::remove_file(studio.at("round.receipt.json"));
+        let _ = std::fs::remove_file(studio.at("round.jpg.birthmark"));
         last = studio.edit("round.jpg", &original, "1", &[]);
         if last.0 == 1 {
             break;

@@ -3,6 +3,8 @@
 use std::fs;
 use std::path::Path;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use birthmark_testkit::{Browser, Window};
 
 use crate::checking::Desk;
@@ -56,13 +58,9 @@ fn a_report_is_one_page_that_can_be_checked_again_without_us() {
 }
 
 fn the_receipt_in_it_holds(desk: &Desk, html: &str, photo: &Path) {
-    let receipt = between(html, "<pre>", "</pre>");
-    let receipt = receipt
-        .replace("&#34;", "\"")
-        .replace("&#60;", "<")
-        .replace("&#38;", "&");
-    let kept = desk.folder().join("copied.json");
-    fs::write(&kept, receipt).unwrap();
+    let receipt = between(html, "<pre class=\"receipt\">", "</pre>");
+    let kept = desk.folder().join("copied.birthmark");
+    fs::write(&kept, STANDARD.decode(receipt).unwrap()).unwrap();
     let (status, text) = desk.show(&kept, photo);
     assert!(
         status == Some(0) && text.contains("the receipt holds"),

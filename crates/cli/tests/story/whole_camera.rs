@@ -36,7 +36,7 @@ fn a_new_camera_is_provisioned_and_its_photo_is_proven_to_strangers() {
     let photo = photo.json();
     assert_eq!(photo["disclosure_root"].as_str().unwrap().len(), 64);
     let path = PathBuf::from(photo["path"].as_str().unwrap());
-    let receipt = path.with_extension("receipt.json");
+    let receipt = path.with_extension("jpg.birthmark");
     until("the receipt", || receipt.exists());
     let sidecar = fs::read_to_string(path.with_extension("json")).unwrap();
     assert!(sidecar.contains("\"key_store\": \"tpm\""), "{sidecar}");
@@ -70,7 +70,7 @@ fn it_checks_the_newest_block(camera: &Outfit, height: u64) {
 
 /// The photo was taken while the validator was away: it names the last block that was checked.
 fn both_ends_of_its_time_are_proven(camera: &Outfit, institutions: &Institutions, photo: &Path) {
-    let receipt = photo.with_extension("receipt.json");
+    let receipt = photo.with_extension("jpg.birthmark");
     let genesis = institutions.genesis();
     let shown = camera.birthmark(&[
         "receipt",
@@ -82,10 +82,9 @@ fn both_ends_of_its_time_are_proven(camera: &Outfit, institutions: &Institutions
     ]);
     let proven = shown.json();
     assert_eq!(proven["holds"], true, "{proven}");
-    let read: Value = serde_json::from_slice(&fs::read(&receipt).unwrap()).unwrap();
-    assert_eq!(read["record"]["capture"]["anchor"], 1);
-    let (after, before) = (&read["anchor"]["header"]["time"], &read["header"]["time"]);
-    assert!(after.as_i64().unwrap() < before.as_i64().unwrap(), "{read}");
+    let read = birthmark_ledger::Receipt::parse(&fs::read(&receipt).unwrap()).unwrap();
+    assert_eq!(read.record.bundle().anchor(), Some(1));
+    assert!(read.anchor.unwrap().header.time < read.header.time);
     assert!(proven.to_string().contains("taken after"), "{proven}");
 }
 

@@ -40,7 +40,7 @@ fn every_photo_goes_from_shutter_to_verified_and_stays_where_asked() {
             photo["answer"]["assurance"], "attested",
             "the emulated TPM attested the key"
         );
-        assert!(path.with_extension("receipt.json").exists());
+        assert!(path.with_extension("jpg.birthmark").exists());
         assert!(
             photo["answer"]["revocations_checked"].is_string(),
             "its validator asks for the list of what was withdrawn: {photo:#}"
@@ -82,13 +82,10 @@ fn four_validators_decide_together_and_all_sign_for_the_photo() {
     let cosigners: BTreeSet<_> = cosigners.map(|name| name.as_str().unwrap()).collect();
     assert_eq!(cosigners.len(), 4, "{summary:#}");
     let path = Path::new(photo["path"].as_str().unwrap());
-    let receipt = fs::read_to_string(path.with_extension("receipt.json")).unwrap();
-    let receipt: serde_json::Value = serde_json::from_str(&receipt).unwrap();
-    let votes = receipt["certificate"]["signatures"].as_array().unwrap();
-    assert!(
-        votes.len() >= 3,
-        "more than two thirds decided: {receipt:#}"
-    );
+    let receipt = fs::read(path.with_extension("jpg.birthmark")).unwrap();
+    let receipt = birthmark_ledger::Receipt::parse(&receipt).unwrap();
+    let votes = receipt.certificate.signatures;
+    assert!(votes.len() >= 3, "more than two thirds decided: {votes:?}");
     let other = output(
         &[&again[..], &["--validators", "7"]].concat(),
         temporary.path(),

@@ -58,9 +58,14 @@ pub fn asset(kind: &'static str, content: impl Into<axum::body::Body>) -> Respon
     (headers, content.into()).into_response()
 }
 
-/// How every page looks: `/style.css`.
+/// How every page looks.
+pub const fn stylesheet() -> &'static str {
+    include_str!("style.css")
+}
+
+/// The same at `/style.css`.
 pub async fn style() -> Response {
-    asset("text/css; charset=utf-8", include_str!("style.css"))
+    asset("text/css; charset=utf-8", stylesheet())
 }
 
 /// Browsers ask for one in any case: `/favicon.ico`.

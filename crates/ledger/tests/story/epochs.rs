@@ -191,7 +191,7 @@ fn an_epoch_counts_in_the_block_that_states_it_and_adds_no_leaf() {
     assert_eq!(Block::parse(&block.encode()).unwrap(), block);
     world.commit(block);
     let receipt = world.receipt(1, 0, vec![]);
-    let read = Receipt::from_json(&serde_json::to_string(&receipt).unwrap()).unwrap();
+    let read = Receipt::parse(&receipt.encode()).unwrap();
     let verified = verify_receipt(&read, &Trusted::genesis(&world.genesis)).unwrap();
     assert_eq!(verified.height, Height::new(1));
     assert_eq!(read.record.spent().unwrap().epoch, 7);

@@ -16,6 +16,7 @@ mod index;
 mod index_vectors;
 mod outlines;
 mod parts;
+mod receipt_files;
 mod receipts;
 mod validators;
 mod vectors;

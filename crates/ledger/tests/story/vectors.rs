@@ -120,7 +120,7 @@ fn the_stored_bytes_read_and_verify() {
     );
     let frontier = Frontier::parse(&bytes("frontier_after")).unwrap();
     assert_eq!(frontier.root(), block.header.tree_root);
-    let receipt = Receipt::from_json(&stored["receipt"].to_string()).unwrap();
+    let receipt = serde_json::from_value::<Receipt>(stored["receipt"].clone()).unwrap();
     assert_eq!(
         verify_receipt(&receipt, &Trusted::genesis(&genesis))
             .unwrap()

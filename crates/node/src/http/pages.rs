@@ -18,8 +18,10 @@ use serde::Deserialize;
 
 use super::{App, FRESH, Shared, provenance, verify};
 
+mod saved;
 mod status;
 
+pub use saved::saved;
 pub use status::status;
 
 /// What a page is made of, beside HTML: the bytes, and a name of their state by which browsers know that they have them.
@@ -44,6 +46,8 @@ struct VerifyPage<'a> {
     card: Option<Card>,
     /// The card's colour.
     tone: &'static str,
+    /// What makes it a file that is kept, where it is one.
+    saved: Option<saved::Saved>,
 }
 
 fn rendered(policy: Policy, template: &impl Template) -> Result<Response, ApiError> {
@@ -123,6 +127,7 @@ pub async fn verify(State(app): Shared, Query(asked): Query<Asked>) -> Result<Re
         problem,
         tone: card.as_ref().map_or("", |card| card.tone.name()),
         card,
+        saved: None,
     };
     rendered(Policy::WithWasm, &page)
 }
@@ -174,6 +179,7 @@ mod tests {
             problem: Some("<i>".into()),
             card: None,
             tone: "",
+            saved: None,
         };
         let html = page.render().unwrap();
         for raw in ["<b>", "<script>alert", "<i>", "value=\"\">"] {

@@ -7,6 +7,7 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use birthmark_http::{ApiError, Path, Query, body};
+use birthmark_ledger::receipt::ENDING;
 use birthmark_protocol::Digest;
 use birthmark_protocol::api::{Finding, Findings, Question};
 use serde::Deserialize;
@@ -154,7 +155,7 @@ pub struct Which {
 }
 
 /// The receipt of one record of an image: verifies offline, for ever.
-#[utoipa::path(get, path = "/api/v1/receipt/{image_hash}", tag = "Verification", params(Which), responses((status = 200, description = "a receipt"), (status = 404, description = "not registered")))]
+#[utoipa::path(get, path = "/api/v1/receipt/{image_hash}", tag = "Verification", params(Which), responses((status = 200, description = "a receipt, as docs/VERIFYING.md writes it", content_type = "application/octet-stream"), (status = 404, description = "not registered")))]
 pub async fn receipt(
     State(app): Shared,
     Path(image_hash): Path<String>,
@@ -176,5 +177,11 @@ pub async fn receipt(
         })
     })?;
     let receipt = app.registry.receipt(found).await?;
-    Ok(([IMMUTABLE], axum::Json(receipt)).into_response())
+    let name = format!("attachment; filename=\"{digest}.{ENDING}\"");
+    let kind = "application/octet-stream".to_owned();
+    let headers = [
+        (header::CONTENT_TYPE, kind),
+        (header::CONTENT_DISPOSITION, name),
+    ];
+    Ok(([IMMUTABLE], headers, receipt.encode()).into_response())
 }

@@ -1,19 +1,23 @@
 // Hands photos to the verifier (WebAssembly, the same Rust code as everywhere) and shows what it decides. Neither a photo nor
 // its digest leaves the browser: the verifier says which files of the registry to fetch, and this script fetches those.
 
-import init, { FileDigests, Lookup, family, metadata, registry, typed_digest, without_metadata } from "/verifier.js";
+import init, { FileDigests, Lookup, family, kept, metadata, receipt_about, registry, typed_digest, without_metadata } from "/verifier.js";
 
 // Larger files are not drawn: their bytes would have to be copied as a whole.
 const LARGEST_DRAWN = 64 * 1024 * 1024;
 const MOST_FILES = 5000;
 const FILES_PER_QUESTION = 500;
 const MOST_OPEN = 8;
+// No receipt is larger.
+const LARGEST_RECEIPT = 4 * 1024 * 1024;
 const FETCHES_AT_ONCE = 4;
 
 const byId = (id) => document.getElementById(id);
 const [say, drop, summary, told, results] = ["say", "drop", "summary", "told", "results"].map(byId);
-// Where the registry is asked: the site that this page came from.
-const address = location.origin;
+// A page that was saved as a file holds everything it needs; one that a validator serves fetches it there.
+const saved = byId("verifier");
+// Where the registry is asked: the site that this page came from, or was saved from.
+const address = saved ? saved.dataset.registry : location.origin;
 // What was dropped last. Answers to an earlier question are written into cards that no longer stand on the page.
 let round = 0;
 let genesis = null;
@@ -41,6 +45,7 @@ const pause = (seconds) => new Promise((done) => setTimeout(done, seconds * 1000
 // Fetches a file of the registry; null where there is none. Where the validator is busy and says when to come back, it is
 // asked again; what it cannot answer becomes a sentence.
 async function ask(path, waiting) {
+  if (!address) throw new Error("This saved page does not know where its registry is: it checks receipts, and asks nobody about photos.");
   for (let attempt = 0; ; attempt += 1) {
     let response;
     try {
@@ -68,7 +73,7 @@ async function ask(path, waiting) {
 // Fetches what the verifier names, some files at once, until nothing is missing or something does not hold.
 async function drive(lookup, waiting) {
   for (let fetched = 0; ; ) {
-    const step = JSON.parse(lookup.next());
+    const step = JSON.parse(lookup.wants());
     if (step.failed) throw new Error("It could not be asked: " + step.failed + ".");
     if (step.refused || !step.fetch.length) return;
     const files = step.fetch;
@@ -105,12 +110,13 @@ class Subject {
     this.card.replaceChildren(words);
   }
 
-  failed(error) {
+  failed(error, headline = "It could not be found out") {
     const words = element("div", null, "words");
     const again = element("button", "Try again");
     again.type = "button";
     again.addEventListener("click", () => run([this]));
-    words.append(element("p", this.name, "name"), element("h2", "It could not be found out", "headline"), element("p", error.message), again);
+    words.append(element("p", this.name, "name"), element("h2", headline, "headline"), element("p", error.message));
+    if (this.digests || this.file) words.append(again);
     this.card.className = "card unproven";
     this.card.replaceChildren(words);
     this.tone = "failed";
@@ -141,6 +147,16 @@ class Subject {
     this.receipt = lookup.receipt(file);
     const inside = this.receipt === undefined ? undefined : await this.lookInside();
     this.show(JSON.parse(lookup.card(file, inside)));
+  }
+
+  // By the receipt that lies beside it: the photo is looked up nowhere.
+  async findKept() {
+    this.working("Checking the receipt …");
+    await connect();
+    const file = this.file ? JSON.stringify(this.digests) : undefined;
+    const inside = await this.lookInside();
+    this.receipt = this.kept;
+    this.show(JSON.parse(kept(genesis, this.kept, file, inside, await notices())));
   }
 
   // What the file says about itself, as JSON.
@@ -206,8 +222,12 @@ class Subject {
     part("What this file says, and the record does not", card.not_covered);
     part("What is not proven", card.not_proven);
     const relatives = element("div", null, "family");
+    if (card.parent && !card.family?.made_from.length) {
+      const original = { what: "another registered image", digest: card.parent };
+      card.family = { made_into: [], same_photo: [], limits: ["It was not looked up: a second range would tell more about this photo."], ...card.family, made_from: [original] };
+    }
     if (card.family) relatives.append(...drawnFamily(card.family));
-    more.append(relatives);
+    if (card.matched) more.append(relatives);
     part("About this file", card.notes);
     if (card.facts.length || card.digests.length) more.append(details(card));
     if (card.matched) more.append(this.actions(card));
@@ -217,10 +237,10 @@ class Subject {
   actions(card) {
     const row = element("p", null, "row actions");
     if (this.receipt && card.checked) {
-      const stem = this.file ? this.name.split("/").pop().replace(/\.[^.]*$/, "") : card.matched.digest.slice(0, 16);
+      const name = this.file ? this.name.split("/").pop() : card.matched.digest.slice(0, 16);
       const receipt = element("a", "Download the receipt", "button");
-      receipt.href = URL.createObjectURL(new Blob([this.receipt], { type: "application/json" }));
-      receipt.download = stem + ".receipt.json";
+      receipt.href = URL.createObjectURL(new Blob([this.receipt], { type: "application/octet-stream" }));
+      receipt.download = name + ".birthmark";
       row.append(receipt);
     }
     // What stands behind # is not sent to any server.
@@ -279,7 +299,7 @@ function details(card) {
   made.append(facts);
   if (card.checked) {
     made.append(element("p", card.checked));
-    made.append(element("p", "This was checked in your browser. The receipt proves it again without a network, for ever: birthmark receipt show FILE.receipt.json --genesis genesis.json", "soft"));
+    made.append(element("p", "This was checked in your browser. The receipt proves it again without a network, for ever: birthmark receipt show FILE.birthmark --genesis genesis.json", "soft"));
   }
   return made;
 }
@@ -324,6 +344,11 @@ function summarise(subjects) {
   summary.textContent = subjects.length === 1 ? "" : subjects.length + " files: " + parts.join("; ");
 }
 
+// How far it is, some twenty times in all: whoever has the page read out would hear nothing else otherwise.
+function progress(done, all, what) {
+  if (all > 1 && done % Math.ceil(all / 20) === 0) summary.textContent = done + " of " + all + " files " + what;
+}
+
 // Where there are many, a card that found nothing is folded.
 function fold(subjects) {
   if (subjects.length <= MOST_OPEN) return;
@@ -340,6 +365,10 @@ function fold(subjects) {
 
 async function connect() {
   if (genesis) return;
+  if (saved) {
+    genesis = byId("genesis").textContent;
+    return;
+  }
   const answer = await ask("api/v1/genesis", (what) => tell(what));
   if (!answer) throw new Error("This address has no genesis, so nothing can be checked.");
   const text = await answer.text();
@@ -361,10 +390,58 @@ async function connect() {
   }
 }
 
+// What is known against cameras: names no photo. Nothing where nobody can be asked.
+async function notices() {
+  const answer = await ask("api/v1/notices", () => {}).catch(() => null);
+  return answer ? answer.text() : undefined;
+}
+
+// Receipts that were dropped, by the digests that they are about.
+class Receipts {
+  constructor() {
+    this.byDigest = new Map();
+    this.unused = new Map();
+    this.refused = [];
+  }
+
+  async take(name, file) {
+    try {
+      if (file.size > LARGEST_RECEIPT) throw new Error("it is too large for a receipt");
+      const bytes = new Uint8Array(await file.arrayBuffer());
+      const about = receipt_about(bytes);
+      this.unused.set(bytes, { name, about });
+      for (const found of JSON.parse(about).digests) this.byDigest.set(found.digest, bytes);
+    } catch (error) {
+      this.refused.push([name, error.message]);
+    }
+  }
+
+  // The receipt of a file, if it was dropped beside it.
+  of(digests) {
+    const found = digests.digests.map((one) => this.byDigest.get(one.digest)).find((bytes) => bytes);
+    if (found) this.unused.delete(found);
+    return found;
+  }
+
+  // Those that no photo was dropped beside, each as a subject of its own.
+  left() {
+    return [...this.unused].map(([bytes, { name, about }]) => {
+      const subject = new Subject(name, null);
+      subject.digests = JSON.parse(about);
+      subject.kept = bytes;
+      return subject;
+    });
+  }
+}
+
+const isReceipt = (name) => name.toLowerCase().endsWith(".birthmark");
+
 // Looks subjects up, as many as one question holds at a time.
-async function run(subjects) {
+async function run(subjects, receipts) {
   const mine = round;
   let asked = [];
+  let answered = 0;
+  let read = 0;
   const flush = async () => {
     const batch = asked;
     asked = [];
@@ -378,6 +455,8 @@ async function run(subjects) {
       for (const subject of batch) {
         if (mine !== round) return;
         await subject.find(lookup).catch((error) => subject.failed(error));
+        answered += 1;
+        progress(answered, subjects.length, "answered");
       }
       told.textContent = lookup.told();
     } catch (error) {
@@ -392,39 +471,74 @@ async function run(subjects) {
     subject.working("Reading …");
     try {
       await subject.read();
-      asked.push(subject);
-      subject.working("Asking the validator …");
     } catch {
       subject.failed(new Error("The file cannot be read. It may have been moved, changed or deleted since it was chosen."));
+      continue;
+    }
+    read += 1;
+    progress(read, subjects.length, "read");
+    subject.kept ??= receipts?.of(subject.digests);
+    if (subject.kept) {
+      await subject.findKept().catch((error) => subject.failed(error));
+    } else {
+      asked.push(subject);
+      subject.working("Asking the validator …");
     }
     if (asked.length >= FILES_PER_QUESTION) await flush();
   }
   await flush();
   if (mine !== round) return;
-  const all = [...subjects];
+  const all = [...subjects, ...(await alone(receipts))];
   if (all.length > 1) {
     summarise(all);
     fold(all);
   }
 }
 
-function start(subjects) {
+// Receipts without their photos say what they are about.
+async function alone(receipts) {
+  const subjects = receipts ? receipts.left() : [];
+  for (const subject of subjects) {
+    results.append(subject.card);
+    await subject.findKept().catch((error) => subject.failed(error));
+  }
+  for (const [name, reason] of receipts?.refused ?? []) {
+    const subject = new Subject(name, null);
+    results.append(subject.card);
+    subject.failed(new Error("This receipt cannot be read: " + reason + "."), "This receipt was refused");
+    subject.tone = "unproven";
+    subjects.push(subject);
+  }
+  return subjects;
+}
+
+function start(subjects, receipts) {
   round += 1;
   summary.textContent = "";
   told.textContent = "";
   results.replaceChildren(...subjects.map((subject) => subject.card));
   summary.textContent = subjects.length > 1 ? subjects.length + " files" : "";
   results.scrollIntoView({ block: "nearest" });
-  return run(subjects);
+  return run(subjects, receipts);
 }
 
-function startFiles(named) {
+async function startFiles(named) {
   if (!named.length) {
     tell("There is no file in what was dropped.");
     return;
   }
   tell(...(named.length > MOST_FILES ? ["These are " + named.length + " files; the first " + MOST_FILES + " are looked up. For more use the command: birthmark verify FOLDER --node " + address] : []));
-  start(named.slice(0, MOST_FILES).map(([name, file]) => new Subject(name, file)));
+  // What was there before goes at once: nobody shall take it for the answer about these.
+  round += 1;
+  const mine = round;
+  results.replaceChildren();
+  const receipts = new Receipts();
+  const photos = [];
+  for (const [name, file] of named.slice(0, MOST_FILES)) {
+    if (isReceipt(name)) await receipts.take(name, file);
+    else photos.push(new Subject(name, file));
+  }
+  if (mine === round) start(photos, receipts);
 }
 
 function startDigest(text) {
@@ -500,6 +614,8 @@ function listen() {
     startDigest(byId("image_hash").value);
   });
   window.addEventListener("hashchange", startLinked);
+  // The saved page asks where this one came from.
+  if (byId("save")) byId("save").href = "/birthmark.html?registry=" + encodeURIComponent(address);
 }
 
 // A record that a link names behind #.
@@ -509,9 +625,10 @@ function startLinked() {
   return linked !== "";
 }
 
-const command = "birthmark verify photo.jpg --node " + address;
+const command = "birthmark verify photo.jpg --node " + (address || "URL");
 try {
-  await init({ module_or_path: "/verifier.wasm" });
+  const bytes = saved && Uint8Array.from(atob(saved.textContent.trim()), (character) => character.charCodeAt(0));
+  await init({ module_or_path: bytes ?? "/verifier.wasm" });
   drop.hidden = false;
   listen();
   if (!window.isSecureContext) {

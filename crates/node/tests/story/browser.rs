@@ -266,7 +266,121 @@ fn an_answer_stands_under_its_own_file_only(browser: &Browser, photos: &Photos) 
 fn the_receipt_can_be_kept_under_the_photos_name(browser: &Browser, photos: &Photos) {
     looked_up(browser, photos, &["registered.jpg"]);
     let name = "document.querySelector('#results a[download]').download";
-    assert_eq!(browser.value(name).unwrap(), "registered.receipt.json");
+    assert_eq!(browser.value(name).unwrap(), "registered.jpg.birthmark");
+}
+
+/// Keeps the receipt that stands on the page, as a reader does.
+fn kept_receipt(browser: &Browser, photos: &Photos, name: &str) -> PathBuf {
+    let folder = json!({"behavior": "allow", "downloadPath": photos.folder.path()});
+    browser.call("Page.setDownloadBehavior", folder).unwrap();
+    browser.click("#results a[download]").unwrap();
+    let file = photos.path(&format!("{name}.birthmark"));
+    let end = std::time::Instant::now() + std::time::Duration::from_secs(30);
+    while !file.exists() {
+        assert!(
+            std::time::Instant::now() < end,
+            "the receipt was never kept"
+        );
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+    file
+}
+
+/// A receipt proves its photo without a network, beside it or alone, and a changed one proves nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn kept_receipts_are_checked_without_a_network_on_the_page_and_in_the_saved_file() {
+    let photos = Photos::new();
+    let (mut world, authority) = registry(&photos).await;
+    let url = world.url.clone();
+    let saved = photos.path("birthmark.html");
+    let asked = client().get(format!("{url}/birthmark.html?registry={url}"));
+    let page = asked.send().await.unwrap();
+    assert!(
+        page.headers()["content-disposition"]
+            .to_str()
+            .unwrap()
+            .starts_with("attachment")
+    );
+    std::fs::write(&saved, page.bytes().await.unwrap()).unwrap();
+    let asked = client().get(format!("{url}/birthmark.html?registry=https://a.example;"));
+    assert_eq!(asked.send().await.unwrap().status(), 422);
+    let photos = beside(move || {
+        let browser = opened(&url, Window::DESKTOP);
+        looked_up(&browser, &photos, &["registered.jpg"]);
+        let receipt = kept_receipt(&browser, &photos, "registered.jpg");
+        let bytes = std::fs::read(&receipt).unwrap();
+        assert!(bytes.starts_with(b"Birthmark receipt.") && bytes.len() < 4096);
+        let mut bent = bytes.clone();
+        let middle = bent.len() / 2;
+        bent[middle] ^= 1;
+        photos.write("bent.birthmark", &bent);
+        photos.write("none.birthmark", b"{}");
+        let before = browser.sent().unwrap().len();
+        the_receipts_are_checked(&browser, &photos);
+        for sent in &browser.sent().unwrap()[before..] {
+            assert!(sent.url.ends_with("/api/v1/notices"), "{sent:?}");
+        }
+        // A saved page asks its registry like the one it was saved from.
+        let disk = Browser::start(Window::PHONE).unwrap();
+        disk.open(&format!(
+            "file://{}",
+            photos.path("birthmark.html").display()
+        ))
+        .unwrap();
+        disk.wait_for("!document.getElementById('drop').hidden")
+            .unwrap();
+        looked_up(&disk, &photos, &["edited.jpg"]);
+        assert_eq!(headline(&disk), "Registered as an edit: content changed");
+        looked_up(&disk, &photos, &["unknown.jpg"]);
+        assert_eq!(headline(&disk), ABSENT);
+        fits(&disk);
+        seen(&disk, "phone-saved");
+        assert_eq!(disk.complaints().unwrap(), [""; 0]);
+        photos
+    })
+    .await;
+    world.stop().await;
+    beside(move || {
+        let disk = Browser::start(Window::DESKTOP).unwrap();
+        disk.open(&format!(
+            "file://{}",
+            photos.path("birthmark.html").display()
+        ))
+        .unwrap();
+        disk.wait_for("!document.getElementById('drop').hidden")
+            .unwrap();
+        the_receipts_are_checked(&disk, &photos);
+        assert!(disk.text("#results").unwrap().contains("nobody was asked"));
+        seen(&disk, "desktop-saved");
+        looked_up(&disk, &photos, &["unknown.jpg"]);
+        assert_eq!(headline(&disk), "It could not be found out");
+    })
+    .await;
+    drop(authority);
+}
+
+fn the_receipts_are_checked(browser: &Browser, photos: &Photos) {
+    let text = looked_up(browser, photos, &["none.birthmark"]);
+    assert_eq!(headline(browser), "This receipt was refused");
+    assert!(text.contains("does not begin like one"), "{text}");
+    let text = looked_up(browser, photos, &["bent.birthmark"]);
+    assert_eq!(headline(browser), "This receipt was refused", "{text}");
+    assert!(!text.contains("Registered"), "{text}");
+    // Of another photo: each is answered for itself.
+    let text = looked_up(browser, photos, &["registered.jpg.birthmark"]);
+    assert_eq!(headline(browser), "Registered", "{text}");
+    let text = looked_up(
+        browser,
+        photos,
+        &["registered.jpg", "registered.jpg.birthmark"],
+    );
+    assert_eq!(headline(browser), "Registered", "{text}");
+    assert_eq!(
+        browser
+            .value("document.querySelectorAll('#results .card').length")
+            .unwrap(),
+        1
+    );
 }
 
 fn held_sideways_the_answer_is_in_sight(browser: &Browser, photos: &Photos) {
@@ -593,4 +707,34 @@ fn readable(browser: &Browser) {
         return poor;
     })()";
     assert_eq!(browser.value(poor).unwrap(), json!([]));
+}
+
+/// 50 MB are read and hashed in the browser; how long that takes is printed beside what the same code takes here.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_large_file_is_hashed_in_pieces_and_gives_the_digests_of_every_machine() {
+    let photos = Photos::new();
+    let (mut world, authority) = registry(&photos).await;
+    let url = world.url.clone();
+    let large: Vec<u8> = (0..50_000_000u32)
+        .map(|at| (at.wrapping_mul(2_654_435_761) >> 24) as u8)
+        .collect();
+    photos.write("large.bin", &large);
+    beside(move || {
+        let start = std::time::Instant::now();
+        let mut hasher = birthmark_verify::FileHasher::default();
+        large.chunks(1 << 16).for_each(|chunk| hasher.update(chunk));
+        let expected = hasher.finish().digests[0].digest;
+        let native = start.elapsed();
+        let browser = opened(&url, Window::DESKTOP);
+        let start = std::time::Instant::now();
+        let text = looked_up(&browser, &photos, &["large.bin"]);
+        let asked = start.elapsed();
+        assert!(text.contains("large.bin"), "{text}");
+        let details = browser.value("document.querySelector('#results .card').textContent").unwrap();
+        assert!(details.as_str().unwrap().contains(&expected.to_hex()), "{details}");
+        println!("50 MB: {native:?} here (tests are built without optimisation), {asked:?} from drop to answer in the browser");
+    })
+    .await;
+    world.stop().await;
+    drop(authority);
 }

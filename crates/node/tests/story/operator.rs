@@ -345,8 +345,7 @@ async fn a_chain_of_the_node_plan_is_taken_over() {
         assert_eq!(answer.1["records"].as_array().unwrap().len(), 1);
     }
     // Taken over, the hashes are registered like any other: cosigned, and proven by a receipt.
-    let (_, receipt) = world.get(&format!("/api/v1/receipt/{}", fresh[0])).await;
-    world.check_receipt(&receipt);
+    world.check_receipt_of(&fresh[0].to_string()).await;
     world.stop().await;
     let output = node(&world, &["fsck"]);
     assert!(

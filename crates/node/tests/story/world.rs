@@ -189,7 +189,15 @@ impl World {
 
     /// The receipt holds with nothing but the genesis.
     pub fn check_receipt(&self, receipt: &Value) {
-        let receipt = Receipt::from_json(&receipt.to_string()).unwrap();
+        let receipt = serde_json::from_value::<Receipt>(receipt.clone()).unwrap();
+        verify_receipt(&receipt, &Trusted::genesis(&self.genesis)).unwrap();
+    }
+
+    /// The receipt that the interface gives of a digest holds, too.
+    pub async fn check_receipt_of(&self, digest: &str) {
+        let url = format!("{}/api/v1/receipt/{digest}", self.url);
+        let answer = client().get(url).send().await.unwrap();
+        let receipt = Receipt::parse(&answer.bytes().await.unwrap()).unwrap();
         verify_receipt(&receipt, &Trusted::genesis(&self.genesis)).unwrap();
     }
 

@@ -1,4 +1,4 @@
-//! A private question from its beginning to its end, without a network: [`Session::next`] says which files to fetch,
+//! A private question from its beginning to its end, without a network: [`Session::wants`] says which files to fetch,
 //! [`Session::take`] takes them, until nothing is missing. Whoever drives it only fetches.
 //!
 //! The driver may be a browser, the command or a test; what is asked for, and so what the answerer learns, is decided here.
@@ -35,7 +35,7 @@ pub struct Session {
     asked: BTreeSet<Digest>,
     draw: Draw,
     attempts: u32,
-    /// What `next` named and nobody has brought yet.
+    /// What `wants` named and nobody has brought yet.
     pending: BTreeSet<String>,
     state: State,
     failed: Option<LookupError>,
@@ -104,7 +104,7 @@ impl Session {
 
     /// Which files to fetch next, in this order or all at once; none when everything is answered. Each is then handed to
     /// [`Session::take`].
-    pub fn next(&mut self) -> Result<Vec<String>, &LookupError> {
+    pub fn wants(&mut self) -> Result<Vec<String>, &LookupError> {
         if self.failed.is_none() {
             match self.wanted() {
                 Ok(files) => {
@@ -117,7 +117,7 @@ impl Session {
         self.failed.as_ref().map_or(Ok(Vec::new()), Err)
     }
 
-    /// Takes a file that [`Session::next`] named, or that there is no such file. What is wrong with it, `next` says.
+    /// Takes a file that [`Session::wants`] named, or that there is no such file. What is wrong with it, `wants` says.
     pub fn take(&mut self, file: &str, bytes: Option<&[u8]>) {
         // What was asked for before a new beginning belongs to an older block.
         if !self.pending.remove(file) {
@@ -390,7 +390,8 @@ impl Session {
     /// What the answerer learned, in one sentence that is true for this question.
     pub fn told(&self) -> String {
         let Some(standing) = &self.state.standing else {
-            return "Nothing was asked yet.".to_owned();
+            return "Whoever answered saw no photo and no digest: asked was for the newest block alone."
+                .to_owned();
         };
         let records = standing.newest().tree_size;
         let ranges = self.state.ranges.len();
@@ -401,13 +402,6 @@ impl Session {
             .next()
             .map_or(0, |range| range.width());
         let held = records.unbounded_shr(width.into()).max(1);
-        let asked = match (width, ranges) {
-            (0, _) => format!("the whole index, with {records} records"),
-            (_, 1) => format!("one range of the index, which holds about {held} records"),
-            (_, many) => {
-                format!("{many} ranges of the index, which hold about {held} records each")
-            }
-        };
         let parts = match self.state.drawn.len() {
             0 => String::new(),
             1 => ", and one part of the registry with about a thousand records".to_owned(),
@@ -415,9 +409,22 @@ impl Session {
                 format!(", and {many} parts of the registry with about a thousand records each")
             }
         };
+        let (asked, told) = match (width, ranges) {
+            (0, _) => (
+                format!("the whole index, with {records} records"),
+                "which tells nothing about the photo that was meant",
+            ),
+            (_, 1) => (
+                format!("one range of the index, which holds about {held} records"),
+                "so whoever has one photo in mind could see whether its range was asked for",
+            ),
+            (_, many) => (
+                format!("{many} ranges of the index, which hold about {held} records each"),
+                "so whoever has one photo in mind could see whether its range was asked for",
+            ),
+        };
         format!(
-            "The answerer saw no photo and no digest: it was asked for {asked}{parts}; whoever has one photo in mind could \
-             see from that whether its range was asked for."
+            "Whoever answered saw no photo and no digest: asked was for {asked}{parts}, {told}."
         )
     }
 }

@@ -139,7 +139,8 @@ fn fate_of(standing: Standing) -> Result<Fate, CallError> {
         }
         // Only a receipt lets a proof go.
         (Stage::Stored, Some(receipt)) => {
-            let receipt = Receipt::from_json(receipt.get()).map_err(CallError::nonsense)?;
+            let receipt: Receipt =
+                serde_json::from_str(receipt.get()).map_err(CallError::nonsense)?;
             Ok(Fate::Stored(Box::new(receipt)))
         }
         (Stage::Stored, None) => Err(CallError::nonsense("it says stored and gives no receipt")),
