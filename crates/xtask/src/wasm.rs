@@ -14,6 +14,7 @@ use anyhow::{Context, Result, anyhow, bail};
 use crate::house::{self, House};
 use crate::tools;
 
+mod npm;
 mod toolchain;
 
 pub(crate) use toolchain::Toolchain;
@@ -46,6 +47,9 @@ pub(crate) struct Options {
     /// Copy what a page loads into this folder as well
     #[arg(long, value_name = "FOLDER")]
     out: Option<PathBuf>,
+    /// Write a package with types for npm into this folder as well
+    #[arg(long, value_name = "FOLDER")]
+    npm: Option<PathBuf>,
 }
 
 pub(crate) fn run(house: &House, options: &Options) -> Result<()> {
@@ -64,6 +68,9 @@ pub(crate) fn run(house: &House, options: &Options) -> Result<()> {
             fs::create_dir_all(out)?;
             fs::copy(made, out.join(name))?;
         }
+    }
+    if let Some(folder) = &options.npm {
+        npm::write(house, folder)?;
     }
     check_in(house, &page, &toolchain)
 }
@@ -106,14 +113,19 @@ pub(crate) fn build(house: &House, toolchain: &Toolchain) -> Result<PathBuf> {
     build.args(["--package", PACKAGE]);
     build.env("CARGO_ENCODED_RUSTFLAGS", flags(house)?);
     house::run(build.stdin(Stdio::null()))?;
-    let module = folder.join(TARGET).join(PROFILE);
     let page = folder.join("page");
     let mut bind = house.program(bindgen);
     bind.args(["--target", "web", "--no-typescript"]);
     bind.args(["--remove-name-section", "--remove-producers-section"]);
     bind.arg("--out-dir").arg(&page);
-    house::run(bind.arg(module.join("birthmark_verify_wasm.wasm")))?;
+    house::run(bind.arg(module(house)))?;
     Ok(page)
+}
+
+/// The module as the compiler made it.
+fn module(house: &House) -> PathBuf {
+    let folder = house.target().join("wasm").join(TARGET);
+    folder.join(PROFILE).join("birthmark_verify_wasm.wasm")
 }
 
 /// The same bytes come out of every clone: no path of this machine gets into the module.
