@@ -6,7 +6,7 @@ use anyhow::bail;
 
 use crate::check::History;
 use crate::load::{Pages, Senders, pace};
-use crate::run::Trial;
+use crate::trial::Trial;
 use crate::watch::{Seen, had_by_all};
 
 /// How many photos are sent one by one to a network that has nothing else to do.

@@ -18,6 +18,7 @@ mod plan;
 mod random;
 mod relay;
 mod run;
+mod trial;
 mod view;
 mod watch;
 

@@ -1,38 +1,26 @@
 //! One trial, from its first key to the last block that is compared.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use anyhow::{Context as _, bail, ensure};
+use anyhow::{Context as _, bail};
 use birthmark_daemon::{random, reasons};
 use clap::Parser as _;
 use tempfile::TempDir;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::camera::Camera;
-use crate::check::{self, History};
+use crate::check;
 use crate::figures;
-use crate::load::{Book, Senders, pace};
 use crate::network::Network;
 use crate::options::{Options, Role};
-use crate::plan::{Kind, Trouble};
-use crate::relay::Weather;
-use crate::view::{Shown, View};
-use crate::watch::{Judge, Watch};
+use crate::trial::Trial;
+use crate::view::View;
+use crate::watch::Watch;
 
 /// How many cameras take the photos.
 const CAMERAS: usize = 20;
-/// How many connections each validator gets.
-const CONNECTIONS: usize = 4;
-/// How often the plan and the judge look.
-const TICK: Duration = Duration::from_millis(50);
-/// How long it may take until everybody has everything, after the last trouble.
-const SETTLES: Duration = Duration::from_secs(180);
-/// So long everything must be quiet.
-const QUIET: Duration = Duration::from_millis(1500);
 
 /// The whole program.
 pub fn main() -> ExitCode {
@@ -101,20 +89,6 @@ impl Place {
     }
 }
 
-/// A running network with everything around it.
-pub(crate) struct Trial {
-    pub(crate) network: Network,
-    pub(crate) watch: Arc<Watch>,
-    pub(crate) book: Arc<Book>,
-    pub(crate) cameras: Vec<Camera>,
-    pub(crate) view: View,
-    judge: Judge,
-    /// How many troubles keep each down, held or apart.
-    down: Vec<usize>,
-    held: Vec<usize>,
-    apart: Vec<usize>,
-}
-
 async fn try_out(options: &Options, place: &Place) -> anyhow::Result<bool> {
     let seed = match options.seed {
         Some(seed) => seed,
@@ -138,17 +112,7 @@ async fn try_out(options: &Options, place: &Place) -> anyhow::Result<bool> {
     for number in 0..CAMERAS {
         cameras.push(Camera::provisioned(network.authority, number).await?);
     }
-    let mut trial = Trial {
-        watch: Watch::start(&addresses),
-        book: Arc::default(),
-        cameras,
-        judge: Judge::new(Instant::now()),
-        down: vec![0; size],
-        held: vec![0; size],
-        apart: vec![0; size],
-        network,
-        view,
-    };
+    let mut trial = Trial::new(network, Watch::start(&addresses), cameras, view);
     trial.view.say("all of them answer");
     let interrupted = interruption()?;
     let measured = match options.measure {
@@ -169,7 +133,7 @@ async fn try_out(options: &Options, place: &Place) -> anyhow::Result<bool> {
         settled = trial.settle() => settled?,
         () = interrupted => bail!("interrupted before everybody had everything"),
     };
-    faults.append(&mut trial.judge.faults);
+    faults.extend(trial.misjudged());
     let histories = trial.histories().await?;
     faults.extend(check::faults(&histories, &trial.book.open()));
     if let (Some(measured), Some(history)) = (&measured, histories.first()) {
@@ -191,232 +155,4 @@ fn interruption() -> anyhow::Result<impl Future<Output = ()>> {
             _ = terminate.recv() => {}
         }
     })
-}
-
-impl Trial {
-    /// Offers photos, and lets happen what is planned.
-    async fn disturb(
-        &mut self,
-        troubles: Vec<Trouble>,
-        length: Option<Duration>,
-        rate: f64,
-    ) -> anyhow::Result<()> {
-        let addresses: Vec<_> = self
-            .network
-            .members
-            .iter()
-            .map(|one| one.address())
-            .collect();
-        let mut senders = Senders::start(&self.book, &addresses, CONNECTIONS);
-        let cameras = std::mem::take(&mut self.cameras);
-        let ended = tokio::select! {
-            ended = pace(&mut senders, &cameras, rate) => ended,
-            ended = self.follow(troubles, length) => ended,
-        };
-        self.cameras = cameras;
-        ended
-    }
-
-    async fn follow(
-        &mut self,
-        troubles: Vec<Trouble>,
-        length: Option<Duration>,
-    ) -> anyhow::Result<()> {
-        let began = Instant::now();
-        // What begins and what ends, by time; what ends then comes first.
-        let mut due = BTreeMap::new();
-        for (number, trouble) in troubles.iter().enumerate() {
-            due.insert((trouble.from, 1, number), (true, trouble));
-            due.insert((trouble.from + trouble.lasts, 0, number), (false, trouble));
-        }
-        loop {
-            let passed = began.elapsed();
-            if length.is_some_and(|length| passed >= length) {
-                return Ok(());
-            }
-            while let Some(next) = due.first_entry()
-                && next.key().0 <= passed
-            {
-                let (begins, trouble) = next.remove();
-                self.happen(trouble, begins)?;
-            }
-            self.look()?;
-            tokio::time::sleep(TICK).await;
-        }
-    }
-
-    fn happen(&mut self, trouble: &Trouble, begins: bool) -> anyhow::Result<()> {
-        let counts = match trouble.kind {
-            Kind::Kill => &mut self.down,
-            Kind::Pause => &mut self.held,
-            Kind::Partition => &mut self.apart,
-        };
-        for who in &trouble.who {
-            if let Some(count) = counts.get_mut(*who) {
-                *count = if begins {
-                    *count + 1
-                } else {
-                    count.saturating_sub(1)
-                };
-            }
-        }
-        self.apply()?;
-        let numbers: Vec<_> = trouble
-            .who
-            .iter()
-            .map(|who| (who + 1).to_string())
-            .collect();
-        let [first, last] = trouble.kind.words();
-        let words = if begins { first } else { last };
-        let (connected, quorum) = (self.network.connected(), self.network.quorum());
-        self.view.say(&format!(
-            "{} {words}: {connected} connected, {quorum} needed",
-            numbers.join(", ")
-        ));
-        Ok(())
-    }
-
-    /// Makes everybody what the troubles say.
-    fn apply(&mut self) -> anyhow::Result<()> {
-        let troubled = self.down.iter().zip(&self.held);
-        for (member, (down, held)) in self.network.members.iter_mut().zip(troubled) {
-            if *down > 0 {
-                member.kill();
-            }
-            member.pause(*held > 0)?;
-            if *down == 0 {
-                member.start()?;
-            }
-        }
-        let parts: Vec<_> = self
-            .apart
-            .iter()
-            .map(|count| usize::from(*count > 0))
-            .collect();
-        self.network.divide(&parts);
-        Ok(())
-    }
-
-    /// Lets the judge look, and shows what is seen.
-    pub(crate) fn look(&mut self) -> anyhow::Result<()> {
-        for member in &mut self.network.members {
-            member.still_runs()?;
-        }
-        let can_decide = self.network.connected() >= self.network.quorum();
-        let (top, waits) = (self.watch.top(), self.watch.waiting() > 0);
-        self.judge.look(Instant::now(), can_decide, top, waits);
-        if !self.view.is_due() {
-            return Ok(());
-        }
-        let states: Vec<_> = (0..self.down.len()).map(|at| self.state(at)).collect();
-        self.view.show(&Shown {
-            seen: &self.watch.seen(),
-            states: &states,
-            accepted: self.book.accepted(),
-            can_decide,
-        });
-        Ok(())
-    }
-
-    fn state(&self, at: usize) -> &'static str {
-        let is_in = |counts: &[usize]| counts.get(at).is_some_and(|count| *count > 0);
-        match () {
-            () if is_in(&self.down) => "down",
-            () if is_in(&self.held) => "held",
-            () if is_in(&self.apart) => "cut off",
-            () => "up",
-        }
-    }
-
-    /// Ends all troubles and waits until everybody has everything. What is wrong if they do not.
-    async fn settle(&mut self) -> anyhow::Result<Vec<String>> {
-        for counts in [&mut self.down, &mut self.held, &mut self.apart] {
-            counts.fill(0);
-        }
-        self.network.set_weather(Weather::default());
-        self.apply()?;
-        self.view.say("no more photos, no more troubles");
-        let began = Instant::now();
-        let mut quiet_since = None;
-        loop {
-            self.look()?;
-            let states = self.watch.each(|seen| {
-                let waits = seen.queue + seen.pool;
-                (seen.answers, seen.height(), seen.records, waits)
-            });
-            let first = states.first();
-            let is_quiet = states
-                .iter()
-                .all(|state| Some(state) == first && state.0 && state.3 == 0);
-            let since = *quiet_since.get_or_insert(Instant::now());
-            match is_quiet {
-                true if since.elapsed() >= QUIET => {
-                    let seconds = since.duration_since(began).as_secs_f64();
-                    self.view
-                        .say(&format!("everybody has everything after {seconds:.1} s"));
-                    return Ok(Vec::new());
-                }
-                true => {}
-                false => quiet_since = None,
-            }
-            if began.elapsed() > SETTLES {
-                let seconds = SETTLES.as_secs();
-                return Ok(vec![format!(
-                    "not everybody has everything after {seconds} s (answers, height, records, waiting): {states:?}"
-                )]);
-            }
-            tokio::time::sleep(TICK).await;
-        }
-    }
-
-    /// Stops all, and reads what they have.
-    async fn histories(&mut self) -> anyhow::Result<Vec<History>> {
-        self.judge.end(Instant::now());
-        let mut histories = Vec::new();
-        self.watch.end();
-        for member in &self.network.members {
-            member.ask_to_stop()?;
-        }
-        for member in &mut self.network.members {
-            member.stopped()?;
-        }
-        for member in &self.network.members {
-            histories.push(History::read(member, &self.network.genesis).await?);
-        }
-        ensure!(!histories.is_empty(), "there is no history");
-        Ok(histories)
-    }
-
-    fn conclude(&mut self, faults: &[String], histories: &[History], seed: u64) {
-        let pages = self.book.open().clone();
-        let blocks = histories.first().map_or(0, |history| history.blocks.len());
-        let accepted = pages.accepted.len();
-        let lines = [
-            format!(
-                "{accepted} photos accepted, {} without an answer, {} refused, {} not sent",
-                pages.unknown.len(),
-                pages.refused,
-                pages.unsent
-            ),
-            format!(
-                "stood still for {:.1} s, as it must; the longest wait for a block otherwise was {:.1} s",
-                self.judge.stood.as_secs_f64(),
-                self.judge.longest.as_secs_f64()
-            ),
-        ];
-        for line in lines.iter().chain(&pages.refusal) {
-            self.view.print(line);
-        }
-        for fault in faults {
-            self.view.print(&format!("WRONG: {fault}"));
-        }
-        if faults.is_empty() {
-            self.view.print(&format!(
-                "All went as it must: {blocks} blocks, the same bytes at all {}, and each of {accepted} accepted photos once in each.",
-                histories.len()
-            ));
-        } else {
-            self.view.print(&format!("To try it again: --seed {seed}"));
-        }
-    }
 }
