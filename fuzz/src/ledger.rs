@@ -37,7 +37,8 @@ pub fn transaction(input: &[u8]) {
     }
 }
 
-/// Answers of the index are written back byte for byte, and only those of the vectors lead to their root.
+/// Answers of the index are written back byte for byte, and only those of the vectors lead to their
+/// root.
 pub fn index(input: &[u8]) {
     let Ok(proof) = RangeProof::parse(input) else {
         return;
@@ -46,7 +47,8 @@ pub fn index(input: &[u8]) {
     if proof.root() == INDEX.root {
         let known = |answer: &IndexAnswer| answer.answer == hex::encode(input);
         let prefix = proof.prefix().to_string();
-        // Every other range of this index is an honest answer, too: of those in the vectors there is one each.
+        // Every other range of this index is an honest answer, too: of those in the vectors there
+        // is one each.
         let mut same = INDEX.answers.iter().filter(|one| one.prefix == prefix);
         assert!(same.all(known));
     }
@@ -85,7 +87,8 @@ pub fn validators(input: &[u8]) {
     }
 }
 
-/// Receipts, and genesis files in JSON. Under the genesis of the vectors nothing verifies but their own record.
+/// Receipts, and genesis files in JSON. Under the genesis of the vectors nothing verifies but their
+/// own record.
 pub fn receipt(input: &[u8]) {
     if let Ok(text) = std::str::from_utf8(input)
         && let Ok(genesis) = Genesis::from_json(text)

@@ -1,7 +1,8 @@
-//! What every fuzz target does with its input: read it, and if it reads, hold what was read against what was given.
+//! What every fuzz target does with its input: read it, and if it reads, hold what was read against
+//! what was given.
 //!
-//! A target fails by a panic. Reading must never panic; what our own formats read must be written back byte for byte; what is
-//! read in several pieces must be what is read in one.
+//! A target fails by a panic. Reading must never panic; what our own formats read must be written
+//! back byte for byte; what is read in several pieces must be what is read in one.
 
 mod ledger;
 mod pictures;

@@ -1,4 +1,5 @@
-//! What a batch of 1,000 keys costs its authority, and one key its camera and its validator. `cargo bench -p birthmark-blind`.
+//! What a batch of 1,000 keys costs its authority, and one key its camera and its validator.
+//! `cargo bench -p birthmark-blind`.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

@@ -1,12 +1,14 @@
-//! Blind RSA signatures over one-time keys: RSABSSA-SHA384-PSS-Deterministic of RFC 9474, with RSA of 2,048 bits.
+//! Blind RSA signatures over one-time keys: RSABSSA-SHA384-PSS-Deterministic of RFC 9474, with RSA
+//! of 2,048 bits.
 //!
-//! The authority signs with [`EpochSecret`]; a camera blinds and unblinds with [`EpochVerifier`]. This is the only crate that
-//! uses RSA with secret keys. Its operations on the secret key are blinded once more and checked before they leave
-//! (`rsa`'s own countermeasures), and their result goes to whoever asked as it is: there is no padding whose check could
-//! tell anything.
+//! The authority signs with [`EpochSecret`]; a camera blinds and unblinds with [`EpochVerifier`].
+//! This is the only crate that uses RSA with secret keys. Its operations on the secret key are
+//! blinded once more and checked before they leave (`rsa`'s own countermeasures), and their result
+//! goes to whoever asked as it is: there is no padding whose check could tell anything.
 //!
-//! A modulus that was made to mark cameras cannot do so: a signature only exists for values that are 65537th powers
-//! modulo every factor, a camera verifies each signature it gets, and the key stands in the ledger for all of them.
+//! A modulus that was made to mark cameras cannot do so: a signature only exists for values that
+//! are 65537th powers modulo every factor, a camera verifies each signature it gets, and the key
+//! stands in the ledger for all of them.
 
 mod encoding;
 
@@ -115,7 +117,8 @@ impl EpochVerifier {
             .map_err(|_| BlindError::Mismatch)
     }
 
-    /// RFC 9474, section 4.2: encode the name with a random salt, multiply it with the power of a random number.
+    /// RFC 9474, section 4.2: encode the name with a random salt, multiply it with the power of a
+    /// random number.
     fn blinding(&self, name: &Digest, seed: &BlindingSeed) -> Result<Blinding, BlindError> {
         let modulus = self.key.n();
         let mut stream = seed.stream();

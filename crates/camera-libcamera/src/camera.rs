@@ -48,7 +48,8 @@ pub enum CameraError {
     Late,
 }
 
-/// One exposure: the sensor's bytes and, if the camera could, the picture its own processor made of them.
+/// One exposure: the sensor's bytes and, if the camera could, the picture its own processor made of
+/// them.
 #[derive(Debug, Clone)]
 pub struct Frame {
     /// The sensor's bytes, rows `stride` apart.
@@ -347,7 +348,8 @@ fn configuration(
     Ok(both)
 }
 
-/// What was configured, read back: flips change the order of colours, and strides are the camera's to choose.
+/// What was configured, read back: flips change the order of colours, and strides are the camera's
+/// to choose.
 fn output(
     configuration: &CameraConfiguration,
     index: usize,

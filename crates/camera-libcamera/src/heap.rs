@@ -99,13 +99,14 @@ impl SharedBuffer {
         self.descriptor.try_clone()
     }
 
-    /// Copies the first `length` bytes out, synchronised. The camera must not be writing: its request is complete.
+    /// Copies the first `length` bytes out, synchronised. The camera must not be writing: its
+    /// request is complete.
     pub(crate) fn copy(&self, length: usize) -> io::Result<Vec<u8>> {
         self.synchronise(SYNC_READ)?;
         let length = length.min(self.length);
         let mut bytes = Vec::with_capacity(length);
-        // SAFETY: the mapping is readable for `self.length` bytes while `self` lives, the new vector has room for `length`,
-        // and all of them are written before its length says so.
+        // SAFETY: the mapping is readable for `self.length` bytes while `self` lives, the new
+        // vector has room for `length`, and all of them are written before its length says so.
         unsafe {
             ptr::copy_nonoverlapping(self.start.as_ptr(), bytes.as_mut_ptr(), length);
             bytes.set_len(length);
@@ -140,7 +141,8 @@ impl SharedBuffer {
 
 impl Drop for SharedBuffer {
     fn drop(&mut self) {
-        // SAFETY: the mapping was made with this address and length, and nothing refers to it any more.
+        // SAFETY: the mapping was made with this address and length, and nothing refers to it any
+        // more.
         unsafe { libc::munmap(self.start.as_ptr().cast(), self.length) };
     }
 }

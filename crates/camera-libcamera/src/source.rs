@@ -58,8 +58,9 @@ fn picture(still: Still) -> Picture {
     }
 }
 
-/// The exposure is dated by the sensor's own clock, not by when we heard of it. A frame that carries no
-/// age was just delivered. What the camera does not tell is what leaves the samples as they are.
+/// The exposure is dated by the sensor's own clock, not by when we heard of it. A frame that
+/// carries no age was just delivered. What the camera does not tell is what leaves the samples as
+/// they are.
 fn exposure(frame: &Frame, model: &str) -> Exposure {
     Exposure {
         moment: clock::before_now(frame.age.unwrap_or(Duration::ZERO)),

@@ -1,8 +1,9 @@
 //! A sensor that does not exist, looking at a lake that does not exist.
 //!
-//! Everything after the sensor is the real path: 12-bit samples behind a colour filter, shot and read noise, a pattern of
-//! slightly unequal pixels that stays the same for one sensor, and padded rows. Frames differ from shot to shot; the same
-//! sensor seed and shot number give the same frame again.
+//! Everything after the sensor is the real path: 12-bit samples behind a colour filter, shot and
+//! read noise, a pattern of slightly unequal pixels that stays the same for one sensor, and padded
+//! rows. Frames differ from shot to shot; the same sensor seed and shot number give the same frame
+//! again.
 
 mod house;
 mod light;
@@ -53,7 +54,8 @@ pub struct Simulated {
 }
 
 impl Simulated {
-    /// The camera whose sensor has the pattern `sensor_seed`; its next frame is number `first_shot`.
+    /// The camera whose sensor has the pattern `sensor_seed`; its next frame is number
+    /// `first_shot`.
     pub fn new(sensor_seed: u64, first_shot: u64) -> Self {
         Self::with_size(sensor_seed, first_shot, WIDTH, HEIGHT)
     }

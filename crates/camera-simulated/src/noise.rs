@@ -9,7 +9,8 @@ pub const fn mix(mut x: u64) -> u64 {
     x ^ (x >> 27)
 }
 
-/// Eight independent bytes added up: as good as a normal distribution with mean 0 and variance 1, out to nearly five sigma.
+/// Eight independent bytes added up: as good as a normal distribution with mean 0 and variance 1,
+/// out to nearly five sigma.
 pub fn normal(bits: u64) -> f32 {
     const PAIRS: u64 = 0x00ff_00ff_00ff_00ff;
     let pairs = (bits & PAIRS) + ((bits >> 8) & PAIRS);

@@ -83,7 +83,8 @@ impl Sensor {
         FixedPattern(mix(self.seed))
     }
 
-    /// Exposes a scene painted at half resolution (a lens resolves no more); two threads share the rows.
+    /// Exposes a scene painted at half resolution (a lens resolves no more); two threads share the
+    /// rows.
     pub fn expose_scene(
         &self,
         scene: &Scene,

@@ -85,8 +85,8 @@ pub struct Device {
 }
 
 impl Device {
-    /// Opens `path` and starts streaming in the first of the formats `wanted` that the device has, as close to
-    /// `width` by `height` as it can.
+    /// Opens `path` and starts streaming in the first of the formats `wanted` that the device has,
+    /// as close to `width` by `height` as it can.
     pub fn open(
         path: &Path,
         width: u32,

@@ -136,8 +136,8 @@ pub(crate) fn call<R: Request>(file: &File, call: Call, request: &mut R) -> io::
         return Err(io::Error::from(io::ErrorKind::InvalidInput));
     }
     loop {
-        // SAFETY: `request` is a valid pointer to as many bytes as the call's number says the kernel touches; none of our
-        // structures holds a pointer the kernel would follow.
+        // SAFETY: `request` is a valid pointer to as many bytes as the call's number says the
+        // kernel touches; none of our structures holds a pointer the kernel would follow.
         let outcome = unsafe {
             libc::ioctl(
                 file.as_raw_fd(),
@@ -168,7 +168,8 @@ unsafe impl Send for Mapping {}
 impl Mapping {
     pub(crate) fn new(file: &File, offset: u64, length: usize) -> io::Result<Self> {
         let offset = libc::off_t::try_from(offset).map_err(io::Error::other)?;
-        // SAFETY: a new mapping at an address of the kernel's choice, of a file we hold open; it disturbs no other memory.
+        // SAFETY: a new mapping at an address of the kernel's choice, of a file we hold open; it
+        // disturbs no other memory.
         let start = unsafe {
             libc::mmap(
                 ptr::null_mut(),
@@ -186,12 +187,14 @@ impl Mapping {
         Ok(Self { start, length })
     }
 
-    /// Copies the first `length` bytes out. The buffer must be dequeued: then the driver does not write to it.
+    /// Copies the first `length` bytes out. The buffer must be dequeued: then the driver does not
+    /// write to it.
     pub(crate) fn copy(&self, length: usize) -> Vec<u8> {
         let length = length.min(self.length);
         let mut bytes = Vec::with_capacity(length);
-        // SAFETY: the mapping is `self.length` bytes long and readable for as long as `self` lives; the new vector has room
-        // for `length` bytes, which are all written before its length says so.
+        // SAFETY: the mapping is `self.length` bytes long and readable for as long as `self` lives;
+        // the new vector has room for `length` bytes, which are all written before its length says
+        // so.
         unsafe {
             ptr::copy_nonoverlapping(self.start.as_ptr(), bytes.as_mut_ptr(), length);
             bytes.set_len(length);
@@ -202,7 +205,8 @@ impl Mapping {
 
 impl Drop for Mapping {
     fn drop(&mut self) {
-        // SAFETY: the mapping was made with this address and length, and nothing refers to it any more.
+        // SAFETY: the mapping was made with this address and length, and nothing refers to it any
+        // more.
         unsafe { libc::munmap(self.start.as_ptr().cast(), self.length) };
     }
 }

@@ -1,4 +1,5 @@
-//! Any video device that delivers 12-bit Bayer samples, packed or not, as one of the daemon's sources.
+//! Any video device that delivers 12-bit Bayer samples, packed or not, as one of the daemon's
+//! sources.
 //!
 //! Such devices say nothing about light and colour: the picture is developed neutrally, and the raw
 //! digest is what matters.

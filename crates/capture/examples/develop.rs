@@ -1,4 +1,5 @@
-//! Takes one simulated photo and writes it to a folder: `cargo run --example develop -- FOLDER SHOT`.
+//! Takes one simulated photo and writes it to a folder:
+//! `cargo run --example develop -- FOLDER SHOT`.
 #![allow(clippy::print_stdout, missing_docs)]
 
 use std::path::PathBuf;

@@ -1,11 +1,12 @@
 //! Measuring the sensor, once: what every pixel does differently from its neighbours.
 //!
-//! Three steps, because a person has to change what is before the lens in between: `flat` with an evenly lit white surface,
-//! which also finds the exposure; `dark` with the cap on, at the same exposure; `finish`, which computes the map, writes it
-//! with its report and tells its hash. Steps are kept in memory until then.
+//! Three steps, because a person has to change what is before the lens in between: `flat` with an
+//! evenly lit white surface, which also finds the exposure; `dark` with the cap on, at the same
+//! exposure; `finish`, which computes the map, writes it with its report and tells its hash. Steps
+//! are kept in memory until then.
 //!
-//! A map is never overwritten: a camera that was provisioned with it could not prove so any more, and measuring again never
-//! gives the same hash.
+//! A map is never overwritten: a camera that was provisioned with it could not prove so any more,
+//! and measuring again never gives the same hash.
 
 mod error;
 mod frames;
@@ -163,7 +164,8 @@ impl Bench {
     }
 }
 
-/// Where the map belongs. A camera that was calibrated keeps its map, and people hear that before they look for a lamp.
+/// Where the map belongs. A camera that was calibrated keeps its map, and people hear that before
+/// they look for a lamp.
 pub fn free_map_path(folder: &Path) -> Result<PathBuf, CalibrationError> {
     let path = folder.join("sensor.bmnuc");
     if path.exists() {

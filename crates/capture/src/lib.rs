@@ -2,9 +2,9 @@
 //!
 //! One photo passes through the rooms of this crate. In `shutter` a source delivers a frame
 //! ([`birthmark_sensor`]) and [`studio`] has the order in which everything else happens; in `files`
-//! the [`darkroom`] hashes and develops it; in `keep` the [`queue`] holds the proof and the [`album`]
-//! the files; in `send` the [`signer`] is asked for a signature, and [`submit`] gets the proof to a
-//! validator and the receipt back; `face` is what others see, above all [`Capture`].
+//! the [`darkroom`] hashes and develops it; in `keep` the [`queue`] holds the proof and the
+//! [`album`] the files; in `send` the [`signer`] is asked for a signature, and [`submit`] gets the
+//! proof to a validator and the receipt back; `face` is what others see, above all [`Capture`].
 //!
 //! The crate does not know the camera's keys, and never opens the TPM.
 

@@ -1,4 +1,5 @@
-//! Asking the GPS daemon where the camera is. A place is used only while it is fresh; without one the photo has none.
+//! Asking the GPS daemon where the camera is. A place is used only while it is fresh; without one
+//! the photo has none.
 
 use std::path::PathBuf;
 use std::pin::Pin;
@@ -138,8 +139,9 @@ impl RemoteLocator {
         Self { path, servers }
     }
 
-    /// Stays connected until the camera stops. The GPS daemon leaves when nobody is, and one that has just been started
-    /// knows no place for a second or two: the first photo after a pause would have none.
+    /// Stays connected until the camera stops. The GPS daemon leaves when nobody is, and one that
+    /// has just been started knows no place for a second or two: the first photo after a pause
+    /// would have none.
     pub async fn stay_connected(&self, shutdown: &Shutdown) {
         let mut backoff = Backoff::new(RECONNECT.0, RECONNECT.1);
         loop {
@@ -157,7 +159,8 @@ impl RemoteLocator {
         }
     }
 
-    /// Holds one connection until the GPS daemon ends. What it says is asked for anew with each photo.
+    /// Holds one connection until the GPS daemon ends. What it says is asked for anew with each
+    /// photo.
     async fn hold(&self, backoff: &mut Backoff) -> Result<(), CallError> {
         let mut gps = varlink::connect(&self.path, &self.servers, DEADLINE).await?;
         loop {

@@ -30,7 +30,8 @@ use crate::shutter::camera::Camera;
 use crate::shutter::opener::{OpenLibcamera, no_libcamera, opener};
 use crate::shutter::studio::{Studio, StudioError};
 
-/// Permission bits of the socket: its group may give commands, if the configuration lists its members.
+/// Permission bits of the socket: its group may give commands, if the configuration lists its
+/// members.
 const SOCKET_MODE: u32 = 0o660;
 
 /// Runs the daemon until it is asked to stop.
@@ -174,8 +175,8 @@ fn open_storage(photos: &Path, state: &Path) -> anyhow::Result<(Album, Queue)> {
     Ok((album, queue))
 }
 
-/// The digest of the system image. A file that was named and cannot be read is a wrong setting: a photo
-/// must not quietly say less about its camera than it was meant to.
+/// The digest of the system image. A file that was named and cannot be read is a wrong setting: a
+/// photo must not quietly say less about its camera than it was meant to.
 fn software(settings: &CaptureSettings) -> Result<Option<Digest>, ConfigError> {
     let Some(path) = &settings.software else {
         return Ok(None);
@@ -268,8 +269,8 @@ fn start_panel(settings: &CaptureSettings, capture: &Capture) -> anyhow::Result<
     Ok(())
 }
 
-/// The daemon is well if it could keep a photo. Room is made by a person; meanwhile waiting proofs are sent and photos can be
-/// fetched, which a restart would only interrupt.
+/// The daemon is well if it could keep a photo. Room is made by a person; meanwhile waiting proofs
+/// are sent and photos can be fetched, which a restart would only interrupt.
 async fn self_check(capture: Capture) -> anyhow::Result<()> {
     match tokio::task::spawn_blocking(move || capture.studio.has_room()).await? {
         Err(full @ StudioError::DiskFull { .. }) => Err(Elsewhere::new(full).into()),

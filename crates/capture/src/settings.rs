@@ -25,15 +25,18 @@ pub struct CaptureSettings {
     pub callers: Vec<User>,
     /// Where photos go.
     pub photos: PathBuf,
-    /// Where the queue of proofs lives. Whoever can change it can at most lose or delay proofs, not make one.
+    /// Where the queue of proofs lives. Whoever can change it can at most lose or delay proofs, not
+    /// make one.
     pub state: PathBuf,
     /// The validators proofs are sent to, the first one first; see [`Nodes`].
     pub node: Nodes,
     /// A certificate authority to trust for the node, besides those of the system: a PEM file.
     pub node_authority: Option<PathBuf>,
-    /// The genesis of the registry receipts must come from: a TOML or JSON file. Without it the first one the node shows is kept.
+    /// The genesis of the registry receipts must come from: a TOML or JSON file. Without it the
+    /// first one the node shows is kept.
     pub genesis: Option<PathBuf>,
-    /// How often the newest block is asked for, in seconds; photos name it. 0: photos name no block.
+    /// How often the newest block is asked for, in seconds; photos name it. 0: photos name no
+    /// block.
     pub anchor_seconds: u32,
     /// The longest pause between two attempts to reach the node, in seconds.
     pub longest_pause_seconds: u32,
@@ -49,8 +52,8 @@ pub struct CaptureSettings {
     pub place: Place,
     /// Where frames come from. There is no default: a camera that was not told photographs nothing.
     pub source: Option<Source>,
-    /// A file with the SHA-256 of the system image that runs, in hexadecimal, where the system knows it. It is
-    /// signed with every photo, so that an answer can name the release.
+    /// A file with the SHA-256 of the system image that runs, in hexadecimal, where the system
+    /// knows it. It is signed with every photo, so that an answer can name the release.
     pub software: Option<PathBuf>,
     /// Whether the raw frame is kept as a DNG beside the JPEG.
     pub dng: bool,
@@ -60,10 +63,11 @@ pub struct CaptureSettings {
     pub zone_minutes: i16,
     /// No photo is taken when fewer mebibytes than this are free: it could not be kept.
     pub keep_free_mib: u64,
-    /// Whether the folder of photos has a page (`index.html`) with the state of each proof, for a web server on the cable.
+    /// Whether the folder of photos has a page (`index.html`) with the state of each proof, for a
+    /// web server on the cable.
     pub page: bool,
-    /// Whether pictures and raw frames that have a receipt, the oldest first, may go when room is short. What lies beside
-    /// them stays: sidecar, receipt and leaves.
+    /// Whether pictures and raw frames that have a receipt, the oldest first, may go when room is
+    /// short. What lies beside them stays: sidecar, receipt and leaves.
     pub remove_registered: bool,
     /// More proofs than this waiting is reported as a full queue; photos are still taken.
     pub full_queue: u64,
@@ -79,7 +83,8 @@ pub struct CaptureSettings {
 pub struct OneTimeSettings {
     /// The address of the camera's authority, where keys are signed.
     pub authority: String,
-    /// What happens to a photo when none is left. There is no default: it is the photographer's choice.
+    /// What happens to a photo when none is left. There is no default: it is the photographer's
+    /// choice.
     pub when_out: WhenOut,
     /// How many keys are fetched for an epoch at once, 1 to 1000.
     #[serde(default = "hundred")]
@@ -87,7 +92,8 @@ pub struct OneTimeSettings {
     /// For how many epochs, the present one among them.
     #[serde(default = "three")]
     pub ahead: u32,
-    /// For at most so many minutes a photo is held back before it is sent, each for a time of its own.
+    /// For at most so many minutes a photo is held back before it is sent, each for a time of its
+    /// own.
     #[serde(default = "hour")]
     pub delay_minutes: u32,
 }

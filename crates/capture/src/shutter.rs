@@ -1,4 +1,5 @@
-//! The shutter: from the press to one photo with its proof, in the order that survives a pulled battery.
+//! The shutter: from the press to one photo with its proof, in the order that survives a pulled
+//! battery.
 
 pub mod camera;
 pub(crate) mod opener;

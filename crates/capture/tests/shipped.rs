@@ -1,7 +1,7 @@
 //! The program that packages and images contain, which has no rehearsal in it.
 //!
-//! A build of the whole workspace has the rehearsal's sources, because the demonstration needs them.
-//! `cargo xtask test --only shipped-camera` builds and runs this without them.
+//! A build of the whole workspace has the rehearsal's sources, because the demonstration needs
+//! them. `cargo xtask test --only shipped-camera` builds and runs this without them.
 
 #![cfg(not(feature = "rehearsal"))]
 #![allow(clippy::unwrap_used, missing_docs)]

@@ -1,4 +1,5 @@
-//! The camera in the photographer's hand: everything here talks to the camera's daemons over Varlink.
+//! The camera in the photographer's hand: everything here talks to the camera's daemons over
+//! Varlink.
 
 mod calibrate;
 mod check;

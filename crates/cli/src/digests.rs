@@ -8,7 +8,8 @@ use anyhow::Context as _;
 use birthmark_protocol::{Digest, DigestRole};
 use birthmark_verify::{FileDigest, FileDigests, FileHasher, FileKind};
 
-/// Reads a file once and computes what it allows: beside what a browser can also the raw digest of our DNG files.
+/// Reads a file once and computes what it allows: beside what a browser can also the raw digest of
+/// our DNG files.
 pub fn of(path: &Path) -> anyhow::Result<FileDigests> {
     let file = File::open(path).with_context(|| format!("cannot read {}", path.display()))?;
     let mut found = read(file).with_context(|| format!("cannot read {}", path.display()))?;

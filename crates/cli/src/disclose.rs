@@ -1,7 +1,8 @@
-//! `birthmark disclose`: shows some of what a camera committed to about a photo, and checks what others show.
+//! `birthmark disclose`: shows some of what a camera committed to about a photo, and checks what
+//! others show.
 //!
-//! The photographer keeps the leaves; the registry holds only their root. Exit status: 0 done, or what is shown belongs to
-//! the photo; 1 it does not; 2 wrong usage.
+//! The photographer keeps the leaves; the registry holds only their root. Exit status: 0 done, or
+//! what is shown belongs to the photo; 1 it does not; 2 wrong usage.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;

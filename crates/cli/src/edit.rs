@@ -1,6 +1,8 @@
-//! `birthmark edit`: registers a picture that was made from a registered one, with a software certificate.
+//! `birthmark edit`: registers a picture that was made from a registered one, with a software
+//! certificate.
 //!
-//! Exit status: 0 registered and the receipt stored, 1 refused by the validator, 2 it could not be done.
+//! Exit status: 0 registered and the receipt stored, 1 refused by the validator, 2 it could not be
+//! done.
 
 pub mod software;
 mod submission;
@@ -185,7 +187,8 @@ fn check(
     Ok(true)
 }
 
-/// If we stop before the end, the picture is registered and the same command fetches the same receipt again.
+/// If we stop before the end, the picture is registered and the same command fetches the same
+/// receipt again.
 fn store(place: &Path, receipt: &Receipt) -> anyhow::Result<()> {
     durable::create(place, &receipt.encode(), durable::PUBLIC)
         .with_context(|| format!("cannot write the receipt {}", place.display()))

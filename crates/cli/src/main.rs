@@ -1,4 +1,5 @@
-//! The `birthmark` command: in the photographer's hand, at the fact-checker's desk, and for a first look.
+//! The `birthmark` command: in the photographer's hand, at the fact-checker's desk, and for a first
+//! look.
 #![allow(clippy::print_stdout, reason = "printing is what this program is for")]
 
 use std::process::ExitCode;

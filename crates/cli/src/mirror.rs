@@ -1,8 +1,9 @@
-//! `birthmark mirror`, `audit` and `follow`: the registry as files in anybody's hand, all of it checked, and a watch over what
-//! a validator says from one day to the next.
+//! `birthmark mirror`, `audit` and `follow`: the registry as files in anybody's hand, all of it
+//! checked, and a watch over what a validator says from one day to the next.
 //!
-//! A mirror is a folder with the files at the paths at which validators serve them: any web server, or a USB stick, answers
-//! `birthmark verify` from it. Trust: whoever can write the folder can at most keep answers away.
+//! A mirror is a folder with the files at the paths at which validators serve them: any web server,
+//! or a USB stick, answers `birthmark verify` from it. Trust: whoever can write the folder can at
+//! most keep answers away.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -118,7 +119,8 @@ impl Copying {
             let check = |bytes: &[u8]| Ok(standing.range(range, bytes).map(drop)?);
             self.part(&path, true, check).await?;
         }
-        // If we stop before, the old head still stands and its files with it; after it, the new one does.
+        // If we stop before, the old head still stands and its files with it; after it, the new one
+        // does.
         self.write(Standing::ADDRESS, &head)?;
         self.forget_old_indexes(newest)?;
         Ok(newest.clone())
@@ -365,10 +367,11 @@ fn remembered(genesis: &Genesis, state: &Path) -> anyhow::Result<Option<BlockHea
     }
 }
 
-/// Why two decided headers cannot belong to one registry. A validator that is behind contradicts nothing.
+/// Why two decided headers cannot belong to one registry. A validator that is behind contradicts
+/// nothing.
 ///
-/// The headers in between are fetched and followed, each naming the one before: so the later header says which block stands
-/// at the earlier one's height, and nobody has to be believed for it.
+/// The headers in between are fetched and followed, each naming the one before: so the later header
+/// says which block stands at the earlier one's height, and nobody has to be believed for it.
 async fn contradiction(
     validator: &Validator,
     old: &BlockHeader,

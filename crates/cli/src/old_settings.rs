@@ -1,6 +1,7 @@
-//! `birthmark old-settings`: what the prototype of the five documents kept in environment variables and in
-//! `device_config.json`, as settings of the daemons here. Nothing is written anywhere but to standard output, and no secret is
-//! passed on: each has its place among the systemd credentials, and the answer says which.
+//! `birthmark old-settings`: what the prototype of the five documents kept in environment variables
+//! and in `device_config.json`, as settings of the daemons here. Nothing is written anywhere but to
+//! standard output, and no secret is passed on: each has its place among the systemd credentials,
+//! and the answer says which.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -82,7 +83,8 @@ struct New {
 impl New {
     fn from(old: &BTreeMap<String, String>) -> Self {
         let mut new = Self::default();
-        // The same variable was the database of either server; what stands beside it says whose it is.
+        // The same variable was the database of either server; what stands beside it says whose it
+        // is.
         let is_authority = old
             .keys()
             .any(|name| name.starts_with("SMA_DATA") || name == "CA_PASSWORD");
@@ -168,7 +170,8 @@ impl New {
         match is_authority {
             true => self.sma.push(line),
             false => {
-                // It has to be named with PostgreSQL, and lies where nothing takes it back with the database.
+                // It has to be named with PostgreSQL, and lies where nothing takes it back with the
+                // database.
                 self.node.push(line);
                 self.node.push(format!(
                     "signed_heights = {}",
@@ -236,7 +239,8 @@ fn origin(address: &str) -> &str {
     path.and_then(|end| address.get(..end)).unwrap_or(address)
 }
 
-/// A database's address without the password in it, and whether there was one. `postgresql://` is called `postgres://` here.
+/// A database's address without the password in it, and whether there was one. `postgresql://` is
+/// called `postgres://` here.
 fn without_password(address: &str) -> (String, bool) {
     let address = match address.strip_prefix("postgresql://") {
         Some(rest) => format!("postgres://{rest}"),

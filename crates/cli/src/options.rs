@@ -40,7 +40,8 @@ pub enum Command {
         after_help = "Exit status: 1 two blocks were decided that cannot both be true, 2 wrong usage; with --once also 0 nothing contradicts, 3 it could not be found out."
     )]
     Follow(crate::mirror::FollowOptions),
-    /// Write a page about photos that a court or a newsroom can keep: pictures, proofs, limits, and how to check them again
+    /// Write a page about photos that a court or a newsroom can keep: pictures, proofs, limits, and
+    /// how to check them again
     #[command(
         after_help = "Exit status: as of `birthmark verify`; the page is written in any case but 2."
     )]
@@ -64,7 +65,8 @@ pub enum Command {
         after_help = "Exit status: 0 all were read, 2 wrong usage, or one could not be read."
     )]
     Digest(DigestOptions),
-    /// Turn the prototype's .env, docker-compose.yml or device_config.json into settings of the daemons here
+    /// Turn the prototype's .env, docker-compose.yml or device_config.json into settings of the
+    /// daemons here
     OldSettings(crate::old_settings::OldSettingsOptions),
     /// Print a shell completion script
     Completions {
@@ -107,10 +109,12 @@ pub struct EditOptions {
     /// The edited picture
     #[arg(value_name = "FILE")]
     pub edited: PathBuf,
-    /// What it was made from: a file, or a digest of 64 hexadecimal characters; it must be registered
+    /// What it was made from: a file, or a digest of 64 hexadecimal characters; it must be
+    /// registered
     #[arg(long, value_name = "FILE|DIGEST")]
     pub parent: String,
-    /// 1: lightly edited (crop, exposure, colour); 2: content changed. Never lower than the parent's
+    /// 1: lightly edited (crop, exposure, colour); 2: content changed. Never lower than the
+    /// parent's
     #[arg(long, value_parser = clap::value_parser!(u8).range(1..=2))]
     pub level: u8,
     /// The software's certificate (PEM or DER), from an authority the validator pins

@@ -1,4 +1,5 @@
-//! A reader that has seen enough (`birthmark queue list | head`) is no failure, and gets no report of one.
+//! A reader that has seen enough (`birthmark queue list | head`) is no failure, and gets no report
+//! of one.
 
 use std::any::Any;
 use std::panic::{self, AssertUnwindSafe};
@@ -7,8 +8,8 @@ use std::process::ExitCode;
 /// The status shells know from programs that ended because nobody read on.
 const NOBODY_READS: u8 = 141;
 
-/// Runs `work`, and ends it quietly once its output cannot be written any more. What it holds is given back on the way out:
-/// the demonstration leaves no process behind.
+/// Runs `work`, and ends it quietly once its output cannot be written any more. What it holds is
+/// given back on the way out: the demonstration leaves no process behind.
 pub fn quietly(work: impl FnOnce() -> ExitCode) -> ExitCode {
     let report = panic::take_hook();
     panic::set_hook(Box::new(move |panic| {

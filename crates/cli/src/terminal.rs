@@ -84,7 +84,8 @@ impl Style {
     }
 }
 
-/// Waits for `work`, and says on a terminal what is waited for if that takes long. Nothing is shown to a pipe.
+/// Waits for `work`, and says on a terminal what is waited for if that takes long. Nothing is shown
+/// to a pipe.
 pub async fn watched<T>(what: &str, work: impl Future<Output = T>) -> T {
     let mut work = pin!(work);
     tokio::select! {

@@ -1,9 +1,10 @@
 //! `birthmark verify`: are these photos, or digests, in the registry, and what does that prove?
 //!
-//! The photo is not named: what is fetched is ranges and parts of the registry, and what they say is proven, also that
-//! there is no record. A validator's word is not enough: each receipt is checked against a genesis that the user named, now
-//! or earlier. Exit status: 0 all are registered and nothing about them was withdrawn, 1 at least one is not,
-//! 2 wrong usage, 3 it could not be found out or was not proven.
+//! The photo is not named: what is fetched is ranges and parts of the registry, and what they say
+//! is proven, also that there is no record. A validator's word is not enough: each receipt is
+//! checked against a genesis that the user named, now or earlier. Exit status: 0 all are registered
+//! and nothing about them was withdrawn, 1 at least one is not, 2 wrong usage, 3 it could not be
+//! found out or was not proven.
 
 pub mod answer;
 pub mod known;
@@ -45,7 +46,8 @@ pub struct VerifyOptions {
 /// Whom the commands about photos ask, and how.
 #[derive(Args, Debug, Clone)]
 pub struct Asking {
-    /// The genesis of the registry: each receipt is checked against it. Named once, it is remembered for this validator
+    /// The genesis of the registry: each receipt is checked against it. Named once, it is
+    /// remembered for this validator
     #[arg(long, value_name = "FILE", env = "BIRTHMARK_GENESIS")]
     pub genesis: Option<PathBuf>,
     /// The validator to ask
@@ -56,8 +58,9 @@ pub struct Asking {
         default_value_t = crate::demonstration::validator()
     )]
     pub node: String,
-    /// Name the digests to the validator: quicker, and it answers about originals and edits, too. Without this it is asked
-    /// for ranges and parts of the registry that hold a thousand photos, and the answer is proven complete
+    /// Name the digests to the validator: quicker, and it answers about originals and edits, too.
+    /// Without this it is asked for ranges and parts of the registry that hold a thousand photos,
+    /// and the answer is proven complete
     #[arg(long)]
     pub direct: bool,
 }
@@ -93,7 +96,8 @@ pub struct Finding {
 pub enum Outcome {
     /// Its receipt holds and nothing about it was withdrawn.
     Registered,
-    /// Its receipt holds in a registry that its genesis calls a rehearsal: no photo of anything that happened.
+    /// Its receipt holds in a registry that its genesis calls a rehearsal: no photo of anything
+    /// that happened.
     Rehearsal,
     /// It, or what it was made from, was withdrawn.
     Withdrawn,
@@ -138,7 +142,8 @@ pub async fn look_up(
     Ok(watched("Asking the validator", found).await)
 }
 
-/// Asks without naming any digest. Without a genesis it is checked against the validator's own, which proves nothing.
+/// Asks without naming any digest. Without a genesis it is checked against the validator's own,
+/// which proves nothing.
 async fn find_privately(
     validator: &Validator,
     genesis: Option<&Genesis>,
@@ -232,7 +237,8 @@ fn no_genesis(validator: &Validator) -> String {
     )
 }
 
-/// Asks about all digests in as few questions as they fit in, then about each record that is claimed.
+/// Asks about all digests in as few questions as they fit in, then about each record that is
+/// claimed.
 async fn find_all(
     validator: &Validator,
     genesis: Option<&Genesis>,

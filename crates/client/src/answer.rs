@@ -10,7 +10,8 @@ use zeroize::Zeroizing;
 
 use crate::error::{CallError, shortened};
 
-/// An answer with its whole body. The body may hold a camera's secrets, so it is wiped when it is dropped.
+/// An answer with its whole body. The body may hold a camera's secrets, so it is wiped when it is
+/// dropped.
 #[derive(Debug)]
 pub struct Answer {
     status: u16,
@@ -79,8 +80,8 @@ impl Answer {
         serde_json::from_slice(&self.success()?).map_err(CallError::nonsense)
     }
 
-    /// A successful answer; none if the other side itself says that there is no such thing. A 404 that is not in this
-    /// house's form, of a proxy or a wrong server, is an error.
+    /// A successful answer; none if the other side itself says that there is no such thing. A 404
+    /// that is not in this house's form, of a proxy or a wrong server, is an error.
     pub fn found(self) -> Result<Option<Self>, CallError> {
         match self.status {
             404 if ErrorBody::read(&self.body).is_some() => Ok(None),
@@ -112,7 +113,8 @@ impl Answer {
     }
 }
 
-/// What went wrong on the way. Outer sentences say only that something failed; the innermost says why.
+/// What went wrong on the way. Outer sentences say only that something failed; the innermost says
+/// why.
 pub(crate) fn unreachable(error: &reqwest::Error) -> CallError {
     let reason = match error.is_timeout() {
         true => "it did not answer in time".to_owned(),

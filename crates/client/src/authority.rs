@@ -68,10 +68,12 @@ impl Authority {
         self.0.get("health").await?.json()
     }
 
-    /// Succeeds when it answers `/health`, whatever it says there, unless it is a validator that answers.
+    /// Succeeds when it answers `/health`, whatever it says there, unless it is a validator that
+    /// answers.
     pub async fn reach(&self) -> Result<(), CallError> {
         let body = self.0.get("health").await?.success()?;
-        // Authorities of the documents answer in forms of their own; a validator alone names itself so.
+        // Authorities of the documents answer in forms of their own; a validator alone names itself
+        // so.
         match serde_json::from_slice::<ValidatorHealth>(&body) {
             Ok(ValidatorHealth {
                 node_id: Some(name),

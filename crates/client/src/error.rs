@@ -54,7 +54,8 @@ pub enum CallError {
         /// Its sentence.
         reason: String,
     },
-    /// It answers with a status nobody asked for and no word of this house's: a proxy, a redirect, another server.
+    /// It answers with a status nobody asked for and no word of this house's: a proxy, a redirect,
+    /// another server.
     #[error("answers {status}: {reason}")]
     Unexpected {
         /// The status of its answer.

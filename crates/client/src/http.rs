@@ -1,4 +1,5 @@
-//! One place that is asked: its address, the limits of every request, and the one way a request is sent.
+//! One place that is asked: its address, the limits of every request, and the one way a request is
+//! sent.
 
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
@@ -26,7 +27,8 @@ pub struct Options {
     pub largest_answer: usize,
     /// A certificate authority (PEM) that is trusted besides those of the system.
     pub certificate_authority: Option<PathBuf>,
-    /// Whether the environment may name a proxy. Daemons ask directly; a person's command may have to.
+    /// Whether the environment may name a proxy. Daemons ask directly; a person's command may have
+    /// to.
     pub proxy: bool,
 }
 
@@ -148,7 +150,8 @@ impl HttpClient {
         self.finish(request).await
     }
 
-    /// Fetches a file at an address of its own, such as a list of revoked certificates. The token stays at home.
+    /// Fetches a file at an address of its own, such as a list of revoked certificates. The token
+    /// stays at home.
     pub async fn fetch(&self, address: &str) -> Result<Answer, CallError> {
         self.finish(self.client.get(address)).await
     }

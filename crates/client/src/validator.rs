@@ -33,7 +33,8 @@ impl Validator {
         self.0.address().as_str()
     }
 
-    /// Whether nobody on the way can read along or answer in its place: TLS, or this machine itself.
+    /// Whether nobody on the way can read along or answer in its place: TLS, or this machine
+    /// itself.
     pub fn is_confidential(&self) -> bool {
         self.0.is_confidential()
     }
@@ -117,7 +118,8 @@ impl Validator {
         self.0.post("api/v1/verify", &question).await?.json()
     }
 
-    /// The receipt of one of a digest's records, named by its index in the registry; of the oldest without one.
+    /// The receipt of one of a digest's records, named by its index in the registry; of the oldest
+    /// without one.
     pub async fn receipt(
         &self,
         digest: &Digest,
@@ -127,7 +129,8 @@ impl Validator {
         self.file(&format!("api/v1/receipt/{digest}{index}")).await
     }
 
-    /// What an image was made from and what was made from it, as JSON text. Nothing of it is proven.
+    /// What an image was made from and what was made from it, as JSON text. Nothing of it is
+    /// proven.
     pub async fn provenance(&self, digest: &Digest) -> Result<String, CallError> {
         self.text(&format!("api/v1/provenance/{digest}")).await
     }
@@ -137,8 +140,8 @@ impl Validator {
         self.text("api/v1/genesis").await
     }
 
-    /// The newest block's header and the decision behind it, as JSON text, with the changes of validators from height `since`
-    /// on. Nothing of it is proven; none if there is no block yet.
+    /// The newest block's header and the decision behind it, as JSON text, with the changes of
+    /// validators from height `since` on. Nothing of it is proven; none if there is no block yet.
     pub async fn head(&self, since: u64) -> Result<Option<String>, CallError> {
         let answer = self.0.get(&format!("api/v1/head?since={since}")).await?;
         let found = answer.found()?.map(Answer::text).transpose()?;

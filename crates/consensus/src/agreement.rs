@@ -1,19 +1,23 @@
 //! A network of validators: one member's part in deciding block after block.
 //!
-//! Around the engine, which knows rules and nothing else, stand here the links to the other members, the log that survives a
-//! crash, the blocks themselves with their evidence, fetching what was missed, and cosignatures. What is lost on a link is
-//! said again: votes by a timer, blocks when they are asked for, decided blocks when somebody turns out to be behind.
+//! Around the engine, which knows rules and nothing else, stand here the links to the other
+//! members, the log that survives a crash, the blocks themselves with their evidence, fetching what
+//! was missed, and cosignatures. What is lost on a link is said again: votes by a timer, blocks
+//! when they are asked for, decided blocks when somebody turns out to be behind.
 //!
 //! What keeps a member from contradicting itself, in the order in which it happens:
 //!
-//! 1. [`Shared::promise`] remembers the height, apart from the database, before the first vote there leaves;
-//! 2. everything a vote follows from is in the log, and the log on the disk, before the vote leaves;
+//! 1. [`Shared::promise`] remembers the height, apart from the database, before the first vote
+//!    there leaves;
+//! 2. everything a vote follows from is in the log, and the log on the disk, before the vote
+//!    leaves;
 //! 3. after a crash the log is replayed: the same votes and the same proposal are sent again;
-//! 4. a database that is older than the promise, or a log that is gone or damaged, makes this member abstain until the network
-//!    has passed every height at which it may have voted. It says so, and goes on serving and fetching.
+//! 4. a database that is older than the promise, or a log that is gone or damaged, makes this
+//!    member abstain until the network has passed every height at which it may have voted. It says
+//!    so, and goes on serving and fetching.
 //!
-//! A fault of our own database never becomes a verdict about others: the block stays unjudged and is judged again. So does a
-//! block that is ahead of our clock.
+//! A fault of our own database never becomes a verdict about others: the block stays unjudged and
+//! is judged again. So does a block that is ahead of our clock.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -84,11 +88,12 @@ pub trait Clock: Send + Sync {
 /// Why a member stops taking part.
 #[derive(Debug, thiserror::Error)]
 pub enum AgreementError {
-    /// Going on could contradict what was signed before. Starting again by itself is not safe either.
+    /// Going on could contradict what was signed before. Starting again by itself is not safe
+    /// either.
     #[error("this validator stops voting, so that it cannot contradict itself: {0}")]
     Unsafe(String),
-    /// A block that was decided is not valid by this program's rules, or its own key is of no use. Starting again does not
-    /// help; another version may.
+    /// A block that was decided is not valid by this program's rules, or its own key is of no use.
+    /// Starting again does not help; another version may.
     #[error("this program cannot follow the network: {0}")]
     Defect(String),
 }
@@ -206,8 +211,8 @@ impl<A: Shared, V: VoteSigner + Send + Sync, L: Links, C: Clock> Agreement<A, V,
         self.state.subscribe()
     }
 
-    /// Takes part until `stop`. Each message comes with the name of the member whose link brought it; `pooled` tells that
-    /// something new waits for a block.
+    /// Takes part until `stop`. Each message comes with the name of the member whose link brought
+    /// it; `pooled` tells that something new waits for a block.
     pub async fn run(
         mut self,
         inbox: mpsc::Receiver<(KeyName, Message)>,
@@ -342,8 +347,8 @@ impl<A: Shared, V: VoteSigner + Send + Sync, L: Links, C: Clock> Agreement<A, V,
         }
     }
 
-    /// Whether something that was said about a height is worth the engine's time: we are not past it, and where it would
-    /// make us begin a height, a member really said it.
+    /// Whether something that was said about a height is worth the engine's time: we are not past
+    /// it, and where it would make us begin a height, a member really said it.
     fn is_of_interest(
         &mut self,
         from: &KeyName,
@@ -357,7 +362,8 @@ impl<A: Shared, V: VoteSigner + Send + Sync, L: Links, C: Clock> Agreement<A, V,
         }
         let runs = self.running.is_some() && height == self.tip.height().next();
         if !runs {
-            // The set of a later height may be another. Then we hear of that height when we come to it.
+            // The set of a later height may be another. Then we hear of that height when we come to
+            // it.
             if !holds(self.tip.validators()) {
                 return false;
             }
@@ -443,7 +449,8 @@ impl<A: Shared, V: VoteSigner + Send + Sync, L: Links, C: Clock> Agreement<A, V,
         Ok(())
     }
 
-    /// Whether the configuration lets this version decide nothing more. It goes on sending what it has.
+    /// Whether the configuration lets this version decide nothing more. It goes on sending what it
+    /// has.
     fn is_over(&self) -> bool {
         self.pacer.ends_at(self.tip.height())
     }

@@ -1,4 +1,5 @@
-//! What the node must offer so that blocks can be made: a durable pool and a store. Implemented over its database.
+//! What the node must offer so that blocks can be made: a durable pool and a store. Implemented
+//! over its database.
 
 use std::error::Error;
 use std::future::Future;
@@ -40,16 +41,18 @@ pub struct Decided {
     pub block: Block,
     /// Who decided it.
     pub certificate: CommitCertificate,
-    /// The state after it. Store [`Tip::frontier`] and, when it changed, [`Tip::validators`] with the block.
+    /// The state after it. Store [`Tip::frontier`] and, when it changed, [`Tip::validators`] with
+    /// the block.
     pub tip: Tip,
-    /// Lines under the checkpoint of the new tree: this validator's, and of a fetched block those that came with it.
+    /// Lines under the checkpoint of the new tree: this validator's, and of a fetched block those
+    /// that came with it.
     pub checkpoint_lines: Vec<NoteSignature>,
 }
 
 /// The node, as block production sees it.
 ///
-/// Errors of this trait are the store's: they pass, and the step is tried again. What is wrong with a transaction is not
-/// an error but a reason given to [`Application::discard`].
+/// Errors of this trait are the store's: they pass, and the step is tried again. What is wrong with
+/// a transaction is not an error but a reason given to [`Application::discard`].
 pub trait Application: Send + Sync {
     /// What can go wrong with the store.
     type Error: Error + Send + Sync + 'static;
@@ -60,8 +63,9 @@ pub trait Application: Send + Sync {
     /// How much waits.
     fn backlog(&self) -> impl Future<Output = Result<Backlog, Self::Error>> + Send;
 
-    /// The longest waiting transactions, whole, together at most `records` records. They stay in the pool until they are
-    /// committed or discarded: a proposal may fail, and then the same ones are offered again.
+    /// The longest waiting transactions, whole, together at most `records` records. They stay in
+    /// the pool until they are committed or discarded: a proposal may fail, and then the same ones
+    /// are offered again.
     fn waiting(
         &self,
         records: usize,
@@ -70,23 +74,26 @@ pub trait Application: Send + Sync {
     /// Answers what the validity of some transactions depends on, from committed blocks only.
     fn known(&self, lookups: &Lookups) -> impl Future<Output = Result<Known, Self::Error>> + Send;
 
-    /// Takes a transaction out of the pool that can never enter a block, durably, with the reason its submitters are told.
+    /// Takes a transaction out of the pool that can never enter a block, durably, with the reason
+    /// its submitters are told.
     fn discard(
         &self,
         transaction: &TransactionHash,
         reason: &str,
     ) -> impl Future<Output = Result<(), Self::Error>> + Send;
 
-    /// Stores block, certificate, index and tip, and removes the block's transactions and their evidence from the pool, in
-    /// one database transaction. When this returns `Ok`, the block is durable. When it fails, nobody knows; the driver asks
-    /// for the [`Application::tip`] again before it does anything else.
+    /// Stores block, certificate, index and tip, and removes the block's transactions and their
+    /// evidence from the pool, in one database transaction. When this returns `Ok`, the block is
+    /// durable. When it fails, nobody knows; the driver asks for the [`Application::tip`] again
+    /// before it does anything else.
     fn commit(&self, decided: &Decided) -> impl Future<Output = Result<(), Self::Error>> + Send;
 
-    /// The newest index of digests that this node has finished and that the block after `tip` may name. An error where it has
-    /// fallen so far behind that there is none: that passes.
+    /// The newest index of digests that this node has finished and that the block after `tip` may
+    /// name. An error where it has fallen so far behind that there is none: that passes.
     fn index(&self, tip: &Tip) -> impl Future<Output = Result<IndexRoot, Self::Error>> + Send;
 
-    /// The root of this node's own index after a block; `None` if it has not finished it within a moment.
+    /// The root of this node's own index after a block; `None` if it has not finished it within a
+    /// moment.
     fn index_root(
         &self,
         height: Height,
@@ -109,14 +116,16 @@ pub struct Cosigned {
 
 /// The node, as one member of a network sees it.
 pub trait Shared: Application {
-    /// The highest height at which this validator may have signed a vote, as [`Shared::promise`] remembers it.
+    /// The highest height at which this validator may have signed a vote, as [`Shared::promise`]
+    /// remembers it.
     fn promised(&self) -> impl Future<Output = Result<Height, Self::Error>> + Send;
 
-    /// Remembers that this validator is about to sign at `height`, apart from the database. When this returns `Ok`, neither a
-    /// power failure nor a restored database makes us forget it.
+    /// Remembers that this validator is about to sign at `height`, apart from the database. When
+    /// this returns `Ok`, neither a power failure nor a restored database makes us forget it.
     fn promise(&self, height: Height) -> impl Future<Output = Result<(), Self::Error>> + Send;
 
-    /// Decided blocks that follow one another, from `from` on, together about `bytes` bytes, at least one if there is one.
+    /// Decided blocks that follow one another, from `from` on, together about `bytes` bytes, at
+    /// least one if there is one.
     fn blocks(
         &self,
         from: Height,

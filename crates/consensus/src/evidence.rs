@@ -1,16 +1,20 @@
-//! Evidence: that an authority vouched for each record of a transaction. Checked before a vote, never stored in a block.
+//! Evidence: that an authority vouched for each record of a transaction. Checked before a vote,
+//! never stored in a block.
 //!
-//! A record's claims and an opening give the commitment the authority was asked about; its signed verdict says yes to
-//! that commitment. So a dishonest validator cannot register a photo nobody vouched for.
+//! A record's claims and an opening give the commitment the authority was asked about; its signed
+//! verdict says yes to that commitment. So a dishonest validator cannot register a photo nobody
+//! vouched for.
 //!
-//! A verdict over a certificate names the certificate's key, and every voter checks the camera's signature by that key
-//! itself. So neither a borrowed certificate nor a borrowed verdict proves anything.
+//! A verdict over a certificate names the certificate's key, and every voter checks the camera's
+//! signature by that key itself. So neither a borrowed certificate nor a borrowed verdict proves
+//! anything.
 //!
-//! A one-time key needs no verdict: its authority signed it beforehand, under the epoch's key that stands in the ledger.
-//! A transaction of statements has evidence over no record; the statements bring their authorities' signatures along.
+//! A one-time key needs no verdict: its authority signed it beforehand, under the epoch's key that
+//! stands in the ledger. A transaction of statements has evidence over no record; the statements
+//! bring their authorities' signatures along.
 //!
-//! Whoever reads this encoding can match photos to commitments and to cameras: it travels only between validators, and
-//! is forgotten once the block is decided.
+//! Whoever reads this encoding can match photos to commitments and to cameras: it travels only
+//! between validators, and is forgotten once the block is decided.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -56,7 +60,8 @@ pub enum Vouching {
     },
     /// A key that its authority signed blind.
     OneTime(Box<OneTimeProof>),
-    /// Only the submitting validator's word: its authority signs no verdicts, or a submission server brought the record.
+    /// Only the submitting validator's word: its authority signs no verdicts, or a submission
+    /// server brought the record.
     Word,
 }
 
@@ -83,10 +88,12 @@ pub enum CameraSigned {
 
 /// The authorities a validator knows, from its own configuration.
 pub trait Authorities: Send + Sync {
-    /// The keys with which the authority of this name signed verdicts at this time. None: unknown, or it signs none.
+    /// The keys with which the authority of this name signed verdicts at this time. None: unknown,
+    /// or it signs none.
     fn verdict_keys(&self, authority: &Label, at: Timestamp) -> Vec<PublicKey>;
 
-    /// Whether one of those keys signed this verdict. Override it to verify faster, or to remember what was verified.
+    /// Whether one of those keys signed this verdict. Override it to verify faster, or to remember
+    /// what was verified.
     fn is_signed(&self, authority: &Label, signed: &SignedVerdict) -> bool {
         let keys = self.verdict_keys(authority, signed.verdict.time());
         keys.iter().any(|key| signed.verify(key).is_ok())
@@ -97,8 +104,8 @@ pub trait Authorities: Send + Sync {
         key.verify_digest(digest, signature).is_ok()
     }
 
-    /// Whether the RSA key of this modulus made this signature over the name of a one-time key (RSASSA-PSS with SHA-384, a
-    /// salt of 48 bytes and the exponent 65537).
+    /// Whether the RSA key of this modulus made this signature over the name of a one-time key
+    /// (RSASSA-PSS with SHA-384, a salt of 48 bytes and the exponent 65537).
     fn key_signature_holds(&self, modulus: &RsaBytes, name: &Digest, signature: &RsaBytes) -> bool;
 
     /// Where evidence is remembered that was found good by these authorities.
@@ -159,7 +166,8 @@ pub enum EvidenceError {
     /// The epoch of a one-time key is not registered yet.
     #[error("record {0} has a one-time key of an epoch that is not registered")]
     NoEpoch(usize),
-    /// The one-time key is not the one that the record names, its authority did not sign it, or it did not sign the record.
+    /// The one-time key is not the one that the record names, its authority did not sign it, or it
+    /// did not sign the record.
     #[error("record {0} is not signed by a one-time key of its authority")]
     OneTimeKey(usize),
     /// No known key of its authority signed the statement.
@@ -177,15 +185,17 @@ pub enum EvidenceError {
 }
 
 impl EvidenceError {
-    /// Whether the transaction can never be voted for. An epoch that is not registered yet may come with the next block.
+    /// Whether the transaction can never be voted for. An epoch that is not registered yet may come
+    /// with the next block.
     pub const fn is_final(&self) -> bool {
         !matches!(self, Self::NoEpoch(_))
     }
 }
 
 impl Evidence {
-    /// Succeeds when every record is vouched for. `known` has the hash of every decided block that a record names and the
-    /// epochs as they stand before this block, `used` collects commitments over all transactions of a block.
+    /// Succeeds when every record is vouched for. `known` has the hash of every decided block that
+    /// a record names and the epochs as they stand before this block, `used` collects commitments
+    /// over all transactions of a block.
     pub fn check(
         &self,
         transaction: &Transaction,
@@ -352,8 +362,8 @@ impl Checked<'_> {
         Ok(Some(commitment))
     }
 
-    /// Succeeds when the record's authority signed the one-time key that it names, and that key signed the record. Whether
-    /// the key still counts and was not spent is for the ledger's rules.
+    /// Succeeds when the record's authority signed the one-time key that it names, and that key
+    /// signed the record. Whether the key still counts and was not spent is for the ledger's rules.
     fn one_time(
         &self,
         record: &Record,

@@ -1,16 +1,18 @@
 //! How validators agree on the next block.
 //!
-//! The node gives this crate an [`Application`]: a durable pool of transactions that all validators share, and a store that
-//! takes a decided block in one database transaction. Two drivers take the same steps over it ([`propose`], [`judge`],
-//! [`validate`], [`cosign`]):
+//! The node gives this crate an [`Application`]: a durable pool of transactions that all validators
+//! share, and a store that takes a decided block in one database transaction. Two drivers take the
+//! same steps over it ([`propose`], [`judge`], [`validate`], [`cosign`]):
 //!
-//! - [`SingleValidator`] for a registry of one institution. Nobody has to be asked, so it needs no rounds, no log of votes and
-//!   no second signature a block; this keeps the speed that one machine has.
-//! - [`Agreement`] for a network: Tendermint's rules by an engine whose types stay in a private module, over links and a
-//!   store that the node brings ([`Links`], [`Shared`]).
+//! - [`SingleValidator`] for a registry of one institution. Nobody has to be asked, so it needs no
+//!   rounds, no log of votes and no second signature a block; this keeps the speed that one machine
+//!   has.
+//! - [`Agreement`] for a network: Tendermint's rules by an engine whose types stay in a private
+//!   module, over links and a store that the node brings ([`Links`], [`Shared`]).
 //!
-//! Time is an argument everywhere; nothing here reads a clock. Nothing here asks an authority: what an authority said
-//! travels beside a proposal as [`Evidence`], is checked before the vote and never stored with the block.
+//! Time is an argument everywhere; nothing here reads a clock. Nothing here asks an authority: what
+//! an authority said travels beside a proposal as [`Evidence`], is checked before the vote and
+//! never stored with the block.
 
 pub mod agreement;
 pub mod application;

@@ -1,8 +1,9 @@
 //! What validators say to one another while they agree, and the bytes in which they say it.
 //!
-//! Votes, proposals and certificates are ours: the engine never sees these bytes and writes none of its own. A vote is the
-//! ledger's [`Vote`], so a stored certificate is nothing but votes that were sent here. The registry is not written:
-//! signatures cover it, so what was said in another registry does not verify in this one.
+//! Votes, proposals and certificates are ours: the engine never sees these bytes and writes none of
+//! its own. A vote is the ledger's [`Vote`], so a stored certificate is nothing but votes that were
+//! sent here. The registry is not written: signatures cover it, so what was said in another
+//! registry does not verify in this one.
 //!
 //! ```text
 //! u8 kind
@@ -63,7 +64,8 @@ pub struct ProposedBlock {
     pub height: Height,
     /// The attempt at this height, from 0.
     pub round: u32,
-    /// The earlier attempt in which more than two thirds voted for this block, if it is proposed again.
+    /// The earlier attempt in which more than two thirds voted for this block, if it is proposed
+    /// again.
     pub valid_round: Option<u32>,
     /// The block.
     pub block: Digest,

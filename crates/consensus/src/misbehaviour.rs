@@ -1,4 +1,5 @@
-//! What proves that a member said two things where one is allowed. Anybody who knows the set can check it.
+//! What proves that a member said two things where one is allowed. Anybody who knows the set can
+//! check it.
 //!
 //! ```text
 //! u8 version (1)

@@ -1,17 +1,19 @@
-//! When the next block is due. Full blocks at once, others when something has waited long enough, empty ones as a
-//! heartbeat, so that readers can tell a quiet registry from a dead one.
+//! When the next block is due. Full blocks at once, others when something has waited long enough,
+//! empty ones as a heartbeat, so that readers can tell a quiet registry from a dead one.
 //!
-//! A member of a network also begins a height because others did ([`Pacer`]). Between two blocks a network is silent: nobody
-//! votes, no round runs. So whoever begins must draw in all others, and whoever was away must be able to come in. The rules
-//! were found by breaking a prototype:
+//! A member of a network also begins a height because others did ([`Pacer`]). Between two blocks a
+//! network is silent: nobody votes, no round runs. So whoever begins must draw in all others, and
+//! whoever was away must be able to come in. The rules were found by breaking a prototype:
 //!
 //! 1. enough waits, or something has waited long enough;
 //! 2. a member said something at this height or a later one;
-//! 3. a member's last block is at this height or a later one: it may be lost to us until we take part;
+//! 3. a member's last block is at this height or a later one: it may be lost to us until we take
+//!    part;
 //! 4. the heartbeat.
 //!
-//! That a block was fetched from others is no reason to begin the next height: here blocks are fetched beside the engine and
-//! need no height that runs. A member that comes back therefore does not make the others produce an empty block.
+//! That a block was fetched from others is no reason to begin the next height: here blocks are
+//! fetched beside the engine and need no height that runs. A member that comes back therefore does
+//! not make the others produce an empty block.
 
 use birthmark_ledger::{BlockTime, Height};
 
@@ -77,7 +79,8 @@ impl Pacing {
     }
 }
 
-/// Decides when a member of a network begins a height. It knows no clock and no network: both are told to it.
+/// Decides when a member of a network begins a height. It knows no clock and no network: both are
+/// told to it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Pacer {
     pacing: Pacing,
@@ -120,7 +123,8 @@ impl Pacer {
         self.heard = self.heard.max(height);
     }
 
-    /// A member says that this is its last block. It is not proven: at worst we begin a height for nothing.
+    /// A member says that this is its last block. It is not proven: at worst we begin a height for
+    /// nothing.
     pub fn told(&mut self, decided: Height) {
         self.decided = self.decided.max(decided);
     }

@@ -1,7 +1,7 @@
 //! Proposing, judging and signing a block: the steps every driver takes, alone or with others.
 //!
-//! A proposal travels, and waits in the log, as `u32 length ‖ block ‖ u16 number of transactions ‖ for each: u32 length ‖
-//! evidence`.
+//! A proposal travels, and waits in the log, as
+//! `u32 length ‖ block ‖ u16 number of transactions ‖ for each: u32 length ‖ evidence`.
 
 use std::collections::BTreeSet;
 use std::error::Error;
@@ -17,10 +17,12 @@ use birthmark_protocol::bytes::{DecodeError, Reader};
 use crate::application::{Application, Offer};
 use crate::evidence::{Evidence, EvidenceError};
 
-/// How far a block's time may be ahead of the clock of a validator that votes for it, in milliseconds.
+/// How far a block's time may be ahead of the clock of a validator that votes for it, in
+/// milliseconds.
 pub const MAX_CLOCK_LEAD: i64 = 30_000;
 
-/// How many bytes the evidence of one proposal may have: what waits beyond that waits for the next block.
+/// How many bytes the evidence of one proposal may have: what waits beyond that waits for the next
+/// block.
 pub const MAX_EVIDENCE_BYTES: usize = 7 << 20;
 
 /// A block on its way to a decision.
@@ -129,8 +131,8 @@ pub enum ProposeError<E: Error> {
     Refused(Refusal),
 }
 
-/// Builds a proposal from what waits. A transaction that can never enter a block is discarded with its reason and never
-/// keeps the others waiting.
+/// Builds a proposal from what waits. A transaction that can never enter a block is discarded with
+/// its reason and never keeps the others waiting.
 pub async fn propose<A: Application>(
     application: &A,
     tip: &Tip,
@@ -203,8 +205,8 @@ async fn discard<A: Application>(
     application.discard(hash, reason).await
 }
 
-/// Judges a proposal as a validator that is about to vote: the block as [`judge`] does, and its evidence against the
-/// configured authorities. What comes back is the state after the block.
+/// Judges a proposal as a validator that is about to vote: the block as [`judge`] does, and its
+/// evidence against the configured authorities. What comes back is the state after the block.
 pub async fn validate<A: Application>(
     application: &A,
     tip: &Tip,
@@ -218,9 +220,9 @@ pub async fn validate<A: Application>(
     Ok(next)
 }
 
-/// Judges a block whose evidence was checked before, or is no longer needed because it is decided: its time against this
-/// clock, everything else against the tip. Signatures of the transactions named `verified` are not verified again. What
-/// comes back is the state after the block.
+/// Judges a block whose evidence was checked before, or is no longer needed because it is decided:
+/// its time against this clock, everything else against the tip. Signatures of the transactions
+/// named `verified` are not verified again. What comes back is the state after the block.
 pub async fn judge<A: Application>(
     application: &A,
     tip: &Tip,
@@ -249,7 +251,8 @@ fn judge_with(tip: &Tip, block: &Block, known: &Known, now: BlockTime) -> Result
     Ok(tip.check(block, known)?)
 }
 
-/// The root of the index is checked before a vote only: once a block is decided, a quorum has done it.
+/// The root of the index is checked before a vote only: once a block is decided, a quorum has done
+/// it.
 async fn check_index<A: Application>(
     application: &A,
     header: &BlockHeader,

@@ -102,7 +102,8 @@ impl<A: Application, V: VoteSigner> SingleValidator<A, V> {
         &self.application
     }
 
-    /// Makes a block if one is due at `now`. Call it when the time it named has come, and when something new waits.
+    /// Makes a block if one is due at `now`. Call it when the time it named has come, and when
+    /// something new waits.
     pub async fn step(&mut self, now: BlockTime) -> Result<Step, StepError<A::Error>> {
         let tip = match self.tip.take() {
             Some(tip) => tip,
@@ -133,9 +134,9 @@ impl<A: Application, V: VoteSigner> SingleValidator<A, V> {
             return Ok(Step::Wait(now.plus_millis(self.pacing.batch_wait)));
         }
         let decided = self.decide(&tip, proposal, now).await?;
-        // If we stop here, nobody has seen the signature, and the next start makes another block at this height. If we stop
-        // while it is being stored, the next start finds either the old tip or the new one. Therefore the tip is
-        // remembered only after the store said yes.
+        // If we stop here, nobody has seen the signature, and the next start makes another block at
+        // this height. If we stop while it is being stored, the next start finds either the old tip
+        // or the new one. Therefore the tip is remembered only after the store said yes.
         self.application
             .commit(&decided)
             .await
@@ -158,7 +159,8 @@ impl<A: Application, V: VoteSigner> SingleValidator<A, V> {
         now: BlockTime,
     ) -> Result<Decided, StepError<A::Error>> {
         let name = self.own_entry(tip)?.name.clone();
-        // Evidence and signatures were checked when the proposal was built, a moment ago and by the same configuration.
+        // Evidence and signatures were checked when the proposal was built, a moment ago and by the
+        // same configuration.
         let block = &proposal.block;
         let verified = block.transactions.iter().map(Transaction::hash).collect();
         let next = judge(&self.application, tip, block, verified, now)

@@ -1,10 +1,13 @@
-//! The log of the height that runs: what this validator heard, judged and said, so that after a crash it says the same.
+//! The log of the height that runs: what this validator heard, judged and said, so that after a
+//! crash it says the same.
 //!
-//! One file a height, named by it. It begins with `birthmark/log/v1`, a zero byte, the genesis hash and the height; then
-//! entries, each `u32 length ‖ u32 CRC-32 of what follows ‖ bytes`. A file of an earlier height is removed when the next
-//! begins: the block and its certificate are in the database by then.
+//! One file a height, named by it. It begins with `birthmark/log/v1`, a zero byte, the genesis hash
+//! and the height; then entries, each `u32 length ‖ u32 CRC-32 of what follows ‖ bytes`. A file of
+//! an earlier height is removed when the next begins: the block and its certificate are in the
+//! database by then.
 //!
-//! Whoever can change these files can make this validator contradict itself, together with an old backup of the guard.
+//! Whoever can change these files can make this validator contradict itself, together with an old
+//! backup of the guard.
 
 use std::fs::File;
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
@@ -58,7 +61,8 @@ pub(crate) enum WalError {
 
 /// How a file's bytes end.
 enum Parsed {
-    /// These entries; whatever follows this many bytes was being written when we stopped, and nothing followed from it.
+    /// These entries; whatever follows this many bytes was being written when we stopped, and
+    /// nothing followed from it.
     Entries(Vec<Entry>, u64),
     Damaged(String),
 }
@@ -79,7 +83,8 @@ impl Wal {
         self.path(height).exists()
     }
 
-    /// Turns to a height: reads what was logged there, or begins a new file. Files of earlier heights go.
+    /// Turns to a height: reads what was logged there, or begins a new file. Files of earlier
+    /// heights go.
     pub(crate) fn begin(&mut self, height: Height) -> Result<Vec<Entry>, WalError> {
         self.open = None;
         let path = self.path(height);
@@ -135,9 +140,11 @@ impl Wal {
         open.file.write_all(&bytes)
     }
 
-    /// Forces everything to the disk. Until this returned, nothing that depends on an entry may leave this machine.
+    /// Forces everything to the disk. Until this returned, nothing that depends on an entry may
+    /// leave this machine.
     ///
-    /// It takes milliseconds in which nothing else on this thread runs; where there are other threads, they take its work.
+    /// It takes milliseconds in which nothing else on this thread runs; where there are other
+    /// threads, they take its work.
     pub(crate) fn flush(&mut self) -> io::Result<()> {
         let Some(open) = self.open.as_mut().filter(|open| open.is_dirty) else {
             return Ok(());

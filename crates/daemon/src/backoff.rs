@@ -4,8 +4,8 @@ use std::time::Duration;
 
 /// How often something failed in a row, and how long to wait before it is tried again.
 ///
-/// Half of each pause is chance, so that a thousand cameras that lost the same validator in the same second do not come
-/// back in the same second.
+/// Half of each pause is chance, so that a thousand cameras that lost the same validator in the
+/// same second do not come back in the same second.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Backoff {
     first: Duration,
@@ -38,8 +38,8 @@ impl Backoff {
         self.failures
     }
 
-    /// How long to wait after the last failure: between half and the whole of a doubling time. `share` says where, from
-    /// 0 to 1; see [`crate::random::share`].
+    /// How long to wait after the last failure: between half and the whole of a doubling time.
+    /// `share` says where, from 0 to 1; see [`crate::random::share`].
     pub fn pause(&self, share: f64) -> Duration {
         let doublings = self.failures.saturating_sub(1).min(20);
         let grown = self.first.saturating_mul(1 << doublings).min(self.longest);

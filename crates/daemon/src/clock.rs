@@ -1,4 +1,5 @@
-//! The one place that reads the system's clock. Logic takes the time as an argument; only shells call this.
+//! The one place that reads the system's clock. Logic takes the time as an argument; only shells
+//! call this.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -28,7 +29,8 @@ fn nanos_of(moment: SystemTime) -> i64 {
 }
 
 fn clamped(distance: Duration) -> i64 {
-    // Nearer than 292 years to 1970 on either side; a clock beyond that stands at the end of the scale.
+    // Nearer than 292 years to 1970 on either side; a clock beyond that stands at the end of the
+    // scale.
     distance.as_nanos().min(i64::MAX.unsigned_abs().into()) as i64
 }
 

@@ -1,7 +1,7 @@
 //! One TOML file per daemon: typed, closed to unknown fields, and checkable before anything starts.
 //!
-//! A mistake is reported with file, line, column, field and reason, and ends the program with status 78 (`EX_CONFIG`),
-//! so that systemd does not restart a daemon that cannot start.
+//! A mistake is reported with file, line, column, field and reason, and ends the program with
+//! status 78 (`EX_CONFIG`), so that systemd does not restart a daemon that cannot start.
 
 use std::path::{Path, PathBuf};
 
@@ -12,7 +12,8 @@ use crate::position::{self, Position};
 
 /// The typed configuration of one daemon.
 ///
-/// Implementors derive `Deserialize` with `#[serde(deny_unknown_fields)]` and give a default wherever one is sensible.
+/// Implementors derive `Deserialize` with `#[serde(deny_unknown_fields)]` and give a default
+/// wherever one is sensible.
 pub trait Settings: DeserializeOwned + Serialize + Send + 'static {
     /// The daemon's name, which is also the name of its binary, for example `birthmark-sma`.
     const DAEMON: &'static str;
@@ -33,8 +34,8 @@ pub struct ConfigError {
 }
 
 impl ConfigError {
-    /// A refusal of the field at `path`: dots between tables, and the place in a list as a number, for example
-    /// `http.listen` or `authorities.1.endpoint`.
+    /// A refusal of the field at `path`: dots between tables, and the place in a list as a number,
+    /// for example `http.listen` or `authorities.1.endpoint`.
     pub fn field(path: impl Into<String>, reason: impl Into<String>) -> Self {
         Self {
             file: None,
@@ -144,12 +145,14 @@ pub fn parse<S: Settings>(text: &str, file: &Path) -> Result<S, ConfigError> {
 pub enum Source {
     /// A file named on the command line: it must exist.
     Named(PathBuf),
-    /// The usual place: without a file there, the defaults apply, if the settings have defaults for everything.
+    /// The usual place: without a file there, the defaults apply, if the settings have defaults for
+    /// everything.
     Usual(PathBuf),
 }
 
 impl Source {
-    /// The usual place of this daemon's file: `/etc/birthmark/` and its name without the house's prefix.
+    /// The usual place of this daemon's file: `/etc/birthmark/` and its name without the house's
+    /// prefix.
     pub fn usual<S: Settings>() -> Self {
         let short = S::DAEMON.strip_prefix("birthmark-").unwrap_or(S::DAEMON);
         Self::Usual(Path::new("/etc/birthmark").join(format!("{short}.toml")))

@@ -50,7 +50,8 @@ impl Context {
         (context, addresses)
     }
 
-    /// Tells the starter that every socket taken so far is being served, and warns of passed sockets nobody took.
+    /// Tells the starter that every socket taken so far is being served, and warns of passed
+    /// sockets nobody took.
     pub fn ready(&self) {
         for name in self.sockets.unclaimed() {
             log::warn!("systemd passed the socket `{name}`, which this daemon does not use");
@@ -58,7 +59,8 @@ impl Context {
         self.service.ready(self.sockets.addresses().clone());
     }
 
-    /// Idleness after `quiet`, if systemd would start the daemon again at the next call; never otherwise.
+    /// Idleness after `quiet`, if systemd would start the daemon again at the next call; never
+    /// otherwise.
     pub fn idle_after(&self, quiet: Duration) -> Idle {
         match self.sockets.activated() {
             true => Idle::after(quiet),

@@ -1,7 +1,7 @@
 //! Secrets come by file from systemd credentials, and from nowhere else.
 //!
-//! Not from the configuration, the environment or the command line: all three are readable by too many. Whoever can
-//! change a file in `$CREDENTIALS_DIRECTORY` is root or the service manager.
+//! Not from the configuration, the environment or the command line: all three are readable by too
+//! many. Whoever can change a file in `$CREDENTIALS_DIRECTORY` is root or the service manager.
 
 use std::io::{ErrorKind, Read};
 use std::os::unix::fs::PermissionsExt;
@@ -100,7 +100,8 @@ impl Credentials {
         })
     }
 
-    /// The secret of that name, if there is one. A file that is there but unusable is an error, not an absence.
+    /// The secret of that name, if there is one. A file that is there but unusable is an error, not
+    /// an absence.
     pub fn optional(&self, name: &str) -> Result<Option<Secret>, CredentialError> {
         if name.is_empty() || name.starts_with('.') || name.contains('/') {
             return Err(CredentialError::unusable(name, "not a credential's name"));
@@ -124,7 +125,8 @@ fn read(name: &str, path: &Path, file: std::fs::File) -> Result<Secret, Credenti
         return Err(CredentialError::unusable(name, "not a regular file"));
     }
     let mode = about.permissions().mode() & 0o7777;
-    // The group bits stay unjudged: systemd's access lists for the service's user show up there as their mask.
+    // The group bits stay unjudged: systemd's access lists for the service's user show up there as
+    // their mask.
     if mode & 0o007 != 0 {
         let (name, path) = (name.to_owned(), path.to_owned());
         return Err(CredentialError::Exposed { name, path, mode });

@@ -1,8 +1,9 @@
 //! Files that are still there, and whole, after the power failed.
 //!
-//! A file is written under another name (its draft), forced to the disk, moved into place, and then its folder is forced
-//! to the disk too. Without that last step the move itself may be undone by a power failure: until it has happened a
-//! crash may bring back the old state, but never a mixture of both.
+//! A file is written under another name (its draft), forced to the disk, moved into place, and then
+//! its folder is forced to the disk too. Without that last step the move itself may be undone by a
+//! power failure: until it has happened a crash may bring back the old state, but never a mixture
+//! of both.
 //!
 //! Everything here blocks; call it from a thread that may wait for a disk.
 
@@ -22,15 +23,18 @@ pub const SHARED: u32 = 0o640;
 /// Everybody may read: certificates, receipts, public lists.
 pub const PUBLIC: u32 = 0o644;
 
-/// Replaces the file at `path`, or creates it; afterwards it is there with exactly these bytes and this mode.
+/// Replaces the file at `path`, or creates it; afterwards it is there with exactly these bytes and
+/// this mode.
 pub fn replace(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
-    // If we stop before the end, a draft stays behind; it is overwritten the next time and never read.
+    // If we stop before the end, a draft stays behind; it is overwritten the next time and never
+    // read.
     let draft = Draft::write(path, bytes, mode)?;
     rename_file(&draft.path, path)?;
     sync_folder(folder_of(path))
 }
 
-/// Creates the file at `path`. One that exists is never overwritten: that is an error of the kind `AlreadyExists`.
+/// Creates the file at `path`. One that exists is never overwritten: that is an error of the kind
+/// `AlreadyExists`.
 pub fn create(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
     // Looked at first only so that nothing is written in vain; the move below is what makes sure.
     if fs::symlink_metadata(path).is_ok() {
@@ -40,14 +44,15 @@ pub fn create(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
     publish(&draft.path, path).inspect_err(|_| draft.discard())
 }
 
-/// Forces a file that another program or library wrote to the disk and gives it its final name, which must be free.
+/// Forces a file that another program or library wrote to the disk and gives it its final name,
+/// which must be free.
 pub fn publish_new(written: &Path, path: &Path) -> io::Result<()> {
     sync_file(&File::open(written)?, written)?;
     publish(written, path)
 }
 
-/// Writes a complete file and forces its content, but not yet its name, to the disk: [`sync_folder`] does that, once
-/// for many files.
+/// Writes a complete file and forces its content, but not yet its name, to the disk:
+/// [`sync_folder`] does that, once for many files.
 pub fn write_unnamed(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
     let mut file = OpenOptions::new()
         .write(true)
@@ -136,8 +141,8 @@ pub enum Step {
     FolderSynced,
 }
 
-/// Runs `work` and tells what it made durable on this thread: a test that power may fail needs to see the order of the
-/// steps, which no file shows afterwards.
+/// Runs `work` and tells what it made durable on this thread: a test that power may fail needs to
+/// see the order of the steps, which no file shows afterwards.
 pub fn traced<T>(work: impl FnOnce() -> T) -> (T, Vec<(Step, PathBuf)>) {
     let outer = TRACE.replace(Some(Vec::new()));
     let done = work();
@@ -191,7 +196,8 @@ fn lock_draft(path: &Path, mode: u32) -> io::Result<File> {
             .custom_flags(OFlags::NOFOLLOW.bits().cast_signed())
             .open(path)?;
         rustix::fs::flock(&file, FlockOperation::LockExclusive)?;
-        // The writer before us may have moved this very file into place while we waited for its lock.
+        // The writer before us may have moved this very file into place while we waited for its
+        // lock.
         match fs::symlink_metadata(path) {
             Ok(named) if named.ino() == file.metadata()?.ino() => return Ok(file),
             Ok(_) => {}

@@ -1,4 +1,5 @@
-//! The shell every daemon shares: configuration, credentials, journal, readiness, sockets, shutdown, Varlink.
+//! The shell every daemon shares: configuration, credentials, journal, readiness, sockets,
+//! shutdown, Varlink.
 //!
 //! A daemon is a library with its settings and one `run`, under a `main` of a few lines:
 //!
@@ -45,8 +46,8 @@
 //! }
 //! ```
 //!
-//! The same `run` works inside another program or a test, with [`Context::embedded`]: every address is then taken
-//! from the settings (port 0 is a free port), and the starter learns what it became.
+//! The same `run` works inside another program or a test, with [`Context::embedded`]: every address
+//! is then taken from the settings (port 0 is a free port), and the starter learns what it became.
 
 pub mod addresses;
 pub mod backoff;

@@ -1,8 +1,9 @@
 //! One log, two shapes: fields in the journal, readable lines on standard error.
 //!
-//! Everything is logged through the `log` crate: `log::info!(BLOCK_HEIGHT = 12; "block stored")`. In the journal the
-//! key-values are fields (`journalctl BLOCK_HEIGHT=12`); elsewhere they follow the sentence. What dependencies say is held to its own,
-//! usually stricter level: at finer levels some of them print whole messages.
+//! Everything is logged through the `log` crate: `log::info!(BLOCK_HEIGHT = 12; "block stored")`.
+//! In the journal the key-values are fields (`journalctl BLOCK_HEIGHT=12`); elsewhere they follow
+//! the sentence. What dependencies say is held to its own, usually stricter level: at finer levels
+//! some of them print whole messages.
 
 use std::io::{IsTerminal, Write};
 
@@ -37,7 +38,8 @@ impl Levels {
     }
 }
 
-/// Sends log lines to the journal if standard error is connected to it, to standard error otherwise.
+/// Sends log lines to the journal if standard error is connected to it, to standard error
+/// otherwise.
 ///
 /// A second call changes nothing, so that several daemons can run in one process.
 pub fn install(identifier: &str, levels: Levels) {

@@ -24,8 +24,9 @@ impl Position {
         }
     }
 
-    /// The position of the key at `path`, or of the nearest table above it that the text has. A number in the path is
-    /// the place in a list, counted from 0: of two `[[authorities]]` the second one's `id` is `authorities.1.id`.
+    /// The position of the key at `path`, or of the nearest table above it that the text has. A
+    /// number in the path is the place in a list, counted from 0: of two `[[authorities]]` the
+    /// second one's `id` is `authorities.1.id`.
     pub(crate) fn of_field(text: &str, path: &str) -> Option<Self> {
         let document = DeTable::parse(text).ok()?;
         let (first, rest) = path.split_once('.').unwrap_or((path, ""));

@@ -1,8 +1,8 @@
 //! From the command line to a running daemon, and from its end to an exit status.
 //!
-//! Status 0: done, or stopped when asked. 1: failed. 2: wrong command line. 76: going on could contradict what was
-//! signed, and nobody but a person may start it again. 78: the configuration or a credential is unusable, and starting again
-//! will not help.
+//! Status 0: done, or stopped when asked. 1: failed. 2: wrong command line. 76: going on could
+//! contradict what was signed, and nobody but a person may start it again. 78: the configuration or
+//! a credential is unusable, and starting again will not help.
 
 use std::io::Write;
 use std::pin::Pin;
@@ -68,8 +68,8 @@ impl<S: Settings> Program<S> {
 
     /// Adds a command that runs instead of the daemon, such as `birthmark-node fsck`.
     ///
-    /// It gets the checked settings, what clap found, and a context without sockets, of which the service manager
-    /// hears nothing.
+    /// It gets the checked settings, what clap found, and a context without sockets, of which the
+    /// service manager hears nothing.
     pub fn command<A, F>(mut self, command: Command, action: A) -> Self
     where
         A: FnOnce(S, ArgMatches, Context) -> F + 'static,
@@ -82,7 +82,8 @@ impl<S: Settings> Program<S> {
         self
     }
 
-    /// Adds a command that needs no settings, such as `birthmark-node keys`: it works before there is a configuration.
+    /// Adds a command that needs no settings, such as `birthmark-node keys`: it works before there
+    /// is a configuration.
     pub fn command_without_settings<A, F>(mut self, command: Command, action: A) -> Self
     where
         A: FnOnce(ArgMatches) -> F + 'static,
@@ -189,7 +190,8 @@ fn signals() -> anyhow::Result<(Signal, Signal)> {
     ))
 }
 
-/// The first signal asks to stop; the second, or the end of the grace, ends the process where it stands.
+/// The first signal asks to stop; the second, or the end of the grace, ends the process where it
+/// stands.
 async fn obey_signals(
     (mut terminate, mut interrupt): (Signal, Signal),
     shutdown: Shutdown,

@@ -17,7 +17,8 @@ pub fn below(end: u32) -> Result<Option<u32>, NoRandomness> {
     if end == 0 {
         return Ok(None);
     }
-    // The largest multiple of `end` that 32 bits hold: above it, some numbers would be likelier than others.
+    // The largest multiple of `end` that 32 bits hold: above it, some numbers would be likelier
+    // than others.
     let fair = u32::MAX - u32::MAX % end;
     loop {
         let drawn = u32::from_le_bytes(bytes()?);
@@ -29,12 +30,14 @@ pub fn below(end: u32) -> Result<Option<u32>, NoRandomness> {
 
 /// One of these, each as likely as the others; of none there is none.
 pub fn choose<T>(mut from: impl ExactSizeIterator<Item = T>) -> Result<Option<T>, NoRandomness> {
-    // Nobody holds four thousand million things to choose from: beyond that, the rest is never drawn.
+    // Nobody holds four thousand million things to choose from: beyond that, the rest is never
+    // drawn.
     let count = from.len().min(u32::MAX as usize) as u32;
     Ok(below(count)?.and_then(|chosen| from.nth(chosen as usize)))
 }
 
-/// A number from 0 to 1 for spreading load, where bad randomness costs nothing: without any it lies in the middle.
+/// A number from 0 to 1 for spreading load, where bad randomness costs nothing: without any it lies
+/// in the middle.
 pub fn share() -> f64 {
     let drawn = bytes::<4>().map_or(u32::MAX / 2, u32::from_le_bytes);
     f64::from(drawn) / f64::from(u32::MAX)

@@ -1,4 +1,5 @@
-//! Messages to the service manager: READY, STATUS, STOPPING, RELOADING, and the watchdog's keep-alive.
+//! Messages to the service manager: READY, STATUS, STOPPING, RELOADING, and the watchdog's
+//! keep-alive.
 
 use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -14,7 +15,8 @@ use crate::message_id::SELF_CHECK_FAILS;
 
 /// How often a daemon that is not ready yet says so.
 const STILL_AT_IT: Duration = Duration::from_secs(3);
-/// How long it then has until it must say so again, in microseconds: a minute, for a machine that has no time for us.
+/// How long it then has until it must say so again, in microseconds: a minute, for a machine that
+/// has no time for us.
 const LONGER: u32 = 60_000_000;
 
 /// The line to whoever started this daemon: systemd, or the program or test it is embedded in.
@@ -76,8 +78,9 @@ impl Service {
         self.notify(&[NotifyState::Status(status)]);
     }
 
-    /// Waits for `work` on the way to [`Service::ready`], as long as it takes: systemd hears every few seconds that this
-    /// daemon is still at it, and what it does, and does not end it for being late (`TimeoutStartSec=`).
+    /// Waits for `work` on the way to [`Service::ready`], as long as it takes: systemd hears every
+    /// few seconds that this daemon is still at it, and what it does, and does not end it for being
+    /// late (`TimeoutStartSec=`).
     pub async fn patiently<T>(&self, what: &str, work: impl Future<Output = T>) -> T {
         let begin = Instant::now();
         let mut work = pin!(work);
@@ -103,7 +106,8 @@ impl Service {
         self.notify(&[NotifyState::Stopping, NotifyState::Status("Stopping")]);
     }
 
-    /// The daemon has begun to read its configuration anew; [`Service::ready`] says when it is done.
+    /// The daemon has begun to read its configuration anew; [`Service::ready`] says when it is
+    /// done.
     pub fn reloading(&self) {
         match NotifyState::monotonic_usec_now() {
             Ok(now) => self.notify(&[NotifyState::Reloading, now]),
@@ -111,7 +115,8 @@ impl Service {
         }
     }
 
-    /// The requests to read the configuration anew (`systemctl reload`, SIGHUP), of which none gets lost from here on.
+    /// The requests to read the configuration anew (`systemctl reload`, SIGHUP), of which none gets
+    /// lost from here on.
     pub fn reloads(&self) -> std::io::Result<Reloads> {
         let hangups = match *self.starter {
             Starter::Systemd => Some(signal(SignalKind::hangup())?),
@@ -120,10 +125,12 @@ impl Service {
         Ok(Reloads(hangups))
     }
 
-    /// Feeds the watchdog for as long as `check` passes; does nothing where no watchdog is set (`WatchdogSec=`).
+    /// Feeds the watchdog for as long as `check` passes; does nothing where no watchdog is set
+    /// (`WatchdogSec=`).
     ///
-    /// A check that fails, or hangs for half the watchdog's time, keeps the message back: systemd then ends and restarts
-    /// the daemon. A failure that lies [`Elsewhere`] is reported, and the daemon goes on.
+    /// A check that fails, or hangs for half the watchdog's time, keeps the message back: systemd
+    /// then ends and restarts the daemon. A failure that lies [`Elsewhere`] is reported, and the
+    /// daemon goes on.
     pub fn watch<C, F>(&self, check: C)
     where
         C: Fn() -> F + Send + 'static,
@@ -191,8 +198,8 @@ impl Service {
     }
 }
 
-/// A self-check's finding about something outside this process, as a database that is away: whoever restarts for that
-/// loses what is still answered from memory, and gains nothing.
+/// A self-check's finding about something outside this process, as a database that is away: whoever
+/// restarts for that loses what is still answered from memory, and gains nothing.
 #[derive(Debug, thiserror::Error)]
 #[error("{0:#}")]
 pub struct Elsewhere(anyhow::Error);

@@ -15,7 +15,8 @@ impl Shutdown {
     /// How long a daemon may take to stop, unless told otherwise.
     pub const GRACE: Duration = Duration::from_secs(20);
 
-    /// A shutdown that nobody has asked for yet. Once asked for, everything must be done within `grace`.
+    /// A shutdown that nobody has asked for yet. Once asked for, everything must be done within
+    /// `grace`.
     pub fn with_grace(grace: Duration) -> Self {
         Self {
             token: CancellationToken::new(),

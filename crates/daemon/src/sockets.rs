@@ -10,8 +10,8 @@ use tokio::net::{TcpListener, TcpSocket, UnixListener, UnixSocket};
 
 use crate::addresses::{Address, Addresses};
 
-/// As many as the kernel allows (`net.core.somaxconn`), as systemd asks for its sockets: with a short queue, clients that
-/// come at once wait a second each.
+/// As many as the kernel allows (`net.core.somaxconn`), as systemd asks for its sockets: with a
+/// short queue, clients that come at once wait a second each.
 const BACKLOG: u32 = i32::MAX as u32;
 
 /// Why a socket could not be had.
@@ -52,7 +52,8 @@ impl std::fmt::Debug for Sockets {
 }
 
 impl Sockets {
-    /// What `LISTEN_FDS` and `LISTEN_FDNAMES` announce. Only the first call in a process finds anything.
+    /// What `LISTEN_FDS` and `LISTEN_FDNAMES` announce. Only the first call in a process finds
+    /// anything.
     pub fn from_environment() -> Self {
         // Names that are missing or no text fit no socket, and a daemon that needs one says so.
         let names = std::env::var_os("LISTEN_FDNAMES").unwrap_or_default();
@@ -91,7 +92,8 @@ impl Sockets {
         self.names.iter().flatten().map(String::as_str)
     }
 
-    /// Every TCP socket of that name, as a unit may listen at several addresses; without any, one bound to `fallback`.
+    /// Every TCP socket of that name, as a unit may listen at several addresses; without any, one
+    /// bound to `fallback`.
     pub async fn tcp(
         &mut self,
         name: &str,
@@ -198,8 +200,8 @@ fn listen_tcp(address: SocketAddr) -> Result<TcpListener, Error> {
     socket.listen(BACKLOG)
 }
 
-/// Binds under a temporary name and moves it into place, so that the socket never has other permissions than asked
-/// for and a file left by a killed process is replaced.
+/// Binds under a temporary name and moves it into place, so that the socket never has other
+/// permissions than asked for and a file left by a killed process is replaced.
 #[expect(
     clippy::disallowed_methods,
     reason = "a socket is no file that has to survive a power failure"
@@ -212,7 +214,8 @@ fn bind_unix(path: &Path, mode: u32) -> Result<UnixListener, Error> {
     let listener = socket.listen(BACKLOG)?;
     let placed = std::fs::set_permissions(&fresh, std::fs::Permissions::from_mode(mode))
         .and_then(|()| std::fs::rename(&fresh, path));
-    // If we stop here, an unused socket file with our process id stays in the folder; the next start does not mind it.
+    // If we stop here, an unused socket file with our process id stays in the folder; the next
+    // start does not mind it.
     if let Err(error) = placed {
         let _ = std::fs::remove_file(&fresh);
         return Err(error);
@@ -264,7 +267,8 @@ mod tests {
         let begin = std::time::Instant::now();
         let mut clients = Vec::new();
         for _ in 0..1000 {
-            // Where the queue is full, the kernel drops the first packet and the client waits a second.
+            // Where the queue is full, the kernel drops the first packet and the client waits a
+            // second.
             let client =
                 std::net::TcpStream::connect_timeout(&address, std::time::Duration::from_secs(3));
             clients.push(client.unwrap());

@@ -1,4 +1,5 @@
-//! Users of this machine by name, from wherever it keeps them: `/etc/passwd`, systemd's dynamic users, a directory.
+//! Users of this machine by name, from wherever it keeps them: `/etc/passwd`, systemd's dynamic
+//! users, a directory.
 
 /// The number of the user with this name, if there is one.
 pub fn id_of(name: &str) -> Option<u32> {

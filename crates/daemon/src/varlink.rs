@@ -1,9 +1,10 @@
 //! Varlink: how the camera's daemons talk, as systemd's own services do.
 //!
-//! An interface is an `impl` block under [`macro@zlink::service`]; the caller's side is a trait under
-//! [`macro@zlink::proxy`]. This module adds what those leave open: who may call (the kernel's word for it, from
-//! `SO_PEERCRED`), how large a message may be, one task per connection so that a caller who does not read its replies
-//! stalls nobody else, an end at shutdown that lets running calls finish, and an end when idle.
+//! An interface is an `impl` block under [`macro@zlink::service`]; the caller's side is a trait
+//! under [`macro@zlink::proxy`]. This module adds what those leave open: who may call (the kernel's
+//! word for it, from `SO_PEERCRED`), how large a message may be, one task per connection so that a
+//! caller who does not read its replies stalls nobody else, an end at shutdown that lets running
+//! calls finish, and an end when idle.
 //!
 //! ```
 //! use birthmark_daemon::{Idle, Shutdown, varlink};

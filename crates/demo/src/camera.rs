@@ -1,4 +1,5 @@
-//! The demonstration's camera: the signer over an emulated TPM, and capture with a simulated sensor.
+//! The demonstration's camera: the signer over an emulated TPM, and capture with a simulated
+//! sensor.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -129,7 +130,8 @@ impl SimulatedCamera {
         .await
     }
 
-    /// Makes the key, has the chip attested and the authority certify it, and seals the secrets. Answers where the key is, in words.
+    /// Makes the key, has the chip attested and the authority certify it, and seals the secrets.
+    /// Answers where the key is, in words.
     pub(crate) async fn provision(&self, authority: &Authority) -> anyhow::Result<String> {
         let mut signer = SignerClient::connect(&self.signer.socket).await?;
         let options = ProvisionOptions {

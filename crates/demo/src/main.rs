@@ -1,5 +1,5 @@
-//! `birthmark-demo`: an authority, one validator or several, a signer and a simulated camera in one process, over
-//! real sockets, HTTP and database files; photos from shutter to verified.
+//! `birthmark-demo`: an authority, one validator or several, a signer and a simulated camera in one
+//! process, over real sockets, HTTP and database files; photos from shutter to verified.
 //!
 //! Nothing here is a stand-in: the daemons are the ones that ship, started with free ports and
 //! folders of their own. Only the sensor is simulated, and the TPM is an emulator where one is

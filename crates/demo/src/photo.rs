@@ -147,7 +147,8 @@ impl Walk {
         Ok(())
     }
 
-    /// Whether a stranger finds the photo at every validator and its receipt holds without a network.
+    /// Whether a stranger finds the photo at every validator and its receipt holds without a
+    /// network.
     pub(crate) fn is_verified(&self) -> bool {
         self.everywhere_ms.is_some() && self.receipt_ms.is_some() && self.problem.is_none()
     }

@@ -6,8 +6,8 @@ use birthmark_protocol::gps::Position;
 use crate::messages::{Absence, Quality};
 use crate::sentence::{Gga, Minimum};
 
-/// No receiver has a fix from before this program was written: 2026-11-01. A receiver whose week counter has rolled
-/// over says something earlier.
+/// No receiver has a fix from before this program was written: 2026-11-01. A receiver whose week
+/// counter has rolled over says something earlier.
 const EARLIEST: Timestamp = Timestamp::from_unix(1_793_491_200);
 /// And none from after its week counter could have rolled over, nineteen years on.
 const LATEST: Timestamp = Timestamp::from_unix(1_793_491_200 + 19 * 365 * 86_400);

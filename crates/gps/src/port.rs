@@ -86,8 +86,8 @@ fn open(port: &Port) -> serialport::Result<serialport::TTYPort> {
         .open_native()
 }
 
-/// The device behind a name such as `/dev/serial0`, which leads to another after a change of the system.
-/// A name that leads nowhere is kept: opening it says why.
+/// The device behind a name such as `/dev/serial0`, which leads to another after a change of the
+/// system. A name that leads nowhere is kept: opening it says why.
 fn device(path: &Path) -> PathBuf {
     path.canonicalize().unwrap_or_else(|_| path.to_owned())
 }

@@ -17,10 +17,11 @@ use crate::time_source::TimeSource;
 /// The reading thread shows itself several times a second; after this long it hangs.
 const LIFELESS: Duration = Duration::from_secs(10);
 
-/// Runs the daemon until it is asked to stop, or nobody is connected any more where systemd would start it again.
+/// Runs the daemon until it is asked to stop, or nobody is connected any more where systemd would
+/// start it again.
 ///
-/// A receiver that was just opened knows nothing for a second or two. So the camera's daemon stays connected, and a daemon
-/// that gives the machine its time stays whether or not anybody asks.
+/// A receiver that was just opened knows nothing for a second or two. So the camera's daemon stays
+/// connected, and a daemon that gives the machine its time stays whether or not anybody asks.
 pub async fn run(settings: GpsSettings, mut context: Context) -> anyhow::Result<()> {
     let callers = if settings.callers.is_empty() {
         Peers::same_user()

@@ -1,4 +1,5 @@
-//! The two sentences that matter, read statelessly: nothing of an earlier one can survive in a later one.
+//! The two sentences that matter, read statelessly: nothing of an earlier one can survive in a
+//! later one.
 
 use birthmark_protocol::Timestamp;
 use birthmark_protocol::gps::Position;

@@ -1,4 +1,5 @@
-//! The interface `org.birthmark.Gps`. Whoever may connect learns where the camera is; nobody can change anything.
+//! The interface `org.birthmark.Gps`. Whoever may connect learns where the camera is; nobody can
+//! change anything.
 
 use std::time::{Duration, Instant};
 
@@ -65,7 +66,8 @@ struct Subscription {
 }
 
 impl Subscription {
-    /// The next answer that differs from the last. A fix also ends by growing old, which no sentence announces.
+    /// The next answer that differs from the last. A fix also ends by growing old, which no
+    /// sentence announces.
     async fn next(mut self) -> Option<(FixReply, Self)> {
         loop {
             let reply = self.receiver.borrow_and_update().answer(Instant::now());

@@ -22,9 +22,11 @@ pub struct GpsSettings {
     pub minimum_satellites: u32,
     /// A fix may have at most this dilution of precision.
     pub maximum_hdop: f32,
-    /// The socket at which chrony takes the satellites' time (`refclock SOCK`). None: the machine's clock is not told.
+    /// The socket at which chrony takes the satellites' time (`refclock SOCK`). None: the machine's
+    /// clock is not told.
     pub chrony_socket: Option<PathBuf>,
-    /// Leave after this many seconds without anybody connected, if systemd listens for us and chrony needs nothing.
+    /// Leave after this many seconds without anybody connected, if systemd listens for us and
+    /// chrony needs nothing.
     pub idle_seconds: u64,
 }
 

@@ -1,5 +1,6 @@
-//! Tells chrony what time the satellites say it is: one datagram for each whole second, as chrony's reference clocks of the
-//! kind SOCK take them. What chrony makes of it, and whether it believes a network more, is chrony's own to decide.
+//! Tells chrony what time the satellites say it is: one datagram for each whole second, as chrony's
+//! reference clocks of the kind SOCK take them. What chrony makes of it, and whether it believes a
+//! network more, is chrony's own to decide.
 
 use std::io;
 use std::os::unix::net::UnixDatagram;
@@ -17,7 +18,8 @@ const SAMPLE: usize = 40;
 const MAGIC: i32 = 0x534f_434b;
 const NANOS_PER_SECOND: i64 = 1_000_000_000;
 
-/// Where chrony listens. It makes its socket anew at each of its own starts, so nothing is connected.
+/// Where chrony listens. It makes its socket anew at each of its own starts, so nothing is
+/// connected.
 #[derive(Debug)]
 pub(crate) struct TimeSource {
     socket: UnixDatagram,
@@ -63,11 +65,12 @@ impl TimeSource {
     }
 }
 
-/// The second that a receiver with a fix announced, if what was read was not lying there for longer.
+/// The second that a receiver with a fix announced, if what was read was not lying there for
+/// longer.
 ///
-/// Two announcements in one read are a backlog: this process, or the machine, slept over them, and none of them says what
-/// time it is now. A receiver that reports several times a second is asked about whole seconds only, as [`Timestamp`] has
-/// no others.
+/// Two announcements in one read are a backlog: this process, or the machine, slept over them, and
+/// none of them says what time it is now. A receiver that reports several times a second is asked
+/// about whole seconds only, as [`Timestamp`] has no others.
 fn second_just_begun(sentences: &[Sentence]) -> Option<Timestamp> {
     let mut announced = sentences.iter().filter_map(|sentence| match sentence {
         Sentence::Minimum(minimum) => Some(minimum),
@@ -87,14 +90,16 @@ fn is_whole_second(minimum: &Minimum) -> bool {
     }
 }
 
-/// `struct sock_sample`: this machine's clock when the second was announced, and how far it is from the truth. Not a pulse
-/// (those bytes stay zero), and no leap second announced: these sentences do not know of any.
+/// `struct sock_sample`: this machine's clock when the second was announced, and how far it is from
+/// the truth. Not a pulse (those bytes stay zero), and no leap second announced: these sentences do
+/// not know of any.
 fn sample(now: i64, time: Timestamp) -> [u8; SAMPLE] {
     let (seconds, nanos) = (
         now.div_euclid(NANOS_PER_SECOND),
         now.rem_euclid(NANOS_PER_SECOND),
     );
-    // Both are within nineteen years of each other or one is wrong by decades; either way a double has the microseconds.
+    // Both are within nineteen years of each other or one is wrong by decades; either way a double
+    // has the microseconds.
     let offset = time.unix().saturating_sub(seconds) as f64 - nanos as f64 / 1e9;
     let fields = [
         seconds.to_ne_bytes(),

@@ -1,4 +1,5 @@
-//! The daemon at its real interfaces: a serial line (a pseudo-terminal), the real binary, a real socket.
+//! The daemon at its real interfaces: a serial line (a pseudo-terminal), the real binary, a real
+//! socket.
 
 #![allow(
     clippy::unwrap_used,
@@ -213,7 +214,8 @@ impl Drop for Running {
     }
 }
 
-/// Asks until the answer is the wanted one, doing something between the questions; every answer on the way is checked.
+/// Asks until the answer is the wanted one, doing something between the questions; every answer on
+/// the way is checked.
 async fn ask_until(
     client: &mut GpsClient,
     mut meanwhile: impl FnMut(),

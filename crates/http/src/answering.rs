@@ -1,7 +1,8 @@
-//! An answer on its way: its bytes are counted until the kernel has taken them, and it has to be read in time.
+//! An answer on its way: its bytes are counted until the kernel has taken them, and it has to be
+//! read in time.
 //!
-//! The lease travels with the bytes themselves, since HTTP/2 takes an answer's bytes into a buffer of its own as soon as
-//! its reader allows the first of them.
+//! The lease travels with the bytes themselves, since HTTP/2 takes an answer's bytes into a buffer
+//! of its own as soon as its reader allows the first of them.
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -83,8 +84,8 @@ pub(crate) struct AnswerBytes {
     _counted: Option<(Lease, OpenAnswer)>,
 }
 
-/// Counts an answer; where there is no room for it, another that says so goes in its place. A stream without an end, as of
-/// events, holds no bytes; whoever offers one limits its readers.
+/// Counts an answer; where there is no room for it, another that says so goes in its place. A
+/// stream without an end, as of events, holds no bytes; whoever offers one limits its readers.
 pub(crate) fn count(
     response: Response,
     account: &Account,

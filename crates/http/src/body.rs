@@ -1,4 +1,5 @@
-//! Request bodies as JSON: bounded in size, time and depth, and refused with the field that is wrong.
+//! Request bodies as JSON: bounded in size, time and depth, and refused with the field that is
+//! wrong.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -21,7 +22,8 @@ pub const LARGEST: usize = 64 * 1024;
 /// How long a client may take to send a body.
 pub const TIME: Duration = Duration::from_secs(15);
 
-/// A JSON body of up to 64 KiB. The content type is not looked at: older cameras and nodes send several.
+/// A JSON body of up to 64 KiB. The content type is not looked at: older cameras and nodes send
+/// several.
 #[derive(Debug, Clone, Copy)]
 pub struct Json<T>(pub T);
 
@@ -33,8 +35,8 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T> {
     }
 }
 
-/// Reads a body of at most `largest` bytes. They are counted against their client from the moment they arrive until the
-/// last reference to the returned bytes is gone.
+/// Reads a body of at most `largest` bytes. They are counted against their client from the moment
+/// they arrive until the last reference to the returned bytes is gone.
 pub async fn read(request: Request, largest: usize) -> Result<Bytes, ApiError> {
     let announced = request
         .headers()

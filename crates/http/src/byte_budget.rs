@@ -1,8 +1,10 @@
-//! How many bytes of request bodies and of answers may be in memory at once: for all clients together, and for each.
+//! How many bytes of request bodies and of answers may be in memory at once: for all clients
+//! together, and for each.
 //!
-//! A request's body is counted while it arrives and until its handler has let go of it; an answer from the moment it is
-//! written until the kernel has taken its last byte. So whoever sends slowly or reads slowly, or not at all, costs a known
-//! amount of memory, however many connections and streams they open.
+//! A request's body is counted while it arrives and until its handler has let go of it; an answer
+//! from the moment it is written until the kernel has taken its last byte. So whoever sends slowly
+//! or reads slowly, or not at all, costs a known amount of memory, however many connections and
+//! streams they open.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -25,8 +27,8 @@ pub struct ByteBudget {
 }
 
 impl Default for ByteBudget {
-    /// 64 MB of bodies, a quarter of them for one client: an authority's batch has up to 4 MB. 256 MB of answers, an eighth
-    /// of them for one client.
+    /// 64 MB of bodies, a quarter of them for one client: an authority's batch has up to 4 MB. 256
+    /// MB of answers, an eighth of them for one client.
     fn default() -> Self {
         Self {
             bodies: Pool::of(64 << 20),

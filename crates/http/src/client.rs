@@ -1,6 +1,7 @@
 //! Which client a request comes from, also behind a proxy.
 //!
-//! Whoever can choose a forwarded address can at most escape or exhaust somebody's rate limit: nothing else rests on it.
+//! Whoever can choose a forwarded address can at most escape or exhaust somebody's rate limit:
+//! nothing else rests on it.
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::str::FromStr;
@@ -57,7 +58,8 @@ fn address_of(hop: &str) -> Option<IpAddr> {
     bare.unwrap_or(hop).parse().ok().or_else(socket)
 }
 
-/// What a /48 may take, in shares of one client: enough for a campus, and no more for whoever holds it alone.
+/// What a /48 may take, in shares of one client: enough for a campus, and no more for whoever holds
+/// it alone.
 pub(crate) const SHARES_OF_A_NETWORK: usize = 4;
 
 /// Who holds something: a client, or the IPv6 /48 it is in.
@@ -102,7 +104,8 @@ impl Network {
             .any(|(base, bits)| self.bits >= *bits && self.base & Self::mask(*bits) == *base)
     }
 
-    /// How many clients have an address in it, if it is more than anybody's proxies: IPv6 is counted in networks of /64.
+    /// How many clients have an address in it, if it is more than anybody's proxies: IPv6 is
+    /// counted in networks of /64.
     fn crowd(&self) -> Option<u64> {
         let is_v4 = self.bits >= 96 && Ipv6Addr::from_bits(self.base).to_ipv4_mapped().is_some();
         let free = if is_v4 { 128 } else { 64_u8 }.checked_sub(self.bits)?;
@@ -180,8 +183,8 @@ impl TrustedProxies {
         self.0.iter().any(|network| network.contains(address))
     }
 
-    /// What is doubtful about them, to be said at the start: whoever has an address that is trusted chooses the address that he
-    /// is counted under.
+    /// What is doubtful about them, to be said at the start: whoever has an address that is trusted
+    /// chooses the address that he is counted under.
     pub fn doubts(&self) -> Vec<String> {
         let doubt = |network: &Network| {
             let clients = network.crowd()?;
@@ -193,8 +196,8 @@ impl TrustedProxies {
         self.0.iter().filter_map(doubt).collect()
     }
 
-    /// Says that a header is not believed, to whom it may concern: the operator who forgot to name a proxy, and who wonders why
-    /// all its clients share one rate limit.
+    /// Says that a header is not believed, to whom it may concern: the operator who forgot to name
+    /// a proxy, and who wonders why all its clients share one rate limit.
     fn say_unbelieved(peer: IpAddr) {
         if Network::is_private(&Network::only(peer)) {
             UNNAMED_PROXY.warn(
@@ -209,8 +212,8 @@ impl TrustedProxies {
         }
     }
 
-    /// The client of a request: the peer, or, if the peer is a trusted proxy, the last address in `X-Forwarded-For`
-    /// that is not one.
+    /// The client of a request: the peer, or, if the peer is a trusted proxy, the last address in
+    /// `X-Forwarded-For` that is not one.
     pub fn client(&self, peer: &Peer, headers: &HeaderMap) -> ClientAddress {
         let Some(peer) = peer.ip() else {
             return ClientAddress::of(Ipv6Addr::LOCALHOST.into());
@@ -255,7 +258,8 @@ impl ClientAddress {
         self.0
     }
 
-    /// Under which names the client holds something, the widest last, and how many clients' shares each may hold.
+    /// Under which names the client holds something, the widest last, and how many clients' shares
+    /// each may hold.
     pub(crate) fn holders(self) -> impl Iterator<Item = (Holder, usize)> {
         let network = self.network().map(Holder::Network);
         let own = (Holder::Client(self.0), 1);
@@ -340,7 +344,8 @@ mod tests {
                 proxies(&["10.0.0.1"]).client(&Peer::calling_from("10.0.0.1"), &forwarded(written));
             assert_eq!(client, address(meant), "{written}");
         }
-        // What is no address ends the way back: the proxy itself is counted, and the journal says so.
+        // What is no address ends the way back: the proxy itself is counted, and the journal says
+        // so.
         let unknown =
             proxies(&["10.0.0.1"]).client(&Peer::calling_from("10.0.0.1"), &forwarded("unknown"));
         assert_eq!(unknown, address("10.0.0.1"));
@@ -381,7 +386,8 @@ mod tests {
 
     #[test]
     fn a_header_of_somebody_untrusted_is_said_and_not_believed() {
-        // Nobody else counts with these in this process: the throttle hands out what it counted since it last spoke.
+        // Nobody else counts with these in this process: the throttle hands out what it counted
+        // since it last spoke.
         let said = |throttle: &LogThrottle| throttle.count(std::time::Instant::now()).is_none();
         for (peer, throttle) in [("172.17.0.2", &UNNAMED_PROXY), ("203.0.113.9", &UNBELIEVED)] {
             let client = proxies(&["10.0.0.1"])

@@ -56,7 +56,8 @@ impl ConnectionLimit {
         Arc::clone(&self.places).acquire_owned().await.ok()
     }
 
-    /// The place of an accepted connection; none if its client holds too many. Proxies and local processes hold for many.
+    /// The place of an accepted connection; none if its client holds too many. Proxies and local
+    /// processes hold for many.
     pub(crate) fn take(&self, permit: OwnedSemaphorePermit, peer: &Peer) -> Option<Place> {
         let counted = peer
             .ip()
@@ -84,7 +85,8 @@ impl ConnectionLimit {
                 account: Arc::new(self.budget.account()),
             });
             client.connections += 1;
-            // That of the whole network, which is the last: who holds a /48 has one budget of bytes.
+            // That of the whole network, which is the last: who holds a /48 has one budget of
+            // bytes.
             account = Arc::clone(&client.account);
         }
         Some(Place {

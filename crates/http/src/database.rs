@@ -30,7 +30,8 @@ pub enum OpenError {
     Database(#[from] sqlx::Error),
 }
 
-/// Runs the same expression with the pool of either database: `with_pool!(database, pool => query.execute(pool).await)`.
+/// Runs the same expression with the pool of either database:
+/// `with_pool!(database, pool => query.execute(pool).await)`.
 #[macro_export]
 macro_rules! with_pool {
     ($database:expr, $pool:ident => $body:expr) => {
@@ -49,7 +50,8 @@ impl Database {
             .any(|scheme| url.starts_with(scheme))
     }
 
-    /// Opens the database behind `url`, with at most `connections` at once. A missing SQLite file is created.
+    /// Opens the database behind `url`, with at most `connections` at once. A missing SQLite file
+    /// is created.
     pub async fn open(url: &str, connections: u32) -> Result<Self, OpenError> {
         if url.starts_with("sqlite:") {
             let pool = SqlitePoolOptions::new()
@@ -69,7 +71,8 @@ impl Database {
         let pool = PgPoolOptions::new()
             .max_connections(connections)
             .acquire_timeout(Duration::from_secs(5))
-            // A ping before every statement would double the cost of short ones; a dead connection shows itself.
+            // A ping before every statement would double the cost of short ones; a dead connection
+            // shows itself.
             .test_before_acquire(false)
             .connect_with(postgres(url)?)
             .await?;
@@ -156,8 +159,9 @@ fn of_code(code: &str) -> Option<&'static str> {
     }
 }
 
-/// How to reach the PostgreSQL server behind `url`. Where neither that nor `PGUSER` names a user, it is the one this process
-/// runs as, as PostgreSQL's own programs have it: over the local socket the server believes nothing else.
+/// How to reach the PostgreSQL server behind `url`. Where neither that nor `PGUSER` names a user,
+/// it is the one this process runs as, as PostgreSQL's own programs have it: over the local socket
+/// the server believes nothing else.
 pub fn postgres(url: &str) -> Result<PgConnectOptions, sqlx::Error> {
     let options = PgConnectOptions::from_str(url)?;
     if names_a_user(url) || std::env::var_os("PGUSER").is_some() {

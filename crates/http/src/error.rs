@@ -14,7 +14,8 @@ static OUTAGES: LogThrottle = LogThrottle::new();
 
 /// An answer that is not the one asked for.
 ///
-/// The body is `{"detail": "sentence"}`, or for a field of the request `{"detail": [{"loc": […], "msg": …, "type": …}]}`.
+/// The body is `{"detail": "sentence"}`, or for a field of the request
+/// `{"detail": [{"loc": […], "msg": …, "type": …}]}`.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{status}: {message}")]
 pub struct ApiError {
@@ -139,7 +140,8 @@ impl From<RequestError> for ApiError {
 }
 
 impl From<sqlx::Error> for ApiError {
-    /// The database is away or busy: 503, since the same request can succeed later. A refused statement is our own fault.
+    /// The database is away or busy: 503, since the same request can succeed later. A refused
+    /// statement is our own fault.
     fn from(error: sqlx::Error) -> Self {
         match &error {
             sqlx::Error::Database(refused) if is_full(refused.as_ref()) => {
@@ -165,7 +167,8 @@ fn is_full(error: &dyn sqlx::error::DatabaseError) -> bool {
     matches!(error.code().as_deref(), Some("13" | "53100"))
 }
 
-/// Whether the database refused because of its own state: locked, full, read-only, shutting down, out of resources.
+/// Whether the database refused because of its own state: locked, full, read-only, shutting down,
+/// out of resources.
 fn is_outage(error: &dyn sqlx::error::DatabaseError) -> bool {
     let Some(code) = error.code() else {
         return false;

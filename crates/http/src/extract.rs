@@ -1,4 +1,5 @@
-//! Parts of an address as values: what does not fit is refused with its name, in the same form as everything else.
+//! Parts of an address as values: what does not fit is refused with its name, in the same form as
+//! everything else.
 
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;

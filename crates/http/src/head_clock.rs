@@ -1,5 +1,6 @@
-//! How long the head of a request may take, kept by the alarm that every connection has anyway: hyper by itself would set
-//! and clear a timer of the runtime, which all connections share, with each request.
+//! How long the head of a request may take, kept by the alarm that every connection has anyway:
+//! hyper by itself would set and clear a timer of the runtime, which all connections share, with
+//! each request.
 
 use std::pin::Pin;
 use std::sync::Arc;

@@ -1,4 +1,5 @@
-//! Connections that neither send nor take anything are cut off: silence costs its sender the connection, not us.
+//! Connections that neither send nor take anything are cut off: silence costs its sender the
+//! connection, not us.
 
 use std::future::Future as _;
 use std::io;
@@ -15,7 +16,8 @@ use crate::head_clock::HeadClock;
 
 /// Who has to act on an alarm that rang has this long until it rings again.
 const AGAIN: Duration = Duration::from_millis(10);
-/// Answers up to this size leave in one piece: one plain write costs the kernel less than a list of pieces.
+/// Answers up to this size leave in one piece: one plain write costs the kernel less than a list of
+/// pieces.
 const SMALL: usize = 4096;
 
 /// A connection that ends when nothing moves on it, in either direction.
@@ -54,8 +56,8 @@ impl<S> IdleTimeout<S> {
         }
     }
 
-    /// Notes that something moved, or looks whether nothing has for too long. Moving the alarm costs more than a look at the
-    /// clock, so it is only moved when it rings.
+    /// Notes that something moved, or looks whether nothing has for too long. Moving the alarm
+    /// costs more than a look at the clock, so it is only moved when it rings.
     fn watch<T>(
         &mut self,
         polled: Poll<io::Result<T>>,
@@ -77,7 +79,8 @@ impl<S> IdleTimeout<S> {
         Poll::Pending
     }
 
-    /// When something may next be over: silence, the time for a head, or the time for a head that is set from now on.
+    /// When something may next be over: silence, the time for a head, or the time for a head that
+    /// is set from now on.
     fn next_alarm(&self, now: Instant, silence: Instant) -> Instant {
         let head = self.head.due().map(Instant::from_std);
         let head = head.map_or(silence, |due| due.max(now + AGAIN));

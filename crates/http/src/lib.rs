@@ -1,7 +1,8 @@
-//! What both HTTP daemons share: connections with limits, errors for clients, client addresses, TLS, databases, the site.
+//! What both HTTP daemons share: connections with limits, errors for clients, client addresses,
+//! TLS, databases, the site.
 //!
-//! Nothing here knows what is served. A slow, greedy or malformed client costs a bounded amount of memory and time, and is
-//! told what was wrong.
+//! Nothing here knows what is served. A slow, greedy or malformed client costs a bounded amount of
+//! memory and time, and is told what was wrong.
 
 mod answering;
 pub mod body;

@@ -1,4 +1,5 @@
-//! Log lines that strangers can cause, written at most once a minute, so that nobody fills the journal with them.
+//! Log lines that strangers can cause, written at most once a minute, so that nobody fills the
+//! journal with them.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};

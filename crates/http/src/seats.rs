@@ -1,4 +1,5 @@
-//! Places that somebody holds for long, such as streams of events: so many in all, and a few for each client.
+//! Places that somebody holds for long, such as streams of events: so many in all, and a few for
+//! each client.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};

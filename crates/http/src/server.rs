@@ -1,4 +1,5 @@
-//! Accepts connections and serves a router on each, or what stands in front of one, within limits, until told to stop.
+//! Accepts connections and serves a router on each, or what stands in front of one, within limits,
+//! until told to stop.
 
 use std::convert::Infallible;
 use std::future::{Ready, poll_fn, ready};
@@ -30,7 +31,8 @@ use crate::idle_timeout::IdleTimeout;
 use crate::peer::Peer;
 use crate::tls::ReloadingAcceptor;
 
-/// How long accepting pauses after the system refused a connection, for example for lack of file descriptors.
+/// How long accepting pauses after the system refused a connection, for example for lack of file
+/// descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// The largest body of an ordinary request arrives without waiting for leave to send more.
 const STREAM_WINDOW: u32 = 64 * 1024;
@@ -235,7 +237,8 @@ impl<A: Answer> Server<A> {
             .http2()
             .timer(TokioTimer::new())
             .max_concurrent_streams(limits.streams)
-            // What a client may send before anybody reads it, and what is taken from an answer before its reader does.
+            // What a client may send before anybody reads it, and what is taken from an answer
+            // before its reader does.
             .initial_stream_window_size(STREAM_WINDOW)
             .initial_connection_window_size(4 * STREAM_WINDOW)
             .max_send_buf_size(64 * 1024)

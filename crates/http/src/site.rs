@@ -1,5 +1,6 @@
-//! What the sites of validator and authority have in common: rate limits, headers, the frame of their pages, the page that
-//! describes their interface, and figures for monitoring. Everything comes from the binary: nothing is loaded from elsewhere.
+//! What the sites of validator and authority have in common: rate limits, headers, the frame of
+//! their pages, the page that describes their interface, and figures for monitoring. Everything
+//! comes from the binary: nothing is loaded from elsewhere.
 
 mod page;
 mod rate;
@@ -17,7 +18,8 @@ pub use page::{
 };
 pub use rate::{KeyedLimit, RateLimit};
 
-/// Headers that keep browsers from guessing, framing and telling others. What an answer says itself stays.
+/// Headers that keep browsers from guessing, framing and telling others. What an answer says itself
+/// stays.
 pub fn harden(headers: &mut HeaderMap) {
     const ALWAYS: [(HeaderName, HeaderValue); 3] = [
         (

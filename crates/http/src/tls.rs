@@ -92,7 +92,8 @@ impl TlsFiles {
 }
 
 impl ReloadingAcceptor {
-    /// Takes renewed files. Files that cannot be read leave the old certificate in use and a warning in the log.
+    /// Takes renewed files. Files that cannot be read leave the old certificate in use and a
+    /// warning in the log.
     pub fn reload_if_changed(&self) -> bool {
         let changed = self.files.changed();
         if changed

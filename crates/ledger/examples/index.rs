@@ -1,5 +1,6 @@
-//! What the index costs: `cargo run --release -p birthmark-ledger --example index -- 10000000` adds so many photos of three
-//! digests, a block of a thousand at a time with a snapshot of each as a node keeps it, then asks for ranges.
+//! What the index costs: `cargo run --release -p birthmark-ledger --example index -- 10000000` adds
+//! so many photos of three digests, a block of a thousand at a time with a snapshot of each as a
+//! node keeps it, then asks for ranges.
 //!
 //! Times are computing time of this thread, so that other work on the machine does not count.
 #![allow(clippy::print_stdout, clippy::unwrap_used, clippy::indexing_slicing)]

@@ -6,7 +6,8 @@
 //! u8   0|1 and then the set change
 //! ```
 //!
-//! The transactions root is the RFC 6962 root over the transactions' bytes, with the set change, if any, as the last leaf.
+//! The transactions root is the RFC 6962 root over the transactions' bytes, with the set change, if
+//! any, as the last leaf.
 
 use std::collections::BTreeSet;
 
@@ -35,7 +36,8 @@ pub struct Block {
     pub change: Option<SetChange>,
 }
 
-/// What a block's validity depends on outside of itself and the tip: the store is asked once for all of it.
+/// What a block's validity depends on outside of itself and the tip: the store is asked once for
+/// all of it.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Lookups {
     /// Images other images were edited from: at which lowest level is each registered?

@@ -36,7 +36,8 @@ pub enum NotAdded {
 }
 
 impl Tip {
-    /// Starts the next block. Its time is `now`, or just after the last block's if the clock is behind it.
+    /// Starts the next block. Its time is `now`, or just after the last block's if the clock is
+    /// behind it.
     pub fn builder<'a>(&'a self, now: BlockTime, known: &'a Known) -> BlockBuilder<'a> {
         BlockBuilder::new(self, now.max(self.time().plus_millis(1)), known)
     }
@@ -78,8 +79,8 @@ impl<'a> BlockBuilder<'a> {
         Ok(())
     }
 
-    /// The block, with a header over everything added and the newest index that the proposer has: that of the tip where it
-    /// has no newer one.
+    /// The block, with a header over everything added and the newest index that the proposer has:
+    /// that of the tip where it has no newer one.
     pub fn finish(
         self,
         proposer: ValidatorId,

@@ -1,12 +1,14 @@
-//! Checkpoints (c2sp.org/tlog-checkpoint) with the validators' cosignatures (c2sp.org/tlog-cosignature, Ed25519): how
-//! existing mirrors and witnesses follow the registry.
+//! Checkpoints (c2sp.org/tlog-checkpoint) with the validators' cosignatures
+//! (c2sp.org/tlog-cosignature, Ed25519): how existing mirrors and witnesses follow the registry.
 //!
-//! Other software wants a signature of *the log* as well, by a key named like the checkpoint's origin. A registry of many
-//! has no such key, so each validator has one: any of these lines satisfies it. To us only the quorum of cosignatures
-//! counts; a line of a validator that does not hold spoils the checkpoint either way.
+//! Other software wants a signature of *the log* as well, by a key named like the checkpoint's
+//! origin. A registry of many has no such key, so each validator has one: any of these lines
+//! satisfies it. To us only the quorum of cosignatures counts; a line of a validator that does not
+//! hold spoils the checkpoint either way.
 //!
-//! A cosignature covers `cosignature/v1`, a line `time` with seconds since 1970, and the checkpoint's text. Validators
-//! write the block's time there: Ed25519 is deterministic, so a lost cosignature can be made again, the same.
+//! A cosignature covers `cosignature/v1`, a line `time` with seconds since 1970, and the
+//! checkpoint's text. Validators write the block's time there: Ed25519 is deterministic, so a lost
+//! cosignature can be made again, the same.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -168,8 +170,8 @@ impl SignedCheckpoint {
         })
     }
 
-    /// When each validator of `set` that cosigned says it saw this. Lines of others are passed over, a wrong line of a
-    /// validator spoils the whole.
+    /// When each validator of `set` that cosigned says it saw this. Lines of others are passed
+    /// over, a wrong line of a validator spoils the whole.
     pub fn cosigners(&self, set: &ValidatorSet) -> Result<BTreeMap<KeyName, Timestamp>, NoteError> {
         let mut cosigners = BTreeMap::new();
         for line in &self.signatures {
@@ -192,7 +194,8 @@ impl SignedCheckpoint {
         Ok(cosigners)
     }
 
-    /// Succeeds when more than two thirds of `set` cosigned this checkpoint of the registry `origin`.
+    /// Succeeds when more than two thirds of `set` cosigned this checkpoint of the registry
+    /// `origin`.
     pub fn verify(
         &self,
         origin: &ChainId,
@@ -243,8 +246,9 @@ impl Validator {
 }
 
 impl ValidatorSet {
-    /// The policy file (c2sp.org/tlog-policy) by which other software accepts this registry's checkpoints: any validator's
-    /// line as the log, and cosignatures of more than two thirds of them.
+    /// The policy file (c2sp.org/tlog-policy) by which other software accepts this registry's
+    /// checkpoints: any validator's line as the log, and cosignatures of more than two thirds of
+    /// them.
     pub fn tlog_policy(&self, origin: &ChainId) -> String {
         let mut policy = format!("# The registry {origin}\n");
         for validator in self.validators() {

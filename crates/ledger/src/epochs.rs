@@ -1,8 +1,9 @@
 //! What authorities stated about their epochs, as the registry holds it.
 //!
-//! One-time keys are signed blind under one key for each family and epoch. The registry takes one key for an epoch and
-//! never a second: an authority that made another one to mark some cameras could not use it unseen. Whether an authority
-//! really signed a statement is asked before a vote, as for its verdicts; here is what every validator can judge alone.
+//! One-time keys are signed blind under one key for each family and epoch. The registry takes one
+//! key for an epoch and never a second: an authority that made another one to mark some cameras
+//! could not use it unseen. Whether an authority really signed a statement is asked before a vote,
+//! as for its verdicts; here is what every validator can judge alone.
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
@@ -239,7 +240,8 @@ fn name(authority: &str, family: &str, epoch: u32) -> Name {
     (authority.to_owned(), family.to_owned(), epoch)
 }
 
-/// Fails when something is there already. The signature does not matter: an ECDSA key signs the same text in many ways.
+/// Fails when something is there already. The signature does not matter: an ECDSA key signs the
+/// same text in many ways.
 fn unlike(
     there: Option<&SignedEpochStatement>,
     signed: &SignedEpochStatement,

@@ -105,8 +105,8 @@ pub enum TransactionFault {
 }
 
 impl TransactionFault {
-    /// Whether the transaction can never enter a block. A clock that is behind, a block or an epoch that is still missing
-    /// pass by themselves.
+    /// Whether the transaction can never enter a block. A clock that is behind, a block or an epoch
+    /// that is still missing pass by themselves.
     pub const fn is_final(&self) -> bool {
         match self {
             Self::Future { .. } | Self::Anchor { .. } => false,

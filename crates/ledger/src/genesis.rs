@@ -1,6 +1,7 @@
 //! The genesis: what a registry starts from and what every receipt is in the end checked against.
 //!
-//! A file in TOML or JSON; layout, comments and the order of validators do not matter, only what it says:
+//! A file in TOML or JSON; layout, comments and the order of validators do not matter, only what it
+//! says:
 //!
 //! ```toml
 //! chain_id = "birthmark.example/registry"
@@ -14,8 +15,9 @@
 //! log_key = "…"               # Ed25519, 64 hexadecimal characters
 //! ```
 //!
-//! Its hash is `SHA-256("birthmark/genesis/v1" ‖ 00 ‖ u8 version (1) ‖ u8 + chain id ‖ i64 start ‖ u8 rehearsal 0|1 ‖
-//! validator set)`. That hash is the registry's true name: every signature made in it covers it.
+//! Its hash is
+//! `SHA-256("birthmark/genesis/v1" ‖ 00 ‖ u8 version (1) ‖ u8 + chain id ‖ i64 start ‖ u8 rehearsal 0|1 ‖ validator set)`.
+//! That hash is the registry's true name: every signature made in it covers it.
 
 use birthmark_protocol::{Digest, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -34,7 +36,8 @@ pub struct Genesis {
     pub chain_id: ChainId,
     /// When it starts; the first block comes later.
     pub start: Timestamp,
-    /// Whether this registry is a rehearsal: only then may it hold records of simulated cameras and of files.
+    /// Whether this registry is a rehearsal: only then may it hold records of simulated cameras and
+    /// of files.
     #[serde(default)]
     pub rehearsal: bool,
     /// Who decides the first block.

@@ -1,7 +1,7 @@
 //! The newest block, as a camera checks it before it anchors photos to it.
 //!
-//! A head is a receipt about no photo: the header, the decision behind it, and every change of validators in
-//! between. Whoever serves it cannot invent a block, only hold back a newer one.
+//! A head is a receipt about no photo: the header, the decision behind it, and every change of
+//! validators in between. Whoever serves it cannot invent a block, only hold back a newer one.
 
 use serde::{Deserialize, Serialize};
 

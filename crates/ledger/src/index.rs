@@ -1,9 +1,11 @@
-//! The index: where every digest of the registry stands, under a root that each header carries. It answers "in all of these
-//! records" and "in none" with a proof, for one digest or for a range whose width the asker chooses.
+//! The index: where every digest of the registry stands, under a root that each header carries. It
+//! answers "in all of these records" and "in none" with a proof, for one digest or for a range
+//! whose width the asker chooses.
 //!
-//! A binary tree over **keys**, the first eight bytes of digests, bit by bit from the highest. At most [`MAX_KEYS`] keys under
-//! one prefix are one **bucket**; more are a **node** with two halves. So the shape is given by the keys alone, whatever the
-//! order in which they came: every validator has the same root, and so has whoever rebuilds it from the blocks.
+//! A binary tree over **keys**, the first eight bytes of digests, bit by bit from the highest. At
+//! most [`MAX_KEYS`] keys under one prefix are one **bucket**; more are a **node** with two halves.
+//! So the shape is given by the keys alone, whatever the order in which they came: every validator
+//! has the same root, and so has whoever rebuilds it from the blocks.
 //!
 //! ```text
 //! empty   H("birthmark/index/empty/v1")
@@ -15,9 +17,9 @@
 //!                                    for more: 32 H("birthmark/index/positions/v1" ‖ u64 each position, ascending)
 //! ```
 //!
-//! Eight bytes suffice because the records decide: a key that is absent proves that no record holds such a digest, and a key
-//! that is present names every record that could. Whoever makes up a digest with another's first eight bytes adds a record
-//! to read, and hides nothing.
+//! Eight bytes suffice because the records decide: a key that is absent proves that no record holds
+//! such a digest, and a key that is present names every record that could. Whoever makes up a
+//! digest with another's first eight bytes adds a record to read, and hides nothing.
 
 use std::sync::LazyLock;
 
@@ -41,8 +43,8 @@ pub use tree::IndexTree;
 pub const MAX_KEYS: usize = 32;
 /// How many bits a key has, and so how many levels the tree can have.
 pub const KEY_BITS: u8 = 64;
-/// How many positions of one key are listed. More are hashed, so that a digest that was registered a million times does not
-/// make its neighbours' answers large.
+/// How many positions of one key are listed. More are hashed, so that a digest that was registered
+/// a million times does not make its neighbours' answers large.
 pub const MAX_LISTED: usize = 16;
 
 /// What a digest is found by: its first eight bytes.
@@ -167,7 +169,8 @@ impl Positions {
     }
 }
 
-/// The position of the only record under a key. It has at most 60 bits (`Frontier`): doubling loses nothing.
+/// The position of the only record under a key. It has at most 60 bits (`Frontier`): doubling loses
+/// nothing.
 fn put_only(position: u64, out: &mut Vec<u8>) {
     varint::put(out, position << 1);
 }

@@ -1,5 +1,5 @@
-//! A validator's two keys: P-256 for votes and transactions (a hardware key can hold it), Ed25519 for checkpoints
-//! (the transparency-log formats know no other that a small key can make).
+//! A validator's two keys: P-256 for votes and transactions (a hardware key can hold it), Ed25519
+//! for checkpoints (the transparency-log formats know no other that a small key can make).
 
 use std::fmt;
 
@@ -10,7 +10,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::serial;
 
-/// Signs votes and transactions. Behind it is a key in memory, or one that never leaves its hardware.
+/// Signs votes and transactions. Behind it is a key in memory, or one that never leaves its
+/// hardware.
 pub trait VoteSigner {
     /// The key others know.
     fn public_key(&self) -> PublicKey;
@@ -33,8 +34,9 @@ pub enum SigningError {
 /// A P-256 vote key in memory. Signatures are deterministic (RFC 6979).
 pub struct VoteKey(SigningKey);
 
-/// The Ed25519 keys of checkpoints in memory: one for cosignatures, and one with which the validator signs as the log. The
-/// second is derived from the seed of the first: they have one keeper, and one secret less can be lost.
+/// The Ed25519 keys of checkpoints in memory: one for cosignatures, and one with which the
+/// validator signs as the log. The second is derived from the seed of the first: they have one
+/// keeper, and one secret less can be lost.
 pub struct CheckpointKey {
     cosigning: ed25519_dalek::SigningKey,
     log: ed25519_dalek::SigningKey,

@@ -99,11 +99,13 @@ pub(crate) fn take<T: FromStr>(
 }
 
 label!(
-    /// The name of an authority or a device family, as the authority writes it. May be empty: some authorities tell no family.
+    /// The name of an authority or a device family, as the authority writes it. May be empty: some
+    /// authorities tell no family.
     Label, 0, 255, |character| !character.is_control()
 );
 label!(
-    /// The name of a registry, and the origin line of its checkpoints: like a web address without its scheme.
+    /// The name of a registry, and the origin line of its checkpoints: like a web address without
+    /// its scheme.
     ChainId, 1, 64, |character| matches!(character, 'a'..='z' | '0'..='9' | '.' | '-' | '/')
 );
 label!(

@@ -1,13 +1,15 @@
-//! The ledger: what validators agree on, what is stored for decades, and what a receipt is cut from.
+//! The ledger: what validators agree on, what is stored for decades, and what a receipt is cut
+//! from.
 //!
-//! A [`Record`] is one vouched submission: every digest of one photo. A validator signs a batch of records as one
-//! [`Transaction`]; a [`Block`] holds transactions; every leaf of the registry's one append-only Merkle tree is one
-//! record. More than two thirds of the validators sign each block ([`CommitCertificate`]); a [`Receipt`] joins record,
-//! path, header and certificate, and [`verify_receipt`] checks it against nothing but the genesis file.
+//! A [`Record`] is one vouched submission: every digest of one photo. A validator signs a batch of
+//! records as one [`Transaction`]; a [`Block`] holds transactions; every leaf of the registry's one
+//! append-only Merkle tree is one record. More than two thirds of the validators sign each block
+//! ([`CommitCertificate`]); a [`Receipt`] joins record, path, header and certificate, and
+//! [`verify_receipt`] checks it against nothing but the genesis file.
 //!
-//! This crate does no I/O, reads no clock, draws no randomness and uses no floating point: the same bytes give the same
-//! answer on every machine, in every year, and in a browser. Nothing here can name a camera: no token, certificate,
-//! commitment or opening has a place in these formats.
+//! This crate does no I/O, reads no clock, draws no randomness and uses no floating point: the same
+//! bytes give the same answer on every machine, in every year, and in a browser. Nothing here can
+//! name a camera: no token, certificate, commitment or opening has a place in these formats.
 
 pub mod block;
 pub mod builder;

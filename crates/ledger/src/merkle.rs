@@ -1,7 +1,8 @@
 //! The registry's one append-only Merkle tree, hashed as RFC 6962 hashes it.
 //!
-//! A leaf is `SHA-256(0x00 ‖ record)`, a node `SHA-256(0x01 ‖ left ‖ right)`. [`Frontier`] is all one needs to append;
-//! [`ProofPlan`] says which stored nodes a proof is made of, so that any store can fetch them in one question.
+//! A leaf is `SHA-256(0x00 ‖ record)`, a node `SHA-256(0x01 ‖ left ‖ right)`. [`Frontier`] is all
+//! one needs to append; [`ProofPlan`] says which stored nodes a proof is made of, so that any store
+//! can fetch them in one question.
 
 use birthmark_protocol::Digest;
 use sha2::{Digest as _, Sha256};
@@ -14,7 +15,8 @@ pub use frontier::{Frontier, prove_in_block};
 pub use plan::ProofPlan;
 pub use proof::{ConsistencyProof, InclusionProof, MAX_PATH};
 
-/// A complete subtree: it covers the leaves from `index · 2^level` on, `2^level` of them. Level 0 is a leaf.
+/// A complete subtree: it covers the leaves from `index · 2^level` on, `2^level` of them. Level 0
+/// is a leaf.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
 pub struct Node {
     /// How many levels lie below it.
@@ -121,7 +123,8 @@ fn hash(parts: &[&[u8]]) -> Digest {
     Digest::from_bytes(hasher.finalize().into())
 }
 
-/// The largest power of two below `size`: where RFC 6962 splits a tree of `size` leaves, `size` at least 2.
+/// The largest power of two below `size`: where RFC 6962 splits a tree of `size` leaves, `size` at
+/// least 2.
 fn split(size: u64) -> u64 {
     size.checked_sub(1)
         .and_then(u64::checked_ilog2)

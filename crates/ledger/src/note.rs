@@ -1,4 +1,5 @@
-//! Signed notes (c2sp.org/signed-note): a text, a blank line, and lines of signatures. The envelope of checkpoints.
+//! Signed notes (c2sp.org/signed-note): a text, a blank line, and lines of signatures. The envelope
+//! of checkpoints.
 
 use std::fmt;
 

@@ -1,5 +1,5 @@
-//! A block as its bytes, with marks in them: one record is read without the others. This is for answering lookups from
-//! blocks that were judged before; judging takes a [`Block`](crate::Block).
+//! A block as its bytes, with marks in them: one record is read without the others. This is for
+//! answering lookups from blocks that were judged before; judging takes a [`Block`](crate::Block).
 
 use birthmark_protocol::Digest;
 use birthmark_protocol::bytes::{DecodeError, Reader};
@@ -77,7 +77,8 @@ impl<'a> Cursor<'a> {
 }
 
 impl Outline {
-    /// Takes a block's canonical bytes. Their layout is checked here, each record's content when it is read.
+    /// Takes a block's canonical bytes. Their layout is checked here, each record's content when it
+    /// is read.
     pub fn parse(bytes: Vec<u8>) -> Result<Self, BlockFormatError> {
         if bytes.len() > MAX_BLOCK_BYTES {
             return Err(BlockFormatError::TooLong(bytes.len()));

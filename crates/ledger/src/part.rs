@@ -1,7 +1,8 @@
-//! The registry in parts that anybody can keep: the blocks around 1,024 records each, and 256 decided headers each.
+//! The registry in parts that anybody can keep: the blocks around 1,024 records each, and 256
+//! decided headers each.
 //!
-//! Whoever wants one record fetches the part that holds it and cuts the receipt himself: the answerer learns the part, not
-//! the record. All parts together are the registry.
+//! Whoever wants one record fetches the part that holds it and cuts the receipt himself: the
+//! answerer learns the part, not the record. All parts together are the registry.
 //!
 //! ```text
 //! records  u8 1 ‖ varint length ‖ frontier before the first block ‖ varint number of blocks, each:
@@ -9,8 +10,9 @@
 //! headers  u8 1 ‖ varint number of headers, each: 293 header ‖ varint length ‖ certificate
 //! ```
 //!
-//! Blocks are those with records of the part, in order; those at its ends may stand in its neighbours, too. Nothing in a
-//! part is believed: a receipt that was cut from it is verified like any other.
+//! Blocks are those with records of the part, in order; those at its ends may stand in its
+//! neighbours, too. Nothing in a part is believed: a receipt that was cut from it is verified like
+//! any other.
 
 use birthmark_protocol::bytes::{DecodeError, Reader};
 
@@ -75,7 +77,8 @@ pub enum PartError {
 }
 
 impl RecordsPart {
-    /// Writes a part from stored bytes: the frontier before the first block, then each block with its certificate.
+    /// Writes a part from stored bytes: the frontier before the first block, then each block with
+    /// its certificate.
     pub fn write<'a>(
         before: &[u8],
         blocks: impl ExactSizeIterator<Item = (&'a [u8], &'a [u8])>,
@@ -122,9 +125,9 @@ impl RecordsPart {
         &self.blocks
     }
 
-    /// Whether the blocks hold what their headers say: each tree of records is grown again from the frontier, and each list of
-    /// transactions hashed. What is said
-    /// about the headers themselves is for the caller to check.
+    /// Whether the blocks hold what their headers say: each tree of records is grown again from the
+    /// frontier, and each list of transactions hashed. What is said about the headers themselves is
+    /// for the caller to check.
     pub fn check(&self) -> Result<(), PartError> {
         let mut frontier = self.before.clone();
         for (block, _) in &self.blocks {
@@ -154,7 +157,8 @@ impl RecordsPart {
         self.blocks.iter().find(|(block, _)| holds(&block.header))
     }
 
-    /// Cuts the receipt of a record, with the anchor it names and every handover of validators that is known.
+    /// Cuts the receipt of a record, with the anchor it names and every handover of validators that
+    /// is known.
     pub fn receipt(
         &self,
         chain_id: ChainId,
@@ -198,7 +202,8 @@ impl HeadersPart {
         out
     }
 
-    /// Reads exactly one part: headers of heights that follow one another, each naming the one before.
+    /// Reads exactly one part: headers of heights that follow one another, each naming the one
+    /// before.
     pub fn parse(bytes: &[u8]) -> Result<Self, PartError> {
         let mut reader = Reader::new(bytes);
         take_version(&mut reader)?;

@@ -1,4 +1,5 @@
-//! A receipt: everything needed to show, offline and for ever, that a record stands in the registry.
+//! A receipt: everything needed to show, offline and for ever, that a record stands in the
+//! registry.
 //!
 //! It has one form, the bytes of a file ([`file`]). In JSON it is those bytes in base64.
 
@@ -41,8 +42,8 @@ pub struct Receipt {
     pub header: BlockHeader,
     /// Who decided it.
     pub certificate: CommitCertificate,
-    /// The block the camera had checked before it took the photo, if it names one after the genesis: both ends of the
-    /// photo's time are then proven.
+    /// The block the camera had checked before it took the photo, if it names one after the
+    /// genesis: both ends of the photo's time are then proven.
     pub anchor: Option<DecidedHeader>,
     /// Every change of validators between the genesis and this block, oldest first.
     pub sets: Vec<SetLink>,
@@ -139,7 +140,8 @@ impl Receipt {
         })
     }
 
-    /// The same proof as a text for verifiers of transparency logs, with the cosigned checkpoint of the same block.
+    /// The same proof as a text for verifiers of transparency logs, with the cosigned checkpoint of
+    /// the same block.
     pub fn to_tlog_proof(&self, checkpoint: SignedCheckpoint) -> TlogProof {
         let leaf = self.record.leaf_bytes(&self.submitter);
         TlogProof {

@@ -1,8 +1,9 @@
 //! A record: everything the registry says about one photo. One record is one leaf of the tree.
 //!
-//! It holds the digests as the camera bound them together (raw, file, image-data), so that whoever finds one finds its
-//! siblings, and says who vouched for them. It holds nothing that tells one camera from another of its family: the name of
-//! a one-time key stands in one record only, and whoever signed the key never saw it.
+//! It holds the digests as the camera bound them together (raw, file, image-data), so that whoever
+//! finds one finds its siblings, and says who vouched for them. It holds nothing that tells one
+//! camera from another of its family: the name of a one-time key stands in one record only, and
+//! whoever signed the key never saw it.
 //!
 //! The leaf, what is hashed into the tree:
 //!
@@ -40,11 +41,13 @@ pub const RECORD_VERSION: u8 = 1;
 pub struct Origin {
     /// What kind of device, and how strongly vouched for.
     pub source: Source,
-    /// The authority that vouched (a manufacturer's, a software maker's), or the submission server's name.
+    /// The authority that vouched (a manufacturer's, a software maker's), or the submission
+    /// server's name.
     pub authority: Label,
     /// The device family or application, as the authority names it.
     pub family: Label,
-    /// Whether the authority made up the fingerprint of the camera's sensor, as it does for rehearsals.
+    /// Whether the authority made up the fingerprint of the camera's sensor, as it does for
+    /// rehearsals.
     pub made_up_fingerprint: bool,
 }
 
@@ -127,7 +130,8 @@ impl Record {
         Self::read(bundle, None, origin, Some(spent))
     }
 
-    /// A photo as a camera or a submission server brings it, or an image made from a registered one.
+    /// A photo as a camera or a submission server brings it, or an image made from a registered
+    /// one.
     pub fn with_original(
         bundle: Bundle,
         edited_from: Option<Digest>,

@@ -1,8 +1,8 @@
 //! The tip: all a validator must remember to build the next block and to judge one.
 //!
-//! Judging is deterministic: the same tip, block and answers give the same verdict on every machine in every year. It
-//! asks no authority and no clock; whether the authority vouched and whether the time is plausible is asked beside it,
-//! before a vote.
+//! Judging is deterministic: the same tip, block and answers give the same verdict on every machine
+//! in every year. It asks no authority and no clock; whether the authority vouched and whether the
+//! time is plausible is asked beside it, before a vote.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -46,8 +46,8 @@ pub struct Known {
     pub epochs: Arc<Epochs>,
     /// Those of the one-time keys that stand in a record.
     pub spent: BTreeSet<Digest>,
-    /// Transactions whose signature this program made or verified itself, for this registry: not verified again. The
-    /// name covers every byte, the signature too. May always be empty.
+    /// Transactions whose signature this program made or verified itself, for this registry: not
+    /// verified again. The name covers every byte, the signature too. May always be empty.
     pub verified: BTreeSet<TransactionHash>,
 }
 
@@ -67,7 +67,8 @@ impl Tip {
         }
     }
 
-    /// After a stored block: its header, the validators that decide the next, and the frontier stored with it.
+    /// After a stored block: its header, the validators that decide the next, and the frontier
+    /// stored with it.
     pub fn resume(
         genesis: &Genesis,
         header: &BlockHeader,
@@ -136,8 +137,8 @@ impl Tip {
         &self.index
     }
 
-    /// Judges a block; what comes back is the tip after it. Whether the root of its index is right takes an index: see
-    /// [`IndexTree`](crate::IndexTree).
+    /// Judges a block; what comes back is the tip after it. Whether the root of its index is right
+    /// takes an index: see [`IndexTree`](crate::IndexTree).
     pub fn check(&self, block: &Block, known: &Known) -> Result<Self, BlockError> {
         self.check_limits(block)?;
         let frontier = self.check_header(block)?;
@@ -400,7 +401,8 @@ fn check_one_time(
     Ok(())
 }
 
-/// An original stands in an earlier block, or earlier in this one: so no chain of originals can close.
+/// An original stands in an earlier block, or earlier in this one: so no chain of originals can
+/// close.
 fn check_original(
     record: &Record,
     position: usize,

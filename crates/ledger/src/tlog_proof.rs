@@ -1,5 +1,6 @@
-//! A receipt as one small text (c2sp.org/tlog-proof): any verifier of transparency logs can check it. The `extra` line
-//! holds the record's leaf bytes, so the text needs nothing beside it but the validators' keys.
+//! A receipt as one small text (c2sp.org/tlog-proof): any verifier of transparency logs can check
+//! it. The `extra` line holds the record's leaf bytes, so the text needs nothing beside it but the
+//! validators' keys.
 
 use std::fmt;
 
@@ -28,7 +29,8 @@ pub struct TlogProof {
 }
 
 impl TlogProof {
-    /// Succeeds when the leaf stands in the registry `origin` as more than two thirds of `set` cosigned it.
+    /// Succeeds when the leaf stands in the registry `origin` as more than two thirds of `set`
+    /// cosigned it.
     pub fn verify(&self, origin: &ChainId, set: &ValidatorSet) -> Result<(), NoteError> {
         self.checkpoint.verify(origin, set)?;
         let checkpoint = &self.checkpoint.checkpoint;
@@ -40,7 +42,8 @@ impl TlogProof {
         Ok(proof.verify(&merkle::leaf_hash(&self.leaf), &checkpoint.root)?)
     }
 
-    /// Reads the text. A proof without the `extra` line proves a leaf it does not show and is refused.
+    /// Reads the text. A proof without the `extra` line proves a leaf it does not show and is
+    /// refused.
     pub fn parse(text: &str) -> Result<Self, NoteError> {
         if text.len() > MAX_NOTE_BYTES {
             return Err(NoteError::TooLong);

@@ -1,8 +1,8 @@
-//! A transaction: the records one validator submits together, under one signature; or what authorities stated about their
-//! epochs ([`crate::epochs`]), which are no leaves of the tree.
+//! A transaction: the records one validator submits together, under one signature; or what
+//! authorities stated about their epochs ([`crate::epochs`]), which are no leaves of the tree.
 //!
-//! Records are packed: what they share is written once, times as differences. A photo with one digest takes about
-//! 36 bytes of a full block.
+//! Records are packed: what they share is written once, times as differences. A photo with one
+//! digest takes about 36 bytes of a full block.
 //!
 //! ```text
 //! u8  version (1)
@@ -30,8 +30,8 @@
 //! 64  signature by the submitter's vote key over "birthmark/statements/v1" ‖ 00 ‖ chain ‖ everything above
 //! ```
 //!
-//! Makers stand in the order in which records first use them, each once. An anchor is a height alone: the registry knows
-//! the hash of its own block.
+//! Makers stand in the order in which records first use them, each once. An anchor is a height
+//! alone: the registry knows the hash of its own block.
 
 use std::fmt;
 
@@ -248,7 +248,8 @@ impl Transaction {
         })
     }
 
-    /// Succeeds when `key` belongs to the submitter and signed these records for the registry `chain`.
+    /// Succeeds when `key` belongs to the submitter and signed these records for the registry
+    /// `chain`.
     pub fn verify(&self, chain: &Digest, key: &PublicKey) -> Result<(), TransactionError> {
         if ValidatorId::of(key) != self.submitter {
             return Err(SignatureError::Mismatch.into());

@@ -1,4 +1,5 @@
-//! The validators: who may propose, vote and submit at a height, and how many of them make a decision.
+//! The validators: who may propose, vote and submit at a height, and how many of them make a
+//! decision.
 //!
 //! Every institution has one vote. A set's canonical bytes:
 //!
@@ -11,7 +12,8 @@
 //!     32  log key, Ed25519
 //! ```
 //!
-//! A validator's id is `SHA-256("birthmark/validator/v1" ‖ vote key)`, a set's hash `SHA-256("birthmark/validators/v1" ‖ bytes)`.
+//! A validator's id is `SHA-256("birthmark/validator/v1" ‖ vote key)`, a set's hash
+//! `SHA-256("birthmark/validators/v1" ‖ bytes)`.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -51,8 +53,9 @@ pub struct Validator {
     pub vote_key: PublicKey,
     /// The key of its checkpoint cosignatures.
     pub checkpoint_key: CheckpointPublicKey,
-    /// The key with which it signs checkpoints as the log itself: verifiers of other software ask for such a line, under
-    /// the registry's own name. What counts here is the quorum of cosignatures.
+    /// The key with which it signs checkpoints as the log itself: verifiers of other software ask
+    /// for such a line, under the registry's own name. What counts here is the quorum of
+    /// cosignatures.
     pub log_key: CheckpointPublicKey,
 }
 

@@ -1,7 +1,9 @@
-//! Checking a receipt against nothing but a genesis (or a later set one trusts). No network, no clock.
+//! Checking a receipt against nothing but a genesis (or a later set one trusts). No network, no
+//! clock.
 //!
-//! What a receipt cannot tell: whether a certificate was revoked later, and whether validators who left long ago kept
-//! their keys and now sign another past. Against the second, trust a recent set as well ([`Trusted::later`]).
+//! What a receipt cannot tell: whether a certificate was revoked later, and whether validators who
+//! left long ago kept their keys and now sign another past. Against the second, trust a recent set
+//! as well ([`Trusted::later`]).
 
 use birthmark_protocol::Digest;
 
@@ -41,8 +43,9 @@ pub struct Verified {
     pub block: Digest,
     /// The block's time: the photo existed before it.
     pub block_time: BlockTime,
-    /// The time of the block that the camera had checked: the photo was taken after it. `None` where the record names
-    /// none, or one that is older than the set of validators that is trusted.
+    /// The time of the block that the camera had checked: the photo was taken after it. `None`
+    /// where the record names none, or one that is older than the set of validators that is
+    /// trusted.
     pub not_before: Option<BlockTime>,
     /// Who signed the decision.
     pub signers: Vec<KeyName>,
@@ -217,8 +220,9 @@ pub fn verify_receipt(receipt: &Receipt, trusted: &Trusted) -> Result<Verified, 
     })
 }
 
-/// Checks the newest block that somebody shows, and answers what to trust from then on: the validators that decided it, from
-/// the first block that they decided. Whoever remembers that believes no former validators any more.
+/// Checks the newest block that somebody shows, and answers what to trust from then on: the
+/// validators that decided it, from the first block that they decided. Whoever remembers that
+/// believes no former validators any more.
 pub fn verify_head(head: &Head, trusted: Trusted) -> Result<Trusted, VerifyError> {
     trusted.check_chain(&head.header)?;
     if head.chain_id != trusted.chain_id {

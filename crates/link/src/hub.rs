@@ -32,8 +32,8 @@ impl Hub {
         }))
     }
 
-    /// Sends a message to one validator, sooner or later or not at all. False if there is no such validator or no such message
-    /// can be sent.
+    /// Sends a message to one validator, sooner or later or not at all. False if there is no such
+    /// validator or no such message can be sent.
     pub fn send(&self, to: &KeyName, channel: Channel, message: Arc<[u8]>) -> bool {
         if message.is_empty() || message.len() > MAX_FRAME {
             return false;
@@ -79,8 +79,8 @@ impl Hub {
         })
     }
 
-    /// Keeps all links until it is dropped. What comes in on a channel goes to its receiver; one that is not emptied makes its
-    /// senders wait, and nobody else.
+    /// Keeps all links until it is dropped. What comes in on a channel goes to its receiver; one
+    /// that is not emptied makes its senders wait, and nobody else.
     pub async fn run(
         &self,
         key: LinkKey,

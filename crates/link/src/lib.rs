@@ -1,15 +1,16 @@
 //! Links between validators.
 //!
-//! Each validator dials every other one, twice: one connection carries what must arrive at once (votes, blocks), the other
-//! what may take longer (the shared pool), so that neither waits behind the other. A connection carries messages one way
-//! only, from whoever dialled; what comes back is one byte at the start. So there is never a question which of two
-//! connections counts.
+//! Each validator dials every other one, twice: one connection carries what must arrive at once
+//! (votes, blocks), the other what may take longer (the shared pool), so that neither waits behind
+//! the other. A connection carries messages one way only, from whoever dialled; what comes back is
+//! one byte at the start. So there is never a question which of two connections counts.
 //!
-//! TLS 1.3 with raw public keys (RFC 7250): no certificates, no authority, no dates. Each end knows the other's Ed25519 key
-//! beforehand, from its configuration, and nobody else gets past the handshake.
+//! TLS 1.3 with raw public keys (RFC 7250): no certificates, no authority, no dates. Each end knows
+//! the other's Ed25519 key beforehand, from its configuration, and nobody else gets past the
+//! handshake.
 //!
-//! Nothing here waits for a validator that is slow or away. A full queue loses its oldest message, and what waited too long is
-//! not sent any more: whoever uses a link says important things again.
+//! Nothing here waits for a validator that is slow or away. A full queue loses its oldest message,
+//! and what waited too long is not sent any more: whoever uses a link says important things again.
 //!
 //! ```text
 //! u8 channel, once; u8 1 comes back when the key is a validator's
@@ -45,7 +46,8 @@ pub struct Peer {
     pub identity: Identity,
 }
 
-/// What a listener says when the key it was shown is a validator's: with TLS 1.3 whoever dials learns it from nothing else.
+/// What a listener says when the key it was shown is a validator's: with TLS 1.3 whoever dials
+/// learns it from nothing else.
 const KNOWN: u8 = 1;
 /// How long a handshake may take.
 const HANDSHAKE: Duration = Duration::from_secs(10);

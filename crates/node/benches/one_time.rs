@@ -1,8 +1,9 @@
-//! What a validator computes for a photo before it keeps it: under a one-time key, and under a certificate, in one run,
-//! alternating. `cargo bench -p birthmark-node --bench one_time`.
+//! What a validator computes for a photo before it keeps it: under a one-time key, and under a
+//! certificate, in one run, alternating. `cargo bench -p birthmark-node --bench one_time`.
 //!
-//! Both read the request, check every signature that admission checks, and seal what they would store. Under a certificate
-//! that is the photo's signature alone when the certificate was seen before, and its issuer's as well when it was not.
+//! Both read the request, check every signature that admission checks, and seal what they would
+//! store. Under a certificate that is the photo's signature alone when the certificate was seen
+//! before, and its issuer's as well when it was not.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -55,7 +56,8 @@ fn main() {
     let issuer = hex::decode(ours["issuer_key"].as_str().unwrap()).unwrap();
     let issuer = PublicKey::from_sec1(&issuer).unwrap();
 
-    // A digest is imported for each signature in admission; here its message is hashed, which is the same work and more.
+    // A digest is imported for each signature in admission; here its message is hashed, which is
+    // the same work and more.
     let by_one_time_key = || {
         let read = OneTimeSubmission::parse(once).unwrap();
         let name = read.proof.name(&epoch.id());

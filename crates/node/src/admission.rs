@@ -1,8 +1,8 @@
 //! Admission: what a node checks by itself before it keeps a submission and asks the authority.
 //!
-//! In the order that costs an attacker most and us least: room, shape, time, the authority from the configuration, the
-//! certificate (its issuer once, its standing always), the signature; then one commit for many. Nothing in a request ever
-//! chooses whom this node connects to.
+//! In the order that costs an attacker most and us least: room, shape, time, the authority from the
+//! configuration, the certificate (its issuer once, its standing always), the signature; then one
+//! commit for many. Nothing in a request ever chooses whom this node connects to.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -290,7 +290,8 @@ impl Admission {
 
     /// Checks a submission and makes it durable.
     ///
-    /// `sent` is the request as it came: where the camera signed a text of the documents, voters need all of it.
+    /// `sent` is the request as it came: where the camera signed a text of the documents, voters
+    /// need all of it.
     pub async fn submit(
         &self,
         submission: Submission,
@@ -340,7 +341,8 @@ impl Admission {
                     now,
                 )?;
                 let checked = check_signature(signed, sent)?;
-                // Only now: whoever has somebody's certificate and not its key takes nothing from its camera.
+                // Only now: whoever has somebody's certificate and not its key takes nothing from
+                // its camera.
                 self.take_from_budget(digest)?;
                 (authority, Some(checked))
             }
@@ -357,7 +359,8 @@ impl Admission {
         taken.map_err(|wait| Refused::CameraBudget { wait })
     }
 
-    /// The authority a request names if the configuration has it, or else the default. The address in it is not looked at.
+    /// The authority a request names if the configuration has it, or else the default. The address
+    /// in it is not looked at.
     fn named_authority(&self, submission: &Submission) -> Result<Arc<Authority>, Refused> {
         let named = submission
             .named_authority
@@ -381,7 +384,8 @@ pub fn check_time(time: Timestamp, now: Timestamp) -> Result<(), Refused> {
 /// Succeeds with what every voter needs to check the signature again.
 fn check_signature(signed: &SignedClaims, sent: Sent<'_>) -> Result<CheckedSignature, Refused> {
     let key = signed.certificate.key().p256().ok_or(Refused::Signature)?;
-    // Requests in the documents' form are mostly signed in it: a text tried in vain costs as much as the right one.
+    // Requests in the documents' form are mostly signed in it: a text tried in vain costs as much
+    // as the right one.
     let is_likely = |text: &&SignedText| text.form == SignedForm::CertificateLines;
     let texts = || signed.texts.iter();
     let signed_text = texts()

@@ -1,4 +1,5 @@
-//! Who may vouch for photos: read once from the configuration and its files. Nothing in a request adds to it.
+//! Who may vouch for photos: read once from the configuration and its files. Nothing in a request
+//! adds to it.
 
 mod issuer;
 
@@ -25,8 +26,8 @@ use crate::signatures;
 /// A record names no camera, so this is all that can be said.
 const SINGLE: &str = "Its maker withdrew single cameras by then. It is not proven that this camera was none of them.";
 
-/// The credential that holds an authority's token where its entry names none. The unit imports all that are called so. `None` for
-/// an id that can be no file's name.
+/// The credential that holds an authority's token where its entry names none. The unit imports all
+/// that are called so. `None` for an id that can be no file's name.
 pub fn token_credential(id: &str) -> Option<String> {
     let usable = |letter: char| letter.is_ascii_graphic() && !matches!(letter, '/' | ':');
     id.chars()
@@ -76,7 +77,8 @@ pub struct Withdrawal {
     pub reason: String,
 }
 
-/// Which cameras were withdrawn, as far as a record can tell: it names a family, and never a camera.
+/// Which cameras were withdrawn, as far as a record can tell: it names a family, and never a
+/// camera.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Withdrawn {
     /// All of a family.
@@ -166,7 +168,8 @@ impl Authority {
         })
     }
 
-    /// The pinned issuer whose key signed this certificate. Names are not compared: in the field they do not match.
+    /// The pinned issuer whose key signed this certificate. Names are not compared: in the field
+    /// they do not match.
     pub fn issuer_of(&self, certificate: &CameraCertificate) -> Option<&Issuer> {
         find_issuer(&self.issuers, certificate)
     }
@@ -253,7 +256,8 @@ impl Authority {
         withdrawn.iter().filter_map(notice).collect()
     }
 
-    /// What it says against some cameras, of which the record's may be one. A record does not name its camera.
+    /// What it says against some cameras, of which the record's may be one. A record does not name
+    /// its camera.
     pub fn suspicions(&self, record: &Record, registered: Timestamp) -> Vec<String> {
         let family = record.origin().family.as_str();
         let mut said = self.withdrawn_at(registered, |withdrawal| match &withdrawal.of {
@@ -316,7 +320,8 @@ fn read_key(path: &Path) -> anyhow::Result<PublicKey> {
         .with_context(|| format!("{} is no P-256 public key in PEM", path.display()))
 }
 
-/// A file of an entry that is missing or wrong ends the program as a wrong setting does: starting again will not help.
+/// A file of an entry that is missing or wrong ends the program as a wrong setting does: starting
+/// again will not help.
 fn unusable_files(field: &str, name: &str, error: &anyhow::Error) -> ConfigError {
     ConfigError::field(field, format!("{name:?}: {error:#}"))
 }
@@ -353,9 +358,9 @@ impl AuthorityBook {
         })
     }
 
-    /// Takes the tokens that authorities gave to this validator from the credentials: those that the configuration names, and
-    /// else what lies under the authority's name. One that is named and missing is an error: the authority would answer
-    /// slowly, and nobody would know why.
+    /// Takes the tokens that authorities gave to this validator from the credentials: those that
+    /// the configuration names, and else what lies under the authority's name. One that is named
+    /// and missing is an error: the authority would answer slowly, and nobody would know why.
     pub fn take_tokens(&self, credentials: &Credentials) -> anyhow::Result<()> {
         for authority in self.by_name.values() {
             let id = &authority.settings.id;
@@ -436,8 +441,8 @@ impl Authorities for AuthorityBook {
         signatures::verify_name(modulus, name, signature)
     }
 
-    /// Our own word is enough where no signed verdict exists: this node did ask, or checked the software's certificate, or
-    /// knows the submission server. Another validator's word never is.
+    /// Our own word is enough where no signed verdict exists: this node did ask, or checked the
+    /// software's certificate, or knows the submission server. Another validator's word never is.
     fn accepts_word(&self, submitter: &ValidatorId, origin: &Origin) -> bool {
         *submitter == self.own
             && (!origin.source.is_camera()

@@ -1,7 +1,8 @@
 //! Asking the manufacturers' authorities about commitments, for as long as it takes.
 //!
-//! An authority that is away is not a refusal: submissions wait in the database, for days if need be. A FAIL is final, an
-//! error is not. Nothing but commitments, tokens and certificates leaves this node.
+//! An authority that is away is not a refusal: submissions wait in the database, for days if need
+//! be. A FAIL is final, an error is not. Nothing but commitments, tokens and certificates leaves
+//! this node.
 
 mod answers;
 mod client;

@@ -38,7 +38,8 @@ pub fn add(program: Program<Settings>) -> Program<Settings> {
     doctor::add(program)
 }
 
-/// The registry of the configured database, for a command that changes it: refused while the node runs.
+/// The registry of the configured database, for a command that changes it: refused while the node
+/// runs.
 async fn open_stopped(settings: &Settings) -> anyhow::Result<(Registry, Option<NodeLock>)> {
     let lock = NodeLock::for_command(settings.row_keys().as_deref())?;
     Ok((open(settings).await?, lock))

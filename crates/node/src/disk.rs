@@ -1,5 +1,5 @@
-//! The room that is left on the disk. Below the reserve strangers are turned away first, and signed photos last: a full disk
-//! stops everything.
+//! The room that is left on the disk. Below the reserve strangers are turned away first, and signed
+//! photos last: a full disk stops everything.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -1,7 +1,8 @@
 //! Most lookups are misses: they are answered from memory.
 //!
-//! A Bloom filter over all registered digests, keyed with a secret of this process so that nobody can craft digests that
-//! slip through it. Until it has been filled from the blocks everything may be registered, and the store is asked.
+//! A Bloom filter over all registered digests, keyed with a secret of this process so that nobody
+//! can craft digests that slip through it. Until it has been filled from the blocks everything may
+//! be registered, and the store is asked.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{PoisonError, RwLock};

@@ -1,7 +1,8 @@
-//! A restored validator must not sign a second history: a small file beside the database remembers how far it has signed.
+//! A restored validator must not sign a second history: a small file beside the database remembers
+//! how far it has signed.
 //!
-//! Whoever can change this file can make the node refuse to start, or, together with an old backup, sign two blocks at one
-//! height; every receipt of the first then proves it.
+//! Whoever can change this file can make the node refuse to start, or, together with an old backup,
+//! sign two blocks at one height; every receipt of the first then proves it.
 
 use std::path::{Path, PathBuf};
 
@@ -35,11 +36,13 @@ impl Guard {
         }
     }
 
-    /// Remembers a height; when this returns, a power failure does not take it back. One that is not higher than the one
-    /// remembered changes nothing: blocks that are fetched again were signed before.
+    /// Remembers a height; when this returns, a power failure does not take it back. One that is
+    /// not higher than the one remembered changes nothing: blocks that are fetched again were
+    /// signed before.
     ///
-    /// If we stop in between, the file holds the height before. Alone, a validator calls this after its database: the file
-    /// never holds more. In a network it calls this before its vote leaves: the file holds one height more while it is decided.
+    /// If we stop in between, the file holds the height before. Alone, a validator calls this after
+    /// its database: the file never holds more. In a network it calls this before its vote leaves:
+    /// the file holds one height more while it is decided.
     pub fn remember(&self, height: u64) -> std::io::Result<()> {
         let before = self.height().map_err(std::io::Error::other)?;
         if height <= before {

@@ -133,10 +133,12 @@ pub fn router(app: Arc<App>) -> Router {
                 "this address does not know that method",
             )
         })
-        // One layer of many, outermost first: each layer of its own would cost every request an allocation and a copy.
+        // One layer of many, outermost first: each layer of its own would cost every request an
+        // allocation and a copy.
         .layer(
             ServiceBuilder::new()
-                // Anyone may ask from any page: there is nothing here that belongs to a browser's user.
+                // Anyone may ask from any page: there is nothing here that belongs to a browser's
+                // user.
                 .layer(CorsLayer::permissive())
                 .layer(site::catch_panic())
                 .layer(DefaultBodyLimit::disable()),

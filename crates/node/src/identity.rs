@@ -10,11 +10,13 @@ use crate::lookup_key::LookupKey;
 
 /// The credential with the key of votes and transactions: P-256, PKCS#8 in PEM.
 pub const VOTE_KEY: &str = "vote-key";
-/// The credential with the key of checkpoints: the 32 bytes an Ed25519 key grows from, raw or in hexadecimal.
+/// The credential with the key of checkpoints: the 32 bytes an Ed25519 key grows from, raw or in
+/// hexadecimal.
 pub const CHECKPOINT_KEY: &str = "checkpoint-key";
 
-/// The credential with the key of receipt ids, claims and waiting rows: 32 bytes, raw or in hexadecimal. Without the key that a
-/// database was begun with, what was registered once could be registered again.
+/// The credential with the key of receipt ids, claims and waiting rows: 32 bytes, raw or in
+/// hexadecimal. Without the key that a database was begun with, what was registered once could be
+/// registered again.
 pub const LOOKUP_KEY: &str = "lookup-key";
 
 /// Reads the keys of votes and checkpoints.
@@ -38,8 +40,8 @@ pub fn checkpoint_key(credentials: &Credentials) -> anyhow::Result<CheckpointKey
     Ok(CheckpointKey::from_seed(&seed))
 }
 
-/// The key of links to other validators. It grows from the checkpoint key's seed, as the log's key does: they have one keeper,
-/// and one secret less can be lost.
+/// The key of links to other validators. It grows from the checkpoint key's seed, as the log's key
+/// does: they have one keeper, and one secret less can be lost.
 pub fn link_key(credentials: &Credentials) -> anyhow::Result<LinkKey> {
     let secret = credentials.secret(CHECKPOINT_KEY)?;
     let seed = seed_of(&secret, CHECKPOINT_KEY)?;
@@ -78,8 +80,8 @@ pub fn entry<'a>(genesis: &'a Genesis, keys: &ValidatorKeys<VoteKey>) -> Option<
     genesis.validators.get(&ValidatorId::of(&key))
 }
 
-/// Reads a genesis file, TOML or JSON. One that is missing or wrong ends the program as a wrong setting does: starting again
-/// will not help.
+/// Reads a genesis file, TOML or JSON. One that is missing or wrong ends the program as a wrong
+/// setting does: starting again will not help.
 pub fn read_genesis(path: &std::path::Path) -> anyhow::Result<Genesis> {
     let wrong =
         |reason: String| ConfigError::field("genesis", format!("{}: {reason}", path.display()));

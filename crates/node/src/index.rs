@@ -1,9 +1,11 @@
-//! Where every registered digest stands, in memory: most questions are answered without the database.
+//! Where every registered digest stands, in memory: most questions are answered without the
+//! database.
 //!
-//! An open table of 12 bytes an entry: 56 bits of a hash keyed with a secret of this process, so that nobody can craft
-//! digests that meet in it, and the 40-bit index of the record. It is filled from the blocks at the start while requests are
-//! answered from the database, and keeps to a budget: a registry too large for it is answered with the [filter] and the
-//! database. What it says is where to look; the record itself decides whether it holds the digest.
+//! An open table of 12 bytes an entry: 56 bits of a hash keyed with a secret of this process, so
+//! that nobody can craft digests that meet in it, and the 40-bit index of the record. It is filled
+//! from the blocks at the start while requests are answered from the database, and keeps to a
+//! budget: a registry too large for it is answered with the [filter] and the database. What it says
+//! is where to look; the record itself decides whether it holds the digest.
 //!
 //! [filter]: crate::filter
 
@@ -30,7 +32,8 @@ pub struct Index {
     shards: Vec<RwLock<Shard>>,
     bytes: AtomicUsize,
     budget: usize,
-    /// Whether it was filled to its end. What came after does not take that back: see [`Index::is_complete`].
+    /// Whether it was filled to its end. What came after does not take that back: see
+    /// [`Index::is_complete`].
     complete: AtomicBool,
     outgrown: AtomicBool,
 }
@@ -88,8 +91,8 @@ impl Index {
         }
     }
 
-    /// Remembers a block's digests. What is remembered of a block that was not stored after all does no harm: the records
-    /// decide.
+    /// Remembers a block's digests. What is remembered of a block that was not stored after all
+    /// does no harm: the records decide.
     pub fn insert_all(&self, digests: &[(Digest, u64)]) {
         for (digest, leaf) in digests {
             if self.is_outgrown() {

@@ -1,4 +1,5 @@
-//! What the node says in the journal, by kind: `journalctl MESSAGE_ID=…`. `systemd/birthmark.catalog` explains each.
+//! What the node says in the journal, by kind: `journalctl MESSAGE_ID=…`.
+//! `systemd/birthmark.catalog` explains each.
 
 use std::error::Error;
 

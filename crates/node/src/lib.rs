@@ -1,4 +1,5 @@
-//! The validator node: takes proofs from cameras, asks their authorities, agrees on blocks, answers anyone.
+//! The validator node: takes proofs from cameras, asks their authorities, agrees on blocks, answers
+//! anyone.
 
 pub mod admission;
 pub mod authorities;

@@ -1,8 +1,10 @@
-//! What is remembered of lists of what is revoked: the highest number seen of each, so that an older one never replaces a newer
-//! one, and the list itself, so that what was withdrawn stays withdrawn over a restart while its authority is away.
+//! What is remembered of lists of what is revoked: the highest number seen of each, so that an
+//! older one never replaces a newer one, and the list itself, so that what was withdrawn stays
+//! withdrawn over a restart while its authority is away.
 //!
-//! Lists are public and come from anywhere: a cache, a mirror, somebody on the way. Whoever can send an older one, signed as it
-//! is, would bring back what it did not know yet. Whoever can write to the database can forget these numbers.
+//! Lists are public and come from anywhere: a cache, a mirror, somebody on the way. Whoever can
+//! send an older one, signed as it is, would bring back what it did not know yet. Whoever can write
+//! to the database can forget these numbers.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
@@ -34,7 +36,8 @@ impl ListNumbers {
         numbers.get(list).map_or(0, |number| *number)
     }
 
-    /// Remembers a number. If we stop before the commit, the list is read again and remembered then.
+    /// Remembers a number. If we stop before the commit, the list is read again and remembered
+    /// then.
     pub async fn remember(&self, store: &Store, list: &str, number: u64) -> Result<(), StoreError> {
         if number <= self.seen(list) {
             return Ok(());
@@ -44,8 +47,8 @@ impl ListNumbers {
         Ok(())
     }
 
-    /// Remembers a list that was fetched and believed, with its number. Bytes that lie in the database are not written again
-    /// each minute; when they were fetched is.
+    /// Remembers a list that was fetched and believed, with its number. Bytes that lie in the
+    /// database are not written again each minute; when they were fetched is.
     pub async fn keep(
         &self,
         store: &Store,

@@ -1,10 +1,12 @@
 //! The key under which receipt ids, claims and spent tokens stand in the database.
 //!
-//! Image digests are public and a camera's certificate lies beside every photo that is given away. A plain hash of both could
-//! be recomputed by anybody, and one certificate would find all photos of its camera. These values are keyed, and the key is a
-//! credential of the unit, not a row: whoever has the whole database and every certificate finds nothing.
+//! Image digests are public and a camera's certificate lies beside every photo that is given away.
+//! A plain hash of both could be recomputed by anybody, and one certificate would find all photos
+//! of its camera. These values are keyed, and the key is a credential of the unit, not a row:
+//! whoever has the whole database and every certificate finds nothing.
 //!
-//! Whoever has this key beside the database can test which photos belong to a certificate. It forges nothing.
+//! Whoever has this key beside the database can test which photos belong to a certificate. It
+//! forges nothing.
 
 use aws_lc_rs::hmac;
 use birthmark_protocol::Digest;
@@ -12,7 +14,8 @@ use zeroize::Zeroizing;
 
 use crate::store::ReceiptId;
 
-/// How many bytes of an HMAC are stored: 128 bits never meet by accident, and halve the largest tables.
+/// How many bytes of an HMAC are stored: 128 bits never meet by accident, and halve the largest
+/// tables.
 pub const SHORT: usize = 16;
 
 /// The validator's lookup key.
@@ -31,7 +34,8 @@ impl LookupKey {
         Self(hmac::Key::new(hmac::HMAC_SHA256, secret))
     }
 
-    /// The id under which a submission is answered: equal claims with equal proofs have equal ids at this validator.
+    /// The id under which a submission is answered: equal claims with equal proofs have equal ids
+    /// at this validator.
     pub fn receipt_id(&self, bundle: &[u8], chosen_opening: &[u8], proof: &[u8]) -> ReceiptId {
         let bytes = self.short("birthmark/receipt-id", &[bundle, chosen_opening, proof]);
         ReceiptId(uuid::Builder::from_custom_bytes(bytes).into_uuid())
@@ -54,7 +58,8 @@ impl LookupKey {
         self.short("birthmark/lookup-key-check", &[]).to_vec()
     }
 
-    /// The key of one epoch of waiting rows: the salt lies in a file of its own and is destroyed with the epoch.
+    /// The key of one epoch of waiting rows: the salt lies in a file of its own and is destroyed
+    /// with the epoch.
     pub(crate) fn row_key(&self, salt: &[u8; 32]) -> Zeroizing<[u8; 32]> {
         let tag = self.tag("birthmark/row-key", &[salt]);
         let mut key = Zeroizing::new([0; 32]);

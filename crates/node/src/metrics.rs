@@ -1,4 +1,5 @@
-//! Numbers for monitoring, in the OpenMetrics text form. None of them says anything about a photo or a client.
+//! Numbers for monitoring, in the OpenMetrics text form. None of them says anything about a photo
+//! or a client.
 
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
@@ -21,7 +22,8 @@ pub struct Metrics {
     pub misses: Counter,
     /// Blocks in the registry.
     pub height: Gauge,
-    /// After which block the newest finished index of digests is: far behind the height, this validator votes for few blocks.
+    /// After which block the newest finished index of digests is: far behind the height, this
+    /// validator votes for few blocks.
     pub index_height: Gauge,
     /// Records in the registry.
     pub records: Gauge,

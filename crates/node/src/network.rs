@@ -1,4 +1,5 @@
-//! This validator's part in a network: links to the others, agreement over them, and the pool they share.
+//! This validator's part in a network: links to the others, agreement over them, and the pool they
+//! share.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -203,7 +204,8 @@ impl<V: VoteSigner + Send + Sync + 'static> Network<V> {
         self.hub.clone()
     }
 
-    /// Takes part until asked to stop. Only an answer to `shutdown`, or a broken link layer, ends it.
+    /// Takes part until asked to stop. Only an answer to `shutdown`, or a broken link layer, ends
+    /// it.
     pub async fn run(self, pulse: Arc<Pulse>, shutdown: Shutdown) -> anyhow::Result<()> {
         let (to_agreement, from_links) = mpsc::channel(INBOX);
         let (to_engine, inbox) = mpsc::channel(INBOX);
@@ -226,8 +228,8 @@ impl<V: VoteSigner + Send + Sync + 'static> Network<V> {
     }
 }
 
-/// A stop for safety leaves reading up, and ends the program only when it is asked to end: whoever starts it again by itself
-/// would vote again.
+/// A stop for safety leaves reading up, and ends the program only when it is asked to end: whoever
+/// starts it again by itself would vote again.
 async fn stopped(
     outcome: Result<(), AgreementError>,
     pulse: &Pulse,
@@ -242,8 +244,9 @@ async fn stopped(
     Err(StaysStopped(error.to_string()).into())
 }
 
-/// Reads what links bring. What no member would send is dropped; a link is not a place to argue. So is everything when the
-/// engine has stopped for safety: the others go on talking, and that must not end the program, which still answers.
+/// Reads what links bring. What no member would send is dropped; a link is not a place to argue. So
+/// is everything when the engine has stopped for safety: the others go on talking, and that must
+/// not end the program, which still answers.
 async fn read(
     mut from_links: mpsc::Receiver<Incoming>,
     to_engine: mpsc::Sender<(KeyName, Message)>,

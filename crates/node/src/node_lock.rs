@@ -1,7 +1,9 @@
-//! One process at a time: while the node runs, commands that change its database are refused, and a second node as well.
+//! One process at a time: while the node runs, commands that change its database are refused, and a
+//! second node as well.
 //!
-//! The lock is on the folder of the row keys, which every node has on its own machine whatever its database is. The kernel
-//! gives it back when the process ends, however it ends; no file is made, so none is left behind or belongs to somebody else.
+//! The lock is on the folder of the row keys, which every node has on its own machine whatever its
+//! database is. The kernel gives it back when the process ends, however it ends; no file is made,
+//! so none is left behind or belongs to somebody else.
 
 use std::fs::File;
 use std::path::Path;
@@ -11,7 +13,8 @@ use anyhow::Context as _;
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 
-/// How often a lock that is held is tried: a node that is just stopping lets go of it within a moment.
+/// How often a lock that is held is tried: a node that is just stopping lets go of it within a
+/// moment.
 const TRIES: u32 = 50;
 const PAUSE: Duration = Duration::from_millis(100);
 
@@ -47,8 +50,8 @@ impl NodeLock {
         )
     }
 
-    /// For a command that changes the database: refused while the node runs. A folder that is not there belongs to a node
-    /// that never ran.
+    /// For a command that changes the database: refused while the node runs. A folder that is not
+    /// there belongs to a node that never ran.
     pub fn for_command(folder: Option<&Path>) -> anyhow::Result<Option<Self>> {
         let Some(folder) = folder.filter(|folder| folder.exists()) else {
             return Ok(None);

@@ -164,7 +164,8 @@ impl Application for Node {
     type Error = RegistryError;
 
     async fn tip(&self) -> Result<Tip, RegistryError> {
-        // The engine asks at the start, and when it does not know whether a commit succeeded: only the store knows.
+        // The engine asks at the start, and when it does not know whether a commit succeeded: only
+        // the store knows.
         self.registry.resume().await?;
         Ok(Tip::clone(&self.registry.tip()))
     }

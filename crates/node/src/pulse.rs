@@ -1,5 +1,5 @@
-//! Whether the node can do its work: looked at every few seconds by the node itself, so that a question about it costs nothing
-//! however many ask.
+//! Whether the node can do its work: looked at every few seconds by the node itself, so that a
+//! question about it costs nothing however many ask.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 

@@ -94,7 +94,8 @@ pub(crate) fn insert_statements(epochs: &mut Epochs, block: &Block) {
 }
 
 impl Registry {
-    /// Opens the registry of `genesis` in the store, or starts it there, for work that asks it little.
+    /// Opens the registry of `genesis` in the store, or starts it there, for work that asks it
+    /// little.
     pub async fn open(store: Store, genesis: Genesis) -> Result<Self, RegistryError> {
         Self::with_memory(store, genesis, MemorySettings::SMALL).await
     }
@@ -340,8 +341,8 @@ impl Registry {
 
     /// Appends a block that was judged and decided.
     ///
-    /// If we stop before the store's commit, the block is not there and will be decided or fetched again; after it, the
-    /// block is there and the tip is rebuilt from it at the next start.
+    /// If we stop before the store's commit, the block is not there and will be decided or fetched
+    /// again; after it, the block is there and the tip is rebuilt from it at the next start.
     pub async fn append(
         &self,
         decided: &Agreed,
@@ -350,7 +351,8 @@ impl Registry {
         self.append_all(std::slice::from_ref(decided), guard).await
     }
 
-    /// Appends blocks that follow one another, all or none: whoever has many at once spares the disk most of the work.
+    /// Appends blocks that follow one another, all or none: whoever has many at once spares the
+    /// disk most of the work.
     pub async fn append_all(
         &self,
         decided: &[Agreed],
@@ -360,13 +362,15 @@ impl Registry {
             return Ok(());
         };
         let indexed = self.indexed(decided);
-        // Before, so that no answer misses it; after, because the filter may have been replaced meanwhile.
+        // Before, so that no answer misses it; after, because the filter may have been replaced
+        // meanwhile.
         for block in &indexed {
             self.index.insert_all(&block.images);
             self.filter.insert_all(&block.images);
         }
         self.store.append_blocks(&indexed).await?;
-        // Before anybody is shown the signature. If we stop here, the memory is one block short and the next start allows it.
+        // Before anybody is shown the signature. If we stop here, the memory is one block short and
+        // the next start allows it.
         if let Some(guard) = guard {
             let height = last.block.header.height.get();
             guard.remember(height).map_err(RegistryError::Guard)?;
@@ -430,7 +434,8 @@ impl Registry {
         Ok(())
     }
 
-    /// The block at a height, once this validator stands by it: not in the instant between the commit and the tip.
+    /// The block at a height, once this validator stands by it: not in the instant between the
+    /// commit and the tip.
     pub async fn block(&self, height: u64) -> Result<Option<Arc<Decided>>, RegistryError> {
         if height > self.tip().height().get() {
             return Ok(None);

@@ -1,17 +1,19 @@
 //! The keys under which waiting rows are sealed, and how they are thrown away.
 //!
-//! A waiting submission holds what must be forgotten once it is decided: the opening of its commitment, the camera's
-//! certificate, and which photo both belong to. Deleting a row is not enough. SQLite leaves the bytes in its file and its
-//! log, PostgreSQL in its log and in archives of it. So the rows are sealed, and what is destroyed is the key.
+//! A waiting submission holds what must be forgotten once it is decided: the opening of its
+//! commitment, the camera's certificate, and which photo both belong to. Deleting a row is not
+//! enough. SQLite leaves the bytes in its file and its log, PostgreSQL in its log and in archives
+//! of it. So the rows are sealed, and what is destroyed is the key.
 //!
-//! Time is cut into epochs. The key of an epoch is derived from the validator's lookup key (a credential) and 32 random bytes
-//! that lie in a file of their own, never in the database. Each start and each hour of use begins a new epoch. As soon as no
-//! row of an old epoch waits any more, its file is overwritten and removed: from then on no copy of the database, however
-//! complete, can be read for that time.
+//! Time is cut into epochs. The key of an epoch is derived from the validator's lookup key (a
+//! credential) and 32 random bytes that lie in a file of their own, never in the database. Each
+//! start and each hour of use begins a new epoch. As soon as no row of an old epoch waits any more,
+//! its file is overwritten and removed: from then on no copy of the database, however complete, can
+//! be read for that time.
 //!
-//! Whoever has the credential, these files and a copy of the database can read what waits now, and what was decided since
-//! the oldest of the files was made. A disk that keeps overwritten blocks (flash, copy-on-write) may keep a file's bytes: they
-//! are of no use without the credential.
+//! Whoever has the credential, these files and a copy of the database can read what waits now, and
+//! what was decided since the oldest of the files was made. A disk that keeps overwritten blocks
+//! (flash, copy-on-write) may keep a file's bytes: they are of no use without the credential.
 
 use std::collections::BTreeMap;
 use std::io::Write as _;
@@ -105,7 +107,8 @@ impl RowKeys {
             let Some(number) = number_of(&entry.file_name()) else {
                 continue;
             };
-            // A file that is empty or short was being written, or being destroyed, when we stopped: no row needs it.
+            // A file that is empty or short was being written, or being destroyed, when we stopped:
+            // no row needs it.
             match <[u8; 32]>::try_from(std::fs::read(entry.path()).with_context(named)?.as_slice())
             {
                 Ok(salt) if salt != [0; 32] => {
@@ -179,14 +182,16 @@ impl RowKeys {
         older.chain([epochs.current.number]).collect()
     }
 
-    /// Begins a new epoch if the current one has been used long enough, and destroys the keys that no row needs any more.
+    /// Begins a new epoch if the current one has been used long enough, and destroys the keys that
+    /// no row needs any more.
     ///
     /// If we stop in between, the next start finds the files that are left and goes on.
     pub async fn tidy(&self, store: &Store, now: Instant) -> anyhow::Result<()> {
         self.begin_if_due(now)?;
         for number in self.unheld() {
             let oldest = store.oldest_epoch().await?;
-            // Rows are added under the current epoch alone, so what no row needs now, none will need again.
+            // Rows are added under the current epoch alone, so what no row needs now, none will
+            // need again.
             if oldest.is_some_and(|oldest| oldest <= number) {
                 break;
             }
@@ -248,8 +253,8 @@ impl Epoch {
     }
 }
 
-/// Writes the salt of a new epoch. Nothing is sealed under it before its file is on the disk: otherwise rows would outlive a
-/// power failure that their key did not.
+/// Writes the salt of a new epoch. Nothing is sealed under it before its file is on the disk:
+/// otherwise rows would outlive a power failure that their key did not.
 fn begin(folder: &Path, secret: &LookupKey, newest: Option<i64>) -> anyhow::Result<Epoch> {
     let now = clock::now_millis().millis();
     let number = newest.map_or(now, |newest| now.max(newest.saturating_add(1)));

@@ -39,7 +39,8 @@ pub const HTTP_SOCKET: &str = "http";
 /// How far the newest block may be ahead of our clock, in minutes.
 const LARGEST_LAG: i64 = 10;
 
-/// A clock that stands before the newest block was never set, or was set wrongly: every date we would give is wrong.
+/// A clock that stands before the newest block was never set, or was set wrongly: every date we
+/// would give is wrong.
 fn check_clock(newest: BlockTime, now: BlockTime) -> anyhow::Result<()> {
     let minutes = newest.millis_since(now) / 60_000;
     anyhow::ensure!(
@@ -49,7 +50,8 @@ fn check_clock(newest: BlockTime, now: BlockTime) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Refuses a key that this database was not begun with: with another one, what was registered once would be taken again.
+/// Refuses a key that this database was not begun with: with another one, what was registered once
+/// would be taken again.
 async fn check_lookup_key(store: &Store, key: &LookupKey) -> anyhow::Result<()> {
     const NAME: &str = "lookup-key";
     let expected = key.check_value();
@@ -64,8 +66,8 @@ async fn check_lookup_key(store: &Store, key: &LookupKey) -> anyhow::Result<()> 
     Ok(())
 }
 
-/// The lookup key and the row keys that belong to this database; forgets what waits under row keys that are gone, of a restored
-/// backup for one.
+/// The lookup key and the row keys that belong to this database; forgets what waits under row keys
+/// that are gone, of a restored backup for one.
 pub(crate) async fn secrets(
     settings: &Settings,
     store: &Store,
@@ -115,7 +117,8 @@ pub async fn run(settings: Settings, mut context: Context) -> anyhow::Result<()>
 
     network::check(&settings, registry.genesis(), &name)?;
     let guard = settings.guard();
-    // In a network the others are there: it abstains until they have passed what it may have signed.
+    // In a network the others are there: it abstains until they have passed what it may have
+    // signed.
     if let (Some(guard), None) = (&guard, &settings.network) {
         guard.check(registry.tip().height().get())?;
     }
@@ -496,7 +499,8 @@ impl Tasks {
         });
     }
 
-    /// Fills the index in memory; for a registry too large for it the filter, now and whenever it has become crowded.
+    /// Fills the index in memory; for a registry too large for it the filter, now and whenever it
+    /// has become crowded.
     fn lookups(&mut self, registry: Arc<Registry>) {
         let shutdown = self.shutdown.clone();
         self.set.spawn(async move {

@@ -1,4 +1,5 @@
-//! What `/etc/birthmark/node.toml` may say. `docs/VALIDATOR.md` explains every field; `node.example.toml` is parsed by a test.
+//! What `/etc/birthmark/node.toml` may say. `docs/VALIDATOR.md` explains every field;
+//! `node.example.toml` is parsed by a test.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -28,12 +29,12 @@ pub struct Settings {
     pub database: StoreUrl,
     /// The registry's genesis, TOML or JSON. The same file at every validator.
     pub genesis: PathBuf,
-    /// The file that remembers how far this validator has signed, so that a database that was set back is noticed. Beside an
-    /// SQLite database if left out; with PostgreSQL it must be named.
+    /// The file that remembers how far this validator has signed, so that a database that was set
+    /// back is noticed. Beside an SQLite database if left out; with PostgreSQL it must be named.
     #[serde(default)]
     pub signed_heights: Option<PathBuf>,
-    /// The folder of the keys under which waiting submissions are sealed; each is destroyed once everything under it is
-    /// decided. Beside `signed_heights` if left out. Never in a backup.
+    /// The folder of the keys under which waiting submissions are sealed; each is destroyed once
+    /// everything under it is decided. Beside `signed_heights` if left out. Never in a backup.
     #[serde(default)]
     pub row_keys: Option<PathBuf>,
     /// Where HTTP is served.
@@ -90,8 +91,8 @@ pub struct BlockSettings {
     pub batch_wait_ms: u64,
     /// After how many seconds without a block an empty one shows that the node lives. 0 makes none.
     pub heartbeat_s: u64,
-    /// The last block that this version decides or fetches. Members of a network that must change their rules together all
-    /// name the same one, stop there, and go on with the next version.
+    /// The last block that this version decides or fetches. Members of a network that must change
+    /// their rules together all name the same one, stop there, and go on with the next version.
     pub halt_after: Option<u64>,
 }
 
@@ -99,15 +100,17 @@ pub struct BlockSettings {
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct LimitSettings {
-    /// How many submissions may wait for authorities before new ones are told to come back. Each authority has an equal
-    /// share; a fifth of it is for those whose signature cannot be checked here.
+    /// How many submissions may wait for authorities before new ones are told to come back. Each
+    /// authority has an equal share; a fifth of it is for those whose signature cannot be checked
+    /// here.
     pub queue: u64,
-    /// Megabytes that stay free on the database's disk: below that, submissions whose signature cannot be checked here are
-    /// turned away first.
+    /// Megabytes that stay free on the database's disk: below that, submissions whose signature
+    /// cannot be checked here are turned away first.
     pub disk_reserve_mb: u64,
     /// Submissions per minute and client address. 0 is unlimited.
     pub submissions_per_minute: u32,
-    /// Photos per hour that one camera's certificate signs; a camera that has more waits with them. 0 is unlimited.
+    /// Photos per hour that one camera's certificate signs; a camera that has more waits with them.
+    /// 0 is unlimited.
     pub photos_per_camera_per_hour: u32,
     /// Other requests per minute and client address. 0 is unlimited.
     pub requests_per_minute: u32,
@@ -117,7 +120,8 @@ pub struct LimitSettings {
     pub connections_per_client: usize,
     /// How many may listen for new blocks (Server-Sent Events) at once.
     pub event_readers: usize,
-    /// For how many days it is remembered what became of a submission. The records themselves stay for ever.
+    /// For how many days it is remembered what became of a submission. The records themselves stay
+    /// for ever.
     pub remember_days: u32,
 }
 
@@ -181,7 +185,8 @@ impl Settings {
 }
 
 impl Settings {
-    /// The folder whose disk must not fill up: the database's, or with PostgreSQL that of the signed heights.
+    /// The folder whose disk must not fill up: the database's, or with PostgreSQL that of the
+    /// signed heights.
     pub fn data_folder(&self) -> Option<PathBuf> {
         let file = self.database.file();
         let file = file.or_else(|| Some(self.guard()?.path().to_path_buf()))?;

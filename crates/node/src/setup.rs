@@ -13,7 +13,8 @@ use zeroize::Zeroizing;
 
 use crate::identity::{CHECKPOINT_KEY, LOOKUP_KEY, VOTE_KEY};
 
-/// Draws all keys into files a unit can load as credentials. A key that exists is never overwritten.
+/// Draws all keys into files a unit can load as credentials. A key that exists is never
+/// overwritten.
 pub fn create_keys(folder: &Path, name: KeyName) -> anyhow::Result<Validator> {
     std::fs::create_dir_all(folder)
         .with_context(|| format!("cannot create {}", folder.display()))?;
@@ -60,7 +61,8 @@ fn write_secret(path: &Path, content: &[u8]) -> anyhow::Result<()> {
     })
 }
 
-/// The genesis of a registry that starts with these validators. The same answers give the same genesis everywhere.
+/// The genesis of a registry that starts with these validators. The same answers give the same
+/// genesis everywhere.
 pub fn genesis(
     chain_id: ChainId,
     start: Timestamp,

@@ -1,4 +1,5 @@
-//! ECDSA P-256 and RSA-PSS at their measured fastest: signatures are two thirds of what a submission costs.
+//! ECDSA P-256 and RSA-PSS at their measured fastest: signatures are two thirds of what a
+//! submission costs.
 
 use aws_lc_rs::digest::{Digest as ImportedDigest, SHA256};
 use aws_lc_rs::signature::{
@@ -28,7 +29,8 @@ pub(crate) fn verify_digest(key: &PublicKey, digest: &Digest, signature: &Signat
 /// 65537.
 const EXPONENT: [u8; 3] = [1, 0, 1];
 
-/// Whether the RSA key of this modulus signed the name of a one-time key: RSASSA-PSS with SHA-384 and a salt as long.
+/// Whether the RSA key of this modulus signed the name of a one-time key: RSASSA-PSS with SHA-384
+/// and a salt as long.
 pub(crate) fn verify_name(modulus: &RsaBytes, name: &Digest, signature: &RsaBytes) -> bool {
     let key = RsaPublicKeyComponents {
         n: modulus.as_slice(),

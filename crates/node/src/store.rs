@@ -1,8 +1,9 @@
 //! The store: domain verbs over SQLite or PostgreSQL, chosen by the URL.
 //!
-//! SQL is written once and runs on both; only many rows at once are said differently (`bulk`). Whoever can write to the
-//! database can stop this node or make it lie about what is pending, but cannot forge a block: receipts carry signatures
-//! made elsewhere, and `fsck` recomputes everything else from the blocks.
+//! SQL is written once and runs on both; only many rows at once are said differently (`bulk`).
+//! Whoever can write to the database can stop this node or make it lie about what is pending, but
+//! cannot forge a block: receipts carry signatures made elsewhere, and `fsck` recomputes everything
+//! else from the blocks.
 
 mod bulk;
 mod chain;
@@ -84,8 +85,8 @@ impl Store {
         Ok(())
     }
 
-    /// The store's part of a self-check. A server that is away is nothing that a restart of ours would mend, and photos are
-    /// looked up in memory meanwhile; a file of ours is.
+    /// The store's part of a self-check. A server that is away is nothing that a restart of ours
+    /// would mend, and photos are looked up in memory meanwhile; a file of ours is.
     pub async fn check(&self) -> anyhow::Result<()> {
         match (self.ping().await, &self.write) {
             (Err(error), Database::Postgres(_)) => Err(Elsewhere::new(error).into()),

@@ -1,7 +1,9 @@
-//! What travels over the HTTP interfaces of validators and authorities, written once for servers and clients.
+//! What travels over the HTTP interfaces of validators and authorities, written once for servers
+//! and clients.
 //!
-//! Servers write these types, clients read them. A reader ignores fields it does not know and does without those that
-//! an older server leaves out; what it cannot do without has no default here, and its absence is an error.
+//! Servers write these types, clients read them. A reader ignores fields it does not know and does
+//! without those that an older server leaves out; what it cannot do without has no default here,
+//! and its absence is an error.
 
 mod authority;
 mod error;

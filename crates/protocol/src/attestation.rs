@@ -1,10 +1,11 @@
 //! What a TPM says about a camera's key, and how an authority checks it without one.
 //!
-//! A camera sends its endorsement certificate (the chip's maker vouches for that key), the public areas of its
-//! attestation and signing keys, and the chip's statement about the signing key. [`Evidence::check`] proves that the
-//! attestation key made the statement, that it is about the signing key, and that the signing key cannot leave its
-//! chip. It does not prove that the attestation key lives in the certified chip: for that the authority makes a
-//! [`Credential`] that only that chip opens, and delivers the master keys under the secret inside.
+//! A camera sends its endorsement certificate (the chip's maker vouches for that key), the public
+//! areas of its attestation and signing keys, and the chip's statement about the signing key.
+//! [`Evidence::check`] proves that the attestation key made the statement, that it is about the
+//! signing key, and that the signing key cannot leave its chip. It does not prove that the
+//! attestation key lives in the certified chip: for that the authority makes a [`Credential`] that
+//! only that chip opens, and delivers the master keys under the secret inside.
 //!
 //! Nothing here verifies certificate chains or does RSA: the caller brings both.
 
@@ -29,7 +30,8 @@ pub const MAX_FIELD: usize = 8 * 1024;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Evidence {
-    /// The certificate of the endorsement key, DER in base64; absent when the chip's maker stored none.
+    /// The certificate of the endorsement key, DER in base64; absent when the chip's maker stored
+    /// none.
     #[serde(
         default,
         with = "base64_optional",
@@ -53,7 +55,8 @@ pub struct Evidence {
     pub signature: Vec<u8>,
 }
 
-/// What [`Evidence::check`] found. It becomes an attestation only when the camera returns the credential's secret.
+/// What [`Evidence::check`] found. It becomes an attestation only when the camera returns the
+/// credential's secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CheckedEvidence {
     /// The key the chip's maker vouches for; compare it with the certificate.

@@ -1,7 +1,8 @@
-//! What nodes ask a manufacturer's authority, in every shape the documents have, and one of ours for many at once.
+//! What nodes ask a manufacturer's authority, in every shape the documents have, and one of ours
+//! for many at once.
 //!
-//! No question of ours holds a photo's digest, place or time. Older nodes send the digest where ours send the commitment; it is
-//! taken for a commitment, and nothing else is done with it.
+//! No question of ours holds a photo's digest, place or time. Older nodes send the digest where
+//! ours send the commitment; it is taken for a commitment, and nothing else is done with it.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -65,7 +66,8 @@ impl Question {
         Form::read(body, MAX_QUESTION, |form| nuc_question(&form))
     }
 
-    /// The body that asks this. A certificate goes to `/validate-cert`, a token to `/validate`, any of them into a batch.
+    /// The body that asks this. A certificate goes to `/validate-cert`, a token to `/validate`, any
+    /// of them into a batch.
     pub fn to_json(&self) -> Json {
         let mut body = Map::new();
         match &self.proof {
@@ -192,7 +194,8 @@ fn nuc_question(form: &Form<'_>) -> Result<Question> {
 }
 
 fn batch_question(form: &Form<'_>) -> Result<Question> {
-    // A verdict over a batch is a list of commitments: a question without one could not be answered.
+    // A verdict over a batch is a list of commitments: a question without one could not be
+    // answered.
     if !form.has("commitment") {
         form.digest("commitment")?;
     }

@@ -12,10 +12,11 @@
 //!          u8 0|1 and then 32 bytes of the disclosure root
 //! ```
 //!
-//! Cameras of the documents state no source. The camera signs `SHA-256("birthmark/bundle/v1" ‖ 00 ‖ bundle)`, or with an
-//! anchor `SHA-256("birthmark/bundle/v1" ‖ 00 ‖ bundle ‖ hash of the block at the anchor's height)`: nobody knows that
-//! hash before the block, so the photo is younger than it. The registry knows its own blocks, which is why the hash is
-//! signed but not carried in the bundle.
+//! Cameras of the documents state no source. The camera signs
+//! `SHA-256("birthmark/bundle/v1" ‖ 00 ‖ bundle)`, or with an anchor
+//! `SHA-256("birthmark/bundle/v1" ‖ 00 ‖ bundle ‖ hash of the block at the anchor's height)`:
+//! nobody knows that hash before the block, so the photo is younger than it. The registry knows its
+//! own blocks, which is why the hash is signed but not carried in the bundle.
 
 mod capture;
 
@@ -95,8 +96,8 @@ pub enum AnchorError {
 }
 
 impl Bundle {
-    /// The claims of a camera of the documents, which states no source. Order matters: a parent stands before its
-    /// children.
+    /// The claims of a camera of the documents, which states no source. Order matters: a parent
+    /// stands before its children.
     pub fn new(
         images: Vec<ImageClaim>,
         time: Timestamp,
@@ -146,7 +147,8 @@ impl Bundle {
         self.time
     }
 
-    /// The documents' commitment to the place, if there is one. Cameras of ours have a disclosure root instead.
+    /// The documents' commitment to the place, if there is one. Cameras of ours have a disclosure
+    /// root instead.
     pub const fn gps(&self) -> Option<Digest> {
         match self.circumstances {
             Circumstances::Unstated { gps } => gps,
@@ -210,8 +212,8 @@ impl Bundle {
         }
     }
 
-    /// What the camera's TPM signs. `anchor_block` is the hash of the block at the anchor's height; a bundle without an
-    /// anchor takes none.
+    /// What the camera's TPM signs. `anchor_block` is the hash of the block at the anchor's height;
+    /// a bundle without an anchor takes none.
     pub fn digest(&self, anchor_block: Option<&Digest>) -> Result<Digest, AnchorError> {
         let bundle = self.encode();
         let tagged = |parts: &[&[u8]]| Digest::tagged("birthmark/bundle/v1", parts);
@@ -315,7 +317,8 @@ mod tests {
         assert_eq!(photo().digest(None).unwrap().to_hex(), FIXTURE_DIGEST);
         assert_eq!(Bundle::decode(&bytes).unwrap(), photo());
     }
-    // Computed independently: sha256("birthmark/bundle/v1" + bytes) in Python, see spec/vectors/make.py.
+    // Computed independently: sha256("birthmark/bundle/v1" + bytes) in Python, see
+    // spec/vectors/make.py.
     const FIXTURE_DIGEST: &str = "e7e6f9c32e5ea4dcd308d4da7cde519219f38320d65153e8a9947e064b23023a";
 
     fn captured(capture: Capture) -> Bundle {

@@ -103,7 +103,8 @@ pub fn put_optional32(out: &mut Vec<u8>, value: Option<&[u8; 32]>) {
     out.extend(value.into_iter().flatten());
 }
 
-/// Writes a text with its length in one byte; false when it is longer than 255 bytes and nothing was written.
+/// Writes a text with its length in one byte; false when it is longer than 255 bytes and nothing
+/// was written.
 #[must_use]
 pub fn put_short_text(out: &mut Vec<u8>, text: &str) -> bool {
     let Ok(length) = u8::try_from(text.len()) else {

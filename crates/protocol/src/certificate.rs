@@ -1,6 +1,7 @@
 //! Camera certificates: X.509 with six extensions of ours.
 //!
-//! Ours hold proper DER inside each extension; certificates already in the field hold raw bytes. Both are read, DER first.
+//! Ours hold proper DER inside each extension; certificates already in the field hold raw bytes.
+//! Both are read, DER first.
 
 mod chain;
 mod leaf;
@@ -22,13 +23,14 @@ pub use leaf::{Leaf, LeafExtensions};
 pub(crate) use x509::Slot;
 use x509::{authority_over, check_usage, malformed, parse, signature_of, unwrap_pem, validity_of};
 
-/// The arc all our extensions live under. 60000 is the documents' placeholder until an enterprise number is assigned.
+/// The arc all our extensions live under. 60000 is the documents' placeholder until an enterprise
+/// number is assigned.
 pub const ARC: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.4.1.60000.1");
 /// No certificate of ours is larger.
 pub const MAX_DER: usize = 16 * 1024;
 
-/// How long after its certificate's end a photo may still be handed in, in seconds: half a year. A camera that was offline
-/// loses no photo that it took in time.
+/// How long after its certificate's end a photo may still be handed in, in seconds: half a year. A
+/// camera that was offline loses no photo that it took in time.
 pub const GRACE: i64 = 180 * 86_400;
 
 const RSA_ENCRYPTION: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.1");
@@ -51,7 +53,8 @@ pub struct CameraExtensions {
 pub enum DeviceKey {
     /// Ours.
     P256(PublicKey),
-    /// Clients of the authority's plan bring RSA keys. They can be certified, but sign nothing we check.
+    /// Clients of the authority's plan bring RSA keys. They can be certified, but sign nothing we
+    /// check.
     Rsa {
         /// Length of the modulus.
         bits: usize,

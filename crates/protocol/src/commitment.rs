@@ -1,4 +1,5 @@
-//! What the authority is asked about instead of a photo: a commitment that hides the digest until it is opened.
+//! What the authority is asked about instead of a photo: a commitment that hides the digest until
+//! it is opened.
 
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
@@ -6,7 +7,8 @@ use crate::derivation::secret32;
 use crate::digest::Digest;
 
 secret32!(
-    /// The 32 random bytes that hide a photo behind its commitment. Passed between validators, never published.
+    /// The 32 random bytes that hide a photo behind its commitment. Passed between validators,
+    /// never published.
     Opening
 );
 

@@ -34,8 +34,9 @@ impl Digest {
         Self(Sha256::digest(bytes).into())
     }
 
-    /// Hashes a domain string, a zero byte and then `parts`, so that a digest made for one purpose is never valid for
-    /// another. The zero byte ends the domain: without it `…/v1` would begin `…/v10`.
+    /// Hashes a domain string, a zero byte and then `parts`, so that a digest made for one purpose
+    /// is never valid for another. The zero byte ends the domain: without it `…/v1` would begin
+    /// `…/v10`.
     pub fn tagged(domain: &str, parts: &[&[u8]]) -> Self {
         let mut hasher = Sha256::new_with_prefix(domain.as_bytes());
         hasher.update([0]);

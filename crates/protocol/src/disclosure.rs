@@ -1,18 +1,20 @@
 //! What a photographer may disclose about a photo later, one thing at a time.
 //!
-//! The bundle holds one root over salted leaves. A leaf's digest tells nothing without its salt, so the root can be
-//! published; the salts stay with the photographer, who shows those leaves he chooses and only the digests of the others.
+//! The bundle holds one root over salted leaves. A leaf's digest tells nothing without its salt, so
+//! the root can be published; the salts stay with the photographer, who shows those leaves he
+//! chooses and only the digests of the others.
 //!
 //! ```text
 //! leaf digest  SHA-256("birthmark/disclosure-leaf/v1" ‖ 00 ‖ u8 kind ‖ 32 bytes salt ‖ value)
 //! root         SHA-256("birthmark/disclosure/v1" ‖ 00 ‖ u8 number of leaves (1–16) ‖ each: u8 kind, 32 bytes leaf digest)
 //! ```
 //!
-//! Leaves stand in ascending order of their kinds, each kind at most once, and the root covers the kinds: a camera cannot
-//! commit to two places and show one of them to each reader.
+//! Leaves stand in ascending order of their kinds, each kind at most once, and the root covers the
+//! kinds: a camera cannot commit to two places and show one of them to each reader.
 //!
-//! Values are UTF-8 texts: a place is `<latitude>|<longitude>|<altitude>|<time>` as [`crate::gps`] writes it, an exact time
-//! milliseconds since 1970 in decimal digits, everything else what it says.
+//! Values are UTF-8 texts: a place is `<latitude>|<longitude>|<altitude>|<time>` as [`crate::gps`]
+//! writes it, an exact time milliseconds since 1970 in decimal digits, everything else what it
+//! says.
 
 use serde::{Deserialize, Serialize};
 

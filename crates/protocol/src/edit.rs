@@ -1,7 +1,7 @@
 //! Edited images: what editing software sends to register a picture made from a registered one.
 //!
-//! Reading proves nothing yet: the node checks the certificate's issuer and that the original is registered, and the level
-//! against the original's.
+//! Reading proves nothing yet: the node checks the certificate's issuer and that the original is
+//! registered, and the level against the original's.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -57,7 +57,8 @@ pub struct Edit {
 }
 
 impl EditClaims {
-    /// The claims in the form that is signed and registered: the file, and its image data made from it.
+    /// The claims in the form that is signed and registered: the file, and its image data made from
+    /// it.
     pub fn bundle(&self) -> Result<Bundle, BundleError> {
         let file = ImageClaim {
             digest: self.image,

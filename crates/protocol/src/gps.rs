@@ -6,10 +6,11 @@
 //! <latitude>|<longitude>|<altitude>|<time>
 //! ```
 //!
-//! with latitude and longitude in whole hundred-thousandths of a degree (about a metre; south and west negative), altitude in
-//! whole metres above sea level or `-`, and the time of the fix in Unix seconds. Everything is computed from the receiver's
-//! digits with integers, so that two programs get the same text. Cameras of ours derive the leaf's salt per photo from a
-//! secret of their own: showing one photo's place says nothing about another's.
+//! with latitude and longitude in whole hundred-thousandths of a degree (about a metre; south and
+//! west negative), altitude in whole metres above sea level or `-`, and the time of the fix in Unix
+//! seconds. Everything is computed from the receiver's digits with integers, so that two programs
+//! get the same text. Cameras of ours derive the leaf's salt per photo from a secret of their own:
+//! showing one photo's place says nothing about another's.
 
 use std::fmt;
 use std::str::FromStr;
@@ -98,7 +99,8 @@ impl Position {
         })
     }
 
-    /// Takes the fields of an NMEA sentence as they stand there: `4807.038`, `N`, `01131.000`, `E`, `545.4` or nothing.
+    /// Takes the fields of an NMEA sentence as they stand there: `4807.038`, `N`, `01131.000`, `E`,
+    /// `545.4` or nothing.
     pub fn from_nmea(
         latitude: (&str, &str),
         longitude: (&str, &str),
@@ -221,7 +223,8 @@ fn whole_metres(text: &str) -> Result<i32, GpsError> {
     i32::try_from(sign * divide_rounding(scaled, scale)).map_err(|_| GpsError::Range("altitude"))
 }
 
-/// Digits with an optional fraction: the whole part, everything in units of the last digit, and how many of those make one.
+/// Digits with an optional fraction: the whole part, everything in units of the last digit, and how
+/// many of those make one.
 fn decimal(text: &str) -> Option<(i64, i64, i64)> {
     let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
     let plain = |part: &str| part.bytes().all(|byte| byte.is_ascii_digit());

@@ -1,4 +1,5 @@
-//! Hexadecimal digits into bytes and back, by tables: half of what it costs to read a question is its digits.
+//! Hexadecimal digits into bytes and back, by tables: half of what it costs to read a question is
+//! its digits.
 
 /// What each byte is worth as a digit.
 static WORTH: [u8; 256] = worth();

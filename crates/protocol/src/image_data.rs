@@ -1,17 +1,21 @@
-//! The third digest of a photo: what is left of a file when the metadata that services strip is gone.
+//! The third digest of a photo: what is left of a file when the metadata that services strip is
+//! gone.
 //!
-//! **JPEG**: SHA-256 of the file without its APP0–APP15 and COM segments, without fill bytes before markers, and without
-//! what follows the end-of-image marker. Everything else counts in file order: tables, frame headers, all scans of a
-//! progressive file, restart markers, DNL, and of the APPn segments those that change how the pixels look: Adobe's APP14
-//! and colour profiles (APP2 that begins with `ICC_PROFILE`). A file whose colours depend on its JFIF header is refused.
+//! **JPEG**: SHA-256 of the file without its APP0–APP15 and COM segments, without fill bytes before
+//! markers, and without what follows the end-of-image marker. Everything else counts in file order:
+//! tables, frame headers, all scans of a progressive file, restart markers, DNL, and of the APPn
+//! segments those that change how the pixels look: Adobe's APP14 and colour profiles (APP2 that
+//! begins with `ICC_PROFILE`). A file whose colours depend on its JFIF header is refused.
 //!
-//! **PNG**: SHA-256 of the signature followed, for every critical chunk and every one that changes what is shown (`tRNS`,
-//! `acTL`, `fcTL`, `fdAT`, `cICP`, `iCCP`, `sRGB`, `gAMA`, `cHRM`, `mDCV`, `cLLI`), by the chunk's content, its length as
-//! 8 bytes big-endian and its type. The content of consecutive `IDAT` chunks counts as one.
+//! **PNG**: SHA-256 of the signature followed, for every critical chunk and every one that changes
+//! what is shown (`tRNS`, `acTL`, `fcTL`, `fdAT`, `cICP`, `iCCP`, `sRGB`, `gAMA`, `cHRM`, `mDCV`,
+//! `cLLI`), by the chunk's content, its length as 8 bytes big-endian and its type. The content of
+//! consecutive `IDAT` chunks counts as one.
 //!
-//! The digest survives removing or adding metadata. It does not survive re-encoding, resizing, cropping or lossless
-//! rotation, nor adding or removing a colour profile. It says nothing about orientation, date, place and caption, nor about
-//! what follows the end of the image (second pictures, gain maps, motion videos): callers are told how much that is.
+//! The digest survives removing or adding metadata. It does not survive re-encoding, resizing,
+//! cropping or lossless rotation, nor adding or removing a colour profile. It says nothing about
+//! orientation, date, place and caption, nor about what follows the end of the image (second
+//! pictures, gain maps, motion videos): callers are told how much that is.
 
 mod jpeg;
 mod png;
@@ -83,7 +87,8 @@ enum Parser {
     Failed(ImageDataError),
 }
 
-/// What a parser does with a piece of its input: how many bytes it took, or what is wrong with them.
+/// What a parser does with a piece of its input: how many bytes it took, or what is wrong with
+/// them.
 type Step = Result<usize, &'static str>;
 /// Receives the bytes that count, in order.
 type Keep<'a> = &'a mut dyn FnMut(&[u8]);
@@ -125,8 +130,9 @@ pub fn image_data(file: &[u8]) -> Result<ImageData, ImageDataError> {
     hasher.finish()
 }
 
-/// The file with nothing in it but what its image-data digest covers: it shows the pixels that are registered, as they are
-/// registered, whatever else the file says about orientation, date, place or caption.
+/// The file with nothing in it but what its image-data digest covers: it shows the pixels that are
+/// registered, as they are registered, whatever else the file says about orientation, date, place
+/// or caption.
 pub fn without_metadata(file: &[u8]) -> Result<Vec<u8>, ImageDataError> {
     let found = image_data(file)?;
     let mut kept = Vec::with_capacity(file.len());

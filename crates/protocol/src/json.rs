@@ -1,7 +1,8 @@
 //! JSON as other programs write it, read without losing anything that somebody may have signed.
 //!
-//! Stricter than most readers where two readers could disagree: a name stands once in an object, nothing follows the value,
-//! nesting is bounded. More faithful where signatures depend on it: integers keep all their digits.
+//! Stricter than most readers where two readers could disagree: a name stands once in an object,
+//! nothing follows the value, nesting is bounded. More faithful where signatures depend on it:
+//! integers keep all their digits.
 
 mod reader;
 
@@ -10,7 +11,8 @@ use std::collections::BTreeMap;
 
 /// How deeply lists and objects may be nested. No request of this protocol needs more than four.
 pub const MAX_DEPTH: usize = 32;
-/// How many values one text may hold. A thousand questions of an authority's batch have a quarter of that.
+/// How many values one text may hold. A thousand questions of an authority's batch have a quarter
+/// of that.
 pub const MAX_VALUES: usize = 65_536;
 /// How many digits an integer may have: as many as Python converts by default.
 pub const MAX_DIGITS: usize = 4300;

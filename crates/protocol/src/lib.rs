@@ -1,7 +1,8 @@
 //! What travels between cameras, authorities, validators and the people who check a photo.
 //!
-//! This crate does no I/O, reads no clock and draws no randomness: time, nonces and openings are arguments. Every outside
-//! byte is adversarial; it becomes a type that cannot be wrong, or an error that names the field.
+//! This crate does no I/O, reads no clock and draws no randomness: time, nonces and openings are
+//! arguments. Every outside byte is adversarial; it becomes a type that cannot be wrong, or an
+//! error that names the field.
 
 pub mod api;
 pub mod attestation;

@@ -1,7 +1,9 @@
-//! The file that holds a camera's NUC map: what its sensor does to every pixel, measured once at provisioning.
+//! The file that holds a camera's NUC map: what its sensor does to every pixel, measured once at
+//! provisioning.
 //!
-//! A map can never be measured twice with the same result, so the file is stored and its SHA-256 is the camera's NUC hash.
-//! It proves possession of what was provisioned, not of the sensor; the map itself allows a forensic comparison.
+//! A map can never be measured twice with the same result, so the file is stored and its SHA-256 is
+//! the camera's NUC hash. It proves possession of what was provisioned, not of the sensor; the map
+//! itself allows a forensic comparison.
 //!
 //! ```text
 //!   0  8   "BMNUC1" and two zero bytes
@@ -21,8 +23,9 @@
 //!          gain corrections, one signed byte per pixel, row by row: 1/1024 each
 //! ```
 //!
-//! All numbers are big-endian. A correction of −128 marks a defective pixel, in both planes or in neither. The nonce keeps
-//! the hash unguessable even where the pattern can be estimated from published photos.
+//! All numbers are big-endian. A correction of −128 marks a defective pixel, in both planes or in
+//! neither. The nonce keeps the hash unguessable even where the pattern can be estimated from
+//! published photos.
 
 use crate::bytes::{DecodeError, Reader};
 use crate::derivation::NucHash;

@@ -51,7 +51,8 @@ impl PublicKey {
 
     /// Reads a SEC1 point, compressed (33 bytes) or not (65 bytes).
     pub fn from_sec1(bytes: &[u8]) -> Result<Self, SignatureError> {
-        // The compact form (5) leaves out the sign of y: it would be a second spelling of a compressed key.
+        // The compact form (5) leaves out the sign of y: it would be a second spelling of a
+        // compressed key.
         if !matches!(bytes.first(), Some(2..=4)) {
             return Err(SignatureError::Key);
         }

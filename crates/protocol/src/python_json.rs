@@ -1,8 +1,9 @@
 //! The text that Python's `json.dumps(value, sort_keys=True)` writes by default.
 //!
-//! Cameras written from the public documents sign that text, so it is rebuilt here byte for byte: `", "` and `": "` as
-//! separators, names sorted by code point, everything outside printable ASCII escaped in lower-case hex (above U+FFFF as a
-//! surrogate pair), integers with all their digits, other numbers as Python's `repr` writes them.
+//! Cameras written from the public documents sign that text, so it is rebuilt here byte for byte:
+//! `", "` and `": "` as separators, names sorted by code point, everything outside printable ASCII
+//! escaped in lower-case hex (above U+FFFF as a surrogate pair), integers with all their digits,
+//! other numbers as Python's `repr` writes them.
 
 use std::fmt::Write;
 
@@ -112,7 +113,8 @@ fn float_repr(number: f64) -> String {
     format!("{sign}{whole}.{fraction}")
 }
 
-/// Of two equally near and equally short texts Rust takes the larger, Python the one that ends in an even digit.
+/// Of two equally near and equally short texts Rust takes the larger, Python the one that ends in
+/// an even digit.
 fn shortest(number: f64) -> String {
     let shortest = format!("{number:e}");
     let digits = shortest.split('e').next().unwrap_or_default();

@@ -1,4 +1,5 @@
-//! What requests have in common: JSON objects whose problems are named by field, in the form HTTP clients expect.
+//! What requests have in common: JSON objects whose problems are named by field, in the form HTTP
+//! clients expect.
 
 mod form;
 
@@ -64,7 +65,8 @@ impl RequestError {
     }
 }
 
-/// The body of the answer: `{"detail": "sentence"}` or `{"detail": [{"loc": ["body", …], "msg": …, "type": …}]}`.
+/// The body of the answer: `{"detail": "sentence"}` or
+/// `{"detail": [{"loc": ["body", …], "msg": …, "type": …}]}`.
 impl Serialize for RequestError {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut body = serializer.serialize_struct("RequestError", 1)?;

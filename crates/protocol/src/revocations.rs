@@ -1,8 +1,10 @@
-//! What an authority has withdrawn, as a list that everybody can check: written by the authority, read by validators.
+//! What an authority has withdrawn, as a list that everybody can check: written by the authority,
+//! read by validators.
 //!
-//! The list travels as JSON text inside an envelope; the authority's verdict key signs that text, byte for byte, after
-//! [`DOMAIN`]. Every list has a number that only grows, so that nobody can bring back an older one, and says until when
-//! it may be used, so that nobody can keep a newer one away unnoticed.
+//! The list travels as JSON text inside an envelope; the authority's verdict key signs that text,
+//! byte for byte, after [`DOMAIN`]. Every list has a number that only grows, so that nobody can
+//! bring back an older one, and says until when it may be used, so that nobody can keep a newer one
+//! away unnoticed.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -20,8 +22,8 @@ pub const DOMAIN: &str = "birthmark/revocations/v1";
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Scope {
-    /// One camera, by the maker's number. Only the authority itself knows this scope; the public list names the camera's
-    /// certificate instead.
+    /// One camera, by the maker's number. Only the authority itself knows this scope; the public
+    /// list names the camera's certificate instead.
     Device {
         /// The maker's number.
         serial: String,
@@ -47,7 +49,8 @@ pub enum Scope {
         /// Highest serial number.
         last: String,
     },
-    /// Every certificate whose validity begins between two moments, both included: five minutes before it was issued.
+    /// Every certificate whose validity begins between two moments, both included: five minutes
+    /// before it was issued.
     Issued {
         /// Seconds since 1970.
         from: i64,
@@ -56,7 +59,8 @@ pub enum Scope {
     },
 }
 
-/// A revocation as the public sees it: a camera appears by its certificate, never by the maker's number.
+/// A revocation as the public sees it: a camera appears by its certificate, never by the maker's
+/// number.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Revocation {
@@ -80,12 +84,14 @@ pub struct Revocation {
 pub struct RevocationList {
     /// Whose list this is.
     pub manufacturer_id: String,
-    /// Grows with every list this authority signs: a reader that has seen a number refuses every lower one.
+    /// Grows with every list this authority signs: a reader that has seen a number refuses every
+    /// lower one.
     pub number: u64,
     /// When it was signed, in seconds since 1970.
     #[cfg_attr(feature = "openapi", schema(value_type = i64))]
     pub issued_at: Timestamp,
-    /// When a newer list will have replaced this one, in seconds since 1970. A reader that has none by then says so.
+    /// When a newer list will have replaced this one, in seconds since 1970. A reader that has none
+    /// by then says so.
     #[cfg_attr(feature = "openapi", schema(value_type = i64))]
     pub next: Timestamp,
     /// All revocations that were not lifted, oldest first.
@@ -157,8 +163,8 @@ impl SignedList {
         serde_json::from_slice(bytes).map_err(|error| ListError::Format(error.to_string()))
     }
 
-    /// The list, if one of these keys signed it, it is this authority's, and its number is not below the highest `seen`.
-    /// The caller keeps that number where a restart does not lose it.
+    /// The list, if one of these keys signed it, it is this authority's, and its number is not
+    /// below the highest `seen`. The caller keeps that number where a restart does not lose it.
     pub fn open(
         &self,
         manufacturer: &str,

@@ -1,7 +1,7 @@
 //! Certificates of editing software: X.509 with four extensions under an arc of their own.
 //!
-//! They look like a camera's, so that one institution can issue both; they can never be taken for one, because no extension
-//! of the one stands in the other.
+//! They look like a camera's, so that one institution can issue both; they can never be taken for
+//! one, because no extension of the one stands in the other.
 
 use const_oid::ObjectIdentifier;
 use der::Encode;

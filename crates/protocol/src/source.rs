@@ -14,8 +14,8 @@ pub enum Source {
     CameraCertificate,
     /// A camera whose key a TPM attested to its authority.
     CameraAttested,
-    /// A camera that proved itself by a one-time key, which its authority signed without seeing it: as strong as an attested
-    /// certificate, and no photo of it is tied to another.
+    /// A camera that proved itself by a one-time key, which its authority signed without seeing it:
+    /// as strong as an attested certificate, and no photo of it is tied to another.
     CameraOneTime,
     /// Editing software with a certificate of a software authority.
     Software,

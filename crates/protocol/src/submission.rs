@@ -1,8 +1,9 @@
 //! Every way a camera submits a photo, read into one admitted form.
 //!
-//! Reading proves nothing yet: the node checks [`SignedClaims`] and the certificate's issuer, and asks the authority. What
-//! reading does guarantee is that the claims hold together, that whatever signature can be checked comes with the certificate
-//! to check it under, and that there is something to ask an authority about.
+//! Reading proves nothing yet: the node checks [`SignedClaims`] and the certificate's issuer, and
+//! asks the authority. What reading does guarantee is that the claims hold together, that whatever
+//! signature can be checked comes with the certificate to check it under, and that there is
+//! something to ask an authority about.
 
 mod ours;
 mod parse;
@@ -64,8 +65,8 @@ impl SubmissionRoute {
 pub struct Submission {
     /// All that is claimed about the photo.
     pub bundle: Bundle,
-    /// The hash of the block at the bundle's anchor, as the camera has it. Given exactly when there is an anchor; whether
-    /// the registry has that block is not checked here.
+    /// The hash of the block at the bundle's anchor, as the camera has it. Given exactly when there
+    /// is an anchor; whether the registry has that block is not checked here.
     pub anchor_block: Option<Digest>,
     /// Who vouches for the claims.
     pub camera: Camera,
@@ -76,7 +77,8 @@ pub struct Submission {
 /// How a camera proves itself.
 #[derive(Clone, Debug)]
 pub enum Camera {
-    /// By a token only the authority can open. The signature is checked if the camera's certificate came along.
+    /// By a token only the authority can open. The signature is checked if the camera's certificate
+    /// came along.
     Token {
         /// What the authority is asked about.
         token: TokenClaim,
@@ -137,7 +139,8 @@ impl Submission {
         self.bundle.digest(self.anchor_block.as_ref())
     }
 
-    /// The authority to ask: as the request names it, or as the certificate does. Neither is to be believed by itself.
+    /// The authority to ask: as the request names it, or as the certificate does. Neither is to be
+    /// believed by itself.
     pub fn authority(&self) -> Option<NamedAuthority> {
         let from_certificate = || {
             let extensions = self.camera.signed()?.certificate.extensions();
@@ -167,7 +170,8 @@ impl Camera {
         }
     }
 
-    /// The fingerprint of the token that this photo spends. The token inside a certificate is the same for all its photos.
+    /// The fingerprint of the token that this photo spends. The token inside a certificate is the
+    /// same for all its photos.
     pub fn spends(&self) -> Option<Digest> {
         match self {
             Self::Token { token, .. } => Some(token.fingerprint()),

@@ -1,7 +1,8 @@
 //! Camera tokens: the NUC hash encrypted under one key of one of the camera's tables.
 //!
-//! A token says "a camera of yours made this" to the authority and nothing to anybody else. Ours are bound to one photo by the
-//! commitment as associated data; older cameras bind theirs to nothing, which is why a token is spent once.
+//! A token says "a camera of yours made this" to the authority and nothing to anybody else. Ours
+//! are bound to one photo by the commitment as associated data; older cameras bind theirs to
+//! nothing, which is why a token is spent once.
 
 use aes_gcm::Aes256Gcm;
 use aes_gcm::aead::{AeadInOut, KeyInit, Nonce, Tag};
@@ -55,7 +56,8 @@ pub struct OpenedToken {
     pub nuc: NucHash,
     /// Which key opened it.
     pub by: OpenedBy,
-    /// Whether it was bound to what it was shown with: a photo's commitment, or a certificate's key.
+    /// Whether it was bound to what it was shown with: a photo's commitment, or a certificate's
+    /// key.
     pub bound: bool,
 }
 
@@ -143,7 +145,8 @@ impl SealedNuc {
         }
     }
 
-    /// Reads the packed layout from base64, from hex of the 60 bytes, or from hex of the base64 text as some nodes forward it.
+    /// Reads the packed layout from base64, from hex of the 60 bytes, or from hex of the base64
+    /// text as some nodes forward it.
     pub fn from_packed_text(text: &str) -> Result<Self, TokenFormatError> {
         if text.len() == 120
             && let Ok(bytes) = hex::decode(text)
@@ -163,7 +166,8 @@ impl SealedNuc {
         )
     }
 
-    /// What a spent token is remembered by. The same token for another photo has the same fingerprint.
+    /// What a spent token is remembered by. The same token for another photo has the same
+    /// fingerprint.
     pub fn fingerprint(&self) -> Digest {
         Digest::tagged("birthmark/token/v1", &[&self.nonce, &self.ciphertext])
     }
@@ -205,7 +209,8 @@ impl CameraToken {
         }
     }
 
-    /// Opens with profile A, then B; each bound to `commitment` first, then unbound as older cameras send it.
+    /// Opens with profile A, then B; each bound to `commitment` first, then unbound as older
+    /// cameras send it.
     pub fn open(&self, master: &MasterKey, commitment: Option<&Commitment>) -> Option<OpenedToken> {
         self.open_bound(
             master,
@@ -213,8 +218,8 @@ impl CameraToken {
         )
     }
 
-    /// Opens the constant token inside the certificate of this key: profile A, then B, then the bare
-    /// master key, under which certificates in the field were made.
+    /// Opens the constant token inside the certificate of this key: profile A, then B, then the
+    /// bare master key, under which certificates in the field were made.
     pub fn open_certificate(&self, master: &MasterKey, spki_der: &[u8]) -> Option<OpenedToken> {
         let bound = certificate_binding(spki_der);
         self.open_bound(master, Some(bound.as_bytes())).or_else(|| {

@@ -53,7 +53,8 @@ impl TokenClaim {
         self.sealed().fingerprint()
     }
 
-    /// Reads the packed form: 60 bytes as text under `name`, and the lists of tables and key indices.
+    /// Reads the packed form: 60 bytes as text under `name`, and the lists of tables and key
+    /// indices.
     pub(crate) fn packed(form: &Form<'_>, name: &'static str) -> Result<Self, RequestError> {
         let sealed = SealedNuc::from_packed_text(form.text(name)?)
             .map_err(|problem| form.wrong(name, problem))?;

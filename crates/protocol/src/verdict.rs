@@ -1,7 +1,9 @@
-//! The authority's answer, signed, so that every validator can check that the authority said yes without asking it again.
+//! The authority's answer, signed, so that every validator can check that the authority said yes
+//! without asking it again.
 //!
-//! A verdict covers one commitment or a whole batch, under one signature. A no is signed like a yes: otherwise whoever
-//! stands between authority and validator could refuse photos in the authority's name.
+//! A verdict covers one commitment or a whole batch, under one signature. A no is signed like a
+//! yes: otherwise whoever stands between authority and validator could refuse photos in the
+//! authority's name.
 //!
 //! ```text
 //! u8   version (1)
@@ -16,8 +18,9 @@
 //!      u8 + text  device family, empty for a no
 //! ```
 //!
-//! The key signs `SHA-256("birthmark/verdict/v1" ‖ 00 ‖ bytes)`. An item names a family, never a device. A certificate's
-//! item names its key, so that a verdict says nothing to whoever cannot sign with that key.
+//! The key signs `SHA-256("birthmark/verdict/v1" ‖ 00 ‖ bytes)`. An item names a family, never a
+//! device. A certificate's item names its key, so that a verdict says nothing to whoever cannot
+//! sign with that key.
 
 use serde::{Deserialize, Serialize};
 
@@ -97,7 +100,8 @@ pub struct VerdictItem {
     pub valid: bool,
     /// What was judged.
     pub proof: Proof,
-    /// Whether the authority made up the fingerprint of the camera's sensor, as it does for rehearsals.
+    /// Whether the authority made up the fingerprint of the camera's sensor, as it does for
+    /// rehearsals.
     pub is_made_up: bool,
     /// The camera's family; empty for a refusal.
     pub device_family: String,

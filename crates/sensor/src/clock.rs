@@ -5,7 +5,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use crate::exposure::{ClockQuality, Moment};
 use birthmark_protocol::numbers::at_most;
 
-/// No photo was taken by this software before it was written (2026-01-01): a clock that says so was never set.
+/// No photo was taken by this software before it was written (2026-01-01): a clock that says so was
+/// never set.
 const EARLIEST_NS: i64 = 1_767_225_600_000_000_000;
 
 /// Judges the clock that says it is `unix_ns`.

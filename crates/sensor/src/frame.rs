@@ -1,8 +1,9 @@
 //! One frame as the sensor delivered it, and the bytes its digest is computed over.
 //!
-//! Sensors hand over 12-bit samples in rows that are padded to please the memory controller, packed or unpacked. The digest
-//! must not depend on any of that: the canonical bytes are the rows in the packing of MIPI CSI-2 (two samples in three
-//! bytes: the high eight bits of each, then both low nibbles), one after another, without padding and with nothing before.
+//! Sensors hand over 12-bit samples in rows that are padded to please the memory controller, packed
+//! or unpacked. The digest must not depend on any of that: the canonical bytes are the rows in the
+//! packing of MIPI CSI-2 (two samples in three bytes: the high eight bits of each, then both low
+//! nibbles), one after another, without padding and with nothing before.
 
 use birthmark_protocol::Digest;
 use serde::{Deserialize, Serialize};
@@ -27,7 +28,8 @@ pub enum CfaOrder {
 }
 
 impl CfaOrder {
-    /// Colours of the two-by-two pattern, row by row: 0 red, 1 green, 2 blue. DNG uses the same numbers.
+    /// Colours of the two-by-two pattern, row by row: 0 red, 1 green, 2 blue. DNG uses the same
+    /// numbers.
     pub const fn pattern(self) -> [u8; 4] {
         match self {
             Self::Rggb => [0, 1, 1, 2],
@@ -277,7 +279,8 @@ pub fn pack_row(mut samples: impl Iterator<Item = u16>, packed: &mut [u8]) {
     }
 }
 
-/// Whether a frame can have this size: an even number of samples on both sides, and not absurdly many.
+/// Whether a frame can have this size: an even number of samples on both sides, and not absurdly
+/// many.
 pub fn check_size(width: u32, height: u32) -> Result<(), FrameError> {
     checked_size(width, height).map(|_| ())
 }

@@ -1,4 +1,5 @@
-//! How drivers lay out 12-bit Bayer samples in memory, by the four letters that V4L2 and libcamera share.
+//! How drivers lay out 12-bit Bayer samples in memory, by the four letters that V4L2 and libcamera
+//! share.
 
 use crate::frame::{CfaOrder, FrameError, RawFrame};
 
@@ -12,7 +13,8 @@ pub struct Layout {
 }
 
 impl Layout {
-    /// Every layout we read. Packed ones come first: they are canonical already and cost no packing.
+    /// Every layout we read. Packed ones come first: they are canonical already and cost no
+    /// packing.
     pub const ALL: [Self; 8] = [
         Self::packed(*b"pRCC", CfaOrder::Rggb),
         Self::packed(*b"pBCC", CfaOrder::Bggr),

@@ -11,7 +11,8 @@ pub struct Shot {
     pub frame: RawFrame,
     /// The circumstances.
     pub exposure: Exposure,
-    /// What the camera's own processor made of the same instant, if it has one; else the frame is developed here.
+    /// What the camera's own processor made of the same instant, if it has one; else the frame is
+    /// developed here.
     pub still: Option<Picture>,
 }
 

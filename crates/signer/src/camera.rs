@@ -1,4 +1,5 @@
-//! What this camera is: everything an import left behind, in one file, so that an import either happened or did not.
+//! What this camera is: everything an import left behind, in one file, so that an import either
+//! happened or did not.
 
 use std::path::{Path, PathBuf};
 
@@ -67,7 +68,8 @@ impl Camera {
         }
     }
 
-    /// When the first of its certificates ends, its own or one it was issued under; `None` if one cannot be read.
+    /// When the first of its certificates ends, its own or one it was issued under; `None` if one
+    /// cannot be read.
     pub fn last_moment(&self) -> Option<Timestamp> {
         let certificate = CameraCertificate::from_der(&self.certificate).ok()?;
         let issuers = provisioning::issuers(&self.certificate_chain).ok()?;

@@ -24,7 +24,8 @@ use crate::messages::{
     SignerRefusal, StatusReply, TakeSignaturesReply,
 };
 
-/// How long one call may take: longer than the signer's own deadline, which has the better sentence.
+/// How long one call may take: longer than the signer's own deadline, which has the better
+/// sentence.
 const DEADLINE: Duration = Duration::from_secs(30);
 
 /// The calls as they travel.
@@ -263,7 +264,8 @@ impl SignerClient {
         }))
     }
 
-    /// Gives the signer its authority's signatures, in base64; how many keys of the epoch are ready.
+    /// Gives the signer its authority's signatures, in base64; how many keys of the epoch are
+    /// ready.
     pub async fn take_signatures(
         &mut self,
         epoch: u32,
@@ -277,7 +279,8 @@ impl SignerClient {
         usize::try_from(reply.ready).map_err(|_| SignerCallError::Answer("no number of keys"))
     }
 
-    /// Has a bundle signed with a key that signs nothing else: the submission that goes to a validator.
+    /// Has a bundle signed with a key that signs nothing else: the submission that goes to a
+    /// validator.
     pub async fn sign_once(
         &mut self,
         bundle: &Bundle,
@@ -385,7 +388,8 @@ impl SignerClient {
             .map_err(|_| SignerCallError::Answer("the secret is malformed"))
     }
 
-    /// Gives the signer a provisioning file's JSON text. The caller destroys the clear copy when this succeeds.
+    /// Gives the signer a provisioning file's JSON text. The caller destroys the clear copy when
+    /// this succeeds.
     pub async fn provision(
         &mut self,
         provisioning: &str,

@@ -99,7 +99,8 @@ impl Keeper {
         }
     }
 
-    /// Has the thread end after what is waiting already; only then everything in the chip is flushed. Blocks.
+    /// Has the thread end after what is waiting already; only then everything in the chip is
+    /// flushed. Blocks.
     pub fn stop(&self, thread: JoinHandle<()>) -> std::thread::Result<()> {
         // A thread that is gone already needs not be told.
         let _ = self.jobs.send(None);

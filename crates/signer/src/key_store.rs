@@ -85,7 +85,8 @@ pub trait KeyStore {
     /// The public half of a key that [`KeyStore::create_one_time_key`] made.
     fn one_time_public_key(&mut self, one_time_key: &Blob) -> Result<PublicKey, KeyStoreError>;
 
-    /// What the attestation key says about a one-time key, as an answer to `nonce`: statement and signature.
+    /// What the attestation key says about a one-time key, as an answer to `nonce`: statement and
+    /// signature.
     fn certify_one_time_key(
         &mut self,
         attestation_key: &Blob,

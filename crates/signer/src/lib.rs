@@ -1,8 +1,9 @@
 //! Sole owner of the camera's TPM: enrols, seals, signs, issues tokens.
 //!
-//! The signing key never leaves the chip and the master keys never leave this process. It signs what it has parsed: a
-//! caller hands over a bundle, and this daemon rebuilds the bytes and their digest itself. It is no general signing
-//! service, and it knows nothing of files, networks or photos.
+//! The signing key never leaves the chip and the master keys never leave this process. It signs
+//! what it has parsed: a caller hands over a bundle, and this daemon rebuilds the bytes and their
+//! digest itself. It is no general signing service, and it knows nothing of files, networks or
+//! photos.
 
 pub mod client;
 pub mod messages;

@@ -6,7 +6,8 @@ use zlink::introspect::Type;
 /// The interface's name.
 pub const INTERFACE: &str = "org.birthmark.Signer";
 
-/// Where the signing key lives. Named in every answer, so that nobody takes a development key for a chip's.
+/// Where the signing key lives. Named in every answer, so that nobody takes a development key for a
+/// chip's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, Type)]
 #[serde(rename_all = "snake_case")]
 #[zlink(rename_all = "snake_case")]
@@ -91,7 +92,8 @@ impl std::fmt::Debug for GpsSaltReply {
 pub struct StatusReply {
     /// Where the key lives.
     pub key_store: KeyStoreKind,
-    /// The camera's public key, PEM; absent before enrolment and when the key store does not answer.
+    /// The camera's public key, PEM; absent before enrolment and when the key store does not
+    /// answer.
     pub public_key: Option<String>,
     /// Whether the camera can sign and issue tokens.
     pub provisioned: bool,
@@ -237,7 +239,8 @@ pub struct OpenedKey {
     pub signature: String,
 }
 
-/// The answer to `AnswerChallenge`. While the chip has not spoken about every key, all but `is_complete` is empty.
+/// The answer to `AnswerChallenge`. While the chip has not spoken about every key, all but
+/// `is_complete` is empty.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Type)]
 pub struct AnswerChallengeReply {
     /// Whether this is the whole answer: otherwise ask again.

@@ -1,4 +1,5 @@
-//! The file an authority gives a new camera: read once, checked against the camera's own key, never kept.
+//! The file an authority gives a new camera: read once, checked against the camera's own key, never
+//! kept.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -148,7 +149,8 @@ pub struct Renewal {
 }
 
 impl Renewal {
-    /// Reads certificate and chain in PEM and checks that they belong together and are valid at `now`.
+    /// Reads certificate and chain in PEM and checks that they belong together and are valid at
+    /// `now`.
     pub fn parse(
         certificate: &str,
         chain: &str,
@@ -212,7 +214,8 @@ pub fn destroy(path: &Path) -> Result<(), ProvisioningError> {
 }
 
 impl Provisioning {
-    /// Reads the JSON and checks that its parts belong together and its certificates are valid at `now`.
+    /// Reads the JSON and checks that its parts belong together and its certificates are valid at
+    /// `now`.
     pub fn parse(text: &str, now: Timestamp) -> Result<Self, ProvisioningError> {
         let form: Form = serde_json::from_str(text).map_err(|error| malformed(&error, text))?;
         let certificate = CameraCertificate::from_pem_or_der(form.device_certificate.as_bytes())
@@ -350,7 +353,8 @@ fn master_keys(
     Ok([first?, second?, third?])
 }
 
-/// The certificate holds the NUC hash under a key of one of the camera's tables: it must be one of these, and open.
+/// The certificate holds the NUC hash under a key of one of the camera's tables: it must be one of
+/// these, and open.
 fn check_tables(
     certificate: &CameraCertificate,
     tables: [TableId; TABLES_PER_CAMERA],

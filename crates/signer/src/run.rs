@@ -84,7 +84,8 @@ fn watch(context: &Context, keeper: &Keeper) {
     });
 }
 
-/// Without its chip the signer still answers, with what is wrong; the journal and `systemctl status` say it at once.
+/// Without its chip the signer still answers, with what is wrong; the journal and
+/// `systemctl status` say it at once.
 fn look_at_chip(context: &Context, keeper: &Keeper) {
     let (service, keeper) = (context.service.clone(), keeper.clone());
     tokio::spawn(async move {

@@ -1,5 +1,5 @@
-//! The interface `org.birthmark.Signer`. Whoever may connect can at most sign bundles that say what they say, and use
-//! up tokens; only administrators can change what this camera is.
+//! The interface `org.birthmark.Signer`. Whoever may connect can at most sign bundles that say what
+//! they say, and use up tokens; only administrators can change what this camera is.
 
 use std::sync::Arc;
 
@@ -80,8 +80,9 @@ where
     Sock: Socket,
     Sock::ReadHalf: FetchPeerCredentials,
 {
-    /// Signs a bundle given as its canonical bytes in base64, with the hash of the block it is anchored to, if it is to
-    /// one (64 hexadecimal characters). The digest is computed here; a digest alone is refused.
+    /// Signs a bundle given as its canonical bytes in base64, with the hash of the block it is
+    /// anchored to, if it is to one (64 hexadecimal characters). The digest is computed here; a
+    /// digest alone is refused.
     async fn sign_bundle(
         &self,
         bundle: String,
@@ -129,7 +130,8 @@ where
         })
     }
 
-    /// Derives the salt that hides the place of the photo with this raw digest (64 hexadecimal characters).
+    /// Derives the salt that hides the place of the photo with this raw digest (64 hexadecimal
+    /// characters).
     async fn gps_salt(
         &self,
         image: String,
@@ -144,8 +146,8 @@ where
         })
     }
 
-    /// Makes some more one-time keys of a batch of `keys` for the epoch that the authority stated (base64). Asked again
-    /// until all are made: in between, photos are signed.
+    /// Makes some more one-time keys of a batch of `keys` for the epoch that the authority stated
+    /// (base64). Asked again until all are made: in between, photos are signed.
     async fn draft_keys(
         &self,
         statement: String,
@@ -182,7 +184,8 @@ where
         })
     }
 
-    /// Has the chip speak about the keys that a challenge (64 hexadecimal characters) chose. Asked again until complete.
+    /// Has the chip speak about the keys that a challenge (64 hexadecimal characters) chose. Asked
+    /// again until complete.
     async fn answer_challenge(
         &self,
         epoch: i64,
@@ -315,7 +318,8 @@ where
         })
     }
 
-    /// Has the chip speak about the camera's key, as an answer to a nonce (64 hexadecimal characters).
+    /// Has the chip speak about the camera's key, as an answer to a nonce (64 hexadecimal
+    /// characters).
     async fn attest(
         &self,
         nonce: String,
@@ -368,8 +372,8 @@ where
         })
     }
 
-    /// Takes over a provisioning file, given as its JSON text: checks it, seals it, tests what was sealed. The caller
-    /// destroys the clear copy afterwards.
+    /// Takes over a provisioning file, given as its JSON text: checks it, seals it, tests what was
+    /// sealed. The caller destroys the clear copy afterwards.
     async fn provision(
         &self,
         provisioning: String,
@@ -394,7 +398,8 @@ where
         })
     }
 
-    /// Takes over a new certificate for the same key, with its issuers' certificates, all in PEM. It holds no secret.
+    /// Takes over a new certificate for the same key, with its issuers' certificates, all in PEM.
+    /// It holds no secret.
     async fn renew(
         &self,
         certificate: String,

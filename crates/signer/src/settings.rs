@@ -14,7 +14,8 @@ use crate::messages::KeyStoreKind;
 pub struct SignerSettings {
     /// Where the interface is served when systemd passes no socket.
     pub socket: PathBuf,
-    /// Who may have bundles signed and tokens issued: the capture daemon's user. Empty: the signer's own.
+    /// Who may have bundles signed and tokens issued: the capture daemon's user. Empty: the
+    /// signer's own.
     pub callers: Vec<User>,
     /// Who may enrol, provision and reseal. Empty: the signer's own user.
     pub administrators: Vec<User>,

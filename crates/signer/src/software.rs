@@ -1,5 +1,6 @@
-//! Keys in a file: a key store for developing without a TPM. It protects nothing from whoever can read the file, which
-//! is why it exists only in builds that ask for it, and why every answer names it.
+//! Keys in a file: a key store for developing without a TPM. It protects nothing from whoever can
+//! read the file, which is why it exists only in builds that ask for it, and why every answer names
+//! it.
 
 use std::path::{Path, PathBuf};
 

@@ -1,7 +1,7 @@
 //! The signer's files: small, for nobody else's eyes, and never half written.
 //!
-//! Whoever can change these files can make the signer fail or issue tokens that no authority opens; they can neither
-//! sign nor read a secret, which only the key store can unseal.
+//! Whoever can change these files can make the signer fail or issue tokens that no authority opens;
+//! they can neither sign nor read a secret, which only the key store can unseal.
 
 use std::fs::{self, OpenOptions};
 use std::io;
@@ -63,7 +63,8 @@ pub(crate) fn read<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, StateE
     })
 }
 
-/// Replaces a file as one step: a reader, and a camera that loses power, sees the old or the new one.
+/// Replaces a file as one step: a reader, and a camera that loses power, sees the old or the new
+/// one.
 pub(crate) fn write<T: Serialize>(path: &Path, value: &T) -> Result<(), StateError> {
     let text = serde_json::to_vec_pretty(value).map(Zeroizing::new);
     let text = text.map_err(|error| StateError::Damaged {
@@ -73,8 +74,8 @@ pub(crate) fn write<T: Serialize>(path: &Path, value: &T) -> Result<(), StateErr
     durable::replace(path, &text, durable::PRIVATE).map_err(failed("replace", path))
 }
 
-/// Overwrites a file and removes it. On flash memory old contents may survive inside the medium; the file system at
-/// least no longer leads to them.
+/// Overwrites a file and removes it. On flash memory old contents may survive inside the medium;
+/// the file system at least no longer leads to them.
 pub(crate) fn destroy(path: &Path) -> Result<(), StateError> {
     let overwrite = || -> io::Result<()> {
         let mut file = OpenOptions::new().write(true).open(path)?;

@@ -42,8 +42,8 @@ pub struct Tpm {
     connection: Option<Connection>,
 }
 
-/// What stays in the chip while this process lives: the storage root and one session salted with it. Fields are
-/// dropped in this order: a session must go before the connection it was made on.
+/// What stays in the chip while this process lives: the storage root and one session salted with
+/// it. Fields are dropped in this order: a session must go before the connection it was made on.
 struct Connection {
     signing_key: Option<SigningKey>,
     session: Session,
@@ -54,8 +54,8 @@ struct Connection {
 }
 
 impl Connection {
-    /// Connects. With a pinned storage root nothing is said to a chip that cannot show it: somebody between us and
-    /// the chip could otherwise offer a root of their own and read along.
+    /// Connects. With a pinned storage root nothing is said to a chip that cannot show it: somebody
+    /// between us and the chip could otherwise offer a root of their own and read along.
     fn open(tcti: &Tcti, auth: &Rc<ChipAuth>, pinned: Option<&[u8]>) -> Result<Self, TpmError> {
         let chip = Chip::open(tcti)?;
         let (primary, public) = primary::create(&chip)?;
@@ -84,9 +84,9 @@ impl Connection {
 }
 
 impl Tpm {
-    /// A TPM reached by `tcti` whose signing key lives at the persistent `handle`. Key and secrets are
-    /// made with `auth`, and open to nobody without it. With `storage_root`, as [`Tpm::storage_root`]
-    /// returned it when the camera was enrolled, no other chip is accepted.
+    /// A TPM reached by `tcti` whose signing key lives at the persistent `handle`. Key and secrets
+    /// are made with `auth`, and open to nobody without it. With `storage_root`, as
+    /// [`Tpm::storage_root`] returned it when the camera was enrolled, no other chip is accepted.
     pub fn new(tcti: Tcti, handle: u32, auth: ChipAuth, storage_root: Option<Vec<u8>>) -> Self {
         Self {
             tcti,
@@ -108,8 +108,8 @@ impl Tpm {
         self.storage_root = storage_root;
     }
 
-    /// Runs `work` on a connection. A chip that was reset, or a line that broke, has lost our session; then the same
-    /// work is done once more on a new connection.
+    /// Runs `work` on a connection. A chip that was reset, or a line that broke, has lost our
+    /// session; then the same work is done once more on a new connection.
     fn with<T>(
         &mut self,
         work: impl Fn(&mut Connection, u32) -> Result<T, TpmError>,
@@ -289,7 +289,8 @@ impl Tpm {
         )
     }
 
-    /// Makes a key for one photo. Nothing of it stays in the chip; its blob opens in this chip alone.
+    /// Makes a key for one photo. Nothing of it stays in the chip; its blob opens in this chip
+    /// alone.
     pub fn create_one_time_key(&mut self) -> Result<Blob, TpmError> {
         self.with(
             |Connection {
@@ -303,8 +304,8 @@ impl Tpm {
         )
     }
 
-    /// What the chip says about a one-time key, as an answer to `nonce`: the bytes it signed (TPMS_ATTEST) and the
-    /// attestation key's signature (DER).
+    /// What the chip says about a one-time key, as an answer to `nonce`: the bytes it signed
+    /// (TPMS_ATTEST) and the attestation key's signature (DER).
     pub fn certify_one_time_key(
         &mut self,
         attestation_key: &Blob,
@@ -328,8 +329,8 @@ impl Tpm {
         )
     }
 
-    /// Signs a digest with a one-time key; the signature was verified and has the low `s`. Whoever calls this has noted
-    /// before, durably, that the key is used.
+    /// Signs a digest with a one-time key; the signature was verified and has the low `s`. Whoever
+    /// calls this has noted before, durably, that the key is used.
     pub fn sign_once(
         &mut self,
         one_time_key: &Blob,

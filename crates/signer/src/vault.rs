@@ -89,7 +89,8 @@ impl Vault {
         Ok(self.store.public_key()?)
     }
 
-    /// Signs the digest of a bundle that this process parsed. `anchor_block` is the hash of the block at its anchor.
+    /// Signs the digest of a bundle that this process parsed. `anchor_block` is the hash of the
+    /// block at its anchor.
     pub fn sign(
         &mut self,
         bundle: &Bundle,
@@ -98,8 +99,8 @@ impl Vault {
     ) -> Result<Signed, SignerError> {
         check_source(bundle, self.kind())?;
         let certificate = self.checked_camera()?.certificate.clone();
-        // No validator takes in a photo that was taken after its certificate's end, so signing one would only use it up:
-        // unsigned it waits for the renewal.
+        // No validator takes in a photo that was taken after its certificate's end, so signing one
+        // would only use it up: unsigned it waits for the renewal.
         if let Some(until) = self.usable_until.filter(|until| bundle.time() > *until) {
             return Err(SignerError::CertificateEnded { until });
         }
@@ -153,7 +154,8 @@ impl Vault {
             .salt(raw))
     }
 
-    /// Makes the camera's key, or finds it. With `again`, everything of an earlier camera is destroyed first.
+    /// Makes the camera's key, or finds it. With `again`, everything of an earlier camera is
+    /// destroyed first.
     pub fn enrol(&mut self, again: bool) -> Result<PublicKey, SignerError> {
         if again {
             self.start_over()?;
@@ -252,7 +254,8 @@ impl Vault {
         renewal.check_tables(camera.tables, self.secrets()?)?;
         camera.certificate = renewal.certificate.der().to_vec();
         camera.certificate_chain = renewal.chain;
-        // If we stop here, the camera goes on with the old certificate and is given the same new one again.
+        // If we stop here, the camera goes on with the old certificate and is given the same new
+        // one again.
         camera.store(&self.folder)?;
         self.usable_until = Some(last_moment(&camera)?);
         Ok(self.camera.insert(camera))
@@ -339,8 +342,9 @@ impl Vault {
     }
 }
 
-/// Under a key that an authority answers for, only what a sensor delivered is signed. The caller builds the
-/// bundle, so this stops a mistake and a rehearsal in the wrong place, not a caller that lies.
+/// Under a key that an authority answers for, only what a sensor delivered is signed. The caller
+/// builds the bundle, so this stops a mistake and a rehearsal in the wrong place, not a caller that
+/// lies.
 fn check_source(bundle: &Bundle, keys: KeyStoreKind) -> Result<(), SignerError> {
     let Some(capture) = bundle.capture() else {
         return Err(SignerError::input(
@@ -363,8 +367,8 @@ fn check_source(bundle: &Bundle, keys: KeyStoreKind) -> Result<(), SignerError> 
     Ok(())
 }
 
-/// The last moment of which photos are signed: certificate and chain were checked when they were taken over, and end on their
-/// own days.
+/// The last moment of which photos are signed: certificate and chain were checked when they were
+/// taken over, and end on their own days.
 fn last_moment(camera: &Camera) -> Result<Timestamp, SignerError> {
     camera
         .last_moment()

@@ -1,4 +1,5 @@
-//! One-time keys on the disk: drafts that wait for their authority, and signed ones that wait for a photo.
+//! One-time keys on the disk: drafts that wait for their authority, and signed ones that wait for a
+//! photo.
 //!
 //! ```text
 //! one-time/EPOCH/epoch.json          what the authority stated about the epoch
@@ -7,9 +8,10 @@
 //! one-time/EPOCH/used/NNNNN.json     a key that signs, or signed, its one photo
 //! ```
 //!
-//! A key moves one way only, by renaming, and each step is on the disk before the next: a key in `used` never signs again,
-//! whenever the power fails. Whoever can read these files learns which keys are this camera's, and with them which photos;
-//! none of them signs outside of this camera's chip.
+//! A key moves one way only, by renaming, and each step is on the disk before the next: a key in
+//! `used` never signs again, whenever the power fails. Whoever can read these files learns which
+//! keys are this camera's, and with them which photos; none of them signs outside of this camera's
+//! chip.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -86,7 +88,8 @@ impl Wallet {
         }
     }
 
-    /// Every epoch of which there are keys, in order. What was being used when the power failed is destroyed.
+    /// Every epoch of which there are keys, in order. What was being used when the power failed is
+    /// destroyed.
     pub fn epochs(state: &Path) -> Result<Vec<u32>, StateError> {
         let names = names(&state.join("one-time"))?;
         let mut epochs: Vec<u32> = names.iter().filter_map(|name| name.parse().ok()).collect();
@@ -145,8 +148,8 @@ impl Wallet {
         self.ready_folder(batch).is_dir()
     }
 
-    /// Takes signed keys in, all or none. If we stop before the folder is renamed, the batch is asked for again; after it,
-    /// [`Wallet::has_batch`] says so for ever.
+    /// Takes signed keys in, all or none. If we stop before the folder is renamed, the batch is
+    /// asked for again; after it, [`Wallet::has_batch`] says so for ever.
     pub fn keep_batch(&self, batch: &Digest, keys: &[(usize, ReadyKey)]) -> Result<(), StateError> {
         let written = self.folder.join("signed");
         destroy_all(&written)?;
@@ -174,7 +177,8 @@ impl Wallet {
         Ok(self.ready_files()?.len())
     }
 
-    /// Takes one of the signed keys out, for one signature. When this returns, the disk knows that it is used.
+    /// Takes one of the signed keys out, for one signature. When this returns, the disk knows that
+    /// it is used.
     pub fn take(&self, choose: impl FnOnce(usize) -> usize) -> Result<Option<Taken>, StateError> {
         let mut files = self.ready_files()?;
         if files.is_empty() {
@@ -235,7 +239,8 @@ fn file_name(number: usize) -> String {
     format!("{number:05}.json")
 }
 
-/// The names in a folder, in order; none if it is not there. Drafts of files that were not finished are passed over.
+/// The names in a folder, in order; none if it is not there. Drafts of files that were not finished
+/// are passed over.
 fn names(folder: &Path) -> Result<Vec<String>, StateError> {
     let entries = match fs::read_dir(folder) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),

@@ -1,7 +1,8 @@
-//! What the authority costs with a million cameras: start, memory, one validation, one of a batch. Prints ratios.
+//! What the authority costs with a million cameras: start, memory, one validation, one of a batch.
+//! Prints ratios.
 //!
-//! `cargo bench -p birthmark-sma` for the whole million, `-- 50000` for fewer. The server runs in a process of its own on
-//! one thread, so that its CPU time is not the load generator's.
+//! `cargo bench -p birthmark-sma` for the whole million, `-- 50000` for fewer. The server runs in a
+//! process of its own on one thread, so that its CPU time is not the load generator's.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -148,7 +149,8 @@ fn certificate(
     }
 }
 
-/// Fills the database with cameras, many in one transaction. Gives the certificates of the sample, in DER.
+/// Fills the database with cameras, many in one transaction. Gives the certificates of the sample,
+/// in DER.
 async fn fill(folder: &Path, devices: u64) -> Vec<Vec<u8>> {
     let settings = settings(folder);
     let credentials = credentials(folder);
@@ -401,7 +403,8 @@ fn micro(time: Duration) -> f64 {
     time.as_secs_f64() * 1e6
 }
 
-/// How long one signature takes, to tell the verdict's from the rest: the least of many, which nothing interrupted.
+/// How long one signature takes, to tell the verdict's from the rest: the least of many, which
+/// nothing interrupted.
 fn signature() -> Duration {
     let key = birthmark_sma::ca::PrivateKey::generate().unwrap();
     let key = key.fast().unwrap();

@@ -49,8 +49,8 @@ pub struct Authority {
     pub limits: Allowances,
     /// Chips that are proving themselves.
     pub attestations: Attestations,
-    /// Chips that prove themselves to have their certificate renewed. Anybody with a chip may begin that, so they wait
-    /// apart: strangers keep nobody from enrolling cameras.
+    /// Chips that prove themselves to have their certificate renewed. Anybody with a chip may begin
+    /// that, so they wait apart: strangers keep nobody from enrolling cameras.
     pub renewals: Attestations,
     /// Public answers that were just made.
     pub lists: Lists,
@@ -104,8 +104,8 @@ impl Answer {
         }
     }
 
-    /// What stands in a verdict, if the question named a commitment. A no is signed like a yes: otherwise whoever stands
-    /// between validator and authority could refuse photos in its name.
+    /// What stands in a verdict, if the question named a commitment. A no is signed like a yes:
+    /// otherwise whoever stands between validator and authority could refuse photos in its name.
     pub fn item(&self) -> Option<VerdictItem> {
         let commitment = self.outcome.commitment?;
         match (self.outcome.result, &self.family) {
@@ -338,7 +338,8 @@ impl Authority {
         Ok(())
     }
 
-    /// Takes over a camera's new certificate. The next question is judged by it; public lists are made anew.
+    /// Takes over a camera's new certificate. The next question is judged by it; public lists are
+    /// made anew.
     pub fn remember_renewal(&self, row: &DeviceRow) -> anyhow::Result<()> {
         let certificate = issued(row)?.context("a renewed camera without a certificate")?;
         unpoisoned(self.cameras.write()).renew(row.id, certificate);
@@ -376,7 +377,8 @@ impl Authority {
         self.audit.write(&self.store, &self.vault).await
     }
 
-    /// Makes sure that this process may still serve the database. After an outage of PostgreSQL the lease is taken anew.
+    /// Makes sure that this process may still serve the database. After an outage of PostgreSQL the
+    /// lease is taken anew.
     pub async fn keep_lease(&self) -> Result<(), sqlx::Error> {
         self.lease.keep(&self.store).await
     }
@@ -428,7 +430,8 @@ pub const fn unreadable(now: Timestamp) -> Outcome {
     }
 }
 
-/// What another program wrote into the database is never believed. A restart changes nothing about it.
+/// What another program wrote into the database is never believed. A restart changes nothing about
+/// it.
 fn changed(error: impl Into<anyhow::Error>) -> anyhow::Error {
     let error = error.into();
     match error

@@ -1,5 +1,6 @@
-//! The command line. While the authority runs, commands reach it through the control socket; otherwise they open the
-//! database themselves. Either way they pass the same checks and leave the same traces in the audit log.
+//! The command line. While the authority runs, commands reach it through the control socket;
+//! otherwise they open the database themselves. Either way they pass the same checks and leave the
+//! same traces in the audit log.
 
 mod begin;
 mod cameras;

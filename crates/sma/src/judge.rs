@@ -1,8 +1,10 @@
-//! Says whether a token or certificate comes from a genuine camera. No I/O: keys, cameras and revocations are in memory.
+//! Says whether a token or certificate comes from a genuine camera. No I/O: keys, cameras and
+//! revocations are in memory.
 //!
 //! A pass means: the token opens under its table's key, the NUC hash inside belongs to a registered
-//! camera, that camera holds that table, and no revocation covers it now. A certificate passes only if
-//! it is the one that was issued to that camera. Of a former answer nothing is reused but that our key signed these bytes.
+//! camera, that camera holds that table, and no revocation covers it now. A certificate passes only
+//! if it is the one that was issued to that camera. Of a former answer nothing is reused but that
+//! our key signed these bytes.
 
 mod activity;
 pub mod cameras;
@@ -107,7 +109,8 @@ impl Refusal {
 pub struct Passed<'a> {
     /// The camera.
     pub device: &'a Device,
-    /// What was judged. A token alone is never more than a token, whatever is known about its camera.
+    /// What was judged. A token alone is never more than a token, whatever is known about its
+    /// camera.
     pub proof: Proof,
 }
 
@@ -146,7 +149,8 @@ impl<'a> Judge<'a> {
         Ok(Passed { device, proof })
     }
 
-    /// Judges a certificate: issuer, dates, the token inside, revocation, and whether it was issued.
+    /// Judges a certificate: issuer, dates, the token inside, revocation, and whether it was
+    /// issued.
     fn certificate(&self, certificate: &CameraCertificate) -> Result<Passed<'a>, Refusal> {
         let issuer = self.checked.issuer(certificate, self.issuers);
         let issuer = issuer.ok_or(Refusal::ForeignIssuer)?;
@@ -155,8 +159,8 @@ impl<'a> Judge<'a> {
         }
         let (from, until) = issuer.validity;
         let begins = certificate.validity().0;
-        // A photo that waited in its camera may come after the certificate's end. When it was taken is not known here:
-        // that it lies within the validity is the validator's to see.
+        // A photo that waited in its camera may come after the certificate's end. When it was taken
+        // is not known here: that it lies within the validity is the validator's to see.
         if !certificate.serves_at(self.now) || begins < from || until < begins {
             return Err(Refusal::Expired);
         }
@@ -172,8 +176,8 @@ impl<'a> Judge<'a> {
             );
         }
         let device = self.holder(token, &opened)?;
-        // The token inside can be copied out of any published certificate, and somebody else may have
-        // the key of a former intermediate: only what was issued counts.
+        // The token inside can be copied out of any published certificate, and somebody else may
+        // have the key of a former intermediate: only what was issued counts.
         let (serial, key_hash) = (padded(certificate.serial()), Digest::of(&spki));
         let issued = device
             .certificates()
@@ -188,7 +192,8 @@ impl<'a> Judge<'a> {
         Ok(Passed { device, proof })
     }
 
-    /// Judges what a camera showed: a token, or a certificate with or without a token, which must then be of one camera.
+    /// Judges what a camera showed: a token, or a certificate with or without a token, which must
+    /// then be of one camera.
     pub fn proof(
         &self,
         proof: &CameraProof,

@@ -1,8 +1,9 @@
 //! The manufacturer authority: it certifies cameras and says, without learning which photo, whether
 //! one of them stands behind it.
 //!
-//! [`run`] serves; [`setup::found`] begins a new authority; [`command::program`] is the command line.
-//! The rooms: `issue` certifies, `judge` answers questions, `keep` stores, `tell` speaks HTTP.
+//! [`run`] serves; [`setup::found`] begins a new authority; [`command::program`] is the command
+//! line. The rooms: `issue` certifies, `judge` answers questions, `keep` stores, `tell` speaks
+//! HTTP.
 
 pub mod authority;
 pub mod clock;

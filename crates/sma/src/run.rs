@@ -77,7 +77,8 @@ pub async fn run(settings: Settings, mut context: Context) -> anyhow::Result<()>
     context.service.watch(move || {
         let authority = Arc::clone(&watched);
         async move {
-            // Not the database: while it is away we validate from memory, and a restart would lose that.
+            // Not the database: while it is away we validate from memory, and a restart would lose
+            // that.
             authority.with_cameras(|cameras| cameras.len());
             Ok(())
         }
@@ -133,7 +134,8 @@ async fn keep_writing(authority: Arc<Authority>, shutdown: Shutdown) {
     }
 }
 
-/// Once a minute: busy cameras are noted and flagged, old audit rows go, and the lease is looked at.
+/// Once a minute: busy cameras are noted and flagged, old audit rows go, and the lease is looked
+/// at.
 async fn keep_house(authority: Arc<Authority>, shutdown: Shutdown) {
     loop {
         match authority.rotate_epochs(clock::now()).await {

@@ -13,19 +13,22 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Settings {
-    /// The manufacturer's name in certificates and verdicts. There is no default: nobody is called "example".
+    /// The manufacturer's name in certificates and verdicts. There is no default: nobody is called
+    /// "example".
     pub manufacturer_id: String,
     /// An authority for demonstrations: this machine's own users need no token on loopback.
     pub rehearsal: bool,
     /// The URL written into certificates, to which nodes post `/validate-cert` requests.
     pub endpoint: String,
-    /// Where the public can fetch the revocation list and ask about certificates; left out of certificates if not set.
+    /// Where the public can fetch the revocation list and ask about certificates; left out of
+    /// certificates if not set.
     pub public_url: Option<String>,
     /// `sqlite:` or `postgres:` URL.
     pub database: String,
     /// Connections to the database at once.
     pub database_connections: u32,
-    /// With less than this free on the disk of an SQLite database, no camera is registered: what is left is for the audit log.
+    /// With less than this free on the disk of an SQLite database, no camera is registered: what is
+    /// left is for the audit log.
     pub disk_reserve_mb: u64,
     /// Where to listen when systemd passes no socket called `http`.
     pub listen: SocketAddr,
@@ -53,7 +56,8 @@ pub struct Settings {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct OneTime {
-    /// How many days an epoch lasts. Never change it while keys of an epoch are out: its number would mean another time.
+    /// How many days an epoch lasts. Never change it while keys of an epoch are out: its number
+    /// would mean another time.
     pub epoch_days: u32,
     /// For how many epochs keys are signed at once, the present one among them.
     pub ahead: u32,
@@ -79,10 +83,11 @@ pub struct Certificates {
 pub struct Provisioning {
     /// Make a key pair for a camera that brings none. Only a rehearsal does that.
     pub make_keys: bool,
-    /// Make up a NUC hash for a camera that brings none. It says nothing about a sensor, and every answer
-    /// about the camera says so.
+    /// Make up a NUC hash for a camera that brings none. It says nothing about a sensor, and every
+    /// answer about the camera says so.
     pub simulate_nuc: bool,
-    /// Take cameras that do not say `binds_tokens` for older ones, whose tokens are bound to no photo.
+    /// Take cameras that do not say `binds_tokens` for older ones, whose tokens are bound to no
+    /// photo.
     pub older_cameras: bool,
     /// A folder of PEM files: the roots of the TPM makers whose chips may attest.
     pub tpm_roots: Option<PathBuf>,
@@ -94,7 +99,8 @@ pub struct Provisioning {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Limits {
-    /// Requests a second of one client without a validator's token, in the long run. Zero: no limit.
+    /// Requests a second of one client without a validator's token, in the long run. Zero: no
+    /// limit.
     pub requests_per_second: u32,
     /// Requests one client may send at once after a pause.
     pub burst: u32,
@@ -106,7 +112,8 @@ pub struct Limits {
     pub validator_questions_per_second: u32,
     /// Questions one validator may ask at once after a pause.
     pub validator_questions_burst: u32,
-    /// A camera is flagged for a person when a day has this many times its ordinary number of validations.
+    /// A camera is flagged for a person when a day has this many times its ordinary number of
+    /// validations.
     pub unusual_factor: u32,
     /// A camera is never flagged below this many validations a day.
     pub unusual_floor: u32,
@@ -221,8 +228,8 @@ impl Default for Audit {
 }
 
 impl Settings {
-    /// An authority for rehearsals and tests: it makes up NUC hashes, and this machine's own users need
-    /// no token.
+    /// An authority for rehearsals and tests: it makes up NUC hashes, and this machine's own users
+    /// need no token.
     pub fn rehearsal(manufacturer_id: &str) -> Self {
         Self {
             manufacturer_id: manufacturer_id.into(),
@@ -241,7 +248,8 @@ impl Settings {
         named.unwrap_or(&self.manufacturer_id)
     }
 
-    /// Whoever is believed without a token must be on this machine, and nobody else must look like it.
+    /// Whoever is believed without a token must be on this machine, and nobody else must look like
+    /// it.
     fn check_rehearsal(&self) -> Result<(), ConfigError> {
         let wrong = |field, reason| Err(ConfigError::field(field, reason));
         match () {

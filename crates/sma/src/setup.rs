@@ -1,4 +1,5 @@
-//! The beginning of an authority: certificate authority, verdict key and 2,500 key tables, all at once or not at all.
+//! The beginning of an authority: certificate authority, verdict key and 2,500 key tables, all at
+//! once or not at all.
 
 use std::path::Path;
 
@@ -64,7 +65,8 @@ pub async fn open_vault(store: &Store, credentials: &Credentials) -> anyhow::Res
     Vault::open(secret.bytes(), &proof).with_context(|| format!("credential `{VAULT_CREDENTIAL}`"))
 }
 
-/// Sets up an authority in an empty database. `master_keys` are those of an authority in the field; new ones are drawn otherwise.
+/// Sets up an authority in an empty database. `master_keys` are those of an authority in the field;
+/// new ones are drawn otherwise.
 pub async fn found(
     settings: &Settings,
     credentials: &Credentials,

@@ -1,7 +1,7 @@
 //! A headless Chromium, driven over a pipe: what people see, tried as they see it.
 //!
-//! Everything that a page asks a network for and everything its scripts complain about is kept, so that a test can say
-//! that no byte of a photo left and that no script failed.
+//! Everything that a page asks a network for and everything its scripts complain about is kept, so
+//! that a test can say that no byte of a photo left and that no script failed.
 
 #![allow(
     clippy::indexing_slicing,
@@ -100,7 +100,8 @@ impl Browser {
     /// Starts a browser with an empty page.
     pub fn start(window: Window) -> anyhow::Result<Self> {
         let folder = tempfile::tempdir()?;
-        // The browser reads commands from descriptor 3 and answers on 4; a shell gives it our pipes there.
+        // The browser reads commands from descriptor 3 and answers on 4; a shell gives it our pipes
+        // there.
         let mut command = Command::new("sh");
         command
             .args(["-c", "exec \"$@\" 3<&0 4>&1 0</dev/null 1>&2", "sh"])

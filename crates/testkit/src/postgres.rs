@@ -157,7 +157,8 @@ impl Postgres {
         ready.is_ok_and(|status| status.success())
     }
 
-    /// Stops the server as an administrator does who cannot wait: connections are cut, committed data stays.
+    /// Stops the server as an administrator does who cannot wait: connections are cut, committed
+    /// data stays.
     pub fn stop(&mut self) -> anyhow::Result<()> {
         let Some(mut process) = self.process.take() else {
             return Ok(());
@@ -231,7 +232,8 @@ impl Postgres {
 impl Drop for Postgres {
     fn drop(&mut self) {
         if let Some(mut process) = self.process.take() {
-            // Fast shutdown, so that its helpers end with it; both only fail when it is gone already.
+            // Fast shutdown, so that its helpers end with it; both only fail when it is gone
+            // already.
             let _ = kill_process(Pid::from_child(&process), Signal::INT);
             let _ = process.wait();
         }

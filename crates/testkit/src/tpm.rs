@@ -1,4 +1,5 @@
-//! A TPM emulator for one test: `swtpm` in a folder of its own, with an endorsement key and its certificate.
+//! A TPM emulator for one test: `swtpm` in a folder of its own, with an endorsement key and its
+//! certificate.
 //!
 //! It serves one client at a time, so every test starts its own.
 
@@ -126,7 +127,8 @@ impl Swtpm {
         self.resume()
     }
 
-    /// The certificates that vouch for the endorsement key: the issuer's first, then the root's, each as PEM.
+    /// The certificates that vouch for the endorsement key: the issuer's first, then the root's,
+    /// each as PEM.
     pub fn endorsement_authorities(&self) -> anyhow::Result<Vec<String>> {
         ["issuercert.pem", "swtpm-localca-rootca-cert.pem"]
             .iter()
@@ -148,7 +150,8 @@ fn state(folder: &Path) -> PathBuf {
     folder.join("state")
 }
 
-/// Makes the TPM's seeds, its endorsement key and the key's certificate, with a certificate authority inside `folder`.
+/// Makes the TPM's seeds, its endorsement key and the key's certificate, with a certificate
+/// authority inside `folder`.
 fn manufacture(folder: &Path) -> anyhow::Result<()> {
     fs::create_dir_all(state(folder)).context("making the TPM's state folder")?;
     fs::create_dir_all(folder.join("ca")).context("making the TPM authority's folder")?;

@@ -12,8 +12,8 @@ use crate::relay::Weather;
 /// How long it takes after the last trouble until the end, at least.
 const AFTERWARDS: Duration = Duration::from_secs(5);
 
-/// Run a network of validators on this machine, load it, disturb it, and check that nothing that was
-/// accepted is lost and that all have the same history.
+/// Run a network of validators on this machine, load it, disturb it, and check that nothing that
+/// was accepted is lost and that all have the same history.
 #[derive(Parser, Debug)]
 #[command(name = "birthmark-trial", max_term_width = 100, after_help = STATUSES)]
 pub(crate) struct Options {

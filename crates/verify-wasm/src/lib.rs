@@ -1,8 +1,8 @@
-//! The verifier in a browser: a page computes a photo's digests, asks a registry without naming them, and checks what comes
-//! back.
+//! The verifier in a browser: a page computes a photo's digests, asks a registry without naming
+//! them, and checks what comes back.
 //!
-//! Every function takes and gives texts or bytes; what is decided is decided in the pure crates, as on every machine. The
-//! page fetches what it is told to and draws.
+//! Every function takes and gives texts or bytes; what is decided is decided in the pure crates, as
+//! on every machine. The page fetches what it is told to and draws.
 
 use birthmark_protocol::image_data;
 use birthmark_verify::{FileHasher, Metadata};
@@ -41,14 +41,16 @@ pub struct Lookup(look::Lookup);
 
 #[wasm_bindgen]
 impl Lookup {
-    /// Begins: the genesis as JSON, a JSON list of what `FileDigests.finish` gave of each file, and 32 fresh random bytes.
+    /// Begins: the genesis as JSON, a JSON list of what `FileDigests.finish` gave of each file, and
+    /// 32 fresh random bytes.
     #[wasm_bindgen(constructor)]
     pub fn new(genesis: &str, files: &str, seed: &[u8]) -> Result<Self, JsError> {
         Ok(Self(look::Lookup::new(genesis, files, seed)?))
     }
 
-    /// What to do next, as JSON: `fetch` lists files below the registry's address, an empty list when nothing is missing;
-    /// `refused` says why an answer does not hold, `failed` why there was none.
+    /// What to do next, as JSON: `fetch` lists files below the registry's address, an empty list
+    /// when nothing is missing; `refused` says why an answer does not hold, `failed` why there was
+    /// none.
     pub fn wants(&mut self) -> Result<String, JsError> {
         Ok(serde_json::to_string(&self.0.wants())?)
     }
@@ -63,13 +65,15 @@ impl Lookup {
         self.0.take(file, None);
     }
 
-    /// What is shown of a file, as JSON: `file` is what `FileDigests.finish` gave, `metadata` what `metadata` said of it.
+    /// What is shown of a file, as JSON: `file` is what `FileDigests.finish` gave, `metadata` what
+    /// `metadata` said of it.
     pub fn card(&self, file: &str, metadata: Option<String>) -> Result<String, JsError> {
         let judged = self.0.card(file, metadata.as_deref())?;
         Ok(serde_json::to_string(&judged)?)
     }
 
-    /// The receipt by which a file is answered about, to be kept beside it; nothing if it has no record.
+    /// The receipt by which a file is answered about, to be kept beside it; nothing if it has no
+    /// record.
     pub fn receipt(&self, file: &str) -> Result<Option<Vec<u8>>, JsError> {
         let receipt = self.0.receipt(file)?;
         Ok(receipt.map(|receipt| receipt.encode()))
@@ -87,8 +91,9 @@ pub fn registry(genesis: &str) -> Result<String, JsError> {
     Ok(serde_json::to_string(&look::registry(genesis)?)?)
 }
 
-/// What is shown of a receipt that somebody kept, as JSON: `file` is what `FileDigests.finish` gave of the photo beside it,
-/// `inside` what `metadata` said of that, `notices` a validator's answer at `api/v1/notices`, each where there is one.
+/// What is shown of a receipt that somebody kept, as JSON: `file` is what `FileDigests.finish` gave
+/// of the photo beside it, `inside` what `metadata` said of that, `notices` a validator's answer at
+/// `api/v1/notices`, each where there is one.
 #[wasm_bindgen]
 pub fn kept(
     genesis: &str,
@@ -102,7 +107,8 @@ pub fn kept(
     Ok(serde_json::to_string(&judged)?)
 }
 
-/// The digests that a receipt is about, as `FileDigests.finish` gives them. Nothing of it is verified.
+/// The digests that a receipt is about, as `FileDigests.finish` gives them. Nothing of it is
+/// verified.
 #[wasm_bindgen]
 pub fn receipt_about(receipt: &[u8]) -> Result<String, JsError> {
     Ok(serde_json::to_string(&look::about(receipt)?)?)
@@ -129,7 +135,8 @@ pub fn without_metadata(file: &[u8]) -> Result<Vec<u8>, JsError> {
     Ok(image_data::without_metadata(file)?)
 }
 
-/// The digest that somebody typed or pasted: spaces, a `sha256:` in front and a file name behind it do not matter.
+/// The digest that somebody typed or pasted: spaces, a `sha256:` in front and a file name behind it
+/// do not matter.
 #[wasm_bindgen]
 pub fn typed_digest(text: &str) -> Result<String, JsError> {
     let digests = look::typed(text)?;

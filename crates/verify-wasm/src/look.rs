@@ -108,8 +108,8 @@ impl Lookup {
     }
 }
 
-/// What is shown of a receipt that somebody kept: with the file it lies beside, what that says about itself, and what is known
-/// against cameras, each as JSON where there is one.
+/// What is shown of a receipt that somebody kept: with the file it lies beside, what that says
+/// about itself, and what is known against cameras, each as JSON where there is one.
 pub fn kept(
     genesis: &str,
     bytes: &[u8],

@@ -1,6 +1,8 @@
-//! A validator's answers, as far as anything is made of them: which record to ask the receipt of, and what was withdrawn.
+//! A validator's answers, as far as anything is made of them: which record to ask the receipt of,
+//! and what was withdrawn.
 //!
-//! Everything else is read from the receipt. A validator may be older than this program, so little has to be there.
+//! Everything else is read from the receipt. A validator may be older than this program, so little
+//! has to be there.
 
 use birthmark_ledger::{Receipt, Source};
 use birthmark_protocol::Digest;
@@ -68,7 +70,8 @@ pub struct Notices {
 }
 
 impl Answer {
-    /// What is answered about a digest by receipts that hold: every record that holds it, with what is known against it.
+    /// What is answered about a digest by receipts that hold: every record that holds it, with what
+    /// is known against it.
     pub fn proven<'a>(
         digest: &Digest,
         receipts: impl IntoIterator<Item = (u64, &'a Receipt)>,
@@ -89,7 +92,8 @@ impl Answer {
         }
     }
 
-    /// The strongest record that was not withdrawn, of equals the oldest; nothing if there is no record.
+    /// The strongest record that was not withdrawn, of equals the oldest; nothing if there is no
+    /// record.
     pub fn choice(&self) -> Option<Choice> {
         if !self.verified {
             return None;

@@ -1,11 +1,12 @@
-//! Checking a whole registry from its parts: every header, every record, every transaction's signature, and the root of the
-//! index in every header.
+//! Checking a whole registry from its parts: every header, every record, every transaction's
+//! signature, and the root of the index in every header.
 //!
-//! Parts are given in order: those of headers as far as they are needed, then those of records. Memory holds the index, about
-//! 70 bytes a photo, and the headers between two parts of records.
+//! Parts are given in order: those of headers as far as they are needed, then those of records.
+//! Memory holds the index, about 70 bytes a photo, and the headers between two parts of records.
 //!
-//! Not judged here: rules between records (that an edit's original was registered earlier, that no transaction stands twice)
-//! and evidence, which is forgotten once a block is decided. For them more than two thirds of the validators answer.
+//! Not judged here: rules between records (that an edit's original was registered earlier, that no
+//! transaction stands twice) and evidence, which is forgotten once a block is decided. For them
+//! more than two thirds of the validators answer.
 
 use std::collections::VecDeque;
 

@@ -1,4 +1,5 @@
-//! What is shown about one file: the same headline and sentences on the page, in the command and in its JSON.
+//! What is shown about one file: the same headline and sentences on the page, in the command and in
+//! its JSON.
 
 use birthmark_ledger::Source;
 use birthmark_protocol::{Digest, DigestRole, ModificationLevel};
@@ -343,7 +344,8 @@ fn headline(sighted: &Sighted<'_>, notices: &Notices) -> String {
     headline
 }
 
-/// The sentence to quote. Quoted alone, a picture that was made from a withdrawn photo would read as if nothing stood against it.
+/// The sentence to quote. Quoted alone, a picture that was made from a withdrawn photo would read
+/// as if nothing stood against it.
 fn sentence(sighted: &Sighted<'_>, notices: &Notices) -> String {
     let finding = sentences::finding(sighted, notices.own.as_deref());
     match (&notices.own, &notices.parent) {

@@ -20,8 +20,9 @@ pub struct Provenance {
 }
 
 impl Family {
-    /// The relatives that were proven: the other data of the record itself, and its originals with their records, nearest
-    /// first. What was made from the photo is not among them. Nothing where there are none.
+    /// The relatives that were proven: the other data of the record itself, and its originals with
+    /// their records, nearest first. What was made from the photo is not among them. Nothing where
+    /// there are none.
     pub fn proven(
         receipt: &Receipt,
         digest: &Digest,
@@ -112,7 +113,8 @@ impl Provenance {
                 .iter()
                 .filter(|relative| is_same(relative) == same);
             let wanted: Vec<_> = wanted.collect();
-            // Of one record the file speaks: its sensor data and its bare picture are the same photo.
+            // Of one record the file speaks: its sensor data and its bare picture are the same
+            // photo.
             let speaks = |one: &&Relative| {
                 let of_record = || wanted.iter().filter(|other| other.index == one.index);
                 let file = of_record().find(|other| other.role == DigestRole::File);

@@ -1,4 +1,5 @@
-//! From what a validator sent to what is shown: no receipt that holds, no word that says registered.
+//! From what a validator sent to what is shown: no receipt that holds, no word that says
+//! registered.
 
 use birthmark_ledger::{Genesis, Receipt};
 use birthmark_protocol::Digest;

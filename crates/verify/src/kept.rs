@@ -1,4 +1,5 @@
-//! A receipt that somebody kept, checked beside its photo or alone, without asking anybody about the photo.
+//! A receipt that somebody kept, checked beside its photo or alone, without asking anybody about
+//! the photo.
 
 use birthmark_ledger::{Genesis, Receipt};
 use birthmark_protocol::api::Notice;
@@ -81,7 +82,8 @@ impl Kept<'_> {
     }
 }
 
-/// What a receipt is about, as if somebody had brought the digests: that of the file first, for this is what people have.
+/// What a receipt is about, as if somebody had brought the digests: that of the file first, for
+/// this is what people have.
 pub fn about(receipt: &Receipt) -> FileDigests {
     let mut images = receipt.record.images().to_vec();
     images.sort_by_key(|image| image.role != DigestRole::File);

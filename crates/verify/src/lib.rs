@@ -1,10 +1,13 @@
-//! What can be known about a photo, decided once for the command, the page and whoever builds on either.
+//! What can be known about a photo, decided once for the command, the page and whoever builds on
+//! either.
 //!
-//! A file becomes [`FileDigests`]; a validator says which of them it holds a record of; the record's receipt is checked
-//! against a genesis ([`judge()`]); what holds becomes a [`Card`]: headline, sentence to quote, limits. A validator's word
-//! alone never becomes a headline that says registered.
+//! A file becomes [`FileDigests`]; a validator says which of them it holds a record of; the
+//! record's receipt is checked against a genesis ([`judge()`]); what holds becomes a [`Card`]:
+//! headline, sentence to quote, limits. A validator's word alone never becomes a headline that says
+//! registered.
 //!
-//! Nothing here reads files, asks networks or looks at a clock. It runs in a browser as on a server.
+//! Nothing here reads files, asks networks or looks at a clock. It runs in a browser as on a
+//! server.
 
 pub mod answer;
 pub mod audit;

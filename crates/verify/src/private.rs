@@ -1,14 +1,16 @@
 //! Asking without naming the photo: what is fetched, and what it proves.
 //!
-//! The answerer sees a range of the index that holds about a thousand photos at least, and where something was found, parts
-//! of the registry with a thousand records each, some of them decoys. The answer is complete: [`Standing`] is a decided
-//! header, the [`Range`] under its index leaves nothing out, and the [`Newest`] records are those that came after that index.
+//! The answerer sees a range of the index that holds about a thousand photos at least, and where
+//! something was found, parts of the registry with a thousand records each, some of them decoys.
+//! The answer is complete: [`Standing`] is a decided header, the [`Range`] under its index leaves
+//! nothing out, and the [`Newest`] records are those that came after that index.
 //!
-//! What it still tells: how often a range is asked, and whoever guesses a photo can see whether its range was asked. Who
-//! answers all questions of one asker can compare the range with the parts, and is left with the photos of that range which
-//! stand in these parts: [`DECOYS`] others at least. Where something is known against a camera, the ranges of an edit's
-//! originals are asked, too, which mostly tells which edit it is. A mirror or another address for each kind of question tells
-//! nothing.
+//! What it still tells: how often a range is asked, and whoever guesses a photo can see whether its
+//! range was asked. Who answers all questions of one asker can compare the range with the parts,
+//! and is left with the photos of that range which stand in these parts: [`DECOYS`] others at
+//! least. Where something is known against a camera, the ranges of an edit's originals are asked,
+//! too, which mostly tells which edit it is. A mirror or another address for each kind of question
+//! tells nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
@@ -30,7 +32,8 @@ pub use session::{NOTICES, Session};
 
 /// Among how many photos a question hides one, in a registry that holds so many.
 pub const AMONG: u64 = 1000;
-/// How many other photos of a range the fetched parts hold at least, as far as the range has so many.
+/// How many other photos of a range the fetched parts hold at least, as far as the range has so
+/// many.
 pub const DECOYS: usize = 7;
 
 /// Where the registry stands, believed for its certificate.
@@ -108,8 +111,8 @@ pub enum LookupError {
 }
 
 impl LookupError {
-    /// Whether something was answered that contradicts what the validators signed, or itself. Otherwise nothing was
-    /// answered.
+    /// Whether something was answered that contradicts what the validators signed, or itself.
+    /// Otherwise nothing was answered.
     pub const fn is_contradiction(&self) -> bool {
         !matches!(self, Self::NoIndex | Self::NoFile(_) | Self::TooMany(_))
     }
@@ -119,7 +122,8 @@ impl Standing {
     /// Where it is asked for.
     pub const ADDRESS: &str = "api/v1/head";
 
-    /// Reads what a validator or a mirror says, and believes it if it was decided under this genesis.
+    /// Reads what a validator or a mirror says, and believes it if it was decided under this
+    /// genesis.
     pub fn read(genesis: &Genesis, text: &str) -> Result<Self, LookupError> {
         let head = Head::from_json(text).map_err(LookupError::Head)?;
         verify_head(&head, Trusted::genesis(genesis))?;
@@ -310,8 +314,9 @@ pub fn positions(
     Ok(found)
 }
 
-/// Adds parts to those that are fetched, until they hold [`DECOYS`] photos of this range besides one that is wanted, as far
-/// as the range has so many. `below` draws a number below the one it is given.
+/// Adds parts to those that are fetched, until they hold [`DECOYS`] photos of this range besides
+/// one that is wanted, as far as the range has so many. `below` draws a number below the one it is
+/// given.
 fn draw_decoys(range: &Range, parts: &mut BTreeSet<u64>, mut below: impl FnMut(usize) -> usize) {
     // A photo has up to three digests in one record: of one record at most one counts.
     let records: BTreeSet<u64> = range.entries().iter().filter_map(first_of).collect();

@@ -50,7 +50,8 @@ fn hint(error: &VerifyError) -> &'static str {
     }
 }
 
-/// Checks a receipt against a genesis, and that it is about the first of these digests that stands in it.
+/// Checks a receipt against a genesis, and that it is about the first of these digests that stands
+/// in it.
 pub fn check(
     receipt: &Receipt,
     genesis: &Genesis,

@@ -26,7 +26,8 @@ pub struct Sighted<'a> {
     pub height: Height,
     /// The block's time: the image existed before it.
     pub before: BlockTime,
-    /// The time of the block that the camera had checked before it took the photo, where that is proven.
+    /// The time of the block that the camera had checked before it took the photo, where that is
+    /// proven.
     pub after: Option<BlockTime>,
     /// Where the camera's program took the pixels from; cameras of the documents do not say.
     pub pixels: Option<PixelSource>,
@@ -41,8 +42,8 @@ pub struct Sighted<'a> {
 }
 
 impl<'a> Sighted<'a> {
-    /// What a record in a block says about a digest; nothing if the digest is not in it. Whether the registry is a
-    /// rehearsal and what block came before, whoever knows fills in.
+    /// What a record in a block says about a digest; nothing if the digest is not in it. Whether
+    /// the registry is a rehearsal and what block came before, whoever knows fills in.
     pub fn new(
         record: &'a Record,
         digest: &Digest,
@@ -74,8 +75,8 @@ impl<'a> Sighted<'a> {
         })
     }
 
-    /// Whether it is no evidence: the registry is a rehearsal, the camera says that its pixels are, or its authority made up
-    /// its sensor's fingerprint.
+    /// Whether it is no evidence: the registry is a rehearsal, the camera says that its pixels are,
+    /// or its authority made up its sensor's fingerprint.
     pub fn is_rehearsal(&self) -> bool {
         self.is_in_rehearsal
             || self.has_made_up_fingerprint
@@ -88,7 +89,8 @@ impl<'a> Sighted<'a> {
     }
 }
 
-/// How strongly a source is vouched for, the strongest first: of several records the strongest speaks.
+/// How strongly a source is vouched for, the strongest first: of several records the strongest
+/// speaks.
 pub const fn strength(source: Source) -> u8 {
     match source {
         Source::CameraAttested | Source::CameraOneTime => 0,

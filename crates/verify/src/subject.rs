@@ -137,7 +137,8 @@ fn is_other_picture(start: &[u8]) -> bool {
             .any(|signature| start.starts_with(signature))
 }
 
-/// A digest as people paste it: spaces, a `sha256:` in front and the file name that `sha256sum` writes do not matter.
+/// A digest as people paste it: spaces, a `sha256:` in front and the file name that `sha256sum`
+/// writes do not matter.
 pub fn typed_digest(text: &str) -> Result<Digest, DigestError> {
     let text = text.trim();
     let bare = match text.split_once(':') {

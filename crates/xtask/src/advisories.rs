@@ -1,8 +1,10 @@
-//! `cargo xtask advisories FOLDER`: a dated extract of the list of known weaknesses, for machines that cannot reach the list.
+//! `cargo xtask advisories FOLDER`: a dated extract of the list of known weaknesses, for machines
+//! that cannot reach the list.
 //!
-//! The list is RustSec's, <https://github.com/rustsec/advisory-db>, in the public domain but for what it took over from GitHub's
-//! advisories (CC BY 4.0), which the extract marks. An extract knows nothing of what was found after its day, so it is asked only
-//! where cargo-deny can have no list, and the summary of the tests names its day.
+//! The list is RustSec's, <https://github.com/rustsec/advisory-db>, in the public domain but for
+//! what it took over from GitHub's advisories (CC BY 4.0), which the extract marks. An extract
+//! knows nothing of what was found after its day, so it is asked only where cargo-deny can have no
+//! list, and the summary of the tests names its day.
 
 mod matching;
 
@@ -137,7 +139,8 @@ pub(crate) fn run(house: &House, options: &Options) -> Result<()> {
     Ok(())
 }
 
-/// What the extract says about the packages of these lock files, and of which day it is. What deny.toml lets pass is left out.
+/// What the extract says about the packages of these lock files, and of which day it is. What
+/// deny.toml lets pass is left out.
 pub(crate) fn look(house: &House, locks: &[PathBuf]) -> Result<(String, Vec<Hit>)> {
     let text = std::fs::read_to_string(house.path(EXTRACT)).context(EXTRACT)?;
     let (day, advisories) = read_extract(&text).context(EXTRACT)?;

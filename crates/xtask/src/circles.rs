@@ -1,9 +1,10 @@
 //! `cargo xtask circles`: files of a crate that import each other, directly or in a round.
 //!
 //! A file imports another when it names something that is defined there: in a `use`, or with a path
-//! such as `crate::a::b`, `super::b` or `a::b`. A name that comes through a re-export counts for the
-//! file that defines it. Three things do not count: what a file names of its own children, because
-//! those are parts of it; a path that only names a module; and what is compiled for tests only.
+//! such as `crate::a::b`, `super::b` or `a::b`. A name that comes through a re-export counts for
+//! the file that defines it. Three things do not count: what a file names of its own children,
+//! because those are parts of it; a path that only names a module; and what is compiled for tests
+//! only.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};

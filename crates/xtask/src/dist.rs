@@ -1,7 +1,7 @@
 //! Debian packages: the same unit files as on NixOS, for people who keep Debian or Raspberry Pi OS.
 //!
-//! `cargo xtask dist` builds the programs, lays out one folder per package and lets `dpkg-deb` pack it. Nothing here needs
-//! root, and nothing is downloaded.
+//! `cargo xtask dist` builds the programs, lays out one folder per package and lets `dpkg-deb` pack
+//! it. Nothing here needs root, and nothing is downloaded.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -22,10 +22,12 @@ pub(crate) struct DistOptions {
     /// The cargo profile of the programs
     #[arg(long, default_value = "release")]
     pub(crate) profile: String,
-    /// The programs that the tests have built anyway: quick to make, unoptimised, and without V4L2. Not for shipping
+    /// The programs that the tests have built anyway: quick to make, unoptimised, and without V4L2.
+    /// Not for shipping
     #[arg(long, conflicts_with_all = ["profile", "target"])]
     pub(crate) as_tested: bool,
-    /// A camera that photographs painted scenes and the files of a folder, for rehearsals. Not for shipping
+    /// A camera that photographs painted scenes and the files of a folder, for rehearsals. Not for
+    /// shipping
     #[arg(long)]
     pub(crate) rehearsal: bool,
     /// The target to build for, for example aarch64-unknown-linux-gnu; otherwise this machine's own
@@ -76,7 +78,8 @@ pub(crate) struct Release {
 }
 
 impl Release {
-    /// A rehearsal's camera has a lower version than the one that ships, which replaces it like an older one.
+    /// A rehearsal's camera has a lower version than the one that ships, which replaces it like an
+    /// older one.
     pub(crate) fn version_of(&self, package: &Package) -> String {
         match self.rehearsal && package.programs.contains(&"birthmark-capture") {
             true => format!("{}~rehearsal", self.version),
@@ -86,7 +89,8 @@ impl Release {
 }
 
 /// The demonstration is not among them: its signer can have keys in a file and its camera a painted
-/// scene, and in a build with the others cargo would give that to the camera's own programs as well.
+/// scene, and in a build with the others cargo would give that to the camera's own programs as
+/// well.
 fn build(house: &House, options: &DistOptions) -> anyhow::Result<()> {
     let daemons =
         ["signer", "gps", "capture", "sma", "node"].map(|daemon| format!("birthmark-{daemon}"));
@@ -120,8 +124,9 @@ const REHEARSAL: [&str; 2] = [
     "birthmark-capture/rehearsal,birthmark-signer/rehearsal",
 ];
 
-/// Hardly anything is compiled that the tests have not compiled: everything at once, then the camera's programs anew. The signer
-/// must not have the demonstration's keys in a file, nor the camera its painted scene, unless that was asked for.
+/// Hardly anything is compiled that the tests have not compiled: everything at once, then the
+/// camera's programs anew. The signer must not have the demonstration's keys in a file, nor the
+/// camera its painted scene, unless that was asked for.
 fn build_as_tested(house: &House, options: &DistOptions) -> anyhow::Result<()> {
     let mut camera = vec!["--package", "birthmark-signer"];
     camera.extend(["--package", "birthmark-capture"]);
@@ -163,7 +168,8 @@ fn architecture(target: Option<&str>) -> anyhow::Result<&'static str> {
     }
 }
 
-/// This machine's own knows no other architecture; the one of Debian's cross compiler is called after its own.
+/// This machine's own knows no other architecture; the one of Debian's cross compiler is called
+/// after its own.
 fn strip(target: Option<&str>) -> String {
     let machine = target.and_then(|triple| triple.split('-').next());
     match machine {
@@ -198,7 +204,8 @@ fn pack(package: &Package, release: &Release, programs: &Path, out: &Path) -> an
         package.name, release.architecture
     ));
     let mut pack = Command::new("dpkg-deb");
-    // Everything belongs to root, whoever packs it; quick compression, as guests and people unpack more often than we pack.
+    // Everything belongs to root, whoever packs it; quick compression, as guests and people unpack
+    // more often than we pack.
     pack.args(["--root-owner-group", "-Zzstd", "-z3", "--build"])
         .arg(&folder)
         .arg(&file);
@@ -246,7 +253,8 @@ mod tests {
 
     const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
 
-    /// Identifiers after `marker` in every Rust file under `folder`, examples in documentation and tests left out.
+    /// Identifiers after `marker` in every Rust file under `folder`, examples in documentation and
+    /// tests left out.
     fn identifiers(folder: &Path, found: &mut BTreeSet<String>) {
         for entry in std::fs::read_dir(folder).unwrap() {
             let path = entry.unwrap().path();

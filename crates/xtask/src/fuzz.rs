@@ -1,8 +1,9 @@
 //! `cargo xtask fuzz`: libFuzzer on every parser of outside bytes.
 //!
-//! The targets are the binaries of `fuzz/`, a workspace of its own. They are built here with the compiler flags the
-//! engine needs, without `cargo-fuzz` and a nightly compiler: coverage is all we take of what that adds. What was found to
-//! be interesting stays in `fuzz/corpus`, what fails in `fuzz/artifacts`; inputs in `fuzz/seeds` are the beginning.
+//! The targets are the binaries of `fuzz/`, a workspace of its own. They are built here with the
+//! compiler flags the engine needs, without `cargo-fuzz` and a nightly compiler: coverage is all we
+//! take of what that adds. What was found to be interesting stays in `fuzz/corpus`, what fails in
+//! `fuzz/artifacts`; inputs in `fuzz/seeds` are the beginning.
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -108,7 +109,8 @@ fn targets(house: &House) -> Result<Vec<String>> {
 
 /// Builds all targets, and says where they are.
 fn build(house: &House) -> Result<PathBuf> {
-    // Naming the machine's own target keeps the flags away from build scripts and procedural macros.
+    // Naming the machine's own target keeps the flags away from build scripts and procedural
+    // macros.
     let machine = machine(house)?;
     let folder = house.target().join("fuzz");
     let mut build = house.cargo();

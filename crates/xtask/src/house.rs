@@ -70,8 +70,8 @@ impl House {
         self.program(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
     }
 
-    /// The files of the workspace under version control that end like this; an error outside of a clone, where a check
-    /// of no file at all would pass.
+    /// The files of the workspace under version control that end like this; an error outside of a
+    /// clone, where a check of no file at all would pass.
     pub(crate) fn tracked(&self, pattern: &str) -> Result<Vec<PathBuf>> {
         let listing = output(self.program("git").args(["ls-files", "-z", "--", pattern]))?;
         let files = listing.split('\0').filter(|file| !file.is_empty());
@@ -103,7 +103,8 @@ pub(crate) fn output(command: &mut Command) -> Result<String> {
     String::from_utf8(ended.stdout).context("the program's output is not text")
 }
 
-/// Runs a program to its end, passes on what it writes to standard output as it comes, and keeps it.
+/// Runs a program to its end, passes on what it writes to standard output as it comes, and keeps
+/// it.
 pub(crate) fn watch(command: &mut Command) -> Result<(Result<()>, String)> {
     let mut running = command
         .stdin(Stdio::null())

@@ -1,7 +1,8 @@
-//! The house's own commands, the same on a laptop, in continuous integration and in the Nix shell: `cargo xtask`.
+//! The house's own commands, the same on a laptop, in continuous integration and in the Nix shell:
+//! `cargo xtask`.
 //!
-//! One module per command. A new command is a module with its options and one `run`, a variant below, and a line in
-//! CONTRIBUTING.md.
+//! One module per command. A new command is a module with its options and one `run`, a variant
+//! below, and a line in CONTRIBUTING.md.
 
 mod abuse;
 mod advisories;

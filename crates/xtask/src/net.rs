@@ -1,4 +1,5 @@
-//! `cargo xtask net`: a network of validators on this machine, loaded, disturbed, measured and checked.
+//! `cargo xtask net`: a network of validators on this machine, loaded, disturbed, measured and
+//! checked.
 //!
 //! The trial is a program of its own, `birthmark-trial`, which starts validators that are built
 //! beside it. Its options are ours: `cargo xtask net --validators 4 --kill 1@10+20`.

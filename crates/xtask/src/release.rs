@@ -1,8 +1,9 @@
-//! A release as people get it: packages in a signed apt repository, images, and the digests of all of it, signed.
+//! A release as people get it: packages in a signed apt repository, images, and the digests of all
+//! of it, signed.
 //!
-//! Nothing is built here and nothing is published: `cargo xtask dist` and Nix build, the owner copies the folder to where
-//! people look. The key is the owner's, in the owner's gpg; whoever can sign with it can have any program installed on
-//! every machine that upgrades from the repository.
+//! Nothing is built here and nothing is published: `cargo xtask dist` and Nix build, the owner
+//! copies the folder to where people look. The key is the owner's, in the owner's gpg; whoever can
+//! sign with it can have any program installed on every machine that upgrades from the repository.
 
 use std::path::{Path, PathBuf};
 

@@ -1,6 +1,7 @@
 //! `cargo xtask test`: everything, in one command, with one answer at the end.
 //!
-//! Each step passes, fails, or says in one line why it was skipped; a failed step does not keep the others from running.
+//! Each step passes, fails, or says in one line why it was skipped; a failed step does not keep the
+//! others from running.
 
 mod card;
 mod leftovers;
@@ -35,8 +36,8 @@ pub(crate) struct Options {
     fuzz_seconds: u32,
 }
 
-/// Cheap ones first: a person waiting at the screen learns of a missing semicolon before the long ones start. The machines
-/// come last: they install what the tests have built.
+/// Cheap ones first: a person waiting at the screen learns of a missing semicolon before the long
+/// ones start. The machines come last: they install what the tests have built.
 const STEPS: &[Step] = &[
     Step::new("format", rust::format),
     Step::new("structure", structure::structure),
@@ -143,7 +144,8 @@ fn fuzzing(house: &House, options: &Options) -> Result<Outcome> {
     Ok(Outcome::passed())
 }
 
-/// What machines run beside the daemons: keys that are drawn, the look after an upgrade, rules for alarms, containers.
+/// What machines run beside the daemons: keys that are drawn, the look after an upgrade, rules for
+/// alarms, containers.
 fn machine_scripts(house: &House, _: &Options) -> Result<Outcome> {
     let Some(python) = tools::find("python3") else {
         return Ok(Outcome::skipped("python3 is not installed"));
@@ -199,7 +201,8 @@ fn front(house: &House, _: &Options) -> Result<Outcome> {
     }
 }
 
-/// What the scenarios leave running in units of their own, with as few programs in reach as on NixOS.
+/// What the scenarios leave running in units of their own, with as few programs in reach as on
+/// NixOS.
 fn scenario_words(house: &House, _: &Options) -> Result<Outcome> {
     let Some(python) = tools::find("python3") else {
         return Ok(Outcome::skipped("python3 is not installed"));

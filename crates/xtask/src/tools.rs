@@ -1,5 +1,5 @@
-//! Programs beside cargo: found on the PATH or in a folder of our own, and installed there when a command cannot do
-//! without.
+//! Programs beside cargo: found on the PATH or in a folder of our own, and installed there when a
+//! command cannot do without.
 
 use std::path::{Path, PathBuf};
 

@@ -1,8 +1,8 @@
-//! The scenarios of `vm-tests/` against Debian guests: the packages of `cargo xtask dist` in trixie machines under QEMU, each
-//! with an emulated TPM.
+//! The scenarios of `vm-tests/` against Debian guests: the packages of `cargo xtask dist` in trixie
+//! machines under QEMU, each with an emulated TPM.
 //!
-//! This makes the disks; `vm-tests/driver` boots them and speaks the verbs of the NixOS test driver, so that one scenario text
-//! serves both.
+//! This makes the disks; `vm-tests/driver` boots them and speaks the verbs of the NixOS test
+//! driver, so that one scenario text serves both.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -26,7 +26,8 @@ pub(crate) struct VmOptions {
     /// Every scenario
     #[arg(long, conflicts_with = "scenarios")]
     pub(crate) all: bool,
-    /// Break this on purpose, by its name in vm-tests/faults.json: the scenario must fail where that file says
+    /// Break this on purpose, by its name in vm-tests/faults.json: the scenario must fail where
+    /// that file says
     #[arg(long)]
     pub(crate) fault: Option<String>,
     /// On the way, break what faults.json can also mend, and see each noticed
@@ -38,8 +39,8 @@ pub(crate) struct VmOptions {
     /// The programs that the tests have built anyway, instead of those that ship
     #[arg(long, conflicts_with = "profile")]
     pub(crate) as_tested: bool,
-    /// A folder with the packages of an earlier version that `upgrade` begins with, instead of ours under a lower number.
-    /// Without --prove: the way back from a newer database is a backup
+    /// A folder with the packages of an earlier version that `upgrade` begins with, instead of ours
+    /// under a lower number. Without --prove: the way back from a newer database is a backup
     #[arg(long, value_name = "FOLDER", conflicts_with = "prove")]
     pub(crate) from: Option<PathBuf>,
     /// Keep disks and logs of scenarios that passed
@@ -182,7 +183,8 @@ fn packages(
         None if needed.rehearsal => build(None, "rehearsal", true)?,
         None => {}
     }
-    // What is upgraded to; without an earlier version these are the same programs under a higher number.
+    // What is upgraded to; without an earlier version these are the same programs under a higher
+    // number.
     if scenarios.iter().any(|name| name == "upgrade") {
         build(
             Some(format!("{}+next", env!("CARGO_PKG_VERSION"))),

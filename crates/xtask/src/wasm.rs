@@ -1,8 +1,8 @@
 //! `cargo xtask wasm`: the browser's verifier, and the pure crates for `wasm32-unknown-unknown`.
 //!
 //! What a page loads is written to `target/wasm/page`: the module, and the JavaScript that
-//! `wasm-bindgen` makes for it; and into `crates/node/src/pages`, where validators take it from. The
-//! test command builds it again and compares.
+//! `wasm-bindgen` makes for it; and into `crates/node/src/pages`, where validators take it from.
+//! The test command builds it again and compares.
 
 use std::ffi::OsString;
 use std::fs;
@@ -27,8 +27,8 @@ const PROFILE: &str = "browser";
 /// The files that a page loads.
 pub(crate) const FILES: [&str; 2] = ["birthmark_verify_wasm.js", "birthmark_verify_wasm_bg.wasm"];
 
-/// The same as they are checked in and served by every validator, so that a clone has a page without a compiler for
-/// browsers.
+/// The same as they are checked in and served by every validator, so that a clone has a page
+/// without a compiler for browsers.
 const CHECKED_IN: [&str; 2] = ["verifier.js", "verifier.wasm"];
 const PAGES: &str = "crates/node/src/pages";
 /// Beside them: which compiler made them. Another one makes other bytes of the same code.

@@ -1,9 +1,10 @@
 //! The camera's speed and stamina, measured at the program that ships: `cargo xtask bench camera`.
 //!
-//! Without options: how fast frames are hashed, and what happens between the shutter and the durable proof; `-- --dng` keeps
-//! raw files as well.
-//! `-- --minutes 60` takes a photo a second for so long and watches memory and handles; `-- --queue 100000` starts a camera
-//! with so many proofs waiting. The signer holds its key in memory: what a chip takes comes on top, and is another bench's.
+//! Without options: how fast frames are hashed, and what happens between the shutter and the
+//! durable proof; `-- --dng` keeps raw files as well. `-- --minutes 60` takes a photo a second for
+//! so long and watches memory and handles; `-- --queue 100000` starts a camera with so many proofs
+//! waiting. The signer holds its key in memory: what a chip takes comes on top, and is another
+//! bench's.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

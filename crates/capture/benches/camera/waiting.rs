@@ -1,4 +1,5 @@
-//! A camera that was away for months: so many proofs wait that it has to be shown that nothing minds.
+//! A camera that was away for months: so many proofs wait that it has to be shown that nothing
+//! minds.
 
 use std::time::{Duration, Instant};
 

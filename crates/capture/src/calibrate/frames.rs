@@ -1,4 +1,5 @@
-//! Adding up many frames of the same thing, in two halves: what both halves agree on is the sensor, the rest is noise.
+//! Adding up many frames of the same thing, in two halves: what both halves agree on is the sensor,
+//! the rest is noise.
 
 use birthmark_sensor::{RawFrame, unpack_row};
 

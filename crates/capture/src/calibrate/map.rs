@@ -1,7 +1,8 @@
 //! From the means of dark and flat frames to the map of the sensor.
 //!
-//! Illumination and lens shading change slowly over the picture, pixels do not: per colour, the gain of a pixel is the mean of
-//! its neighbourhood divided by its own value. What leaves the range of the file's bytes is a defective pixel.
+//! Illumination and lens shading change slowly over the picture, pixels do not: per colour, the
+//! gain of a pixel is the mean of its neighbourhood divided by its own value. What leaves the range
+//! of the file's bytes is a defective pixel.
 
 use birthmark_protocol::nuc::DEFECTIVE;
 
@@ -142,7 +143,8 @@ fn judge(dark: [f32; 3], flat: [f32; 3], medians: [f32; 3], around: f32) -> Pixe
     let light = mean_flat - mean_dark;
     let ([d0, d1, d2], [m0, m1, m2]) = (dark, medians);
     let dark = [d0 - m0, d1 - m1, d2 - m2];
-    // The dark mean of all frames serves both halves: its noise must not pass for agreement, so gains use light alone.
+    // The dark mean of all frames serves both halves: its noise must not pass for agreement, so
+    // gains use light alone.
     let gain = flat.map(|flat| around / (flat - mean_dark).max(1.0) - 1.0);
     let ([offset, ..], [share, ..]) = (dark, gain);
     let outside = (offset * DARK_STEPS).abs() > 127.0 || (share * GAIN_STEPS).abs() > 127.0;
@@ -204,8 +206,8 @@ impl Quality {
     }
 }
 
-/// The deviation of the first values, and how well the two others agree: their correlation, raised to what twice as many
-/// frames have (Spearman and Brown).
+/// The deviation of the first values, and how well the two others agree: their correlation, raised
+/// to what twice as many frames have (Spearman and Brown).
 fn agreement(values: impl Iterator<Item = [f32; 3]>) -> (f64, f64) {
     let (mut count, mut sums, mut squares, mut product) = (0f64, [0f64; 3], [0f64; 3], 0f64);
     for value in values {

@@ -84,8 +84,8 @@ fn histogram((left, top): (usize, usize), values: &[i8], colour: &str) -> String
     )
 }
 
-/// Means of blocks of pixels: a good map is even grey noise, a bad one shows shadows of what was before
-/// the lens.
+/// Means of blocks of pixels: a good map is even grey noise, a bad one shows shadows of what was
+/// before the lens.
 fn from_above((left, top): (usize, usize), gain: &[i8], width: usize) -> String {
     let width = width.max(1);
     // An even side keeps the colours of the filter in equal numbers.

@@ -1,4 +1,5 @@
-//! Many frames of one kind, added up: all at one exposure, and none that does not show what it should.
+//! Many frames of one kind, added up: all at one exposure, and none that does not show what it
+//! should.
 
 use birthmark_sensor::{CfaOrder, Exposure, FixedExposure, RawSource, Subject};
 

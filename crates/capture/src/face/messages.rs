@@ -70,7 +70,8 @@ pub struct Status {
     pub signing_ms: Option<i64>,
     /// The node proofs go to.
     pub node: String,
-    /// The registry receipts must come from; absent until the first receipt if the configuration names none.
+    /// The registry receipts must come from; absent until the first receipt if the configuration
+    /// names none.
     pub registry: Option<Registry>,
     /// The last second of the camera's certificate, Unix time, as the signer last said.
     pub certificate_until: Option<i64>,

@@ -1,7 +1,8 @@
 //! The page that the cable's web server shows: the newest photos, each with the state of its proof.
 //!
-//! It is a file in the folder of photos, without a script and for nobody's eyes but those who hold the cable. Whoever can
-//! change it can at most show a wrong page: proofs and receipts are checked from the files beside the photos.
+//! It is a file in the folder of photos, without a script and for nobody's eyes but those who hold
+//! the cable. Whoever can change it can at most show a wrong page: proofs and receipts are checked
+//! from the files beside the photos.
 
 use std::fmt::Write as _;
 use std::io;

@@ -1,4 +1,5 @@
-//! The interface `org.birthmark.Capture`: what a button, a command and a script can ask of the camera.
+//! The interface `org.birthmark.Capture`: what a button, a command and a script can ask of the
+//! camera.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -236,8 +237,8 @@ impl Capture {
             .map_err(|error| refusal(&error))
     }
 
-    /// Takes `count` photos, `interval_ms` apart (0: as fast as possible), or goes on until the caller hangs up if `count`
-    /// is 0. Each answer is one photo. Ends with the first that fails.
+    /// Takes `count` photos, `interval_ms` apart (0: as fast as possible), or goes on until the
+    /// caller hangs up if `count` is 0. Each answer is one photo. Ends with the first that fails.
     #[zlink(more)]
     async fn capture_series(
         &self,
@@ -270,7 +271,8 @@ impl Capture {
         self.condition_now().await.map_err(|error| refusal(&error))
     }
 
-    /// Lists proofs that have not arrived, oldest first: at most `limit`, after the one named `after` if given.
+    /// Lists proofs that have not arrived, oldest first: at most `limit`, after the one named
+    /// `after` if given.
     async fn list_queue(
         &self,
         after: Option<String>,
@@ -288,7 +290,8 @@ impl Capture {
             .map_err(|_| refusal(&interrupted()))
     }
 
-    /// Tries one proof again, also one that was refused; without a name, everything that waits is tried now.
+    /// Tries one proof again, also one that was refused; without a name, everything that waits is
+    /// tried now.
     async fn retry_queue(&self, id: Option<String>) -> Result<Retried, CaptureRefusal> {
         let Some(id) = id else {
             let waiting = self.studio.queue.counts().waiting;
@@ -309,8 +312,9 @@ impl Capture {
         }
     }
 
-    /// Measures the sensor: `flat` with an evenly lit surface before the lens, then `dark` with the cap on, then `finish`.
-    /// Each answer tells how far the step is; the last of `finish` has the result. 0 frames means the usual number.
+    /// Measures the sensor: `flat` with an evenly lit surface before the lens, then `dark` with the
+    /// cap on, then `finish`. Each answer tells how far the step is; the last of `finish` has the
+    /// result. 0 frames means the usual number.
     #[zlink(more)]
     async fn calibrate(
         &self,

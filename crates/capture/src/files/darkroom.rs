@@ -1,4 +1,5 @@
-//! From a frame to the bytes of the files and their digests. Pure computation: nothing is written here.
+//! From a frame to the bytes of the files and their digests. Pure computation: nothing is written
+//! here.
 
 use birthmark_protocol::image_data::{ImageDataError, image_data};
 use birthmark_protocol::{

@@ -1,4 +1,5 @@
-//! From samples to a picture (demosaic, white balance, colours, sRGB), and from a picture to a JPEG.
+//! From samples to a picture (demosaic, white balance, colours, sRGB), and from a picture to a
+//! JPEG.
 
 mod demosaic;
 mod jpeg;

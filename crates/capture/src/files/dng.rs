@@ -1,7 +1,8 @@
-//! The raw frame as a DNG file: what raw converters open, and from which anybody can recompute the raw digest.
+//! The raw frame as a DNG file: what raw converters open, and from which anybody can recompute the
+//! raw digest.
 //!
-//! The samples are stored without loss, 16 bits each, as other cameras of this kind do. The first directory is a small
-//! picture for file managers, the second the sensor's frame.
+//! The samples are stored without loss, 16 bits each, as other cameras of this kind do. The first
+//! directory is a small picture for file managers, the second the sensor's frame.
 
 use birthmark_sensor::colour::{SRGB_FROM_XYZ, camera_from_xyz, inverse, product};
 use birthmark_sensor::{
@@ -127,7 +128,8 @@ pub enum DngError {
     Frame(#[from] FrameError),
 }
 
-/// Reads the frame of a DNG; every sample is what it was, so its digest is that of the sensor's frame.
+/// Reads the frame of a DNG; every sample is what it was, so its digest is that of the sensor's
+/// frame.
 pub fn read_frame(bytes: &[u8]) -> Result<RawFrame, DngError> {
     let reader = Reader::new(bytes)?;
     let raw = raw_entries(&reader)?;

@@ -1,7 +1,7 @@
 //! What the photo says about itself to every picture viewer.
 //!
-//! The block is complete before the file is hashed. It holds no serial number and no identity; a position only if the
-//! photographer allows it.
+//! The block is complete before the file is hashed. It holds no serial number and no identity; a
+//! position only if the photographer allows it.
 
 use birthmark_sensor::{Exposure, Moment};
 use serde::{Deserialize, Serialize};

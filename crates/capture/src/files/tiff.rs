@@ -1,7 +1,8 @@
-//! Directories of tagged values, as EXIF and DNG have them: written little-endian, read in both byte orders.
+//! Directories of tagged values, as EXIF and DNG have them: written little-endian, read in both
+//! byte orders.
 //!
-//! Only what a camera needs: a file is laid out in memory, directory by directory, each followed by the values that do not
-//! fit into its entries.
+//! Only what a camera needs: a file is laid out in memory, directory by directory, each followed by
+//! the values that do not fit into its entries.
 
 use birthmark_protocol::numbers::at_most;
 

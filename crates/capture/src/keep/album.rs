@@ -1,8 +1,9 @@
 //! Where photos lie, what they are called, and in which order they appear.
 //!
-//! A photo is written completely under `incoming/`, then its proof becomes durable, and only then it moves to the folder of
-//! its day. So whatever a crash leaves under `incoming/` either has a proof in the queue, and is moved now, or has none and
-//! was never reported: it is removed, because nobody can say whether it is complete.
+//! A photo is written completely under `incoming/`, then its proof becomes durable, and only then
+//! it moves to the folder of its day. So whatever a crash leaves under `incoming/` either has a
+//! proof in the queue, and is moved now, or has none and was never reported: it is removed, because
+//! nobody can say whether it is complete.
 
 use std::fs;
 use std::io;
@@ -22,7 +23,8 @@ pub const SIDECAR: &str = "json";
 pub const LEAVES: &str = "leaves.json";
 /// The ending of the file with the receipt: the picture's whole name goes before `.birthmark`.
 pub const RECEIPT: &str = "jpg.birthmark";
-/// What goes when room is short: the large files. The raw frame first, so that a picture that is there is the last of it.
+/// What goes when room is short: the large files. The raw frame first, so that a picture that is
+/// there is the last of it.
 const LARGE: [&str; 2] = ["dng", "jpg"];
 /// The endings of a photo's files. The picture comes last: whoever sees it finds everything else.
 const ENDINGS: [&str; 4] = [LEAVES, SIDECAR, "dng", "jpg"];
@@ -33,7 +35,8 @@ pub struct Album {
     root: PathBuf,
 }
 
-/// A photo's name without its ending, relative to the album: `2026-11-20/20261120T101500.123Z-4f2a`.
+/// A photo's name without its ending, relative to the album:
+/// `2026-11-20/20261120T101500.123Z-4f2a`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Name {
     day: String,
@@ -149,7 +152,8 @@ impl Album {
         Ok((moved, removed))
     }
 
-    /// The days there are, newest first, and the names of the newest photos, also of those whose picture is gone.
+    /// The days there are, newest first, and the names of the newest photos, also of those whose
+    /// picture is gone.
     pub fn newest(&self, limit: usize) -> io::Result<(Vec<String>, Vec<Name>)> {
         let (mut days, mut names) = (Vec::new(), Vec::new());
         for path in sorted(&self.root)?.into_iter().rev() {
@@ -172,8 +176,9 @@ impl Album {
         Ok((days, names))
     }
 
-    /// Removes pictures and raw frames that have a receipt, the oldest first, until there is `enough` room; answers how
-    /// many photos went. Sidecar, receipt and leaves stay: the proof of a picture that somebody has elsewhere is whole.
+    /// Removes pictures and raw frames that have a receipt, the oldest first, until there is
+    /// `enough` room; answers how many photos went. Sidecar, receipt and leaves stay: the proof of
+    /// a picture that somebody has elsewhere is whole.
     pub fn remove_registered(&self, enough: impl Fn() -> io::Result<bool>) -> io::Result<usize> {
         let mut removed = 0;
         for day in sorted(&self.root)? {
@@ -226,7 +231,8 @@ impl Album {
             io::Error::new(io::ErrorKind::InvalidInput, "not the name of a photo")
         })?;
         let folder = self.root.join(&name.day);
-        // The photographer may have moved the day's photos away; what is said about them must not be lost.
+        // The photographer may have moved the day's photos away; what is said about them must not
+        // be lost.
         durable::make_folder(&folder)?;
         let path = folder.join(format!("{}.{ending}", name.stem));
         durable::replace(&path, bytes, mode)?;

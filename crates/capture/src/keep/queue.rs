@@ -1,8 +1,9 @@
-//! The proofs that have not arrived yet: one small file each, durable before anybody is told, gone only when a receipt is.
+//! The proofs that have not arrived yet: one small file each, durable before anybody is told, gone
+//! only when a receipt is.
 //!
-//! Entries lie in 256 folders, so that a hundred thousand of them do not make one folder slow. Memory holds their names and
-//! when each is due, never their contents. Whoever can change these files can lose or delay proofs, not make one: the
-//! signature is the TPM's.
+//! Entries lie in 256 folders, so that a hundred thousand of them do not make one folder slow.
+//! Memory holds their names and when each is due, never their contents. Whoever can change these
+//! files can lose or delay proofs, not make one: the signature is the TPM's.
 
 mod entry;
 mod schedule;
@@ -20,7 +21,8 @@ use tokio::sync::Notify;
 pub use entry::{Entry, EntryId, IdError, Refusal, Stage};
 use schedule::Schedule;
 
-/// A photo whose files are still being put in place is signed at the latest after this; see [`Queue::release`].
+/// A photo whose files are still being put in place is signed at the latest after this; see
+/// [`Queue::release`].
 const PUTTING_IN_PLACE: Duration = Duration::from_secs(10);
 
 /// Why the queue could not do what was asked.
@@ -125,8 +127,8 @@ impl Queue {
         &self.folder
     }
 
-    /// Makes `entry` durable. When this returns, its proof will arrive, whatever happens to the power. It is signed once the
-    /// photo's files are in place, see [`Queue::release`].
+    /// Makes `entry` durable. When this returns, its proof will arrive, whatever happens to the
+    /// power. It is signed once the photo's files are in place, see [`Queue::release`].
     pub fn add(&self, id: EntryId, entry: &Entry) -> Result<(), QueueError> {
         self.write(&self.path(&self.waiting, id), entry)?;
         // If we stop here, the next start finds the file and goes on with it.
@@ -142,7 +144,8 @@ impl Queue {
         Ok(())
     }
 
-    /// Lets a photo be signed whose files are in place: the signature goes into the file beside it, which must be there.
+    /// Lets a photo be signed whose files are in place: the signature goes into the file beside it,
+    /// which must be there.
     pub fn release(&self, id: EntryId) {
         let mut state = self.state();
         if state.schedule.contains(id) {
@@ -224,7 +227,8 @@ impl Queue {
     /// Puts an entry aside, with the reason in it.
     pub fn refuse(&self, id: EntryId, entry: &Entry) -> Result<(), QueueError> {
         self.write(&self.path(&self.waiting, id), entry)?;
-        // If we stop here, the entry waits with its reason inside; the next attempt puts it aside again.
+        // If we stop here, the entry waits with its reason inside; the next attempt puts it aside
+        // again.
         self.set_aside(id)
     }
 
@@ -257,9 +261,9 @@ impl Queue {
         Ok(())
     }
 
-    /// Looks at `limit` refused entries after `after`, and tries again those that were refused before `moment`
-    /// (Unix seconds): a validator may have erred, or have been taught better since. Entries that cannot be
-    /// read stay for a person to look at.
+    /// Looks at `limit` refused entries after `after`, and tries again those that were refused
+    /// before `moment` (Unix seconds): a validator may have erred, or have been taught better
+    /// since. Entries that cannot be read stay for a person to look at.
     pub fn retry_refused(
         &self,
         moment: i64,
@@ -302,7 +306,8 @@ impl Queue {
         self.state().schedule.postpone(id, until, why);
     }
 
-    /// The same for an entry that was sent and only has to be asked about: it comes before others once it is due.
+    /// The same for an entry that was sent and only has to be asked about: it comes before others
+    /// once it is due.
     pub fn ask_later(&self, id: EntryId, until: Instant) {
         self.state().schedule.ask_later(id, until);
     }

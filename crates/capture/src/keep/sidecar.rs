@@ -1,8 +1,9 @@
-//! What lies beside a photo: everything its proof consists of, for the photographer and for independent checks.
+//! What lies beside a photo: everything its proof consists of, for the photographer and for
+//! independent checks.
 //!
-//! Whoever changes a sidecar changes a copy: the signature covers the bundle, and the registry has the digests. The opening
-//! of the commitment is not in it, and the leaves of the disclosure root lie in a file of their own, so that a sidecar can be
-//! given away without giving these away.
+//! Whoever changes a sidecar changes a copy: the signature covers the bundle, and the registry has
+//! the digests. The opening of the commitment is not in it, and the leaves of the disclosure root
+//! lie in a file of their own, so that a sidecar can be given away without giving these away.
 
 use std::io;
 
@@ -53,7 +54,8 @@ pub struct Sidecar {
     pub disclosure_root: Option<Digest>,
     /// The canonical bytes of the bundle, in base64.
     pub bundle: String,
-    /// The hash of the block the bundle is anchored to, if it is to one: signed, but not in the bundle.
+    /// The hash of the block the bundle is anchored to, if it is to one: signed, but not in the
+    /// bundle.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub anchor_block: Option<Digest>,
     /// The signature, if the signer could be reached.
@@ -126,7 +128,8 @@ impl Sidecar {
     }
 }
 
-/// Puts a late proof into the sidecar of a photo. A sidecar that is gone or damaged is left alone: it is only a copy.
+/// Puts a late proof into the sidecar of a photo. A sidecar that is gone or damaged is left alone:
+/// it is only a copy.
 pub fn add_proof(album: &Album, picture: &str, proof: &Proof) -> io::Result<()> {
     let path = album.root().join(picture).with_extension(SIDECAR);
     let Ok(bytes) = std::fs::read(&path) else {

@@ -1,11 +1,13 @@
-//! The newest block this camera has checked: photos name it, so that a receipt proves both ends of their time.
+//! The newest block this camera has checked: photos name it, so that a receipt proves both ends of
+//! their time.
 //!
-//! Validators are asked every few minutes and believed in nothing: a block counts when the validators that follow from
-//! the registry's genesis have decided it. It is kept over restarts and never replaced by an older one, so a camera
-//! without a network goes on with the last. A validator can at most hold a newer block back.
+//! Validators are asked every few minutes and believed in nothing: a block counts when the
+//! validators that follow from the registry's genesis have decided it. It is kept over restarts and
+//! never replaced by an older one, so a camera without a network goes on with the last. A validator
+//! can at most hold a newer block back.
 //!
-//! Blocks are asked for by the clock and never taken from a receipt: an anchor that is the block of an earlier photo
-//! would tie the two photos together.
+//! Blocks are asked for by the clock and never taken from a receipt: an anchor that is the block of
+//! an earlier photo would tie the two photos together.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -133,7 +135,8 @@ impl Anchor {
         let mut pause = Backoff::new(FIRST_PAUSE, every);
         while !shutdown.is_requested() {
             let wait = match registry.genesis() {
-                // The first receipt makes the registry known; until then there is nothing to check a block against.
+                // The first receipt makes the registry known; until then there is nothing to check
+                // a block against.
                 None => FIRST_PAUSE.min(every),
                 Some(genesis) => match self.renew(&nodes, &genesis).await {
                     Ok(()) => {
@@ -203,7 +206,8 @@ impl Anchor {
         let height = head.header.height;
         let newest = present.as_ref().map_or(Height::GENESIS, |at| at.height);
         if height < newest {
-            // A validator that lags behind; its block was checked before, or a block that followed it was.
+            // A validator that lags behind; its block was checked before, or a block that followed
+            // it was.
             return Ok(());
         }
         let trusted = verify_head(head, trusted).map_err(|fault| AnchorFault::Unproven {
@@ -231,7 +235,8 @@ impl Anchor {
         })
     }
 
-    /// Durable before the first photo names it: after a crash no photo is anchored to an older block than one before it.
+    /// Durable before the first photo names it: after a crash no photo is anchored to an older
+    /// block than one before it.
     fn keep(&self, checked: Checked) -> Result<(), AnchorFault> {
         let disk = |source| AnchorFault::Disk {
             path: self.file.clone(),

@@ -1,4 +1,5 @@
-//! When the camera's certificate ends, and who is told. The signer has it; a timer has it renewed (`birthmark renew`).
+//! When the camera's certificate ends, and who is told. The signer has it; a timer has it renewed
+//! (`birthmark renew`).
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -10,7 +11,8 @@ use birthmark_sensor::{ClockQuality, clock};
 
 use super::signer::Signer;
 
-/// So many days before the end people are told: a timer has tried for a month by then, and there is time to act.
+/// So many days before the end people are told: a timer has tried for a month by then, and there is
+/// time to act.
 const WARNING_DAYS: i64 = 60;
 /// How often the signer is asked, and again when it did not answer.
 const ASKED_EVERY: Duration = Duration::from_secs(3_600);
@@ -85,8 +87,8 @@ const fn is_soon(until: i64, now: i64) -> bool {
     until.saturating_sub(now) <= WARNING_DAYS * DAY
 }
 
-/// Whether the proof's certificate ended so long ago that no validator takes it any more: the photo is then signed under the
-/// present one. What is no certificate is for the validator to refuse.
+/// Whether the proof's certificate ended so long ago that no validator takes it any more: the photo
+/// is then signed under the present one. What is no certificate is for the validator to refuse.
 pub(super) fn is_outdated(certificate: &[u8], now: Timestamp) -> bool {
     CameraCertificate::from_der(certificate).is_ok_and(|certificate| {
         let (_, until) = certificate.validity();

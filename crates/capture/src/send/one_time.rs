@@ -1,10 +1,11 @@
-//! Keeping one-time keys in stock: made by the signer while there is nothing else to do, signed by the authority a batch at a
-//! time, some epochs ahead.
+//! Keeping one-time keys in stock: made by the signer while there is nothing else to do, signed by
+//! the authority a batch at a time, some epochs ahead.
 //!
-//! An authority that wanted to know this camera's photos again could give it an epoch's key of its own. So a key is taken
-//! only if every configured validator shows the same one in its registry, which never holds two for an epoch.
-//! Everything here may stop at any point and goes on where it stopped: the signer keeps the drafts, and the authority
-//! gives the same answers to the same batch.
+//! An authority that wanted to know this camera's photos again could give it an epoch's key of its
+//! own. So a key is taken only if every configured validator shows the same one in its registry,
+//! which never holds two for an epoch. Everything here may stop at any point and goes on where it
+//! stopped: the signer keeps the drafts, and the authority gives the same answers to the same
+//! batch.
 
 use std::sync::Arc;
 use std::time::Duration;

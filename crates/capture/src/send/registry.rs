@@ -1,9 +1,10 @@
 //! The registry this camera's receipts must come from: who may say that a photo is registered.
 //!
-//! A receipt lets a proof go from the queue, so it has to hold without anybody's word: against the genesis the
-//! configuration names, or against the one the node showed at the first receipt. The latter is pinned: written into the
-//! state folder and never replaced by the node. Whoever can change that file can make this camera believe a receipt; nobody
-//! else who checks the receipt against the genesis believes it.
+//! A receipt lets a proof go from the queue, so it has to hold without anybody's word: against the
+//! genesis the configuration names, or against the one the node showed at the first receipt. The
+//! latter is pinned: written into the state folder and never replaced by the node. Whoever can
+//! change that file can make this camera believe a receipt; nobody else who checks the receipt
+//! against the genesis believes it.
 
 use std::fs;
 use std::io;
@@ -89,7 +90,8 @@ pub struct Identity {
 }
 
 impl Registry {
-    /// The registry of the file `configured`, or the one pinned in the folder `state`, or one that is not known yet.
+    /// The registry of the file `configured`, or the one pinned in the folder `state`, or one that
+    /// is not known yet.
     pub fn open(configured: Option<&Path>, state: &Path) -> Result<Self, GenesisProblem> {
         let pin = state.join(PINNED);
         let file = match configured {
@@ -128,7 +130,8 @@ impl Registry {
         })
     }
 
-    /// Believes `genesis` from now on, unless another one is known already. `receipt` must hold against it.
+    /// Believes `genesis` from now on, unless another one is known already. `receipt` must hold
+    /// against it.
     pub fn learn(&self, genesis: &Genesis, receipt: &Receipt) -> Result<(), LearnError> {
         verify_receipt(receipt, &Trusted::genesis(genesis)).map_err(ReceiptFault::Unproven)?;
         let mut known = self.lock();

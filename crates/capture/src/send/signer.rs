@@ -93,7 +93,8 @@ pub trait Signer: Send + Sync {
     /// Signs `bundle` and seals a token for its commitment under `opening`.
     fn prove<'a>(&'a self, wanted: ToSign<'a>, opening: &'a Opening) -> Answer<'a, Proof>;
 
-    /// The last second of the camera's certificate, in Unix time; none before the camera is provisioned.
+    /// The last second of the camera's certificate, in Unix time; none before the camera is
+    /// provisioned.
     fn certificate_until(&self) -> Answer<'_, Option<i64>>;
 }
 
@@ -270,8 +271,8 @@ impl RemoteSigner {
         }
     }
 
-    /// Signs as the settings say. The certificate is never used where one-time keys were asked for and the photographer did
-    /// not say so beforehand.
+    /// Signs as the settings say. The certificate is never used where one-time keys were asked for
+    /// and the photographer did not say so beforehand.
     async fn prove_as_chosen(
         &self,
         wanted: ToSign<'_>,

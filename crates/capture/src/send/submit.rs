@@ -1,12 +1,14 @@
 //! Getting proofs to a validator, for weeks if need be.
 //!
-//! One worker has photos signed as soon as their files are in place; nobody waits for it, least of all the shutter. Another
-//! takes the entry that is due first and brings it one stage further: sends it, asks what became of it, stores the receipt.
-//! A validator that is away keeps no photo from its signature, and a signer that is away none from its receipt. Every stage is durable before the next begins, so that a crash repeats at
-//! most one step, and every step may be repeated: the node answers a repeated submission with the first receipt.
+//! One worker has photos signed as soon as their files are in place; nobody waits for it, least of
+//! all the shutter. Another takes the entry that is due first and brings it one stage further:
+//! sends it, asks what became of it, stores the receipt. A validator that is away keeps no photo
+//! from its signature, and a signer that is away none from its receipt. Every stage is durable
+//! before the next begins, so that a crash repeats at most one step, and every step may be
+//! repeated: the node answers a repeated submission with the first receipt.
 //!
-//! Trouble of the line or the node is one pause for everything; it grows, with jitter, and any success ends it. An entry
-//! the node will never take is put aside with the reason, and kept.
+//! Trouble of the line or the node is one pause for everything; it grows, with jitter, and any
+//! success ends it. An entry the node will never take is put aside with the reason, and kept.
 
 mod contents;
 mod node;
@@ -32,7 +34,8 @@ use crate::send::certificate::is_outdated;
 use crate::send::registry::{GenesisProblem, LearnError, ReceiptFault, Registry};
 use crate::send::signer::{Proof, ProvedBy, Signer, SignerError, ToSign};
 
-/// The first question about a submission comes after this long; a node with four validators has an answer by then.
+/// The first question about a submission comes after this long; a node with four validators has an
+/// answer by then.
 const FIRST_QUESTION: Duration = Duration::from_millis(700);
 /// Later questions are no further apart than this: an authority may be down for days.
 const LONGEST_WAIT: Duration = Duration::from_secs(600);
@@ -162,7 +165,8 @@ impl Submitter {
         tokio::join!(self.sign_all(shutdown.clone()), self.send_all(shutdown));
     }
 
-    /// Has photos signed, the oldest that is due first. Trouble of the signer is a pause for all of them.
+    /// Has photos signed, the oldest that is due first. Trouble of the signer is a pause for all of
+    /// them.
     async fn sign_all(&self, shutdown: Shutdown) {
         let mut pause = Backoff::new(FIRST_PAUSE, LONGEST_OWN_WAIT.min(self.longest_pause));
         while !shutdown.is_requested() {
@@ -190,13 +194,15 @@ impl Submitter {
                     self.tell_unsigned(&said);
                     pause.failed();
                     let length = pause.pause_at_least(random::share(), None);
-                    // It goes to the end: what the signer dislikes about this photo must not keep the others waiting.
+                    // It goes to the end: what the signer dislikes about this photo must not keep
+                    // the others waiting.
                     self.queue.sign_later(id, Instant::now() + length, said);
                     if matches!(trouble, Trouble::Signer(SignerError::Call(_))) {
                         tokio::select! {
                             () = shutdown.requested() => {}
                             () = tokio::time::sleep(length) => {}
-                            // A new photo is a reason to try at once, and so is somebody who says: now.
+                            // A new photo is a reason to try at once, and so is somebody who says:
+                            // now.
                             () = self.queue.unsigned_changed() => {}
                         }
                     }
@@ -230,7 +236,8 @@ impl Submitter {
             let Some((_, id)) = self.queue.next().filter(|(due, _)| *due <= Instant::now()) else {
                 continue;
             };
-            // A started step is finished even when asked to stop: its requests have their own deadlines.
+            // A started step is finished even when asked to stop: its requests have their own
+            // deadlines.
             match self.advance(id).await {
                 Ok(()) => {
                     pause.succeeded();
@@ -241,7 +248,8 @@ impl Submitter {
         }
     }
 
-    /// Offers again what was refused a day ago or earlier, a part at a time; answers where the next look begins.
+    /// Offers again what was refused a day ago or earlier, a part at a time; answers where the next
+    /// look begins.
     async fn look_at_refused(&self, after: Option<EntryId>) -> Option<EntryId> {
         let queue = Arc::clone(&self.queue);
         let yesterday = clock::now_ns() / 1_000_000_000 - ASK_REFUSED_AGAIN;
@@ -274,7 +282,8 @@ impl Submitter {
         }
     }
 
-    /// Trouble of the node is a pause for everything; any other is one entry's own, and the rest goes on.
+    /// Trouble of the node is a pause for everything; any other is one entry's own, and the rest
+    /// goes on.
     async fn suffer(
         &self,
         id: EntryId,
@@ -295,7 +304,8 @@ impl Submitter {
         };
         pause.failed();
         let length = pause.pause_at_least(random::share(), error.retry_after());
-        // What the node dislikes about this entry must not keep the others waiting: it goes to the end.
+        // What the node dislikes about this entry must not keep the others waiting: it goes to the
+        // end.
         let why = Some(trouble.to_string());
         self.queue.postpone(id, Instant::now() + length, why);
         tokio::select! {
@@ -382,8 +392,9 @@ impl Submitter {
         Ok(())
     }
 
-    /// A photo under a one-time key is held back for a random time, so that neither the moment nor the order in which photos
-    /// come ties them together. What is held back when the power fails draws anew.
+    /// A photo under a one-time key is held back for a random time, so that neither the moment nor
+    /// the order in which photos come ties them together. What is held back when the power fails
+    /// draws anew.
     fn waits_its_turn(&self, id: EntryId, proof: &Proof) -> bool {
         if self.longest_delay.is_zero() || !matches!(proof.by, ProvedBy::OneTimeKey { .. }) {
             return false;
@@ -400,7 +411,8 @@ impl Submitter {
     /// Offers the proof to one validator after another until one takes it, or says no.
     async fn send(&self, id: EntryId, entry: Entry, proof: Proof) -> Result<(), Trouble> {
         if certificate(&proof)?.is_some_and(|der| is_outdated(&der, now())) {
-            // It waited longer than any validator's grace. No registry has it, so another signature makes no second record.
+            // It waited longer than any validator's grace. No registry has it, so another signature
+            // makes no second record.
             let stage = Stage::Unsigned;
             self.queue.update(id, &Entry { stage, ..entry })?;
             self.queue.to_sign(id);
@@ -420,7 +432,8 @@ impl Submitter {
                         receipt_id,
                         node: node.address().to_owned(),
                     };
-                    // If we stop here, the same request is sent again and answered with the same number.
+                    // If we stop here, the same request is sent again and answered with the same
+                    // number.
                     let refusals = entry.refusals.clone();
                     self.queue.update(
                         id,
@@ -494,7 +507,8 @@ impl Submitter {
         Ok(self.queue.update(id, &Entry { stage, ..entry })?)
     }
 
-    /// One validator's no is not the registry's: the next one is asked, and a person only when all have refused.
+    /// One validator's no is not the registry's: the next one is asked, and a person only when all
+    /// have refused.
     fn refused(
         &self,
         id: EntryId,
@@ -534,7 +548,8 @@ impl Submitter {
         self.album
             .write_beside(&entry.photo, RECEIPT, &receipt.encode(), durable::SHARED)
             .map_err(Trouble::Disk)?;
-        // If we stop here, the receipt is there and the entry too: the node is asked once more, and says the same.
+        // If we stop here, the receipt is there and the entry too: the node is asked once more, and
+        // says the same.
         self.queue.finish(id)?;
         let delayed = self.delayed.lock();
         delayed.unwrap_or_else(PoisonError::into_inner).remove(&id);
@@ -543,8 +558,9 @@ impl Submitter {
         Ok(())
     }
 
-    /// Without a configured genesis the node's is believed, once, if its own receipt holds against it. Over
-    /// plain http anybody on the way could be the node, so only one on this machine may introduce a registry so.
+    /// Without a configured genesis the node's is believed, once, if its own receipt holds against
+    /// it. Over plain http anybody on the way could be the node, so only one on this machine may
+    /// introduce a registry so.
     async fn meet_registry(&self, node: &Node, receipt: &Receipt) -> Result<(), Trouble> {
         if self.registry.identity().is_some() {
             return Ok(());

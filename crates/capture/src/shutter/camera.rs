@@ -1,4 +1,5 @@
-//! The thread that owns the camera: exposures one after another, and a camera that was unplugged is opened again.
+//! The thread that owns the camera: exposures one after another, and a camera that was unplugged is
+//! opened again.
 //!
 //! A calibration keeps the thread for minutes. A photo wanted meanwhile is refused at once.
 
@@ -22,7 +23,8 @@ pub struct Camera {
     calibrating: Arc<Mutex<bool>>,
 }
 
-/// What the camera that is open calls itself. Readable while the thread is busy, which a calibration makes it for minutes.
+/// What the camera that is open calls itself. Readable while the thread is busy, which a
+/// calibration makes it for minutes.
 type Known = Arc<Mutex<Option<String>>>;
 
 /// The camera, if it is there.
@@ -148,7 +150,8 @@ impl Seat {
         Ok(self.source.insert(source).as_mut())
     }
 
-    /// A camera that failed is closed: what it delivers next could be anything. The next request opens it again.
+    /// A camera that failed is closed: what it delivers next could be anything. The next request
+    /// opens it again.
     fn attempt<T>(
         &mut self,
         work: impl FnOnce(&mut dyn RawSource) -> Result<T, SourceError>,

@@ -1,7 +1,7 @@
 //! How the configured camera is opened.
 //!
-//! A source that this program was built without is an error at every photo, named in the status. Those of
-//! rehearsals never come this far: a program built without them refuses the settings.
+//! A source that this program was built without is an error at every photo, named in the status.
+//! Those of rehearsals never come this far: a program built without them refuses the settings.
 
 use std::path::Path;
 

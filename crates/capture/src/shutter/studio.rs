@@ -7,8 +7,9 @@
 //! 3. the files move to their place;
 //! 4. success is reported, and the photo is handed to whoever has it signed.
 //!
-//! Before 2 nothing was promised and nothing will be sent; after 2 the proof will arrive and the next start finishes 3.
-//! The signer is not asked on this path: one that is slow or away makes nobody wait.
+//! Before 2 nothing was promised and nothing will be sent; after 2 the proof will arrive and the
+//! next start finishes 3. The signer is not asked on this path: one that is slow or away makes
+//! nobody wait.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -37,7 +38,8 @@ use crate::settings::Place;
 use crate::shutter::camera::Camera;
 use crate::shutter::timeline::{Step, Timeline};
 
-/// How many photos are worked on at once. Each takes up to a hundred megabytes while it is developed.
+/// How many photos are worked on at once. Each takes up to a hundred megabytes while it is
+/// developed.
 const AT_ONCE: usize = 2;
 
 /// Why there is no photo.
@@ -117,7 +119,8 @@ pub struct Studio {
     pub remove_registered: bool,
     /// Photos that went for it so far.
     pub removed: AtomicU64,
-    /// Whether photos are signed with one-time keys: they then say nothing that sets this camera apart.
+    /// Whether photos are signed with one-time keys: they then say nothing that sets this camera
+    /// apart.
     pub one_time: bool,
     /// Where the pixels come from, as every bundle says.
     pub pixels: PixelSource,
@@ -155,7 +158,8 @@ impl Studio {
         }
     }
 
-    /// Makes room before it is short, if the photographer allows it: twice what must be free stays free.
+    /// Makes room before it is short, if the photographer allows it: twice what must be free stays
+    /// free.
     pub async fn make_room(self: &Arc<Self>) {
         if !self.remove_registered || self.has_twice_the_room().is_ok_and(|room| room) {
             return;
@@ -182,7 +186,8 @@ impl Studio {
         Ok(self.free_mib()? >= self.keep_free_mib.saturating_mul(2))
     }
 
-    /// Takes one photo. When this returns, the photo and its proof survive anything but the loss of the disk.
+    /// Takes one photo. When this returns, the photo and its proof survive anything but the loss of
+    /// the disk.
     pub async fn take(self: &Arc<Self>) -> Result<Photo, StudioError> {
         // Waiting here, before the exposure, is what bounds memory in a burst.
         let _seat = self
@@ -351,7 +356,8 @@ impl Studio {
                     beside.and_then(|()| album.bring_in(id, &name, album::SIDECAR, &sidecar));
                 beside.map_err(StudioError::Files)?;
                 timeline.measure("queue", || queue.add(id, &entry))?;
-                // If we stop here, the proof arrives, and the next start moves the files to their place.
+                // If we stop here, the proof arrives, and the next start moves the files to their
+                // place.
                 timeline
                     .measure("reveal", || album.reveal(id, &name))
                     .map_err(StudioError::Files)

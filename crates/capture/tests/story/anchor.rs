@@ -1,4 +1,5 @@
-//! The newest block that the camera has checked: named by its photos, kept, and never an older or an invented one.
+//! The newest block that the camera has checked: named by its photos, kept, and never an older or
+//! an invented one.
 
 use std::path::Path;
 
@@ -9,7 +10,8 @@ use serde_json::Value;
 use crate::receipts::{genesis, head, other_key, test_vote_key};
 use crate::world::{Mood, RunningCamera, World};
 
-/// A world whose camera knows its registry and asks for a new block every second. No proof is sent: blocks are the matter here.
+/// A world whose camera knows its registry and asks for a new block every second. No proof is sent:
+/// blocks are the matter here.
 async fn with_genesis() -> World {
     let mut world = World::new().await;
     let file = world.path("genesis.toml");
@@ -113,7 +115,8 @@ async fn a_camera_that_is_told_not_to_names_no_block_and_one_of_another_registry
     assert_eq!(camera.status().await.anchor, None);
     camera.stop().await;
 
-    // The card is given the genesis of another registry: what was checked before says nothing there.
+    // The card is given the genesis of another registry: what was checked before says nothing
+    // there.
     world.settings = settings;
     let file = world.settings.genesis.clone().unwrap();
     std::fs::write(file, toml::to_string(&genesis(&other_key())).unwrap()).unwrap();

@@ -1,4 +1,5 @@
-//! A camera's card: what the text file on its FAT partition does, and what is written back beside it.
+//! A camera's card: what the text file on its FAT partition does, and what is written back beside
+//! it.
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
@@ -157,7 +158,8 @@ fn a_file_with_one_wrong_line_changes_nothing_and_the_result_names_the_line() {
     }
 }
 
-/// What the camera is enrolled with later, when there is a network; `cli/tests/story/enrolment.rs` does it with an authority.
+/// What the camera is enrolled with later, when there is a network; `cli/tests/story/enrolment.rs`
+/// does it with an authority.
 #[test]
 fn an_enrolment_waits_where_only_root_reads_it_and_its_token_leaves_the_drive() {
     let card = Card::new();

@@ -89,7 +89,8 @@ async fn the_place_is_committed_to_and_only_the_photographer_can_open_it() {
     camera.stop().await;
 }
 
-/// Without that the GPS daemon would leave, and the first photo after a pause would be taken nowhere.
+/// Without that the GPS daemon would leave, and the first photo after a pause would be taken
+/// nowhere.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_camera_stays_connected_to_the_gps_daemon() {
     let mut world = World::new().await;

@@ -1,5 +1,5 @@
-//! The battery is pulled: `kill -9` of the real program at random instants during bursts. `BIRTHMARK_POWER_LOSSES` says how
-//! often; with `--no-capture` it tells what it counted.
+//! The battery is pulled: `kill -9` of the real program at random instants during bursts.
+//! `BIRTHMARK_POWER_LOSSES` says how often; with `--no-capture` it tells what it counted.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -50,7 +50,8 @@ impl Drop for Program {
     }
 }
 
-/// Shoots until the power fails; returns what was reported as taken, and tells how much that is meanwhile.
+/// Shoots until the power fails; returns what was reported as taken, and tells how much that is
+/// meanwhile.
 async fn burst(socket: PathBuf, so_far: watch::Sender<usize>) -> Vec<(String, String)> {
     let mut taken = Vec::new();
     let Ok(mut calls) =
@@ -112,7 +113,8 @@ async fn no_photo_is_reported_without_its_proof_and_none_is_registered_twice() {
         let instant = Duration::from_micros(u64::from(u16::from_le_bytes(instant)) * 2);
         let (told, mut so_far) = watch::channel(0);
         let (taken, ()) = tokio::join!(burst(world.settings.socket.clone(), told), async {
-            // On a busy machine a photo takes many times longer: the instant is counted from the last of up to three.
+            // On a busy machine a photo takes many times longer: the instant is counted from the
+            // last of up to three.
             let _ = so_far
                 .wait_for(|taken| *taken >= usize::from(photos % 4))
                 .await;

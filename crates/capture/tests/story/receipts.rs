@@ -1,4 +1,5 @@
-//! Receipts of a registry with one validator. Each block is the first: what it holds is all the registry holds.
+//! Receipts of a registry with one validator. Each block is the first: what it holds is all the
+//! registry holds.
 
 use birthmark_ledger::{
     Block, BlockTime, CheckpointKey, CommitCertificate, Frontier, Genesis, Head, HeadFormat, Known,
@@ -70,7 +71,8 @@ pub fn cut(bundle: &Bundle, key: &VoteKey) -> Receipt {
     Receipt::cut(chain_id, &block, certificate, &before, 0, None, Vec::new()).unwrap()
 }
 
-/// The block at a height of the registry of the validator with this key; the blocks before it are empty like it.
+/// The block at a height of the registry of the validator with this key; the blocks before it are
+/// empty like it.
 pub fn head(height: u64, key: &VoteKey) -> Head {
     let (genesis, known) = (genesis(key), Known::default());
     let mut tip = Tip::genesis(&genesis);

@@ -353,7 +353,8 @@ async fn no_proof_goes_to_a_server_whose_certificate_nobody_trusts() {
     assert_eq!((status.waiting, status.refused), (1, 0));
     camera.stop().await;
 
-    // The same server, trusted: now it is spoken to. What it waits for never comes, so it never answers.
+    // The same server, trusted: now it is spoken to. What it waits for never comes, so it never
+    // answers.
     world.settings.node_authority = Some(server.certificate.clone());
     let mut camera = world.shoot().await;
     let status = camera

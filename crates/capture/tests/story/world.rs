@@ -1,4 +1,5 @@
-//! What surrounds the daemon: a signer with a real key, a validator that reads what it is sent, a place, and a client.
+//! What surrounds the daemon: a signer with a real key, a validator that reads what it is sent, a
+//! place, and a client.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};

@@ -1,4 +1,5 @@
-//! `birthmark check`: one photo, followed until it stands in the registry. What a photographer does before the camera goes out.
+//! `birthmark check`: one photo, followed until it stands in the registry. What a photographer does
+//! before the camera goes out.
 
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -74,7 +75,8 @@ async fn follow(
     }
 }
 
-/// The photo's place in the queue. Photos are listed by their time, so what was just taken stands near the end.
+/// The photo's place in the queue. Photos are listed by their time, so what was just taken stands
+/// near the end.
 async fn look(camera: &mut Connection<Bounded>, id: &str) -> anyhow::Result<Proof> {
     let mut after: Option<String> = None;
     loop {

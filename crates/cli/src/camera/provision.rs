@@ -1,5 +1,6 @@
-//! `birthmark provision`: a new camera's key is made, attested where the chip and the authority allow, certified, and its
-//! secrets sealed. The secrets pass through this process's memory once and are written nowhere.
+//! `birthmark provision`: a new camera's key is made, attested where the chip and the authority
+//! allow, certified, and its secrets sealed. The secrets pass through this process's memory once
+//! and are written nowhere.
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -141,7 +142,8 @@ fn authority(options: &ProvisionOptions) -> anyhow::Result<Authority> {
     Ok(authority.with_token(token))
 }
 
-/// Three steps, at the end of which the authority knows that the key lives in the chip of the endorsement certificate.
+/// Three steps, at the end of which the authority knows that the key lives in the chip of the
+/// endorsement certificate.
 async fn attest(authority: &Authority, signer: &mut SignerClient) -> anyhow::Result<Option<Value>> {
     let begun = authority.begin_attestation().await;
     let Some(Nonce { nonce }) = begun.map_err(|error| told(authority, &error))? else {

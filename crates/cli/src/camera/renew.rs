@@ -1,5 +1,6 @@
-//! `birthmark renew`: a new certificate for the camera's key before the present one ends. The chip attests the key once more;
-//! no operator, no token and no secret is needed. A timer runs it every day with `--if-due`.
+//! `birthmark renew`: a new certificate for the camera's key before the present one ends. The chip
+//! attests the key once more; no operator, no token and no secret is needed. A timer runs it every
+//! day with `--if-due`.
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -24,7 +25,8 @@ pub struct RenewOptions {
     /// The authority's address; the one in the camera's certificate if left out
     #[arg(long, value_name = "URL")]
     pub authority: Option<String>,
-    /// Do nothing while the certificate has more than 90 days left, or on a camera that was not provisioned
+    /// Do nothing while the certificate has more than 90 days left, or on a camera that was not
+    /// provisioned
     #[arg(long)]
     pub if_due: bool,
 }
@@ -56,13 +58,15 @@ pub async fn run(options: &RenewOptions, sockets: &Sockets) -> anyhow::Result<Ex
     Ok(ExitCode::SUCCESS)
 }
 
-/// A camera whose clock was never set would renew too early or never; the authority decides whether it is time.
+/// A camera whose clock was never set would renew too early or never; the authority decides whether
+/// it is time.
 fn is_due(status: &StatusReply, now: i64) -> bool {
     let until = status.certificate_not_after;
     until.is_some_and(|until| until.saturating_sub(now) <= DUE_DAYS * 86_400)
 }
 
-/// Has the chip attest the key, fetches the certificate and gives it to the signer; answers its last second.
+/// Has the chip attest the key, fetches the certificate and gives it to the signer; answers its
+/// last second.
 async fn renew(
     signer: &mut SignerClient,
     options: &RenewOptions,

@@ -1,7 +1,9 @@
-//! `birthmark software-authority`: a small certificate authority for the makers of editing software.
+//! `birthmark software-authority`: a small certificate authority for the makers of editing
+//! software.
 //!
-//! Everything lies in one folder: `authority.pem`, `authority.key.pem`, and `authority.crl`, the list of what was taken back.
-//! Whoever can read the key can register edits in the name of any software.
+//! Everything lies in one folder: `authority.pem`, `authority.key.pem`, and `authority.crl`, the
+//! list of what was taken back. Whoever can read the key can register edits in the name of any
+//! software.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;

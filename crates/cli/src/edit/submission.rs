@@ -1,4 +1,5 @@
-//! Sends an edit to a validator and waits for what becomes of it. Sending twice is harmless: the answer is the same.
+//! Sends an edit to a validator and waits for what becomes of it. Sending twice is harmless: the
+//! answer is the same.
 
 use std::time::Duration;
 

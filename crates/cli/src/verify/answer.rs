@@ -20,7 +20,8 @@ pub type Answer = Finding<'static>;
 pub fn options() -> Options {
     Options {
         user_agent: concat!("birthmark/", env!("CARGO_PKG_VERSION")),
-        // A part of the registry is up to three full blocks, or a thousand small ones with their certificates.
+        // A part of the registry is up to three full blocks, or a thousand small ones with their
+        // certificates.
         largest_answer: 32 << 20,
         // Where a person sits, the way out may lead through a proxy.
         proxy: true,

@@ -61,7 +61,8 @@ fn remember(named: &Path, file: &Path) -> std::io::Result<()> {
     durable::replace(file, &text, durable::PUBLIC)
 }
 
-/// `$XDG_CONFIG_HOME/birthmark/genesis`, or the same below the home folder; nothing for a user without either.
+/// `$XDG_CONFIG_HOME/birthmark/genesis`, or the same below the home folder; nothing for a user
+/// without either.
 fn folder() -> Option<PathBuf> {
     let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
     let config = set("XDG_CONFIG_HOME")

@@ -1,4 +1,5 @@
-//! Asking a validator, or a mirror of its files, without naming the photo: fetches what the question's session names.
+//! Asking a validator, or a mirror of its files, without naming the photo: fetches what the
+//! question's session names.
 
 use anyhow::anyhow;
 use birthmark_daemon::random;
@@ -8,7 +9,8 @@ use birthmark_verify::private::{LookupError, Session};
 
 use super::answer::Validator;
 
-/// Asks about many digests. What was answered falsely, the session says of each file; an error is that nothing was answered.
+/// Asks about many digests. What was answered falsely, the session says of each file; an error is
+/// that nothing was answered.
 pub async fn ask(
     validator: &Validator,
     genesis: &Genesis,

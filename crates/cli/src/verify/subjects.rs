@@ -20,7 +20,8 @@ pub struct Subject {
     pub digests: Result<FileDigests, String>,
 }
 
-/// Reads everything that was named, in that order. Of a folder's files those count that are pictures.
+/// Reads everything that was named, in that order. Of a folder's files those count that are
+/// pictures.
 pub fn read(names: &[String]) -> anyhow::Result<Vec<Subject>> {
     let mut subjects = Vec::new();
     for name in names {

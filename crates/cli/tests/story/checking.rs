@@ -106,7 +106,8 @@ fn a_fact_checker_learns_what_a_file_proves_and_what_not() {
             .contains("validators signed block")
     );
 
-    // A service strips the metadata: the file digest is gone, the image-data digest finds the photo.
+    // A service strips the metadata: the file digest is gone, the image-data digest finds the
+    // photo.
     let jpeg = fs::read(&photo).unwrap();
     let stripped = desk.temporary.path().join("kept/stripped.jpg");
     fs::write(&stripped, without_metadata(&jpeg)).unwrap();
@@ -223,7 +224,8 @@ fn a_receipt_is_fetched_once_and_kept(desk: &Desk, photo: &Path) {
     assert!(texts(&again).1.contains("is not overwritten"));
 }
 
-/// A validator that says yes to everything and proves nothing, and one genuine receipt of another photo.
+/// A validator that says yes to everything and proves nothing, and one genuine receipt of another
+/// photo.
 #[test]
 fn an_answer_without_a_receipt_that_holds_is_not_called_registered() {
     let temporary = TempDir::new().unwrap();

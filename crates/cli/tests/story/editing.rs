@@ -41,7 +41,8 @@ fn pictures() -> [Vec<u8>; 2] {
 }
 
 impl Studio {
-    /// A software authority made by the command, a certified editor, and a validator that pins the authority.
+    /// A software authority made by the command, a certified editor, and a validator that pins the
+    /// authority.
     async fn open() -> Self {
         let folder = TempDir::new().unwrap();
         let settings = prepare(folder.path());
@@ -304,7 +305,8 @@ async fn an_edited_picture_is_registered_with_its_parent_and_gets_a_receipt() {
     let receipts = [&receipt, &copy].map(|path| std::fs::read(path).unwrap());
     assert_eq!(receipts[0], receipts[1]);
 
-    // An edit of the edit cannot come closer to the sensor; metadata-level copies of it are other files.
+    // An edit of the edit cannot come closer to the sensor; metadata-level copies of it are other
+    // files.
     let (status, text) = studio.edit("again.jpg", &digest.to_hex(), "1", &[]);
     assert!(
         status == 1 && text.contains("not lower than the parent's"),
@@ -371,7 +373,8 @@ async fn a_stranger_a_stolen_certificate_and_a_revoked_one_register_nothing() {
     );
     assert_eq!(revoke("authority", "second").0, 0);
     assert_eq!(revoke("authority", "editor").0, 0);
-    // The validator reads the list again by itself. Until it has, the picture's registration may go through.
+    // The validator reads the list again by itself. Until it has, the picture's registration may go
+    // through.
     let mut last = (0, String::new());
     for round in 0..60 {
         std::fs::write(studio.at("round.jpg"), format!("round {round}")).unwrap();

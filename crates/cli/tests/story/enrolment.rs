@@ -1,4 +1,5 @@
-//! A camera that is enrolled from its card: a text file on the FAT partition, an authority, and nobody who types anything.
+//! A camera that is enrolled from its card: a text file on the FAT partition, an authority, and
+//! nobody who types anything.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -125,7 +126,8 @@ fn a_card_enrols_its_camera_once_the_authority_can_be_reached_and_forgets_the_to
     assert!(!folder.join("card-state/enrol").exists());
 }
 
-/// The certificate in the sidecar of a photo: it comes with the signature, which the photo does not wait for.
+/// The certificate in the sidecar of a photo: it comes with the signature, which the photo does not
+/// wait for.
 fn certificate_beside(photo: &Path) -> String {
     let mut certificate = None;
     until("the photo's signature", || {

@@ -132,7 +132,8 @@ fn a_registry_is_copied_checked_and_asked_after_its_validator_has_ended() {
     assert_eq!(status, Some(0));
 }
 
-/// Neither a whole digest of the photo nor its beginning, in hexadecimal or in bits, beyond what a range of all has: nothing.
+/// Neither a whole digest of the photo nor its beginning, in hexadecimal or in bits, beyond what a
+/// range of all has: nothing.
 fn nobody_was_told_the_digests(photo: &Path, asked_for: &[String]) {
     let digests = output(
         &["digest", "--json", photo.to_str().unwrap()],
@@ -251,7 +252,8 @@ fn a_validator_that_decides_two_blocks_of_one_height_is_found() {
     );
     assert!(temporary.path().join("state.fork.json").exists());
 
-    // Headers that do not lead to the newest block are no proof of anything, and no agreement either.
+    // Headers that do not lead to the newest block are no proof of anything, and no agreement
+    // either.
     fs::write(&state, seen).unwrap();
     let headers = copy.join("api/v1/headers/0");
     let mut bent = fs::read(&headers).unwrap();

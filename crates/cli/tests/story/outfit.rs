@@ -1,4 +1,5 @@
-//! A camera of which only the sensor and the sky are simulated: signer over an emulated TPM, GPS over a serial line, capture.
+//! A camera of which only the sensor and the sky are simulated: signer over an emulated TPM, GPS
+//! over a serial line, capture.
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};

@@ -1,4 +1,5 @@
-//! The daemons as separate processes: the binaries that ship, told apart by nothing but their settings.
+//! The daemons as separate processes: the binaries that ship, told apart by nothing but their
+//! settings.
 
 use std::fs::File;
 use std::os::unix::net::UnixDatagram;
@@ -11,7 +12,8 @@ use rustix::process::{Pid, Signal, kill_process};
 /// Long enough for a loaded machine; nothing waits this long unless it is broken.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// A binary of the workspace. Cargo builds them all with `--workspace`; for this crate alone only `birthmark`.
+/// A binary of the workspace. Cargo builds them all with `--workspace`; for this crate alone only
+/// `birthmark`.
 pub fn binary(name: &str) -> PathBuf {
     let path = Path::new(env!("CARGO_BIN_EXE_birthmark")).with_file_name(name);
     assert!(
@@ -28,7 +30,8 @@ pub struct Daemon {
 }
 
 impl Daemon {
-    /// Starts a daemon in `folder`, where its settings lie as NAME.toml, and waits until it says it is ready.
+    /// Starts a daemon in `folder`, where its settings lie as NAME.toml, and waits until it says it
+    /// is ready.
     pub fn start(name: &str, folder: &Path) -> Self {
         let notices = folder.join(format!("{name}.notify"));
         let _ = std::fs::remove_file(&notices);

@@ -1,4 +1,5 @@
-//! The table of exit statuses in docs/OPERATING.md, line by line, against the programs as they are built.
+//! The table of exit statuses in docs/OPERATING.md, line by line, against the programs as they are
+//! built.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};

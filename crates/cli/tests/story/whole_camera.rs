@@ -1,5 +1,5 @@
-//! The whole camera against a real authority and a real validator, each a process of its own: new camera, photo, receipt,
-//! and then strangers' tools that know nothing of ours.
+//! The whole camera against a real authority and a real validator, each a process of its own: new
+//! camera, photo, receipt, and then strangers' tools that know nothing of ours.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,4 +1,5 @@
-//! Who votes and who misses its votes, as far as this member hears. For people: no decision follows from it.
+//! Who votes and who misses its votes, as far as this member hears. For people: no decision follows
+//! from it.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,7 +1,8 @@
 //! Who is how far, and fetching what was missed.
 //!
-//! A fetched block is judged as every other, except for its evidence and its time, which those judged who decided it, and for
-//! which its certificate stands. It is stored beside the engine, which then forgets the height it was at.
+//! A fetched block is judged as every other, except for its evidence and its time, which those
+//! judged who decided it, and for which its certificate stands. It is stored beside the engine,
+//! which then forgets the height it was at.
 
 use std::time::Duration;
 
@@ -18,7 +19,8 @@ const ANSWER_BYTES: usize = 4 << 20;
 const JUST_BEHIND: Duration = Duration::from_millis(300);
 /// How long a member is not asked for blocks after it sent something wrong.
 const DISTRUST: Duration = Duration::from_secs(60);
-/// How many bytes of blocks a member gets in a second: reading them for one must not keep the others waiting.
+/// How many bytes of blocks a member gets in a second: reading them for one must not keep the
+/// others waiting.
 const BYTES_A_SECOND: u32 = 32 << 20;
 /// A member is told no more often than this how far we are.
 const BETWEEN_TELLING: Duration = Duration::from_millis(500);
@@ -101,7 +103,8 @@ impl<A: Shared, V: VoteSigner + Send + Sync, L: Links, C: Clock> Agreement<A, V,
         }
     }
 
-    /// Tells a member that is behind how far we are, so that it need not wait for our next turn to say so.
+    /// Tells a member that is behind how far we are, so that it need not wait for our next turn to
+    /// say so.
     pub(super) fn tell(&mut self, to: &KeyName) {
         let passed = self.clock.passed();
         let Some(other) = self.catch_up.members.get_mut(to) else {

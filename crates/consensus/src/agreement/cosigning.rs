@@ -1,5 +1,5 @@
-//! Lines under checkpoints: ours are sent after each block, the others' are taken when they come, and asked for when they do
-//! not.
+//! Lines under checkpoints: ours are sent after each block, the others' are taken when they come,
+//! and asked for when they do not.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -166,8 +166,8 @@ impl<A: Shared, V: VoteSigner + Send + Sync, L: Links, C: Clock> Agreement<A, V,
     }
 }
 
-/// Adds lines that are not there; whether there were any. One line a key: a second one that differs only in its time adds
-/// nothing.
+/// Adds lines that are not there; whether there were any. One line a key: a second one that differs
+/// only in its time adds nothing.
 pub(super) fn merge(lines: &mut Vec<NoteSignature>, more: Vec<NoteSignature>) -> bool {
     let before = lines.len();
     for line in more {

@@ -227,8 +227,8 @@ impl<A: Shared, V: VoteSigner + Send + Sync, L: Links, C: Clock> Agreement<A, V,
                 return Ok(());
             }
         };
-        // The others began this height for something that may still be on its way to us. In the end an empty block is
-        // better than a round that fails.
+        // The others began this height for something that may still be on its way to us. In the end
+        // an empty block is better than a round that fails.
         let patience = self.timing.propose / 2;
         let is_empty = proposal.block.transactions.is_empty();
         if is_empty
@@ -263,8 +263,8 @@ impl<A: Shared, V: VoteSigner + Send + Sync, L: Links, C: Clock> Agreement<A, V,
         };
         self.stop_building();
         let (hash, bytes): (_, Arc<[u8]>) = (block.hash(), proposal.encode().into());
-        // If we stop here, another block is made: this one was not sent. Once it is signed, the log holds both, and the same
-        // one is proposed again.
+        // If we stop here, another block is made: this one was not sent. Once it is signed, the log
+        // holds both, and the same one is proposed again.
         self.log(&Entry::Body(Arc::clone(&bytes)))?;
         self.bodies.insert_own(hash, proposal, bytes, tip);
         self.event(Event::Propose { round, block: hash }).await

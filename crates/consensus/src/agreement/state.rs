@@ -11,7 +11,8 @@ pub struct NetworkState {
     pub height: Height,
     /// The attempt that runs; `None` while nothing waits.
     pub round: Option<u32>,
-    /// Up to which height this member does not vote, because it may have voted there before and does not know how.
+    /// Up to which height this member does not vote, because it may have voted there before and
+    /// does not know how.
     pub abstains_until: Option<Height>,
     /// Why it does not take part any more.
     pub stopped: Option<String>,
@@ -30,7 +31,8 @@ pub struct MemberState {
     pub votes: Votes,
 }
 
-/// How many votes of a member were missed, of those for the newest blocks that this member took part in.
+/// How many votes of a member were missed, of those for the newest blocks that this member took
+/// part in.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Votes {
     /// Not heard, not even late.

@@ -4,10 +4,12 @@ use std::time::Duration;
 
 use crate::engine::{Timer, TimerKind};
 
-/// How long a member waits for the others. All members should have about the same; nothing breaks if they have not.
+/// How long a member waits for the others. All members should have about the same; nothing breaks
+/// if they have not.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Timing {
-    /// For the proposal of a round. A member that is down costs this and [`Timing::vote`] each time it is its turn.
+    /// For the proposal of a round. A member that is down costs this and [`Timing::vote`] each time
+    /// it is its turn.
     pub propose: Duration,
     /// For votes that agree.
     pub vote: Duration,

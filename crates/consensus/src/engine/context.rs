@@ -389,7 +389,8 @@ pub(super) fn vote_in(vote: &SignedVote) -> core::SignedVote<Registry> {
     core::SignedVote::new(ballot, Signed(vote.signature.to_bytes()))
 }
 
-/// The engine's vote as ours; `None` if its signature has no form of ours, which none that came in here has.
+/// The engine's vote as ours; `None` if its signature has no form of ours, which none that came in
+/// here has.
 pub(super) fn vote_out(vote: &core::SignedVote<Registry>) -> Option<SignedVote> {
     Some(SignedVote {
         validator: vote.message.voter.0,

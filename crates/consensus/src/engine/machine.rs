@@ -1,4 +1,5 @@
-//! One height at a time through the engine's rules: events in, actions out, in the order in which they must be done.
+//! One height at a time through the engine's rules: events in, actions out, in the order in which
+//! they must be done.
 
 use std::sync::Arc;
 
@@ -207,8 +208,9 @@ impl<V: VoteSigner> Machine<V> {
         turns.any(|proposer| proposer.0 == *validator)
     }
 
-    /// Begins a height. With what its log holds, it goes on where it was when the program stopped: what was signed then is
-    /// sent again as it was, and nothing else is signed in its place. `votes` is whether we may vote at this height.
+    /// Begins a height. With what its log holds, it goes on where it was when the program stopped:
+    /// what was signed then is sent again as it was, and nothing else is signed in its place.
+    /// `votes` is whether we may vote at this height.
     pub(crate) fn start(
         &mut self,
         height: Height,
@@ -242,8 +244,8 @@ impl<V: VoteSigner> Machine<V> {
         outcome.map(|()| std::mem::take(&mut self.worker.actions))
     }
 
-    /// Takes an event. Actions that came before an error are returned with the next success and must not be lost: the
-    /// caller begins the height again after an error.
+    /// Takes an event. Actions that came before an error are returned with the next success and
+    /// must not be lost: the caller begins the height again after an error.
     pub(crate) fn handle(&mut self, event: Event) -> Result<Vec<Action>, MachineError> {
         let height = At(birthmark_height(&self.state));
         let input = match event {
@@ -416,7 +418,8 @@ impl<V: VoteSigner> Worker<V> {
                     signature.is_ok_and(|signature| key.0.verify(&bytes, &signature).is_ok());
                 r.resume_with(holds)
             }
-            // Made of votes that were each verified when they came. Whoever stores it verifies it again, as receipts are.
+            // Made of votes that were each verified when they came. Whoever stores it verifies it
+            // again, as receipts are.
             Effect::VerifyCommitCertificate(_, _, _, r) => r.resume_with(Ok(())),
             // Blocks that others decided are taken beside the engine: none is ever given to it.
             Effect::CertVerifiedSyncValue(_, _, r) | Effect::CertRejectedSyncValue(_, _, _, r) => {

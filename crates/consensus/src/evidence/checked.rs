@@ -1,9 +1,9 @@
 //! Evidence that was checked before.
 //!
-//! Each validator meets the same evidence several times: when a transaction is pushed to it, when it proposes, and in
-//! every block that is proposed to it, of which several may fail at one height. Verifying the signatures each time made
-//! the judgement of a full block take longer than a round, when the machine was slow and much waited; the next round then
-//! had even more to judge.
+//! Each validator meets the same evidence several times: when a transaction is pushed to it, when
+//! it proposes, and in every block that is proposed to it, of which several may fail at one height.
+//! Verifying the signatures each time made the judgement of a full block take longer than a round,
+//! when the machine was slow and much waited; the next round then had even more to judge.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -16,7 +16,8 @@ const MOST: usize = 50_000;
 /// Commitments of a transaction, with the records they stand behind.
 pub(super) type Own = Arc<[(usize, Commitment)]>;
 
-/// Remembers what was found good, under one set of authorities. What was refused is judged anew each time.
+/// Remembers what was found good, under one set of authorities. What was refused is judged anew
+/// each time.
 #[derive(Debug, Default)]
 pub struct CheckedBefore(Mutex<Memory>);
 

@@ -6,7 +6,8 @@ use birthmark_ledger::*;
 use crate::evidence::{Sent, drawn};
 use crate::library::*;
 
-/// A block with a right header over these transactions, as a liar makes it: nobody asked whether they were vouched for.
+/// A block with a right header over these transactions, as a liar makes it: nobody asked whether
+/// they were vouched for.
 fn block_of(tip: &Tip, time: BlockTime, offers: &[Offer]) -> Proposal {
     let known = Known::default();
     let mut builder = tip.builder(time, &known);
@@ -70,7 +71,8 @@ async fn a_borrowed_certificate() {
     let tip = memory.tip().await.unwrap();
     let good = block_of(&tip, at(10.0), std::slice::from_ref(&honest));
     validate(&memory, &tip, &good, at(11.0)).await.unwrap();
-    // The same certificate and the authority's yes to it, over a photo that its camera never signed.
+    // The same certificate and the authority's yes to it, over a photo that its camera never
+    // signed.
     let opening = drawn();
     let borrowed = Offer {
         evidence: sent.evidence(sent.yes(&opening, false), opening, CameraSigned::Nothing),

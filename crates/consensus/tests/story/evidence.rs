@@ -24,7 +24,8 @@ fn check(records: Vec<Record>, evidence: &Evidence) -> Result<(), EvidenceError>
     evidence.check(&transaction(records), &Configured, &known, used)
 }
 
-/// A request as a camera sent it: one of the vectors of the protocol, all with keys made up for tests.
+/// A request as a camera sent it: one of the vectors of the protocol, all with keys made up for
+/// tests.
 pub struct Sent {
     route: SubmissionRoute,
     body: Vec<u8>,
@@ -135,7 +136,8 @@ fn every_voter_checks_what_the_camera_signed_in_every_form() {
 
 #[test]
 fn a_verdict_over_a_borrowed_certificate_carries_no_record() {
-    // A dishonest validator has seen the camera's certificate and asks the authority about a picture of its own.
+    // A dishonest validator has seen the camera's certificate and asks the authority about a
+    // picture of its own.
     let camera = Sent::signed_as("Bundle");
     let forged = photo_at("forged", START, Source::CameraAttested);
     let item = VerdictItem {
@@ -436,8 +438,8 @@ impl Authorities for Counting {
     }
 }
 
-/// What was pushed, proposed and judged again after a failed round is verified once. Otherwise a slow machine needs longer
-/// for a full block than a round lasts, and the network never decides it.
+/// What was pushed, proposed and judged again after a failed round is verified once. Otherwise a
+/// slow machine needs longer for a full block than a round lasts, and the network never decides it.
 #[test]
 fn evidence_that_was_found_good_is_not_verified_again_and_only_that() {
     let sent = Sent::signed_as("Bundle");
@@ -461,7 +463,8 @@ fn evidence_that_was_found_good_is_not_verified_again_and_only_that() {
     assert_eq!(verified(), once, "it was found good before");
     // One yes still carries one record only.
     assert_eq!(check(&good, &mut used), Err(EvidenceError::Reused(0)));
-    // Other evidence for the same transaction is judged by itself, and what was refused stays refused.
+    // Other evidence for the same transaction is judged by itself, and what was refused stays
+    // refused.
     let bare = evidence(CameraSigned::Nothing);
     for _ in 0..2 {
         let refused = check(&bare, &mut BTreeSet::new());

@@ -452,7 +452,8 @@ pub fn library(memory: &Memory) -> SingleValidator<Memory, VoteKey> {
     )
 }
 
-/// Judges the whole chain as a stranger would: every block against the one before, every certificate and cosignature.
+/// Judges the whole chain as a stranger would: every block against the one before, every
+/// certificate and cosignature.
 pub fn audit(memory: &Memory) {
     let genesis = memory.state().genesis.clone().unwrap_or_else(|| genesis(1));
     let (mut tip, mut seen) = (Tip::genesis(&genesis), Known::default());

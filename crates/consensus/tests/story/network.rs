@@ -1,4 +1,5 @@
-//! Several members over links that lose, double, delay and part, with a clock that jumps from event to event.
+//! Several members over links that lose, double, delay and part, with a clock that jumps from event
+//! to event.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
@@ -380,7 +381,8 @@ impl Network {
         time().passed() - began
     }
 
-    /// No two members differ at any height, every photo is there once, and a stranger would believe all of it.
+    /// No two members differ at any height, every photo is there once, and a stranger would believe
+    /// all of it.
     fn audit(&self, members: &[u8]) {
         let chain = |number: &u8| {
             let state = self.members[usize::from(*number)].memory.state();
@@ -537,7 +539,8 @@ fn whoever_misses_its_votes_is_known_to_the_others() {
     });
 }
 
-/// All stop after the same block, whoever they are linked to, and a version without that limit goes on where they stood.
+/// All stop after the same block, whoever they are linked to, and a version without that limit goes
+/// on where they stood.
 #[test]
 fn a_network_halts_after_the_block_that_is_configured_and_the_next_version_goes_on() {
     simulate(async {
@@ -553,7 +556,8 @@ fn a_network_halts_after_the_block_that_is_configured_and_the_next_version_goes_
         network.submit(1);
         sleep(Duration::from_secs(700)).await;
         assert_eq!(ALL.map(|number| network.height(number)), [3; 4]);
-        // One after the other gets the next version; three of them decide without the fourth, which does not follow.
+        // One after the other gets the next version; three of them decide without the fourth, which
+        // does not follow.
         network.halt_after = None;
         for number in [0, 1, 2] {
             network.kill(number);

@@ -1,5 +1,5 @@
-//! One-time keys as voters see them: the authority's signature over the key, the key's over the photo, and statements that
-//! no authority made.
+//! One-time keys as voters see them: the authority's signature over the key, the key's over the
+//! photo, and statements that no authority made.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -112,12 +112,14 @@ fn what_is_not_signed_by_the_authority_and_by_the_key_is_refused() {
         ..good.clone()
     };
     assert_eq!(sent.check(&sent.known(), other_photo), wrong);
-    // The record names another key than the one that signed it: spending that one would leave this one unspent.
+    // The record names another key than the one that signed it: spending that one would leave this
+    // one unspent.
     let record = sent.record(Digest::of(b"another key"));
     assert_eq!(check(record, &sent.known(), good.clone()), wrong);
 }
 
-/// A key that a stranger made and signed himself, under the epoch's name but without the authority's secret.
+/// A key that a stranger made and signed himself, under the epoch's name but without the
+/// authority's secret.
 #[test]
 fn a_key_of_another_epoch_is_refused() {
     let mut sent = sent();

@@ -54,8 +54,8 @@ proptest! {
     }
 }
 
-/// What happens to a network of four, seen from its pacers alone. A height is decided, for the sake of the rules, once three
-/// of the members that are there have begun it.
+/// What happens to a network of four, seen from its pacers alone. A height is decided, for the sake
+/// of the rules, once three of the members that are there have begun it.
 #[derive(Clone, Copy, Debug)]
 enum Happening {
     /// Something waits at one member, and at no other.

@@ -6,7 +6,8 @@ use tokio::net::UnixStream;
 use zlink::connection::socket::{ReadHalf, ReadResult, Socket, UnixSocket};
 use zlink::tokio::unix::Stream;
 
-/// The largest message read from a peer. The largest we know is a submission with two certificates, a few kilobytes.
+/// The largest message read from a peer. The largest we know is a submission with two certificates,
+/// a few kilobytes.
 pub const LARGEST_MESSAGE: usize = 1024 * 1024;
 
 type Inner = <Stream as Socket>::ReadHalf;

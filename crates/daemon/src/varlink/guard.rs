@@ -1,4 +1,5 @@
-//! The door in front of a service: calls of users who are not allowed are answered `PermissionDenied`.
+//! The door in front of a service: calls of users who are not allowed are answered
+//! `PermissionDenied`.
 
 use std::os::fd::OwnedFd;
 use std::sync::Arc;

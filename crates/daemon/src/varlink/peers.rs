@@ -50,7 +50,8 @@ impl Peers {
         Self::ids([rustix::process::geteuid().as_raw()])
     }
 
-    /// These users and nobody else. A name that does not exist is an error: it would silently lock somebody out.
+    /// These users and nobody else. A name that does not exist is an error: it would silently lock
+    /// somebody out.
     pub fn users(users: &[User]) -> Result<Self, PeerError> {
         let ids: Result<BTreeSet<u32>, PeerError> = users.iter().map(resolve).collect();
         Ok(Self(Allowed::Users(ids?)))

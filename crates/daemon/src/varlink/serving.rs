@@ -22,11 +22,13 @@ use crate::shutdown::Shutdown;
 /// How many callers may be connected at once; more wait in the socket's queue.
 pub const CONNECTIONS: usize = 64;
 
-/// Serves `service` to `callers` until shutdown is requested or `idle` expires, then lets running calls finish.
+/// Serves `service` to `callers` until shutdown is requested or `idle` expires, then lets running
+/// calls finish.
 ///
-/// Every connection has its own clone of the service and its own task; an open connection keeps the daemon from being
-/// idle. All of them run on one thread of their own, because the server of `zlink` cannot move between threads: calls
-/// may block there without harm to the rest of the daemon, only to other callers.
+/// Every connection has its own clone of the service and its own task; an open connection keeps the
+/// daemon from being idle. All of them run on one thread of their own, because the server of
+/// `zlink` cannot move between threads: calls may block there without harm to the rest of the
+/// daemon, only to other callers.
 pub async fn serve<S>(
     listener: UnixListener,
     service: S,

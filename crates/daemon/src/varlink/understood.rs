@@ -1,5 +1,5 @@
-//! Calls whose parameters do not fit: answered with an error that names the parameter, where the server of `zlink`
-//! alone would end the connection without a word.
+//! Calls whose parameters do not fit: answered with an error that names the parameter, where the
+//! server of `zlink` alone would end the connection without a word.
 
 use std::cell::{OnceCell, RefCell};
 use std::collections::BTreeMap;
@@ -16,7 +16,8 @@ pub(super) enum Understood<M> {
     Malformed(Malformed),
 }
 
-/// A call that fits, before and after its flags are known: they stand beside it in the message and are read last.
+/// A call that fits, before and after its flags are known: they stand beside it in the message and
+/// are read last.
 #[derive(Debug)]
 pub(super) struct Fitting<M> {
     method: RefCell<Option<M>>,
@@ -84,7 +85,8 @@ impl<'de, M: Deserialize<'de>> Deserialize<'de> for Understood<M> {
 const KINDS: [&str; 6] = ["null", "true", "0", "\"\"", "[]", "{}"];
 
 impl Malformed {
-    /// The parameter that does not fit: the one whose replacement by a value of another kind makes the call fit.
+    /// The parameter that does not fit: the one whose replacement by a value of another kind makes
+    /// the call fit.
     pub(super) fn culprit(&self, fits: impl Fn(&str) -> bool) -> String {
         let given = self.parameters.as_deref().unwrap_or("{}");
         #[expect(

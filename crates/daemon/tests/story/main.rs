@@ -1,4 +1,5 @@
-//! The shell, seen from outside: a real daemon driven by command line, signals, passed sockets and calls.
+//! The shell, seen from outside: a real daemon driven by command line, signals, passed sockets and
+//! calls.
 
 #![allow(
     clippy::disallowed_methods,

@@ -1,4 +1,5 @@
-//! What systemd hears while a daemon runs: the watchdog's food, which only a passing self-check serves, and reloads.
+//! What systemd hears while a daemon runs: the watchdog's food, which only a passing self-check
+//! serves, and reloads.
 
 use std::time::Duration;
 

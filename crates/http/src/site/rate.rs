@@ -1,8 +1,9 @@
 //! How often one client may ask: a bucket of requests that refills steadily (GCRA, by `governor`).
 //!
-//! A client is an IPv4 address or an IPv6 /64. Because a /48 gives its holder 65,536 of those, each /48 has a bucket of its
-//! own, a few times as large. Memory is bounded: when there are too many clients to remember each, those that come new
-//! share the bucket of their part of the internet, and whoever is remembered stays so until its bucket is full again.
+//! A client is an IPv4 address or an IPv6 /64. Because a /48 gives its holder 65,536 of those, each
+//! /48 has a bucket of its own, a few times as large. Memory is bounded: when there are too many
+//! clients to remember each, those that come new share the bucket of their part of the internet,
+//! and whoever is remembered stays so until its bucket is full again.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher as _, RandomState};
@@ -70,8 +71,8 @@ impl RateLimit {
     }
 }
 
-/// The buckets of whatever is no client, such as cameras: one for each key. Keys of 16 bytes that are spread evenly, such as
-/// the beginning of a digest, do not meet.
+/// The buckets of whatever is no client, such as cameras: one for each key. Keys of 16 bytes that
+/// are spread evenly, such as the beginning of a digest, do not meet.
 pub struct KeyedLimit<C: Clock = MonotonicClock>(Option<Level<C>>);
 
 impl KeyedLimit {
@@ -109,8 +110,8 @@ impl<C: Clock + Clone> RateLimit<C> {
         }))
     }
 
-    /// Takes `cost` requests from a client's bucket, or says how long to wait. What costs more than a full bucket takes
-    /// all of it.
+    /// Takes `cost` requests from a client's bucket, or says how long to wait. What costs more than
+    /// a full bucket takes all of it.
     pub fn take(&self, client: ClientAddress, cost: u32) -> Result<(), Duration> {
         let (Some(levels), Some(cost)) = (&self.0, NonZeroU32::new(cost)) else {
             return Ok(());
@@ -156,8 +157,8 @@ impl<C: Clock> Level<C> {
         }
     }
 
-    /// Forgets clients whose buckets are full again, which changes nothing for them. A look at all of them takes
-    /// milliseconds, so a flood of new clients must not cause one each.
+    /// Forgets clients whose buckets are full again, which changes nothing for them. A look at all
+    /// of them takes milliseconds, so a flood of new clients must not cause one each.
     fn make_room(&self) {
         if !self.buckets.0.is_crowded.load(Ordering::Relaxed) {
             return;

@@ -1,4 +1,5 @@
-//! Going along with the blocks: the index after each of them, and whether the headers name the right roots.
+//! Going along with the blocks: the index after each of them, and whether the headers name the
+//! right roots.
 
 use std::collections::VecDeque;
 
@@ -47,7 +48,8 @@ impl IndexFollower {
         found.map(|index| index.root)
     }
 
-    /// Whether the root that a header names is the one of this index; of the next block's header, or one before.
+    /// Whether the root that a header names is the one of this index; of the next block's header,
+    /// or one before.
     pub fn check(&self, header: &BlockHeader) -> Result<(), BlockError> {
         match self.root(header.index_height) {
             None => Err(BlockError::Header("index height")),
@@ -63,7 +65,8 @@ impl IndexFollower {
         Ok(())
     }
 
-    /// Adds what some blocks hold, the last of them at `height`. Roots between them are not known afterwards.
+    /// Adds what some blocks hold, the last of them at `height`. Roots between them are not known
+    /// afterwards.
     pub fn add(&mut self, height: Height, digests: impl IntoIterator<Item = (Digest, u64)>) {
         self.tree.insert_all(digests);
         let root = self.tree.root();

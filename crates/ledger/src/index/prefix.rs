@@ -29,9 +29,10 @@ impl Prefix {
         Self { bits, width }
     }
 
-    /// The narrowest range around a key that hides it among `photos` others, in a registry of `records`. It follows from
-    /// the size of the registry, which a header proves, and not from what the answerer says about its index: an answerer
-    /// cannot talk anybody into a narrow question.
+    /// The narrowest range around a key that hides it among `photos` others, in a registry of
+    /// `records`. It follows from the size of the registry, which a header proves, and not from
+    /// what the answerer says about its index: an answerer cannot talk anybody into a narrow
+    /// question.
     pub fn hiding(key: IndexKey, records: u64, photos: u64) -> Self {
         let parts = records.checked_div(photos).and_then(u64::checked_ilog2);
         Self::of(key, parts.map_or(0, |bits| bits as u8))

@@ -11,8 +11,8 @@
 //!        u8 255    a node: its two halves, each as here
 //! ```
 //!
-//! The way down ends at the prefix, or earlier where a bucket or nothing stands. The bytes of a key that its place gives,
-//! eight levels a byte, are left out.
+//! The way down ends at the prefix, or earlier where a bucket or nothing stands. The bytes of a key
+//! that its place gives, eight levels a byte, are left out.
 
 use birthmark_protocol::Digest;
 use birthmark_protocol::bytes::{DecodeError, Reader};
@@ -132,7 +132,8 @@ impl RangeProof {
         self.prefix
     }
 
-    /// The place at which the content stands: the prefix, or the shorter one of a bucket that covers it.
+    /// The place at which the content stands: the prefix, or the shorter one of a bucket that
+    /// covers it.
     fn place(&self) -> Prefix {
         self.prefix.cut(self.depth())
     }
@@ -155,8 +156,9 @@ impl RangeProof {
         })
     }
 
-    /// Checks the answer to a question about `asked` against the index in a header: what comes back is everything under
-    /// this prefix, and nothing is missing. Whether the header itself was decided is for the caller to check.
+    /// Checks the answer to a question about `asked` against the index in a header: what comes back
+    /// is everything under this prefix, and nothing is missing. Whether the header itself was
+    /// decided is for the caller to check.
     pub fn verify(self, asked: Prefix, index: &IndexRoot) -> Result<Range, RangeError> {
         let answered = self.prefix;
         if answered != asked {
@@ -181,7 +183,8 @@ impl RangeProof {
         out
     }
 
-    /// Reads exactly one answer. What comes back has the shape of a part of an index; only its root tells of which.
+    /// Reads exactly one answer. What comes back has the shape of a part of an index; only its root
+    /// tells of which.
     pub fn parse(bytes: &[u8]) -> Result<Self, RangeError> {
         let mut reader = Reader::new(bytes);
         let version = reader.byte("version")?;
@@ -380,8 +383,8 @@ impl Range {
         &self.entries
     }
 
-    /// The records that could hold a digest, `None` if none does: then the digest is not registered. A digest outside of
-    /// the range is an error.
+    /// The records that could hold a digest, `None` if none does: then the digest is not
+    /// registered. A digest outside of the range is an error.
     pub fn find(&self, digest: &Digest) -> Result<Option<&Positions>, RangeError> {
         let key = IndexKey::of(digest);
         if !self.prefix.contains(key) {

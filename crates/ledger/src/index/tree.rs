@@ -1,4 +1,5 @@
-//! The index itself. A clone is a snapshot that shares everything with its original until one of them changes.
+//! The index itself. A clone is a snapshot that shares everything with its original until one of
+//! them changes.
 
 use std::sync::Arc;
 
@@ -38,7 +39,8 @@ struct Node {
     right: Half,
 }
 
-/// The hash of a part stands beside the way to it: whoever changes the other half does not have to fetch this one.
+/// The hash of a part stands beside the way to it: whoever changes the other half does not have to
+/// fetch this one.
 #[derive(Clone, Debug)]
 struct Half {
     part: Part,
@@ -60,8 +62,8 @@ impl IndexTree {
         }
     }
 
-    /// Adds digests and the records that hold them, in any order; what is there already changes nothing. Many at once spare
-    /// most of the hashing.
+    /// Adds digests and the records that hold them, in any order; what is there already changes
+    /// nothing. Many at once spare most of the hashing.
     pub fn insert_all(&mut self, digests: impl IntoIterator<Item = (Digest, u64)>) {
         let pairs = digests
             .into_iter()
@@ -89,8 +91,8 @@ impl IndexTree {
             .collect()
     }
 
-    /// Everything under a prefix, with its proof, as the canonical bytes of [`IndexTree::prove`]: what is answered, written
-    /// without being copied first.
+    /// Everything under a prefix, with its proof, as the canonical bytes of [`IndexTree::prove`]:
+    /// what is answered, written without being copied first.
     pub fn answer(&self, prefix: Prefix) -> Vec<u8> {
         let mut siblings = Vec::new();
         let (part, depth) = self
@@ -218,8 +220,8 @@ impl Bucket {
     }
 }
 
-/// Writes what [`Entry::put`] would of each key, without copying nearly all of them, which stand in one record; how many
-/// keys there are.
+/// Writes what [`Entry::put`] would of each key, without copying nearly all of them, which stand in
+/// one record; how many keys there are.
 fn put_all(pairs: &[Pair], out: &mut Vec<u8>, depth: u8) -> usize {
     let mut keys = 0;
     for same in pairs.chunk_by(|(one, _), (next, _)| one == next) {

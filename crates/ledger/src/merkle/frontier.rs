@@ -6,7 +6,8 @@ use birthmark_protocol::Digest;
 
 use super::{InclusionProof, MerkleError, Node, ProofPlan, node_hash};
 
-/// Far more leaves than there will ever be, and far enough from the end of 64 bits that counting never overflows.
+/// Far more leaves than there will ever be, and far enough from the end of 64 bits that counting
+/// never overflows.
 const MAX_SIZE: u64 = 1 << 60;
 
 /// The complete subtrees a tree of some size consists of, largest first.
@@ -40,7 +41,8 @@ impl Frontier {
         self.append_with(leaf, |_, _| {});
     }
 
-    /// Adds one leaf and tells of every subtree this completes, the leaf itself first: what a store keeps for proofs.
+    /// Adds one leaf and tells of every subtree this completes, the leaf itself first: what a store
+    /// keeps for proofs.
     pub fn append_with(&mut self, leaf: Digest, mut completed: impl FnMut(Node, Digest)) {
         let mut node = Node::leaf(self.size);
         let mut hash = leaf;
@@ -110,9 +112,11 @@ impl Frontier {
     }
 }
 
-/// Proves a leaf of the newest block from what the block and the frontier before it hold: no stored nodes needed.
+/// Proves a leaf of the newest block from what the block and the frontier before it hold: no stored
+/// nodes needed.
 ///
-/// `leaves` are the hashes of the block's own leaves, `index` counts from the start of the registry.
+/// `leaves` are the hashes of the block's own leaves, `index` counts from the start of the
+/// registry.
 pub fn prove_in_block(
     before: &Frontier,
     leaves: &[Digest],

@@ -4,7 +4,8 @@ use birthmark_protocol::Digest;
 
 use super::{MerkleError, Node, node_hash, split};
 
-/// The parts of a proof: fetch [`ProofPlan::nodes`] however the store likes, then [`ProofPlan::assemble`].
+/// The parts of a proof: fetch [`ProofPlan::nodes`] however the store likes, then
+/// [`ProofPlan::assemble`].
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct ProofPlan {
     /// Each hash of the path, as the complete subtrees it folds from, left to right.
@@ -83,8 +84,8 @@ impl ProofPlan {
     }
 }
 
-/// The complete subtrees that make up the leaves from `first` to before `end`, as RFC 6962 splits them: `first` is
-/// always a multiple of the largest.
+/// The complete subtrees that make up the leaves from `first` to before `end`, as RFC 6962 splits
+/// them: `first` is always a multiple of the largest.
 fn cover(first: u64, end: u64) -> Vec<Node> {
     let mut nodes = Vec::new();
     let mut at = first;

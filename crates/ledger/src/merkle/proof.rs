@@ -77,7 +77,8 @@ impl ConsistencyProof {
         self.verify_growth(old_root, new_root)
     }
 
-    /// The last complete subtree of the old tree is the start of both ways up. A power of two is itself that subtree.
+    /// The last complete subtree of the old tree is the start of both ways up. A power of two is
+    /// itself that subtree.
     fn verify_growth(&self, old_root: &Digest, new_root: &Digest) -> Result<(), MerkleError> {
         let level = self.old.trailing_zeros() as usize;
         let (inner, border) = shape(self.old - 1, self.new);
@@ -108,7 +109,8 @@ impl ConsistencyProof {
     }
 }
 
-/// How many hashes of a path lie below the point where leaf `index` leaves the right edge, and how many along the edge.
+/// How many hashes of a path lie below the point where leaf `index` leaves the right edge, and how
+/// many along the edge.
 fn shape(index: u64, size: u64) -> (usize, usize) {
     let last = size.saturating_sub(1);
     let inner = (u64::BITS - (index ^ last).leading_zeros()) as usize;

@@ -1,7 +1,8 @@
-//! A receipt as one small file, `photo.jpg.birthmark`: everything that proves a record, without a network and for ever.
+//! A receipt as one small file, `photo.jpg.birthmark`: everything that proves a record, without a
+//! network and for ever.
 //!
-//! What one part says of another is written once: the path's tree is the header's, a certificate decides the header beside
-//! it, and every header belongs to the registry that is named first.
+//! What one part says of another is written once: the path's tree is the header's, a certificate
+//! decides the header beside it, and every header belongs to the registry that is named first.
 //!
 //! ```text
 //! …        the line "Birthmark receipt. To read it: birthmark receipt show FILE\n"

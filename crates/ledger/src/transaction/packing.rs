@@ -149,7 +149,8 @@ fn put_image(out: &mut Vec<u8>, record: &Record, image: &ImageClaim) {
             .iter()
             .position(|image| image.digest == parent)
     });
-    // Only the first digest of a bundle has no sibling as its parent. What a camera took was edited from nothing.
+    // Only the first digest of a bundle has no sibling as its parent. What a camera took was edited
+    // from nothing.
     let (parent, follows) = match (sibling, record.edited_from(), record.spent()) {
         (Some(position), ..) => (position as u8, None),
         (None, Some(original), _) => (ORIGINAL_FOLLOWS, Some(original)),
@@ -299,7 +300,8 @@ fn take_claims(
         .and_then(|bundle| Record::read(bundle, first.original, maker.origin, spent)))
 }
 
-/// Reads one record of a transaction that was passed over before: `makers` stands at the first of them.
+/// Reads one record of a transaction that was passed over before: `makers` stands at the first of
+/// them.
 pub(crate) fn read_one(
     mut makers: Reader<'_>,
     reader: &mut Reader<'_>,
@@ -329,7 +331,8 @@ pub(crate) fn pass_maker(reader: &mut Reader<'_>) -> Result<(), DecodeError> {
     Ok(())
 }
 
-/// Passes over one record; `seen` is told its digests. The next one counts from what is left in `previous`.
+/// Passes over one record; `seen` is told its digests. The next one counts from what is left in
+/// `previous`.
 pub(crate) fn pass_record(
     reader: &mut Reader<'_>,
     previous: &mut Previous,

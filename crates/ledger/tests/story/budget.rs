@@ -55,7 +55,8 @@ fn an_anchor_costs_one_to_three_bytes_a_photo() {
         transaction.encode().len()
     };
     let none = with(|_| None);
-    // All in step with the network, and all somewhere in the last two weeks of blocks every two seconds.
+    // All in step with the network, and all somewhere in the last two weeks of blocks every two
+    // seconds.
     let fresh = with(|n| Some(20_000_000 - n as u64 % 5));
     let spread = with(|n| Some(20_000_000 - (n as u64 * 7919) % 600_000));
     eprintln!("bytes of 1000: no anchor {none}; fresh anchors {fresh}; spread anchors {spread}");

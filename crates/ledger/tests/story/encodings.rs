@@ -230,7 +230,8 @@ fn a_high_s_is_refused_wherever_a_signature_is_read() {
 #[test]
 fn a_packed_transaction_has_one_form() {
     let bytes = transaction_of(vec![single("a", START), single("b", START)]).encode();
-    // Byte 33 counts the makers; the only one is "EXAMPLE_MAKER" and "Raspberry Pi", and states no source.
+    // Byte 33 counts the makers; the only one is "EXAMPLE_MAKER" and "Raspberry Pi", and states no
+    // source.
     let maker = &bytes[34..34 + 1 + 1 + 13 + 1 + 12 + 2];
     let (before, after) = (&bytes[..33], &bytes[34 + maker.len()..]);
     let unused = [before, &[2], maker, b"\x00\x01X\x01Y\x00\x00", after].concat();
@@ -267,7 +268,8 @@ fn a_block_that_is_too_long_is_not_looked_into() {
 fn nothing_in_a_record_can_name_a_camera() {
     let record = photo("one");
     let (origin, submitter) = (record.origin(), member(0).entry.id());
-    // Version, submitter, source, two texts, whether the fingerprint is made up, no original, the bundle: nothing else.
+    // Version, submitter, source, two texts, whether the fingerprint is made up, no original, the
+    // bundle: nothing else.
     let texts = 1 + origin.authority.as_str().len() + 1 + origin.family.as_str().len();
     let expected = 1 + 32 + 1 + texts + 1 + 1 + record.bundle().encode().len();
     assert_eq!(record.leaf_bytes(&submitter).len(), expected);

@@ -1,6 +1,8 @@
-//! The bytes of the index, checked in for other implementers: `spec/vectors/check_index.py` is a second reading of them.
+//! The bytes of the index, checked in for other implementers: `spec/vectors/check_index.py` is a
+//! second reading of them.
 //!
-//! After a deliberate change: `BIRTHMARK_WRITE_VECTORS=1 cargo nextest run -p birthmark-ledger index_vectors`.
+//! After a deliberate change:
+//! `BIRTHMARK_WRITE_VECTORS=1 cargo nextest run -p birthmark-ledger index_vectors`.
 
 use birthmark_ledger::index::{MAX_LISTED, Prefix};
 use birthmark_ledger::*;
@@ -11,7 +13,8 @@ use crate::world::*;
 
 const PATH: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../spec/vectors/index.json");
 
-/// Photos of three digests, one of which is registered again, one often, and keys that differ in their last bits only.
+/// Photos of three digests, one of which is registered again, one often, and keys that differ in
+/// their last bits only.
 fn digests() -> Vec<(Digest, u64)> {
     let photos = (0..60u64).flat_map(|photo| {
         ["raw", "file", "image-data"].map(|kind| (digest(format!("photo {photo} {kind}")), photo))

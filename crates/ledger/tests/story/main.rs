@@ -1,4 +1,5 @@
-//! The ledger as its users see it: blocks made, judged, certified, proven, and every way to cheat refused.
+//! The ledger as its users see it: blocks made, judged, certified, proven, and every way to cheat
+//! refused.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

@@ -7,7 +7,8 @@ use proptest::prelude::*;
 
 use crate::world::*;
 
-/// Cameras, edits and older cameras in several transactions, with more origins than fit into a record's first byte.
+/// Cameras, edits and older cameras in several transactions, with more origins than fit into a
+/// record's first byte.
 fn varied(world: &mut World) -> Block {
     world.commit_records(vec![photo("first"), single("older", START)]);
     let many = (0..40).map(|n| {

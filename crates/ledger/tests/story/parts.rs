@@ -68,7 +68,8 @@ fn a_part_with_another_record_or_a_missing_block_is_found_out() {
     block.transactions = vec![forged.unwrap()];
     let forged = RecordsPart::parse(&records(&world)).unwrap();
     assert_eq!(forged.check(), Err(PartError::Tree(Height::new(1))));
-    // The same records under another signature: the tree is the same, the list of transactions is not.
+    // The same records under another signature: the tree is the same, the list of transactions is
+    // not.
     let elsewhere = digest("another registry");
     let again = Transaction::sign(&elsewhere, honest, &world.members[0].vote);
     world.blocks[0].0.transactions = vec![again.unwrap()];

@@ -1,4 +1,5 @@
-//! Receipts as files: small, read back exactly, and refused with a reason of their own however they were changed.
+//! Receipts as files: small, read back exactly, and refused with a reason of their own however they
+//! were changed.
 
 use birthmark_ledger::receipt::{FIRST_LINE, MAX_RECEIPT_BYTES};
 use birthmark_ledger::*;
@@ -7,7 +8,8 @@ use birthmark_protocol::bytes::DecodeError;
 
 use crate::world::*;
 
-/// Two blocks by so many validators; the receipt of a photo in the second that is anchored to the first.
+/// Two blocks by so many validators; the receipt of a photo in the second that is anchored to the
+/// first.
 fn anchored(validators: u8) -> (World, Receipt) {
     let mut world = World::new(validators);
     world.commit_records(vec![photo("before")]);

@@ -141,7 +141,8 @@ fn another_registry_with_the_same_validators_and_name_is_another_registry() {
     assert!(matches!(refused, Err(VerifyError::OtherRegistry(_))));
 }
 
-/// A registry that one institution began, four took over and then five others; a receipt from the end.
+/// A registry that one institution began, four took over and then five others; a receipt from the
+/// end.
 fn handed_over() -> (World, Vec<SetLink>, Receipt) {
     let mut world = World::new(1);
     let mut links = Vec::new();

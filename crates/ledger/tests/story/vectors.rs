@@ -1,7 +1,8 @@
 //! The exact bytes, checked in for other implementers. A test fails if one of them changes.
 //!
-//! All keys are test keys: vote keys are the 32 bytes `01…01`, `02…02` and so on, checkpoint seeds `65…65`, `66…66`.
-//! After a deliberate change of a format: `BIRTHMARK_WRITE_VECTORS=1 cargo nextest run -p birthmark-ledger vectors`.
+//! All keys are test keys: vote keys are the 32 bytes `01…01`, `02…02` and so on, checkpoint seeds
+//! `65…65`, `66…66`. After a deliberate change of a format:
+//! `BIRTHMARK_WRITE_VECTORS=1 cargo nextest run -p birthmark-ledger vectors`.
 
 use birthmark_ledger::*;
 use birthmark_protocol::PixelSource;

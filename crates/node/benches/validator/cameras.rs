@@ -24,7 +24,8 @@ fn token() -> CameraToken {
     }
 }
 
-/// So many submissions, each under a certificate of its own: two signatures have to be checked for each.
+/// So many submissions, each under a certificate of its own: two signatures have to be checked for
+/// each.
 pub fn strangers(folder: &Path, count: usize) -> (AuthoritySettings, Vec<String>) {
     let settings = birthmark_sma::Settings::rehearsal(AWAY);
     let now = clock::now();

@@ -22,7 +22,8 @@ impl Database {
         }
     }
 
-    /// A server that keeps its data in this folder. While it is filled nothing is flushed; measured is with every promise.
+    /// A server that keeps its data in this folder. While it is filled nothing is flushed; measured
+    /// is with every promise.
     pub fn postgres(folder: &Path, is_durable: bool) -> Self {
         let flush = if is_durable { "fsync=on" } else { "fsync=off" };
         // Long checkpoints are what docs/VALIDATOR.md recommends.

@@ -1,4 +1,5 @@
-//! Filling a registry with full blocks: valid records of a few makers, through the store's own commit.
+//! Filling a registry with full blocks: valid records of a few makers, through the store's own
+//! commit.
 
 use std::ops::Range;
 use std::path::Path;
@@ -59,8 +60,8 @@ fn claim(number: u64) -> (Vec<u8>, ReceiptId) {
     (half("birthmark/bench/claim").to_vec(), ReceiptId(id))
 }
 
-/// Fills the registry up to `records`, with the claims of the first `claimed`; returns how many records a second that took,
-/// if there was anything to do.
+/// Fills the registry up to `records`, with the claims of the first `claimed`; returns how many
+/// records a second that took, if there was anything to do.
 pub async fn fill(
     settings: &Settings,
     keys: &Path,

@@ -20,8 +20,8 @@ pub struct Http {
     pub cpu: f64,
 }
 
-/// One signature, from the bytes of the key, while every core checks some: two that share their circuits are slower
-/// together than one alone, and the node uses both.
+/// One signature, from the bytes of the key, while every core checks some: two that share their
+/// circuits are slower together than one alone, and the node uses both.
 pub fn signature_seconds() -> f64 {
     let key = VoteKey::from_bytes(&[7; 32]).unwrap();
     let public = key.public_key().to_sec1();
@@ -95,7 +95,8 @@ pub fn submissions(scratch: &Path, connections: usize, bodies: &[String]) -> Htt
     http(&server, scratch, connections, &posts, 202)
 }
 
-/// CPU seconds for one row of a thousand in a durable commit: a random key of 32 bytes and 100 bytes beside it.
+/// CPU seconds for one row of a thousand in a durable commit: a random key of 32 bytes and 100
+/// bytes beside it.
 pub async fn row_seconds(database: &Database) -> f64 {
     let rows = |commit: usize| {
         (0..BATCH).map(move |row| {

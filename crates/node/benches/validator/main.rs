@@ -1,7 +1,9 @@
-//! How close a validator comes to what its parts allow, measured in the same run: `cargo xtask bench validator`.
+//! How close a validator comes to what its parts allow, measured in the same run:
+//! `cargo xtask bench validator`.
 //!
-//! `cargo xtask bench validator -- --records 10000000 --database postgres --keep DIR` fills a registry once and uses it
-//! again. The node runs as it ships, in a process of its own; clients, authority and PostgreSQL share its cores.
+//! `cargo xtask bench validator -- --records 10000000 --database postgres --keep DIR` fills a
+//! registry once and uses it again. The node runs as it ships, in a process of its own; clients,
+//! authority and PostgreSQL share its cores.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

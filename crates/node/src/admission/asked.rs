@@ -1,4 +1,5 @@
-//! Who stands behind the claims of a submission, and its bytes. They are stored, and the receipt id is made of them:
+//! Who stands behind the claims of a submission, and its bytes. They are stored, and the receipt id
+//! is made of them:
 //!
 //! ```text
 //! u8 0  token with its one key: 60 bytes, u16 table, u16 index
@@ -36,7 +37,8 @@ pub enum Asked {
         /// The registered image it was made from.
         original: Digest,
     },
-    /// Nobody: its authority signed the one-time key beforehand. Checked here, and by every voter again.
+    /// Nobody: its authority signed the one-time key beforehand. Checked here, and by every voter
+    /// again.
     OneTime(Box<OneTime>),
     /// Nobody: a registered submission server's word.
     Server {

@@ -1,5 +1,5 @@
-//! Camera certificates that were checked before: the issuer's signature and dates are checked once, revocation and the
-//! certificate's own dates every time.
+//! Camera certificates that were checked before: the issuer's signature and dates are checked once,
+//! revocation and the certificate's own dates every time.
 
 use std::sync::Arc;
 
@@ -31,8 +31,8 @@ struct Issued {
 }
 
 impl CertificateCache {
-    /// The authority behind a certificate, if it is pinned, not revoked and in date for a photo that says it was taken at
-    /// `taken`.
+    /// The authority behind a certificate, if it is pinned, not revoked and in date for a photo
+    /// that says it was taken at `taken`.
     pub(super) fn authority(
         &self,
         book: &AuthorityBook,
@@ -41,7 +41,8 @@ impl CertificateCache {
         taken: Timestamp,
         now: Timestamp,
     ) -> Result<Arc<Authority>, Refused> {
-        // Only what an authority signed is remembered: strangers could fill the memory with anything else.
+        // Only what an authority signed is remembered: strangers could fill the memory with
+        // anything else.
         let issued = self
             .0
             .get_or_insert_with(digest, || issued(book, certificate))?;
@@ -50,7 +51,8 @@ impl CertificateCache {
     }
 }
 
-/// Who issued a certificate, with a key that is pinned and that could issue it when the certificate begins.
+/// Who issued a certificate, with a key that is pinned and that could issue it when the certificate
+/// begins.
 fn issued(book: &AuthorityBook, certificate: &CameraCertificate) -> Result<Issued, Refused> {
     let found = book.of_certificate(certificate);
     let (authority, issuer) = found.ok_or(Refused::UnknownIssuer)?;
@@ -71,8 +73,8 @@ fn check_standing(
     taken: Timestamp,
     now: Timestamp,
 ) -> Result<(), Refused> {
-    // Which of an authority's issuers signed is not remembered; serial numbers are unique within each, and a revoked
-    // number counts whoever of them revoked it.
+    // Which of an authority's issuers signed is not remembered; serial numbers are unique within
+    // each, and a revoked number counts whoever of them revoked it.
     if issued
         .by
         .issuers
@@ -81,8 +83,9 @@ fn check_standing(
     {
         return Err(Refused::Revoked);
     }
-    // The end is held against the photo's own time: what waited in a camera's queue is not lost when its certificate
-    // ends. Whoever keeps an old key could date a photo back, so this ends with the grace.
+    // The end is held against the photo's own time: what waited in a camera's queue is not lost
+    // when its certificate ends. Whoever keeps an old key could date a photo back, so this ends
+    // with the grace.
     let (from, _) = certificate.validity();
     let until = issued.until;
     if taken > until || now > until.plus(GRACE) {

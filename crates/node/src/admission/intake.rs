@@ -103,7 +103,8 @@ impl Intake {
                         .ok_or_else(|| Arc::new(StoreError::Corrupt("no answer".into()))),
                     Err(error) => Err(Arc::clone(error)),
                 };
-                // A client that left does not need the answer; its submission is durable all the same.
+                // A client that left does not need the answer; its submission is durable all the
+                // same.
                 let _ = arrival.answer.send(taken);
             }
         }

@@ -10,7 +10,8 @@ use crate::authorities::AuthorityBook;
 use crate::lookup_key::LookupKey;
 use crate::signatures;
 
-/// Checks a submission against the epochs that the registry holds. Whether the key is spent is for its caller to look up.
+/// Checks a submission against the epochs that the registry holds. Whether the key is spent is for
+/// its caller to look up.
 pub fn check(
     submission: OneTimeSubmission,
     epochs: &Epochs,

@@ -1,6 +1,8 @@
-//! A submission that waits for its authority: everything needed to ask, and to make a record of the answer.
+//! A submission that waits for its authority: everything needed to ask, and to make a record of the
+//! answer.
 //!
-//! It is kept as canonical bytes, sealed (see [`crate::row_keys`]), until the authority has decided and not a moment longer:
+//! It is kept as canonical bytes, sealed (see [`crate::row_keys`]), until the authority has decided
+//! and not a moment longer:
 //!
 //! ```text
 //! u8   version (1)
@@ -39,13 +41,15 @@ pub struct Request {
     pub digest: Digest,
     /// What opens the commitment.
     pub opening: Opening,
-    /// What the camera signed, if that was checked under its authority's chain. Every voter checks it again.
+    /// What the camera signed, if that was checked under its authority's chain. Every voter checks
+    /// it again.
     pub signed: Option<CheckedSignature>,
     /// What nobody else may claim: each digest of the bundle, for this camera.
     pub claims: Vec<Vec<u8>>,
     /// The token this photo spends.
     pub token: Option<Vec<u8>>,
-    /// What the authority is asked about. For those nobody is asked about, who stands behind it instead.
+    /// What the authority is asked about. For those nobody is asked about, who stands behind it
+    /// instead.
     pub asked: Asked,
 }
 
@@ -87,7 +91,8 @@ impl Claimed {
 pub enum Hidden {
     /// By an opening that the camera drew and sent: another opening is another submission.
     ByCamera(Opening),
-    /// By an opening of our own: the same submission again gets another one and is the same submission.
+    /// By an opening of our own: the same submission again gets another one and is the same
+    /// submission.
     ByUs(Opening),
 }
 
@@ -106,7 +111,8 @@ pub enum RequestError {
 }
 
 impl Request {
-    /// Puts together what waits. `credential` is the camera as far as claims go: nobody takes the same digest twice under it.
+    /// Puts together what waits. `credential` is the camera as far as claims go: nobody takes the
+    /// same digest twice under it.
     pub fn new(
         key: &LookupKey,
         Claimed { bundle, digest }: Claimed,

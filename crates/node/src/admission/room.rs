@@ -1,8 +1,8 @@
 //! How many submissions may wait, and for whom.
 //!
-//! Each authority has a share of the queue of its own, so one that is away takes no room of another. What cannot be checked
-//! here (a token without a certificate) can come from anybody, as often as he likes: it has a fifth of the share, and never
-//! keeps out what was signed.
+//! Each authority has a share of the queue of its own, so one that is away takes no room of
+//! another. What cannot be checked here (a token without a certificate) can come from anybody, as
+//! often as he likes: it has a fifth of the share, and never keeps out what was signed.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -35,7 +35,8 @@ impl Waiting {
 }
 
 impl QueueRoom {
-    /// Room for `most` submissions, shared by these authorities; those nobody is asked about have as much as one of them.
+    /// Room for `most` submissions, shared by these authorities; those nobody is asked about have
+    /// as much as one of them.
     pub fn new<'a>(most: u64, authorities: impl Iterator<Item = &'a str>) -> Self {
         let named: Vec<_> = authorities.collect();
         let share = most / (named.len() as u64).max(1);

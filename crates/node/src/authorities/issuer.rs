@@ -154,7 +154,8 @@ fn moment(time: &x509_cert::time::Time) -> Result<Timestamp, ListRefused> {
         .map_err(|error| ListRefused::Format(error.to_string()))
 }
 
-/// The list's number, or its date where it has none. What is critical and not known here would change what the list means.
+/// The list's number, or its date where it has none. What is critical and not known here would
+/// change what the list means.
 fn number_of(extensions: Option<&[Extension]>, issued: Timestamp) -> Result<u64, ListRefused> {
     let mut number = None;
     for extension in extensions.into_iter().flatten() {

@@ -100,8 +100,8 @@ pub(super) fn join(
                 })
             }
             (Some(_), None) if !must_be_signed => Outcome::Passed(unsigned_yes(&open.request)),
-            // No answer, or a yes that the signed verdict does not repeat, or that is about another key: not a yes, and
-            // not a no.
+            // No answer, or a yes that the signed verdict does not repeat, or that is about another
+            // key: not a yes, and not a no.
             _ => {
                 joined.left.push(open);
                 continue;

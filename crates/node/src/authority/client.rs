@@ -69,7 +69,8 @@ pub enum AskError {
 }
 
 impl AskError {
-    /// Whether another question may well be answered: the authority is there, and it is this one that fails.
+    /// Whether another question may well be answered: the authority is there, and it is this one
+    /// that fails.
     pub const fn is_of_the_question(&self) -> bool {
         matches!(
             self,
@@ -102,7 +103,8 @@ impl From<CallError> for AskError {
                 reason,
             } => Self::Token(reason),
             CallError::Nonsense(reason) => Self::Nonsense(reason),
-            // A front whose authority is down or busy says these, and so does an authority that is not well.
+            // A front whose authority is down or busy says these, and so does an authority that is
+            // not well.
             CallError::Busy {
                 status: 429 | 502..=504,
                 ..
@@ -209,7 +211,8 @@ impl AuthorityClient {
     }
 }
 
-/// An authority that could not read a question names no commitment; then its place says which it was.
+/// An authority that could not read a question names no commitment; then its place says which it
+/// was.
 fn answer_to(item: BatchItem, question: Option<&Question>) -> Option<Answer> {
     let refused = || question.filter(|_| !item.valid)?.commitment;
     Some(Answer {

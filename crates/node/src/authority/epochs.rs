@@ -1,7 +1,8 @@
-//! What authorities state about their epochs: fetched again and again, and put forward for the next block where it is new.
+//! What authorities state about their epochs: fetched again and again, and put forward for the next
+//! block where it is new.
 //!
-//! Every validator that follows the authority does so. The first one whose transaction is decided has registered the
-//! statement; the transactions of the others are discarded.
+//! Every validator that follows the authority does so. The first one whose transaction is decided
+//! has registered the statement; the transactions of the others are discarded.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -107,7 +108,8 @@ impl Herald {
             .await
     }
 
-    /// One transaction, or none. If we stop before it is stored, the next fetch brings the same statements.
+    /// One transaction, or none. If we stop before it is stored, the next fetch brings the same
+    /// statements.
     async fn put_forward(
         &self,
         statements: Vec<SignedEpochStatement>,
@@ -155,7 +157,8 @@ fn read(text: &str, authority: &Authority) -> Result<SignedEpochStatement, Heral
     }
 }
 
-/// Those that the next block may hold. What cannot stand there now, perhaps later, comes with a later fetch.
+/// Those that the next block may hold. What cannot stand there now, perhaps later, comes with a
+/// later fetch.
 fn fresh(
     epochs: &Epochs,
     statements: Vec<SignedEpochStatement>,

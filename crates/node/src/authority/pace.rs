@@ -8,7 +8,8 @@ use birthmark_daemon::Backoff;
 const FIRST: Duration = Duration::from_millis(500);
 /// The longest pause.
 const LONGEST: Duration = Duration::from_secs(90);
-/// After this many failures in a row the authority counts as away, and only single questions test whether it is back.
+/// After this many failures in a row the authority counts as away, and only single questions test
+/// whether it is back.
 const AWAY_AFTER: u32 = 3;
 
 /// How an authority has been answering.

@@ -1,5 +1,6 @@
-//! What authorities have taken back: their lists are fetched again and again, and only believed when their key signed them and
-//! none with a higher number was seen before. What was believed is kept, and believed again by the next start.
+//! What authorities have taken back: their lists are fetched again and again, and only believed
+//! when their key signed them and none with a higher number was seen before. What was believed is
+//! kept, and believed again by the next start.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -75,7 +76,8 @@ pub async fn follow(
 
 /// Keeps up to date what software authorities have taken back, from the files their lists lie in.
 ///
-/// Whoever can change such a file can at most keep a newer list away: an older one, or anybody else's, is not believed.
+/// Whoever can change such a file can at most keep a newer list away: an older one, or anybody
+/// else's, is not believed.
 pub async fn follow_files(
     book: Arc<AuthorityBook>,
     numbers: Arc<ListNumbers>,
@@ -111,10 +113,11 @@ pub async fn follow_files(
     }
 }
 
-/// Believes again what was believed before this start, as old as it was then: while an authority is away, what it withdrew stays
-/// withdrawn, and answers say since when nothing newer is known.
+/// Believes again what was believed before this start, as old as it was then: while an authority is
+/// away, what it withdrew stays withdrawn, and answers say since when nothing newer is known.
 ///
-/// Whoever can write to the database can make a list look newer than it is, or forget it; nobody can add to one.
+/// Whoever can write to the database can make a list look newer than it is, or forget it; nobody
+/// can add to one.
 pub async fn restore(
     book: &AuthorityBook,
     numbers: &ListNumbers,
@@ -158,8 +161,8 @@ async fn believe_again(
     Ok(believe(&kept.bytes, kept.fetched.min(clock::now())))
 }
 
-/// A list is refused when its key is no longer pinned, and when somebody changed what was kept. Until the next is fetched,
-/// answers say that there is none.
+/// A list is refused when its key is no longer pinned, and when somebody changed what was kept.
+/// Until the next is fetched, answers say that there is none.
 fn say_if_refused(authority: &Authority, believed: Result<(), FetchError>) {
     if let Err(reason) = believed {
         log::warn!(MESSAGE_ID = journal::LIST_STALE, AUTHORITY = authority.settings.id; "a list of what is revoked that was kept is not believed, a new one is fetched: {reason}");
@@ -249,7 +252,8 @@ fn apply(
     Ok(applied)
 }
 
-/// What the list of certificates is kept under: its own name is its signer's, which is known once it was read.
+/// What the list of certificates is kept under: its own name is its signer's, which is known once
+/// it was read.
 fn certificates_name(authority: &Authority) -> String {
     format!("certificates/{}", authority.settings.id)
 }
@@ -291,7 +295,8 @@ fn read_feed(
     })
 }
 
-/// A record names a family and never a camera: whatever concerns single cameras is said as what it may be.
+/// A record names a family and never a camera: whatever concerns single cameras is said as what it
+/// may be.
 fn withdrawal_of(entry: Revocation) -> Withdrawal {
     let of = match entry.scope {
         Some(Scope::Family { family }) => Withdrawn::Family(family),

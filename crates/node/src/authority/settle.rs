@@ -145,8 +145,8 @@ impl Settler {
         Ok(())
     }
 
-    /// Decides who is placed. Only who is placed takes anything: a claim that outlived its refusal would answer every later
-    /// attempt with that refusal.
+    /// Decides who is placed. Only who is placed takes anything: a claim that outlived its refusal
+    /// would answer every later attempt with that refusal.
     fn place(
         &self,
         candidates: Vec<Candidate>,
@@ -350,7 +350,8 @@ fn origin_of(
 ) -> Result<Result<Origin, String>, StoreError> {
     let label =
         |text: &str| Label::new(text).map_err(|error| StoreError::Corrupt(error.to_string()));
-    // What others call a device is theirs to choose: a name no record can hold is refused, and holds nobody else up.
+    // What others call a device is theirs to choose: a name no record can hold is refused, and
+    // holds nobody else up.
     let named = match asked {
         Asked::Authority(_) => Label::new(&yes.family),
         Asked::OneTime(one_time) => Label::new(&one_time.family),

@@ -19,9 +19,11 @@ use crate::{clock, journal};
 
 /// How many questions go into one request.
 const BATCH: usize = 500;
-/// After this many failures on questions of their own, with no answer between them, the authority itself is not well.
+/// After this many failures on questions of their own, with no answer between them, the authority
+/// itself is not well.
 const MOST_STUMBLES: u32 = 16;
-/// How long a question the authority failed on is set aside, in seconds: after the first time, the second, and so on.
+/// How long a question the authority failed on is set aside, in seconds: after the first time, the
+/// second, and so on.
 const PAUSES: [i64; 6] = [5, 30, 120, 600, 3600, LONGEST_PAUSE];
 const LONGEST_PAUSE: i64 = 6 * 3600;
 /// After this many failures a question is no longer asked again as soon as the authority is back.
@@ -53,14 +55,15 @@ pub struct Lane {
     wake: Arc<Notify>,
     report: Arc<Mutex<LaneReport>>,
     batch: usize,
-    /// The question that was open alone when the authority last did not answer: others are tried before it.
+    /// The question that was open alone when the authority last did not answer: others are tried
+    /// before it.
     suspect: Option<(i64, u32)>,
     /// What was asked about while the portion before it was settled.
     ahead: Option<Portion>,
 }
 
-/// A portion that the authority has answered, and that is not settled yet. It is in memory alone: if we stop here, all of
-/// it still waits, and is asked about again.
+/// A portion that the authority has answered, and that is not settled yet. It is in memory alone:
+/// if we stop here, all of it still waits, and is asked about again.
 struct Portion {
     joined: Joined,
     verdict: Option<SignedVerdict>,
@@ -183,7 +186,8 @@ impl Lane {
         }
     }
 
-    /// One portion of work: what was never asked before goes first, then what was set aside, one at a time.
+    /// One portion of work: what was never asked before goes first, then what was set aside, one at
+    /// a time.
     async fn step(&mut self, standing: Standing) -> Result<Progress, LaneError> {
         if let Some(ahead) = self.ahead.take() {
             let mut progress = Progress::default();
@@ -219,7 +223,8 @@ impl Lane {
         progress
     }
 
-    /// Reads waiting rows. A row that cannot be read never will be: it is forgotten, and its sender sends it again.
+    /// Reads waiting rows. A row that cannot be read never will be: it is forgotten, and its sender
+    /// sends it again.
     async fn read(&self, waiting: Vec<Waiting>) -> Result<Vec<Open>, LaneError> {
         let (mut open, mut commitments) = (Vec::with_capacity(waiting.len()), HashSet::new());
         for waiting in waiting {
@@ -238,7 +243,8 @@ impl Lane {
                 }
             };
             let commitment = request.commitment();
-            // Two questions about one commitment would share one answer: the second waits until the first is answered.
+            // Two questions about one commitment would share one answer: the second waits until the
+            // first is answered.
             if commitments.insert(commitment) {
                 open.push(Open {
                     waiting,
@@ -250,8 +256,9 @@ impl Lane {
         Ok(open)
     }
 
-    /// Asks about all of these. Where the authority fails on a portion of them its halves are asked about at once, so that
-    /// a question it cannot answer delays nobody; that question is set aside.
+    /// Asks about all of these. Where the authority fails on a portion of them its halves are asked
+    /// about at once, so that a question it cannot answer delays nobody; that question is set
+    /// aside.
     async fn ask_all(&mut self, open: Vec<Open>) -> Result<Progress, LaneError> {
         let (mut progress, mut stumbles) = (Progress::default(), 0);
         let mut portions = vec![open];
@@ -314,8 +321,8 @@ impl Lane {
         self.settle_and_ask_ahead(portion, progress).await
     }
 
-    /// Settles a portion and asks about the next one meanwhile, if so many wait that it would be a full one: the
-    /// authority and the database then work at the same time.
+    /// Settles a portion and asks about the next one meanwhile, if so many wait that it would be a
+    /// full one: the authority and the database then work at the same time.
     async fn settle_and_ask_ahead(
         &self,
         portion: Portion,
@@ -442,8 +449,9 @@ impl Lane {
         Ok(())
     }
 
-    /// The authority failed on this question alone. An authority that signs nothing may refuse a question for good; from one
-    /// that signs, a refusal without a signature may be somebody else's.
+    /// The authority failed on this question alone. An authority that signs nothing may refuse a
+    /// question for good; from one that signs, a refusal without a signature may be somebody
+    /// else's.
     async fn failed_on(
         &self,
         open: Open,
@@ -565,7 +573,8 @@ fn unasked(open: Open) -> Answered {
     open.answered(Outcome::Passed(Yes::not_asked()))
 }
 
-/// The verdict of an authority that signs; one that is not its own is a forgery of the whole answer.
+/// The verdict of an authority that signs; one that is not its own is a forgery of the whole
+/// answer.
 fn genuine(
     authority: &Authority,
     verdict: Option<SignedVerdict>,

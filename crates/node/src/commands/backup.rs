@@ -48,8 +48,8 @@ async fn write(settings: &Settings, file: &Path) -> anyhow::Result<()> {
         "{} exists and is not overwritten",
         file.display()
     );
-    // Made before anything is written into it: a backup is for its operator's eyes. What an earlier attempt left behind is
-    // worth nothing.
+    // Made before anything is written into it: a backup is for its operator's eyes. What an earlier
+    // attempt left behind is worth nothing.
     let unfinished = file.with_added_extension("unfinished");
     durable::replace(&unfinished, b"", durable::PRIVATE)
         .with_context(|| format!("cannot create {}", unfinished.display()))?;

@@ -291,7 +291,8 @@ async fn check_index(
 
 /// Builds the index again from the blocks; how many there are.
 pub async fn reindex(registry: &Registry) -> anyhow::Result<u64> {
-    // If we stop in between, the index is incomplete: fsck says so, and running this again completes it.
+    // If we stop in between, the index is incomplete: fsck says so, and running this again
+    // completes it.
     registry.store().clear_index().await?;
     let mut frontier = birthmark_ledger::Frontier::new();
     let mut digests = IndexFollower::genesis();

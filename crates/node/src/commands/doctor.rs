@@ -116,8 +116,9 @@ impl Report {
 
     /// Whether the running node makes blocks of what waits for one.
     ///
-    /// Authorities are not asked: what waits for one that is away waits with every system. With several validators, what a
-    /// system could mend cannot be told from what the others hold up, so that a height which stays is said and no more.
+    /// Authorities are not asked: what waits for one that is away waits with every system. With
+    /// several validators, what a system could mend cannot be told from what the others hold up, so
+    /// that a height which stays is said and no more.
     async fn works(&mut self, node: &RunningNode, patience: Duration) -> anyhow::Result<()> {
         let until = Instant::now() + patience;
         let mut first: Option<Status> = None;
@@ -208,7 +209,8 @@ impl Report {
         Ok(())
     }
 
-    /// How many validators there are, whether they can be reached, and who of them contradicted itself.
+    /// How many validators there are, whether they can be reached, and who of them contradicted
+    /// itself.
     async fn network(&mut self, settings: &Settings) -> anyhow::Result<()> {
         let Ok(genesis) = identity::read_genesis(&settings.genesis) else {
             return Ok(());
@@ -332,7 +334,8 @@ impl Report {
         }
     }
 
-    /// However large the database is and whatever it is busy with, doctor does not wait for ever, and does not keep it busy.
+    /// However large the database is and whatever it is busy with, doctor does not wait for ever,
+    /// and does not keep it busy.
     async fn patient_with_database(&mut self, settings: &Settings) -> anyhow::Result<()> {
         let looked = tokio::time::timeout(DATABASE_PATIENCE, self.database(settings)).await;
         let Ok(looked) = looked else {
@@ -348,7 +351,8 @@ impl Report {
         looked
     }
 
-    /// Looks at the database without making or changing anything: whoever runs this may be another user than the daemon.
+    /// Looks at the database without making or changing anything: whoever runs this may be another
+    /// user than the daemon.
     async fn database(&mut self, settings: &Settings) -> anyhow::Result<()> {
         self.ownership(settings)?;
         let store = match Store::look(&settings.database).await {
@@ -414,7 +418,8 @@ impl Report {
         }
     }
 
-    /// A file of the database that belongs to another user than its folder: the daemon reads it and cannot write.
+    /// A file of the database that belongs to another user than its folder: the daemon reads it and
+    /// cannot write.
     fn ownership(&mut self, settings: &Settings) -> anyhow::Result<()> {
         let Some(file) = settings.database.file() else {
             return Ok(());
@@ -451,7 +456,8 @@ impl Report {
         let Some(folder) = settings.data_folder() else {
             return Ok(());
         };
-        // Before the first start systemd has not made the folder; its disk is that of the folder above.
+        // Before the first start systemd has not made the folder; its disk is that of the folder
+        // above.
         let mut existing = folder.as_path();
         while !existing.exists() {
             let Some(above) = existing.parent() else {

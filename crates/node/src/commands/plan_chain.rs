@@ -1,7 +1,9 @@
-//! Import of an existing PostgreSQL chain of the node plan's schema (`blocks`, `transactions`, `image_hashes`).
+//! Import of an existing PostgreSQL chain of the node plan's schema (`blocks`, `transactions`,
+//! `image_hashes`).
 //!
-//! What that chain registered cannot be checked any more: it becomes records on this node's word, under the name of the
-//! institution that had aggregated it, and every answer says so. Its times and hashes are kept; its heights are not.
+//! What that chain registered cannot be checked any more: it becomes records on this node's word,
+//! under the name of the institution that had aggregated it, and every answer says so. Its times
+//! and hashes are kept; its heights are not.
 
 use anyhow::Context as _;
 use birthmark_consensus::{Evidence, Vouching};
@@ -65,7 +67,8 @@ async fn take_over(settings: &Settings, context: &Daemon, url: &str) -> anyhow::
     }
 }
 
-/// The next hashes in the order of the old chain. `CHAR(64)` is compared as what it is: as text it would be a full scan.
+/// The next hashes in the order of the old chain. `CHAR(64)` is compared as what it is: as text it
+/// would be a full scan.
 async fn read(old: &PgPool, after: &mut (i64, String)) -> anyhow::Result<Vec<OldHash>> {
     const SQL: &str = "SELECT i.block_height, CAST(i.image_hash AS TEXT), i.timestamp, CAST(i.gps_hash AS TEXT), t.aggregator_id \
         FROM image_hashes i JOIN transactions t ON t.tx_id = i.tx_id \
@@ -117,7 +120,8 @@ fn record(hash: &OldHash) -> anyhow::Result<Record> {
     Ok(Record::new(bundle, origin)?)
 }
 
-/// If we stop after this, the same hashes are signed and pooled again by the next run, in a transaction of the same name.
+/// If we stop after this, the same hashes are signed and pooled again by the next run, in a
+/// transaction of the same name.
 async fn keep(
     registry: &Registry,
     rows: &RowKeys,

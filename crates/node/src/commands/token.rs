@@ -1,4 +1,5 @@
-//! `token`: takes the token that an authority gave to this validator, so that it answers at a validator's rate.
+//! `token`: takes the token that an authority gave to this validator, so that it answers at a
+//! validator's rate.
 
 use std::io::{IsTerminal as _, Write as _};
 use std::path::PathBuf;
@@ -91,8 +92,8 @@ fn read() -> anyhow::Result<Zeroizing<String>> {
     Ok(token)
 }
 
-/// Asks with an empty batch, which authorities answer to those that they know. One that does not know the token is an error; one
-/// that is away may know it.
+/// Asks with an empty batch, which authorities answer to those that they know. One that does not
+/// know the token is an error; one that is away may know it.
 async fn ask(entry: &AuthoritySettings, token: &Zeroizing<String>) -> anyhow::Result<String> {
     let id = &entry.id;
     if !entry.batches {

@@ -60,7 +60,8 @@ fn file(folder: &Path, height: u64, kind: &str) -> std::path::PathBuf {
         .join(format!("{height:012}.{kind}"))
 }
 
-/// Writes a file so that it is there whole or not at all, also after a power failure: an export may be the only copy.
+/// Writes a file so that it is there whole or not at all, also after a power failure: an export may
+/// be the only copy.
 fn write(path: &Path, content: &[u8]) -> anyhow::Result<()> {
     durable::replace(path, content, durable::PUBLIC)
         .with_context(|| format!("cannot write {}", path.display()))
@@ -96,8 +97,9 @@ pub async fn export(registry: &Registry, folder: &Path) -> anyhow::Result<u64> {
 
 /// A validator that vouches for the trees it imports.
 ///
-/// A cosignature says that the tree was checked and is one this validator stands by; that is as true of an imported tree as
-/// of one it saw grow. It carries the time at which it is made, and that is now.
+/// A cosignature says that the tree was checked and is one this validator stands by; that is as
+/// true of an imported tree as of one it saw grow. It carries the time at which it is made, and
+/// that is now.
 pub struct Cosigner(ValidatorKeys<VoteKey>);
 
 impl Cosigner {
@@ -114,7 +116,8 @@ impl Cosigner {
         Ok(Some(Self::new(identity::keys(&context.credentials)?)))
     }
 
-    /// Its lines under the checkpoint after this block, if it was one of the validators who decided it.
+    /// Its lines under the checkpoint after this block, if it was one of the validators who decided
+    /// it.
     fn sign(
         &self,
         chain: &ChainId,
@@ -151,7 +154,8 @@ pub async fn import(
         if blocks.is_empty() {
             return Ok(read);
         }
-        // If we stop here, these are read again: the next import begins after the last block that is stored.
+        // If we stop here, these are read again: the next import begins after the last block that
+        // is stored.
         registry.append_all(&blocks, None).await?;
         read += blocks.len() as u64;
     }
@@ -177,8 +181,8 @@ async fn portion(
             Ok((block, CommitCertificate::parse(&certificate)?))
         };
         let checked = match read() {
-            // What an edited picture was made from, or the epoch of a one-time key, may stand in a block of this portion:
-            // those are stored first.
+            // What an edited picture was made from, or the epoch of a one-time key, may stand in a
+            // block of this portion: those are stored first.
             Ok((block, _)) if !blocks.is_empty() && rests_on(&block, &blocks) => break,
             Ok((block, certificate)) => {
                 let checked = check(registry, &tip, &blocks, block, certificate, cosigner).await;

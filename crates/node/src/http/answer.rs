@@ -42,7 +42,8 @@ impl App {
         by_operator.or_else(said).or_else(withdrawn)
     }
 
-    /// Said where the authority withdrew the epoch of a record's one-time key by the time of its block.
+    /// Said where the authority withdrew the epoch of a record's one-time key by the time of its
+    /// block.
     fn withdrawn_epoch(&self, record: &Record, registered: Timestamp) -> Option<String> {
         let (spent, origin) = (record.spent()?, record.origin());
         let (authority, family) = (origin.authority.as_str(), origin.family.as_str());
@@ -64,7 +65,8 @@ impl App {
         })
     }
 
-    /// When the maker's list of what it withdrew was last had, and what that leaves open about a record.
+    /// When the maker's list of what it withdrew was last had, and what that leaves open about a
+    /// record.
     pub(super) fn withdrawals(&self, record: &Record, registered: Timestamp) -> Withdrawals {
         let origin = record.origin();
         let authority = self.book.get(origin.authority.as_str());

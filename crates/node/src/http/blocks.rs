@@ -215,7 +215,8 @@ pub struct Known {
     since: Option<u64>,
 }
 
-/// The newest block's header with the decision behind it: cameras check it and anchor their photos to it.
+/// The newest block's header with the decision behind it: cameras check it and anchor their photos
+/// to it.
 #[utoipa::path(get, path = "/api/v1/head", tag = "Blocks", params(Known), responses((status = 200, description = "header, certificate, and the changes of validators before it"), (status = 404, description = "there is no block yet")))]
 pub async fn head(
     State(app): Shared,

@@ -1,4 +1,5 @@
-//! The registry as verifiers of transparency logs follow it: checkpoints, proofs of growth, proofs of inclusion.
+//! The registry as verifiers of transparency logs follow it: checkpoints, proofs of growth, proofs
+//! of inclusion.
 
 use std::collections::BTreeMap;
 
@@ -51,7 +52,8 @@ pub async fn newest(State(app): Shared) -> Result<Response, ApiError> {
     Ok(([TEXT, FRESH], app.checkpoint_of(&decided).to_string()).into_response())
 }
 
-/// By which keys and how many of them other software accepts a checkpoint of this registry (c2sp.org/tlog-policy).
+/// By which keys and how many of them other software accepts a checkpoint of this registry
+/// (c2sp.org/tlog-policy).
 #[utoipa::path(get, path = "/api/v1/tlog-policy", tag = "Transparency", responses((status = 200, description = "a policy file")))]
 pub async fn policy(State(app): Shared) -> Response {
     let tip = app.registry.tip();

@@ -1,4 +1,5 @@
-//! What authorities stated about their epochs, as the registry holds it: cameras compare it with what their authority says.
+//! What authorities stated about their epochs, as the registry holds it: cameras compare it with
+//! what their authority says.
 
 use axum::Json;
 use axum::extract::State;

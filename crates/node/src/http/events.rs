@@ -16,7 +16,8 @@ use tokio::sync::watch;
 
 use super::{App, COME_BACK, Shared};
 
-/// One event per block, from the next block on. A reader that is too slow misses blocks, never the newest.
+/// One event per block, from the next block on. A reader that is too slow misses blocks, never the
+/// newest.
 #[utoipa::path(get, path = "/api/v1/events/blocks", tag = "Blocks", responses((status = 200, description = "Server-Sent Events named `block`"), (status = 429, description = "the client listens often enough"), (status = 503, description = "too many listen; come back later")))]
 pub async fn blocks(
     State(app): Shared,

@@ -1,5 +1,6 @@
-//! What stands in front of the router: every request is counted against its client, and the question most often asked,
-//! whether an image is registered, is answered without looking for its route.
+//! What stands in front of the router: every request is counted against its client, and the
+//! question most often asked, whether an image is registered, is answered without looking for its
+//! route.
 
 use std::convert::Infallible;
 use std::sync::Arc;

@@ -1,6 +1,8 @@
-//! The index and the registry in parts: answers that tell the answerer little about the question, and that never change.
+//! The index and the registry in parts: answers that tell the answerer little about the question,
+//! and that never change.
 //!
-//! Whoever can change these answers can at most keep them away: each is checked against a decided header.
+//! Whoever can change these answers can at most keep them away: each is checked against a decided
+//! header.
 
 use axum::extract::State;
 use axum::http::{HeaderName, HeaderValue, header};
@@ -14,7 +16,8 @@ use birthmark_protocol::api::{Notice, Notices};
 
 use super::{COME_BACK, FRESH, IMMUTABLE, Shared};
 
-/// No range is answered that would hold more photos than this, give or take chance: it would take megabytes.
+/// No range is answered that would hold more photos than this, give or take chance: it would take
+/// megabytes.
 const MOST_PHOTOS: u64 = 32_768;
 
 const BYTES: (HeaderName, HeaderValue) = (
@@ -22,8 +25,8 @@ const BYTES: (HeaderName, HeaderValue) = (
     HeaderValue::from_static("application/octet-stream"),
 );
 
-/// Every digest that begins with some bits, with all records that hold it and the proof that none was left out. `prefix` is
-/// written in `0` and `1`, or `all`.
+/// Every digest that begins with some bits, with all records that hold it and the proof that none
+/// was left out. `prefix` is written in `0` and `1`, or `all`.
 #[utoipa::path(get, path = "/api/v1/index/{height}/{prefix}", tag = "Index", responses((status = 200, description = "a range of the index, as docs/LEDGER.md writes it"), (status = 404, description = "the index after this block is not kept"), (status = 422, description = "no prefix, or too wide a range"), (status = 503, description = "the index is still being made")))]
 pub async fn range(
     State(app): Shared,
@@ -98,7 +101,8 @@ pub async fn headers(State(app): Shared, Path(part): Path<String>) -> Result<Res
     Ok(([BYTES, caching], HeadersPart::write(pairs)).into_response())
 }
 
-/// Everything that this validator knows against records: what a question that names no photo is completed with.
+/// Everything that this validator knows against records: what a question that names no photo is
+/// completed with.
 #[utoipa::path(get, path = "/api/v1/notices", tag = "Index", responses((status = 200, body = Notices)))]
 pub async fn notices(State(app): Shared) -> Response {
     let own = app.settings.notices.iter().map(|notice| Notice {

@@ -9,7 +9,8 @@ use birthmark_http::{ApiError, ClientAddress, Peer};
 use super::App;
 
 impl App {
-    /// Who asks, as far as limits are concerned. A request that came through no connection of ours is everybody's.
+    /// Who asks, as far as limits are concerned. A request that came through no connection of ours
+    /// is everybody's.
     pub(super) fn client_of<B>(&self, request: &Request<B>) -> Option<ClientAddress> {
         let peer = request.extensions().get::<Peer>()?;
         let proxies = &self.settings.http.trusted_proxies;

@@ -1,7 +1,8 @@
 //! Pages for people: verify, status, interface. Self-contained; nothing is loaded from elsewhere.
 //!
-//! Trust: whoever serves this page decides what it shows, like every page. What it shows of a photo with scripts is
-//! checked in the browser against receipts; without scripts it is this validator's word and says so.
+//! Trust: whoever serves this page decides what it shows, like every page. What it shows of a photo
+//! with scripts is checked in the browser against receipts; without scripts it is this validator's
+//! word and says so.
 
 use std::sync::LazyLock;
 
@@ -24,7 +25,8 @@ mod status;
 pub use saved::saved;
 pub use status::status;
 
-/// What a page is made of, beside HTML: the bytes, and a name of their state by which browsers know that they have them.
+/// What a page is made of, beside HTML: the bytes, and a name of their state by which browsers know
+/// that they have them.
 struct Asset {
     kind: &'static str,
     bytes: &'static [u8],
@@ -69,7 +71,8 @@ impl Asset {
         }
     }
 
-    /// Browsers ask each time whether it is still the same: after an update all parts of a page must fit together.
+    /// Browsers ask each time whether it is still the same: after an update all parts of a page
+    /// must fit together.
     fn answer(&self, asked: &HeaderMap) -> Response {
         let headers = [
             (header::CONTENT_TYPE, HeaderValue::from_static(self.kind)),

@@ -1,4 +1,5 @@
-//! What an image was made from, and what was made from it. Cycles cannot exist: an original stands before its edits.
+//! What an image was made from, and what was made from it. Cycles cannot exist: an original stands
+//! before its edits.
 
 use std::collections::BTreeSet;
 
@@ -17,8 +18,8 @@ use crate::registry::Found;
 const DEPTH: usize = 16;
 /// How many images one answer names.
 const MOST: usize = 500;
-/// How many records one answer may cost to read. A stranger's camera can hang as many siblings and edits on an image as it
-/// likes: what they cost to look at must not grow with them.
+/// How many records one answer may cost to read. A stranger's camera can hang as many siblings and
+/// edits on an image as it likes: what they cost to look at must not grow with them.
 const READ: usize = 2000;
 /// How many records of one image are looked at.
 const OF_ONE: usize = 64;
@@ -78,7 +79,8 @@ pub async fn provenance(
     Ok(([FRESH], axum::Json(answer)).into_response())
 }
 
-/// What was withdrawn of the nearest image that this one was made from, by another record than its own.
+/// What was withdrawn of the nearest image that this one was made from, by another record than its
+/// own.
 pub(super) async fn withdrawn_ancestor(
     app: &App,
     digest: Digest,
@@ -185,7 +187,8 @@ impl Walk<'_> {
         Ok(all)
     }
 
-    /// Images made from this one, each with the record that says so: siblings of its own records, and edits registered later.
+    /// Images made from this one, each with the record that says so: siblings of its own records,
+    /// and edits registered later.
     async fn children(&mut self, parent: Digest) -> Result<Vec<(Digest, Found)>, ApiError> {
         let mut found = self.records(parent).await?;
         found.extend(self.edits(parent).await?);

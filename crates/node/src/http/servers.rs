@@ -26,7 +26,8 @@ impl App {
             .strip_prefix("Bearer ")
             .or_else(|| header.strip_prefix("bearer "))?;
         let digest = Digest::of(token.trim().as_bytes());
-        // Every entry is compared, and each in equal time: the answer's delay tells nothing about the tokens.
+        // Every entry is compared, and each in equal time: the answer's delay tells nothing about
+        // the tokens.
         let mut found = None;
         for server in &self.settings.submission_servers {
             if bool::from(server.token_sha256.as_bytes().ct_eq(digest.as_bytes())) {

@@ -195,8 +195,8 @@ fn stale_lists(app: &App) -> usize {
     troubles.sum()
 }
 
-/// Fails when the database cannot be written to or no block can be made. The node looks by itself every few seconds: who asks
-/// costs it nothing.
+/// Fails when the database cannot be written to or no block can be made. The node looks by itself
+/// every few seconds: who asks costs it nothing.
 #[utoipa::path(get, path = "/health", tag = "Operation", responses((status = 200, body = ValidatorHealth), (status = 503, body = ValidatorHealth, description = "the database cannot be written to, or no block can be made")))]
 pub async fn health(State(app): Shared) -> Response {
     let warnings = app.warnings();

@@ -139,8 +139,8 @@ impl App {
         }
     }
 
-    /// A one-time key that a record of the registry holds is not taken again. The same photo again is: whoever sends it gets
-    /// its first receipt while that is remembered here.
+    /// A one-time key that a record of the registry holds is not taken again. The same photo again
+    /// is: whoever sends it gets its first receipt while that is remembered here.
     async fn check_spent(&self, request: &Admitted) -> Result<(), ApiError> {
         let Asked::OneTime(one_time) = &request.asked else {
             return Ok(());

@@ -1,5 +1,6 @@
-//! The registry as static files (c2sp.org/tlog-tiles): hashes of the tree and its leaves, 256 to a file. Mirrors and
-//! verifiers of other software read these; nothing in them ever changes once it is full.
+//! The registry as static files (c2sp.org/tlog-tiles): hashes of the tree and its leaves, 256 to a
+//! file. Mirrors and verifiers of other software read these; nothing in them ever changes once it
+//! is full.
 
 use axum::extract::State;
 use axum::http::{HeaderValue, header};
@@ -77,7 +78,8 @@ fn number(text: &str) -> Option<u64> {
     (number.to_string() == text).then_some(number)
 }
 
-/// `x001/x234/067` is 1234067: all groups but the last begin with an `x`, and the first is not all zeros unless it is alone.
+/// `x001/x234/067` is 1234067: all groups but the last begin with an `x`, and the first is not all
+/// zeros unless it is alone.
 fn index_of(text: &str) -> Option<u64> {
     let groups: Vec<&str> = text.split('/').collect();
     let (last, others) = groups.split_last()?;

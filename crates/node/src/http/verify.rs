@@ -19,7 +19,8 @@ use crate::registry::Page;
 
 /// How many digests one question may hold.
 const MOST: usize = 1000;
-/// How many records the answer about one digest shows. Anybody with a camera can register a digest as often as he likes.
+/// How many records the answer about one digest shows. Anybody with a camera can register a digest
+/// as often as he likes.
 pub(super) const SHOWN: usize = 64;
 /// How many records of each digest an answer about many shows.
 const SHOWN_OF_MANY: usize = 4;
@@ -104,7 +105,8 @@ pub async fn many(State(app): Shared, request: Request) -> Result<Response, ApiE
     let mut seen = HashSet::new();
     let mut digests = question.image_hashes;
     digests.retain(|digest| seen.insert(*digest));
-    // A question about many costs as much as the questions it stands for; the request itself was counted already.
+    // A question about many costs as much as the questions it stands for; the request itself was
+    // counted already.
     app.charge(client, digests.len().saturating_sub(1))?;
     let mut found = Vec::with_capacity(digests.len());
     for digest in digests {

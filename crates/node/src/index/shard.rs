@@ -85,7 +85,8 @@ impl Shard {
         }
     }
 
-    /// Remembers a record, unless `most` are remembered under this hash. False when its index is too large to be held.
+    /// Remembers a record, unless `most` are remembered under this hash. False when its index is
+    /// too large to be held.
     pub(super) fn insert(&mut self, hash: u64, leaf: u64, most: usize) -> bool {
         if leaf > LARGEST_LEAF {
             return false;

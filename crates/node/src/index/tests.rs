@@ -65,7 +65,8 @@ fn beyond_its_budget_it_gives_everything_back() {
 #[test]
 fn filled_at_the_moment_it_is_outgrown_it_still_knows_nothing() {
     let index = filled(1000, usize::MAX);
-    // A block that outgrows it is committed while the filling comes to its end: both had looked before either said so.
+    // A block that outgrows it is committed while the filling comes to its end: both had looked
+    // before either said so.
     index.outgrow();
     index.complete.store(true, Ordering::Release);
     assert_eq!(index.find(&digest(1)), Place::Unknown);

@@ -1,15 +1,17 @@
-//! The pool that all validators share: what one of them took from a camera is pushed to the others, with its evidence, until
-//! it stands in a block.
+//! The pool that all validators share: what one of them took from a camera is pushed to the others,
+//! with its evidence, until it stands in a block.
 //!
-//! Whoever receives a transaction judges it as it would in a block, before it costs a place in the pool. So a dishonest member
-//! fills nothing but its own share, and a proposer has what it proposes checked already.
+//! Whoever receives a transaction judges it as it would in a block, before it costs a place in the
+//! pool. So a dishonest member fills nothing but its own share, and a proposer has what it proposes
+//! checked already.
 //!
 //! ```text
 //! u8 1 push: u32 length ‖ transaction, then its evidence up to the end
 //! u8 2 have: 32 bytes for each transaction that need not be pushed again
 //! ```
 //!
-//! Whoever can read these messages can match photos to commitments and to cameras: they travel on links only.
+//! Whoever can read these messages can match photos to commitments and to cameras: they travel on
+//! links only.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -74,8 +76,8 @@ enum NotTaken {
 }
 
 impl SharedPool {
-    /// For this validator. `submitted` tells that it took something from a camera; `wake` is told of that and of what others
-    /// push.
+    /// For this validator. `submitted` tells that it took something from a camera; `wake` is told
+    /// of that and of what others push.
     pub fn new(
         node: Node,
         hub: Hub,
@@ -228,7 +230,8 @@ impl SharedPool {
         }
     }
 
-    /// Judges a transaction and puts it into the pool. What is there, or in a block, is taken already.
+    /// Judges a transaction and puts it into the pool. What is there, or in a block, is taken
+    /// already.
     async fn take(&self, bytes: &[u8]) -> Result<TransactionHash, NotTaken> {
         let (body, evidence) = split(bytes).map_err(|error| NotTaken::Format(error.to_string()))?;
         let transaction =

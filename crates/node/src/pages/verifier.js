@@ -71,7 +71,8 @@ export class Lookup {
         wasm.__wbg_lookup_free(ptr, 0);
     }
     /**
-     * What is shown of a file, as JSON: `file` is what `FileDigests.finish` gave, `metadata` what `metadata` said of it.
+     * What is shown of a file, as JSON: `file` is what `FileDigests.finish` gave, `metadata` what
+     * `metadata` said of it.
      * @param {string} file
      * @param {string | null} [metadata]
      * @returns {string}
@@ -115,7 +116,8 @@ export class Lookup {
         wasm.lookup_missing(this.__wbg_ptr, ptr0, len0);
     }
     /**
-     * Begins: the genesis as JSON, a JSON list of what `FileDigests.finish` gave of each file, and 32 fresh random bytes.
+     * Begins: the genesis as JSON, a JSON list of what `FileDigests.finish` gave of each file, and
+     * 32 fresh random bytes.
      * @param {string} genesis
      * @param {string} files
      * @param {Uint8Array | number[]} seed
@@ -144,7 +146,8 @@ export class Lookup {
         return this;
     }
     /**
-     * The receipt by which a file is answered about, to be kept beside it; nothing if it has no record.
+     * The receipt by which a file is answered about, to be kept beside it; nothing if it has no
+     * record.
      * @param {string} file
      * @returns {Uint8Array | undefined}
      */
@@ -198,8 +201,9 @@ export class Lookup {
         }
     }
     /**
-     * What to do next, as JSON: `fetch` lists files below the registry's address, an empty list when nothing is missing;
-     * `refused` says why an answer does not hold, `failed` why there was none.
+     * What to do next, as JSON: `fetch` lists files below the registry's address, an empty list
+     * when nothing is missing; `refused` says why an answer does not hold, `failed` why there was
+     * none.
      * @returns {string}
      */
     wants() {
@@ -252,8 +256,9 @@ export function family(provenance, index) {
 }
 
 /**
- * What is shown of a receipt that somebody kept, as JSON: `file` is what `FileDigests.finish` gave of the photo beside it,
- * `inside` what `metadata` said of that, `notices` a validator's answer at `api/v1/notices`, each where there is one.
+ * What is shown of a receipt that somebody kept, as JSON: `file` is what `FileDigests.finish` gave
+ * of the photo beside it, `inside` what `metadata` said of that, `notices` a validator's answer at
+ * `api/v1/notices`, each where there is one.
  * @param {string} genesis
  * @param {Uint8Array | number[]} receipt
  * @param {string | null} [file]
@@ -327,7 +332,8 @@ export function metadata(file) {
 }
 
 /**
- * The digests that a receipt is about, as `FileDigests.finish` gives them. Nothing of it is verified.
+ * The digests that a receipt is about, as `FileDigests.finish` gives them. Nothing of it is
+ * verified.
  * @param {Uint8Array | number[]} receipt
  * @returns {string}
  */
@@ -379,7 +385,8 @@ export function registry(genesis) {
 }
 
 /**
- * The digest that somebody typed or pasted: spaces, a `sha256:` in front and a file name behind it do not matter.
+ * The digest that somebody typed or pasted: spaces, a `sha256:` in front and a file name behind it
+ * do not matter.
  * @param {string} text
  * @returns {string}
  */

@@ -19,7 +19,8 @@ pub struct Decided {
     pub certificate: CommitCertificate,
     /// The right edge of the tree after it.
     pub frontier: Frontier,
-    /// The validators' lines under the checkpoint of the tree after it, as far as they are known here.
+    /// The validators' lines under the checkpoint of the tree after it, as far as they are known
+    /// here.
     pub checkpoint_lines: Vec<NoteSignature>,
 }
 

@@ -1,8 +1,10 @@
-//! Keeps the index of digests ([`IndexTree`]) up with the blocks, beside their making: no vote waits for it.
+//! Keeps the index of digests ([`IndexTree`]) up with the blocks, beside their making: no vote
+//! waits for it.
 //!
-//! The tree is in memory, about 70 bytes a photo, and is made from the blocks at every start: nothing is stored that could
-//! disagree with them. What is served and what is voted on are snapshots of it. Whoever can change this memory can at most
-//! stop this validator: its answers are refused by everyone who checks them, and so are its proposals.
+//! The tree is in memory, about 70 bytes a photo, and is made from the blocks at every start:
+//! nothing is stored that could disagree with them. What is served and what is voted on are
+//! snapshots of it. Whoever can change this memory can at most stop this validator: its answers are
+//! refused by everyone who checks them, and so are its proposals.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{PoisonError, RwLock};
@@ -19,7 +21,8 @@ use super::decided::outline;
 use super::{Registry, RegistryError};
 use crate::journal;
 
-/// How many indexes that headers name are kept, so that a question about one is still answered while the next ones come.
+/// How many indexes that headers name are kept, so that a question about one is still answered
+/// while the next ones come.
 const KEPT: usize = 32;
 /// So many blocks are read at once.
 const PORTION: u32 = 64;
@@ -199,7 +202,8 @@ impl Registry {
                     continue;
                 }
                 let full = std::mem::replace(&mut batch, Batch::after(header.height));
-                // Taken out, so that nothing shared has to be copied. Every error from here on ends the indexer.
+                // Taken out, so that nothing shared has to be copied. Every error from here on ends
+                // the indexer.
                 let taken = std::mem::replace(follower, IndexFollower::genesis());
                 *follower = add(taken, full).await?;
                 if !is_old {
@@ -210,8 +214,8 @@ impl Registry {
         }
     }
 
-    /// Says so if a decided block names another root than the blocks make: then more than two thirds of the validators are
-    /// wrong, or what is stored here is.
+    /// Says so if a decided block names another root than the blocks make: then more than two
+    /// thirds of the validators are wrong, or what is stored here is.
     fn check_named(&self, follower: &IndexFollower, header: &BlockHeader) {
         let own = follower.root(header.index_height);
         if own.is_some_and(|root| root != header.index_root) {

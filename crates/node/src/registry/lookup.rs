@@ -98,7 +98,8 @@ impl Registry {
         Ok(self.page(digest, None, MOST_RECORDS).await?.found)
     }
 
-    /// At most `most` of the records that hold this digest, oldest first, from the one after `after` on.
+    /// At most `most` of the records that hold this digest, oldest first, from the one after
+    /// `after` on.
     pub async fn page(
         &self,
         digest: &Digest,
@@ -169,8 +170,8 @@ impl Registry {
         Ok(found.into_values().collect())
     }
 
-    /// Fills the index in memory from the blocks, unless the registry is too large for it. Blocks that are committed
-    /// meanwhile put their digests in themselves.
+    /// Fills the index in memory from the blocks, unless the registry is too large for it. Blocks
+    /// that are committed meanwhile put their digests in themselves.
     pub async fn fill_index(&self) -> Result<(), RegistryError> {
         let take = |digests: &[(Digest, u64)]| {
             self.index.insert_all(digests);
@@ -181,9 +182,11 @@ impl Registry {
         Ok(())
     }
 
-    /// Fills the filter from the blocks, with room for as many digests as there are records, three times over.
+    /// Fills the filter from the blocks, with room for as many digests as there are records, three
+    /// times over.
     pub async fn fill_filter(&self) -> Result<(), RegistryError> {
-        // First, so that no block falls between those that are read and those that put their digests in themselves.
+        // First, so that no block falls between those that are read and those that put their
+        // digests in themselves.
         self.filter
             .begin(self.tip().frontier().size().saturating_mul(3));
         let take = |digests: &[(Digest, u64)]| {

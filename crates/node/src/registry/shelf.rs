@@ -1,4 +1,5 @@
-//! The bytes of blocks that were read lately, as many as the budget holds, found by record: what lookups are answered from.
+//! The bytes of blocks that were read lately, as many as the budget holds, found by record: what
+//! lookups are answered from.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -22,7 +23,8 @@ struct Kept {
 struct Entry {
     outline: Arc<Outline>,
     bytes: usize,
-    /// Whether it was asked for since it last came to the front of the order: then it may stay another round.
+    /// Whether it was asked for since it last came to the front of the order: then it may stay
+    /// another round.
     wanted: AtomicBool,
 }
 
@@ -74,7 +76,8 @@ impl Shelf {
 }
 
 impl Kept {
-    /// Drops the first that nobody asked for since it was last passed over. False when there is none left.
+    /// Drops the first that nobody asked for since it was last passed over. False when there is
+    /// none left.
     fn make_room(&mut self) -> bool {
         let Some(first) = self.order.pop_front() else {
             return false;

@@ -17,23 +17,28 @@ pub struct AuthoritySettings {
     /// What its cameras' certificates and requests may name as its address.
     #[serde(default)]
     pub aliases: Vec<String>,
-    /// Its CA certificates (PEM): only cameras with a certificate of one of these are heard with a certificate.
+    /// Its CA certificates (PEM): only cameras with a certificate of one of these are heard with a
+    /// certificate.
     #[serde(default)]
     pub ca: Vec<PathBuf>,
-    /// The keys its verdicts are signed with (SubjectPublicKeyInfo, PEM). Without any, its word is taken unsigned.
+    /// The keys its verdicts are signed with (SubjectPublicKeyInfo, PEM). Without any, its word is
+    /// taken unsigned.
     #[serde(default)]
     pub verdict_keys: Vec<PathBuf>,
     /// Where its list of revoked certificates is fetched.
     #[serde(default)]
     pub revocations: Option<String>,
-    /// Where its signed list of dated revocations is fetched: what it says there against a family stands in every answer.
+    /// Where its signed list of dated revocations is fetched: what it says there against a family
+    /// stands in every answer.
     #[serde(default)]
     pub revocation_feed: Option<String>,
-    /// The systemd credential with the token that this authority gave to this validator; `birthmark-node.token.ID` if none is
-    /// named, where `birthmark-node token` keeps it. Without one the authority is asked one question at a time, and slowly.
+    /// The systemd credential with the token that this authority gave to this validator;
+    /// `birthmark-node.token.ID` if none is named, where `birthmark-node token` keeps it. Without
+    /// one the authority is asked one question at a time, and slowly.
     #[serde(default)]
     pub token_credential: Option<String>,
-    /// Whether it answers whole batches (`/api/v1/validate/batch`). Older ones are asked one by one.
+    /// Whether it answers whole batches (`/api/v1/validate/batch`). Older ones are asked one by
+    /// one.
     #[serde(default = "yes")]
     pub batches: bool,
 }

@@ -6,11 +6,13 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct MemorySettings {
-    /// Megabytes for where each digest stands, at most 18 bytes a digest. 0: a filter and the database answer instead.
+    /// Megabytes for where each digest stands, at most 18 bytes a digest. 0: a filter and the
+    /// database answer instead.
     pub index_mb: usize,
     /// Megabytes for the blocks that were read lately.
     pub blocks_mb: usize,
-    /// Megabytes of SQLite's cache for writing; each of its eight readers has a sixteenth of it. PostgreSQL has its own.
+    /// Megabytes of SQLite's cache for writing; each of its eight readers has a sixteenth of it.
+    /// PostgreSQL has its own.
     pub database_mb: usize,
 }
 

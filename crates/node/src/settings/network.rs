@@ -12,10 +12,11 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct NetworkSettings {
-    /// Where the other validators reach this one: address and port, unless systemd passes a socket named `links`.
+    /// Where the other validators reach this one: address and port, unless systemd passes a socket
+    /// named `links`.
     pub listen: SocketAddr,
-    /// The folder of the consensus log. Beside `signed_heights` if left out. Never in a backup, never on a volume that is
-    /// rolled back.
+    /// The folder of the consensus log. Beside `signed_heights` if left out. Never in a backup,
+    /// never on a volume that is rolled back.
     #[serde(default)]
     pub log: Option<PathBuf>,
     /// Every other validator.

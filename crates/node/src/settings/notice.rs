@@ -1,6 +1,8 @@
-//! What has become known against devices after their photos were registered, such as a withdrawn firmware.
+//! What has become known against devices after their photos were registered, such as a withdrawn
+//! firmware.
 //!
-//! A record never goes away. An answer about it says what is known, judged by the time of its block.
+//! A record never goes away. An answer about it says what is known, judged by the time of its
+//! block.
 
 use birthmark_daemon::ConfigError;
 use birthmark_ledger::Record;

@@ -1,4 +1,5 @@
-//! Many rows at once: one statement with arrays on PostgreSQL, rows of values in bounded portions on SQLite.
+//! Many rows at once: one statement with arrays on PostgreSQL, rows of values in bounded portions
+//! on SQLite.
 //!
 //! This is the one place where the two databases are spoken to differently.
 
@@ -44,8 +45,9 @@ impl Table {
     }
 }
 
-/// A table of keys that each belong to one owner. SQLite keeps key and owner in one tree. PostgreSQL keeps a row and an
-/// index entry beside it for each: there the key is two numbers and the index holds the first of them.
+/// A table of keys that each belong to one owner. SQLite keeps key and owner in one tree.
+/// PostgreSQL keeps a row and an index entry beside it for each: there the key is two numbers and
+/// the index holds the first of them.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Keys {
     pub(super) table: &'static str,
@@ -54,7 +56,8 @@ pub(super) struct Keys {
 
 /// What both databases can do with many rows.
 pub(super) trait Bulk {
-    /// Inserts rows with distinct keys; returns the first column of those that are new or were changed, if it holds bytes.
+    /// Inserts rows with distinct keys; returns the first column of those that are new or were
+    /// changed, if it holds bytes.
     fn insert(
         &mut self,
         table: Table,
@@ -68,10 +71,12 @@ pub(super) trait Bulk {
         columns: Vec<Column>,
     ) -> impl Future<Output = sqlx::Result<()>> + Send;
 
-    /// Until the transaction ends, nobody else takes keys: who looks now sees everything that is taken.
+    /// Until the transaction ends, nobody else takes keys: who looks now sees everything that is
+    /// taken.
     fn lock_keys(&mut self) -> impl Future<Output = sqlx::Result<()>> + Send;
 
-    /// Takes keys of sixteen bytes for their owners; those that are taken stay with whom they belong to.
+    /// Takes keys of sixteen bytes for their owners; those that are taken stay with whom they
+    /// belong to.
     fn take(
         &mut self,
         table: Keys,
@@ -203,7 +208,8 @@ impl Bulk for PgConnection {
     }
 
     async fn lock_keys(&mut self) -> sqlx::Result<()> {
-        // Two who look at once would both find nothing. Held until the commit, so whoever is next sees what was taken.
+        // Two who look at once would both find nothing. Held until the commit, so whoever is next
+        // sees what was taken.
         sqlx::query("SELECT pg_advisory_xact_lock($1)")
             .bind(CLAIMING)
             .execute(self)

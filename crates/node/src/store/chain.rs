@@ -137,7 +137,8 @@ fn rows(blocks: &[NewBlock]) -> [(Table, Vec<Column>); 7] {
     ]
 }
 
-/// Sorted by prefix, so that neighbours share a page of the index: the more at once, the fewer pages are written twice.
+/// Sorted by prefix, so that neighbours share a page of the index: the more at once, the fewer
+/// pages are written twice.
 fn prefix_columns<'a>(digests: impl Iterator<Item = &'a (Digest, u64)>) -> Vec<Column> {
     let mut rows: Vec<_> = digests
         .map(|(digest, leaf)| (prefix_of(digest), to_i64(*leaf)))
@@ -149,10 +150,12 @@ fn prefix_columns<'a>(digests: impl Iterator<Item = &'a (Digest, u64)>) -> Vec<C
 }
 
 impl Store {
-    /// Appends decided blocks that follow one another: bodies, certificates and index, and their transactions leave the pool.
+    /// Appends decided blocks that follow one another: bodies, certificates and index, and their
+    /// transactions leave the pool.
     ///
-    /// One database transaction. If we stop before its commit, none of the blocks is there and they are proposed or fetched
-    /// again; after it, all are there with all of their index. There is nothing in between.
+    /// One database transaction. If we stop before its commit, none of the blocks is there and they
+    /// are proposed or fetched again; after it, all are there with all of their index. There is
+    /// nothing in between.
     pub async fn append_blocks(&self, blocks: &[NewBlock]) -> Result<(), StoreError> {
         const BLOCK: &str = "INSERT INTO blocks (height, first_leaf, leaves, time_ms, body, certificate, frontier, checkpoint_lines) \
             VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
@@ -254,7 +257,8 @@ impl Store {
         rows.into_iter().map(stored).collect()
     }
 
-    /// The first `bytes` bytes of the blocks after `height` up to `last`, their headers, each with its certificate.
+    /// The first `bytes` bytes of the blocks after `height` up to `last`, their headers, each with
+    /// its certificate.
     pub async fn headers(
         &self,
         height: u64,
@@ -290,8 +294,8 @@ impl Store {
         rows.into_iter().map(summary).collect()
     }
 
-    /// Records after `after` whose digests begin like this one, oldest first, at most `limit`. The records themselves decide
-    /// which hold it.
+    /// Records after `after` whose digests begin like this one, oldest first, at most `limit`. The
+    /// records themselves decide which hold it.
     pub async fn leaves_of(
         &self,
         digest: &Digest,
@@ -303,7 +307,8 @@ impl Store {
         self.leaves(SQL, digest, after, limit).await
     }
 
-    /// Records after `after` edited from an image whose digest begins like this one, oldest first, at most `limit`.
+    /// Records after `after` edited from an image whose digest begins like this one, oldest first,
+    /// at most `limit`.
     pub async fn edits_of(
         &self,
         original: &Digest,

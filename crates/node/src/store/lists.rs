@@ -1,7 +1,7 @@
 //! Lists of what is revoked, as they were last believed, and the highest number seen of each.
 //!
-//! Whoever can write to the database can forget a number together with its list, and so bring back an older one; nobody can
-//! write a list here that its authority did not sign.
+//! Whoever can write to the database can forget a number together with its list, and so bring back
+//! an older one; nobody can write a list here that its authority did not sign.
 
 use birthmark_protocol::Timestamp;
 
@@ -65,9 +65,10 @@ impl Store {
         Ok(())
     }
 
-    /// Remembers a list with its number: both, or neither if we stop before the commit. A list without its number could be
-    /// replaced by an older one, and a number without its list would keep that list from being believed after a restart.
-    /// `bytes` is the list, unless the same is kept already.
+    /// Remembers a list with its number: both, or neither if we stop before the commit. A list
+    /// without its number could be replaced by an older one, and a number without its list would
+    /// keep that list from being believed after a restart. `bytes` is the list, unless the same is
+    /// kept already.
     pub async fn keep_list(
         &self,
         believed: Believed<'_>,
@@ -110,8 +111,8 @@ impl Store {
         }))
     }
 
-    /// Forgets the lists of every place but these: who is no longer configured leaves nothing behind. Numbers stay, so that an
-    /// authority that comes back is not set back.
+    /// Forgets the lists of every place but these: who is no longer configured leaves nothing
+    /// behind. Numbers stay, so that an authority that comes back is not set back.
     pub async fn forget_lists_but(&self, places: &[String]) -> Result<(), StoreError> {
         const SQL: &str = "SELECT name FROM node_state WHERE name LIKE 'list-bytes/%' OR name LIKE 'list-fetched/%'";
         const DELETE: &str = "DELETE FROM node_state WHERE name = $1";

@@ -22,8 +22,8 @@ const READERS: u32 = 8;
 const POSTGRES_CONNECTIONS: u32 = 16;
 /// Megabytes of SQLite's cache where nobody says how many.
 const CACHE_MB: usize = 64;
-/// How many pages of 4 KiB are written beside the file before they are moved into it. A page that is written again meanwhile is
-/// moved once; if we stop, the next start reads that much.
+/// How many pages of 4 KiB are written beside the file before they are moved into it. A page that
+/// is written again meanwhile is moved once; if we stop, the next start reads that much.
 const CHECKPOINT_PAGES: &str = "16384";
 /// What the file beside it keeps of its size once its pages were moved.
 const JOURNAL_BYTES: &str = "134217728";
@@ -85,8 +85,8 @@ impl Store {
         Self::with_cache(url, CACHE_MB).await
     }
 
-    /// The same with so many megabytes of SQLite's cache for who writes, and a sixteenth of it for each who reads. PostgreSQL
-    /// has its own configuration.
+    /// The same with so many megabytes of SQLite's cache for who writes, and a sixteenth of it for
+    /// each who reads. PostgreSQL has its own configuration.
     pub async fn with_cache(url: &StoreUrl, megabytes: usize) -> Result<Self, StoreError> {
         url.check()?;
         if url.is_postgres() {
@@ -96,8 +96,8 @@ impl Store {
         }
     }
 
-    /// Opens a database that exists, to look at it and nothing else: no file is made, no row is written, the schema stays as
-    /// it is. `None` if there is none yet.
+    /// Opens a database that exists, to look at it and nothing else: no file is made, no row is
+    /// written, the schema stays as it is. `None` if there is none yet.
     pub async fn look(url: &StoreUrl) -> Result<Option<Self>, StoreError> {
         url.check()?;
         let database = if url.is_postgres() {
@@ -122,7 +122,8 @@ impl Store {
             if !file.exists() {
                 return Ok(None);
             }
-            // Beside a file that nobody writes, opening it the usual way would leave files of whoever looks.
+            // Beside a file that nobody writes, opening it the usual way would leave files of
+            // whoever looks.
             let is_in_use = wal_of(&file).exists();
             let options = options
                 .create_if_missing(false)
@@ -191,7 +192,8 @@ impl Store {
         let pool = PgPoolOptions::new()
             .max_connections(POSTGRES_CONNECTIONS)
             .acquire_timeout(PATIENCE)
-            // A ping before every query nearly doubles its cost; a dead connection shows at its first use and is replaced.
+            // A ping before every query nearly doubles its cost; a dead connection shows at its
+            // first use and is replaced.
             .test_before_acquire(false)
             .connect_with(options)
             .await?;

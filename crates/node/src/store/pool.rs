@@ -1,4 +1,5 @@
-//! The pool: signed transactions that wait for a block, each with the evidence other validators check before they vote.
+//! The pool: signed transactions that wait for a block, each with the evidence other validators
+//! check before they vote.
 
 use birthmark_ledger::{TransactionHash, ValidatorId};
 use birthmark_protocol::Timestamp;
@@ -52,7 +53,8 @@ const POOL: Table = Table::new(
 
 type Row = (i64, Vec<u8>, Vec<u8>, i64, i64, i64, Vec<u8>, Vec<u8>);
 
-/// Puts a transaction into the pool, unless it is there or in a block: two equal statements are one.
+/// Puts a transaction into the pool, unless it is there or in a block: two equal statements are
+/// one.
 pub(super) async fn insert<C: Bulk>(
     connection: &mut C,
     pooled: &Pooled,
@@ -79,7 +81,8 @@ pub(super) async fn insert<C: Bulk>(
 impl Store {
     /// Puts a transaction into the pool, unless it is there.
     ///
-    /// If we stop before the commit the sender, who keeps sending until it sees a block, sends it again.
+    /// If we stop before the commit the sender, who keeps sending until it sees a block, sends it
+    /// again.
     pub async fn pool(&self, pooled: &Pooled) -> Result<(), StoreError> {
         on!(&self.write, pool => {
             let mut tx = pool.begin().await?;
@@ -101,7 +104,8 @@ impl Store {
             .collect()
     }
 
-    /// The transactions of one validator that came after row `after`, each with its row, oldest first, at most `limit`.
+    /// The transactions of one validator that came after row `after`, each with its row, oldest
+    /// first, at most `limit`.
     pub async fn pooled_of(
         &self,
         submitter: &ValidatorId,
@@ -151,8 +155,8 @@ impl Store {
         })
     }
 
-    /// Takes a transaction out of the pool that can never stand in a block, tells its submissions why, and gives back what
-    /// they had taken: the same photo may come again.
+    /// Takes a transaction out of the pool that can never stand in a block, tells its submissions
+    /// why, and gives back what they had taken: the same photo may come again.
     ///
     /// If we stop before the commit it is judged, and discarded, again.
     pub async fn discard(

@@ -30,7 +30,8 @@ pub struct NewSubmission {
 /// Whether a submission can have come from anybody.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
 pub enum Kind {
-    /// A signature was checked here, under a certificate of a pinned authority; or a server showed its token.
+    /// A signature was checked here, under a certificate of a pinned authority; or a server showed
+    /// its token.
     Signed,
     /// Only the authority can tell: a stranger can make as many of these as he likes.
     Unverified,
@@ -116,8 +117,8 @@ pub enum Settled {
     SameAs(ReceiptId),
 }
 
-/// A submission that was refused is asked anew when it comes again: what was wrong may be right now, or the refusal was of a
-/// copy that somebody else had spoiled.
+/// A submission that was refused is asked anew when it comes again: what was wrong may be right
+/// now, or the refusal was of a copy that somebody else had spoiled.
 const SUBMISSIONS: Table = Table {
     name: "submissions",
     columns: &["id", "state", "kind", "authority", "received_at"],
@@ -142,10 +143,11 @@ const VALIDATED: i64 = 1;
 const REJECTED: i64 = 2;
 
 impl Store {
-    /// Takes submissions; those that wait or were vouched for are left as they are. Returns for whom each of the
-    /// new ones waits.
+    /// Takes submissions; those that wait or were vouched for are left as they are. Returns for
+    /// whom each of the new ones waits.
     ///
-    /// If we stop before the commit, none was taken and no sender was told so; after it, all of them will be asked about.
+    /// If we stop before the commit, none was taken and no sender was told so; after it, all of
+    /// them will be asked about.
     pub async fn enqueue(
         &self,
         submissions: Vec<NewSubmission>,
@@ -240,7 +242,8 @@ impl Store {
         row.map(waiting_of).transpose()
     }
 
-    /// Sets a submission aside: it is asked about again at `retry_at`, and delays nobody until then.
+    /// Sets a submission aside: it is asked about again at `retry_at`, and delays nobody until
+    /// then.
     ///
     /// If we stop before the commit it is asked about, and set aside, again.
     pub async fn set_aside(
@@ -279,7 +282,8 @@ impl Store {
 
     /// The oldest epoch under which a row is sealed.
     pub async fn oldest_epoch(&self) -> Result<Option<i64>, StoreError> {
-        // Waiting rows come in the order of their epochs; the pool's do not quite, but there are few.
+        // Waiting rows come in the order of their epochs; the pool's do not quite, but there are
+        // few.
         const WAITING: &str = "SELECT epoch FROM waiting ORDER BY seq LIMIT 1";
         const POOL: &str = "SELECT MIN(epoch) FROM pool";
         let waiting: Option<i64> =
@@ -289,8 +293,8 @@ impl Store {
         Ok(waiting.into_iter().chain(pooled).min())
     }
 
-    /// Forgets what waits under keys that are gone, as if it had never come: its senders hear that it is unknown and send it
-    /// again. Returns how many submissions that were.
+    /// Forgets what waits under keys that are gone, as if it had never come: its senders hear that
+    /// it is unknown and send it again. Returns how many submissions that were.
     ///
     /// One database transaction: if we stop before its commit, the next start does it.
     pub async fn forget_unreadable(&self, known: &[i64]) -> Result<u64, StoreError> {
@@ -361,11 +365,12 @@ impl Store {
         rows.into_iter().map(row).collect()
     }
 
-    /// Records what became of submissions, and puts the transaction they stand in into the pool. `judge` is told who owns
-    /// which of the claims and tokens already, and decides; what the placed ones need is theirs from then on.
+    /// Records what became of submissions, and puts the transaction they stand in into the pool.
+    /// `judge` is told who owns which of the claims and tokens already, and decides; what the
+    /// placed ones need is theirs from then on.
     ///
-    /// One database transaction: if we stop before its commit they are still waiting and own nothing; after it they are in the
-    /// pool or refused.
+    /// One database transaction: if we stop before its commit they are still waiting and own
+    /// nothing; after it they are in the pool or refused.
     pub async fn settle(
         &self,
         wanted: &Wanted,
@@ -405,8 +410,8 @@ impl Store {
         })
     }
 
-    /// Forgets refusals of submissions that anybody could have made: those decided before `before`, and the oldest beyond
-    /// `most` of them.
+    /// Forgets refusals of submissions that anybody could have made: those decided before `before`,
+    /// and the oldest beyond `most` of them.
     pub async fn forget_refused_strangers(
         &self,
         before: Timestamp,

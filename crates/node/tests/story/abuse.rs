@@ -2,8 +2,8 @@
 //! the memory and the disk of both stay flat, and one genuine camera's photos go through.
 //!
 //! The test command runs each attack for a second. `cargo xtask abuse` runs them for longer, prints
-//! what was asked and answered, and holds every photo to [`PATIENCE`]; a short run on a busy machine
-//! only asks that each photo goes through.
+//! what was asked and answered, and holds every photo to [`PATIENCE`]; a short run on a busy
+//! machine only asks that each photo goes through.
 
 use std::future::Future;
 use std::net::SocketAddr;
@@ -169,7 +169,8 @@ fn long_question() -> String {
     json!({"questions": questions}).to_string()
 }
 
-/// A well-formed question about a certificate that nobody issued: version 1, one SHA-256 identifier.
+/// A well-formed question about a certificate that nobody issued: version 1, one SHA-256
+/// identifier.
 fn made_up_ocsp() -> Vec<u8> {
     let serial: [u8; 16] = crate::camera::random();
     let (name, key): ([u8; 32], [u8; 32]) = (crate::camera::random(), crate::camera::random());

@@ -88,7 +88,8 @@ async fn nobody_is_asked_where_nobody_is_configured() {
     world.stop().await;
 }
 
-/// Without it, whoever owns any camera got a record of the best assurance with somebody else's published certificate.
+/// Without it, whoever owns any camera got a record of the best assurance with somebody else's
+/// published certificate.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_token_of_one_camera_beside_the_certificate_of_another_is_refused() {
     let (mut world, authority, one) = stage(Base::Sqlite).await;
@@ -197,7 +198,8 @@ async fn tokens_and_duplicates(base: Base) {
         .await;
     world.stored(&first).await;
 
-    // Replayed for another photo: refused. For the same photo: the first receipt, and no second record.
+    // Replayed for another photo: refused. For the same photo: the first receipt, and no second
+    // record.
     let text = world
         .refused(
             "/api/v1/submit",
@@ -245,7 +247,8 @@ async fn tokens_and_duplicates(base: Base) {
         2
     );
 
-    // Two cameras of a family that claim the same second for the same photo say the same: one record, two receipts.
+    // Two cameras of a family that claim the same second for the same photo say the same: one
+    // record, two receipts.
     let (twin, time) = (digest(), now());
     let one = world
         .submit("/api/v1/submit-cert", &camera.certificate_plan(twin, time))
@@ -304,7 +307,8 @@ async fn a_token_is_spent_once_and_a_photo_has_one_receipt_per_camera_on_postgre
     tokens_and_duplicates(Base::postgres()).await;
 }
 
-/// Somebody who answers in the authority's name, with a key nobody pinned, is not believed, and nothing is lost meanwhile.
+/// Somebody who answers in the authority's name, with a key nobody pinned, is not believed, and
+/// nothing is lost meanwhile.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_forged_verdict_registers_nothing() {
     let folder = tempfile::tempdir().unwrap();
@@ -471,7 +475,8 @@ async fn openings_stay_out_of_answers_blocks_and_the_settled_database() {
     let raw_opening = hex::decode(&opening).unwrap();
     assert!(!block.windows(32).any(|window| window == raw_opening));
     world.stop().await;
-    // Rows that hold an opening are gone from the tables; the database's own free pages are overwritten by use.
+    // Rows that hold an opening are gone from the tables; the database's own free pages are
+    // overwritten by use.
     let store = birthmark_node::store::Store::open(&world.settings.database)
         .await
         .unwrap();

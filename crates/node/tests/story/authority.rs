@@ -106,7 +106,8 @@ impl Authority {
         self.settings.listen
     }
 
-    /// Stops, and goes on as a process of its own at the same address, with the limits it ships with.
+    /// Stops, and goes on as a process of its own at the same address, with the limits it ships
+    /// with.
     pub async fn as_process(&mut self) -> Process {
         self.stop().await;
         let settings = birthmark_sma::Settings {

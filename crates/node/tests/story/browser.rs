@@ -1,4 +1,5 @@
-//! The pages as people use them, in a real browser: what it shows, what it sends, whether a script fails.
+//! The pages as people use them, in a real browser: what it shows, what it sends, whether a script
+//! fails.
 
 use std::path::{Path, PathBuf};
 
@@ -97,7 +98,8 @@ async fn registry(photos: &Photos) -> (World, Authority) {
     (world, authority)
 }
 
-/// Drops files in a corner of the page, far from the box, and reads what the page says when it has finished.
+/// Drops files in a corner of the page, far from the box, and reads what the page says when it has
+/// finished.
 fn looked_up(browser: &Browser, photos: &Photos, names: &[&str]) -> String {
     let paths: Vec<_> = names.iter().map(|name| photos.path(name)).collect();
     let paths: Vec<&Path> = paths.iter().map(PathBuf::as_path).collect();
@@ -286,7 +288,8 @@ fn kept_receipt(browser: &Browser, photos: &Photos, name: &str) -> PathBuf {
     file
 }
 
-/// A receipt proves its photo without a network, beside it or alone, and a changed one proves nothing.
+/// A receipt proves its photo without a network, beside it or alone, and a changed one proves
+/// nothing.
 #[tokio::test(flavor = "multi_thread")]
 async fn kept_receipts_are_checked_without_a_network_on_the_page_and_in_the_saved_file() {
     let photos = Photos::new();
@@ -444,7 +447,8 @@ fn no_file_is_said_to_be_none(browser: &Browser) {
         .unwrap();
 }
 
-/// Every way in which a digest or the bytes of a photo are usually written, each as a piece that cannot be there by chance.
+/// Every way in which a digest or the bytes of a photo are usually written, each as a piece that
+/// cannot be there by chance.
 fn names_of(photos: &Photos) -> Vec<String> {
     let mut names = Vec::new();
     for entry in std::fs::read_dir(photos.folder.path()).unwrap() {
@@ -464,7 +468,8 @@ fn names_of(photos: &Photos) -> Vec<String> {
     names
 }
 
-/// Neither a byte of a photo nor a digest of one went anywhere: not in an address, a header or a body.
+/// Neither a byte of a photo nor a digest of one went anywhere: not in an address, a header or a
+/// body.
 fn nothing_that_names_a_photo_left(browser: &Browser, url: &str, photos: &Photos) {
     let (sent, names) = (browser.sent().unwrap(), names_of(photos));
     assert!(sent.len() > 10 && names.len() > 30);
@@ -523,7 +528,8 @@ async fn what_does_not_work_is_said_in_sentences() {
         }
         seen(&browser, "phone-offline");
 
-        // Over plain HTTP from another machine; a browser treats only this machine's own addresses as safe.
+        // Over plain HTTP from another machine; a browser treats only this machine's own addresses
+        // as safe.
         let elsewhere = url.replace("127.0.0.1", "validator.test");
         browser.open(&format!("{elsewhere}/")).unwrap();
         browser.wait_for("!document.getElementById('drop').hidden").unwrap();
@@ -548,8 +554,8 @@ async fn what_does_not_work_is_said_in_sentences() {
     drop(authority);
 }
 
-/// Answers of a validator that hides a record or lies about its index are refused, each with its own sentence, whatever
-/// photo is asked about.
+/// Answers of a validator that hides a record or lies about its index are refused, each with its
+/// own sentence, whatever photo is asked about.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lying_validator_is_not_believed_by_the_page() {
     let photos = Photos::new();
@@ -709,7 +715,8 @@ fn readable(browser: &Browser) {
     assert_eq!(browser.value(poor).unwrap(), json!([]));
 }
 
-/// 50 MB are read and hashed in the browser; how long that takes is printed beside what the same code takes here.
+/// 50 MB are read and hashed in the browser; how long that takes is printed beside what the same
+/// code takes here.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_large_file_is_hashed_in_pieces_and_gives_the_digests_of_every_machine() {
     let photos = Photos::new();

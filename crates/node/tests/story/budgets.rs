@@ -1,4 +1,5 @@
-//! What a stranger may take of the validator: never the room of those whose proof can be checked here.
+//! What a stranger may take of the validator: never the room of those whose proof can be checked
+//! here.
 
 use birthmark_node::row_keys::Sealed;
 use birthmark_node::store::{
@@ -101,8 +102,8 @@ fn refused(number: u128, kind: Kind) -> (NewSubmission, Decision) {
     (new, Decision { id, settled })
 }
 
-/// However many strangers are refused, only the newest refusals are remembered, and those for an hour; who showed a
-/// signature is told for as long as ever.
+/// However many strangers are refused, only the newest refusals are remembered, and those for an
+/// hour; who showed a signature is told for as long as ever.
 async fn refused_strangers_leave_a_bounded_trace(base: Base) {
     let world = World::prepare(base, tempfile::tempdir().unwrap(), Vec::new());
     let store = Store::open(&world.settings.database).await.unwrap();

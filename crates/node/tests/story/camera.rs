@@ -125,8 +125,8 @@ impl Camera {
         body
     }
 
-    /// The camera plan with another camera's token beside this camera's certificate, packed or structured. The signature
-    /// is this camera's and holds.
+    /// The camera plan with another camera's token beside this camera's certificate, packed or
+    /// structured. The signature is this camera's and holds.
     pub fn with_token_of(&self, other: &Self, image: Digest, packed: bool) -> Value {
         let token = other.token();
         if !packed {

@@ -1,4 +1,5 @@
-//! Ten thousand connections that say nothing, half of something, or ask and never read: nobody else notices.
+//! Ten thousand connections that say nothing, half of something, or ask and never read: nobody else
+//! notices.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -28,7 +29,8 @@ const SENT: [&str; 4] = [
     "GET /health HTTP/1.1\r\nhost: x\r\n\r\n",
 ];
 
-/// Allows this process as many open files as the system lets it; how many connections that leaves, and to be open at once.
+/// Allows this process as many open files as the system lets it; how many connections that leaves,
+/// and to be open at once.
 fn room_for_a_crowd() -> (usize, usize) {
     let limit = getrlimit(Resource::Nofile);
     let raised = Rlimit {
@@ -105,7 +107,8 @@ async fn ten_thousand_idle_connections_keep_nobody_waiting_and_cost_little() {
     eprintln!("{most} idle connections cost {grown} kB");
     assert!(grown < KB_EACH * most as u64, "{grown} kB");
 
-    // Nobody hangs up by himself: the node ends every one of them. (What it never accepted, it need not end.)
+    // Nobody hangs up by himself: the node ends every one of them. (What it never accepted, it need
+    // not end.)
     leaving.store(true, Ordering::Relaxed);
     for _ in 0..3000 {
         if node.open_files() <= files + 10 {

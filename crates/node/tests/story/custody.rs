@@ -1,5 +1,5 @@
-//! Commands in an operator's hand: those that look change nothing, those that change refuse while the node runs, and a
-//! mistake that starting again cannot mend ends with status 78.
+//! Commands in an operator's hand: those that look change nothing, those that change refuse while
+//! the node runs, and a mistake that starting again cannot mend ends with status 78.
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
@@ -105,8 +105,8 @@ async fn doctor_goes_on_where_nothing_has_run_yet() {
     drop(authority);
 }
 
-/// After an upgrade the machine goes back to the system before if this fails. What no system on it could mend, such as an
-/// authority that is away, must not do that.
+/// After an upgrade the machine goes back to the system before if this fails. What no system on it
+/// could mend, such as an authority that is away, must not do that.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_boot_is_judged_by_what_another_system_could_mend() {
     let (mut world, authority) = prepared().await;

@@ -246,7 +246,8 @@ async fn a_submission_server_needs_its_token_and_says_so_in_every_answer() {
     drop(authority);
 }
 
-/// A list takes a certificate back only if a pinned key signed it; what it takes back is refused at once.
+/// A list takes a certificate back only if a pinned key signed it; what it takes back is refused at
+/// once.
 #[tokio::test]
 async fn a_revoked_certificate_is_refused_and_a_forged_list_is_not_believed() {
     let folder = tempfile::tempdir().unwrap();
@@ -271,7 +272,8 @@ async fn a_revoked_certificate_is_refused_and_a_forged_list_is_not_believed() {
     forged[last] ^= 1;
     assert!(apply_list(issuers, &forged, &numbers, now()).is_err());
     assert!(software::check(&edit, &book, &key, now()).is_ok());
-    // A list in a file that is nobody's stops the start; the authority's own is in force from the first moment.
+    // A list in a file that is nobody's stops the start; the authority's own is in force from the
+    // first moment.
     let list = world.folder.path().join("software.crl");
     world.settings.software_authorities[0].revoked = Some(list.clone());
     for wrong in [None, Some(&forged[..]), Some(b"")] {
@@ -331,7 +333,8 @@ async fn a_camera_its_authority_takes_back_is_refused() {
     panic!("the list was never followed");
 }
 
-/// A family is withdrawn for a week after its photos were registered: they stay, and every answer says so.
+/// A family is withdrawn for a week after its photos were registered: they stay, and every answer
+/// says so.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_withdrawn_family_keeps_its_records_and_loses_its_word() {
     let folder = tempfile::tempdir().unwrap();

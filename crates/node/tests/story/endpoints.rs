@@ -164,7 +164,8 @@ async fn wrong_addresses_bodies_and_methods_are_refused_in_words_at_every_endpoi
     drop(authority);
 }
 
-/// What a client says when it does not speak HTTP properly: refused or cut off, never answered with success or our own failure.
+/// What a client says when it does not speak HTTP properly: refused or cut off, never answered with
+/// success or our own failure.
 #[tokio::test(flavor = "multi_thread")]
 async fn broken_http_is_refused_or_cut_off() {
     let folder = tempfile::tempdir().unwrap();
@@ -207,7 +208,8 @@ async fn broken_http_is_refused_or_cut_off() {
     world.stop().await;
 }
 
-/// A genuine certificate with any one byte changed is nobody's, and one with a thousand extensions is just refused.
+/// A genuine certificate with any one byte changed is nobody's, and one with a thousand extensions
+/// is just refused.
 #[tokio::test(flavor = "multi_thread")]
 async fn certificates_with_any_byte_changed_are_refused() {
     use base64::Engine as _;

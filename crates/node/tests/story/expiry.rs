@@ -1,4 +1,5 @@
-//! Dates of certificates, and one that has ended: what was taken in time is taken in, for as long as a camera may have been offline.
+//! Dates of certificates, and one that has ended: what was taken in time is taken in, for as long
+//! as a camera may have been offline.
 
 use birthmark_protocol::Timestamp;
 use birthmark_sma::ca::{self, CameraSubject, Issuer};
@@ -101,7 +102,8 @@ async fn a_certificate_is_held_against_the_dates_of_its_issuer() {
         // The issuer's end counts as the certificate's own.
         (&outlives, now(), "expired at"),
         (&outlives, now().plus(-49 * DAY), "expired at"),
-        // Issued before its issuer was there, and after it was gone: once here, and once from what is remembered.
+        // Issued before its issuer was there, and after it was gone: once here, and once from what
+        // is remembered.
         (
             &older,
             now(),

@@ -1,5 +1,5 @@
-//! What is forgotten is gone: no file of the database tells, after a decision, an opening, a certificate, or which photos one
-//! camera took.
+//! What is forgotten is gone: no file of the database tells, after a decision, an opening, a
+//! certificate, or which photos one camera took.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -22,8 +22,8 @@ async fn stage(base: Base) -> (World, Authority, Camera) {
     (world, authority, camera)
 }
 
-/// Every file that the node and its database have written, their logs included. What the authority and the credentials' folder
-/// hold is theirs.
+/// Every file that the node and its database have written, their logs included. What the authority
+/// and the credentials' folder hold is theirs.
 fn files_of(world: &World) -> Vec<PathBuf> {
     let mut files = files_under(world.folder.path(), &["keys", crate::authority::NAME]);
     match &world.base {
@@ -56,7 +56,8 @@ fn files_under(folder: &Path, but: &[&str]) -> Vec<PathBuf> {
 /// A piece of text or bytes, and what it is.
 type Piece = (&'static str, Vec<u8>);
 
-/// What is looked for in files, by its first four bytes: a thousand photos are looked for in one go.
+/// What is looked for in files, by its first four bytes: a thousand photos are looked for in one
+/// go.
 struct Wanted<'a> {
     /// Whether any piece begins with these two bytes.
     begins: Vec<bool>,
@@ -138,7 +139,8 @@ fn secrets_of(body: &Value) -> Vec<Piece> {
     ]
 }
 
-/// By what else a camera could be known: its key, its key's digest, its certificate's number and digest.
+/// By what else a camera could be known: its key, its key's digest, its certificate's number and
+/// digest.
 fn names_of(camera: &Camera) -> Vec<Piece> {
     let certificate = camera.certificate();
     let spki = certificate.key().to_spki_der();
@@ -157,7 +159,8 @@ fn names_of(camera: &Camera) -> Vec<Piece> {
     [names, as_text].concat()
 }
 
-/// How many photos of how many cameras are looked for. `BIRTHMARK_SCAN` says otherwise: `1000 20` is the whole.
+/// How many photos of how many cameras are looked for. `BIRTHMARK_SCAN` says otherwise: `1000 20`
+/// is the whole.
 fn photos_and_cameras() -> (usize, usize) {
     let Ok(asked) = std::env::var("BIRTHMARK_SCAN") else {
         return (24, 3);
@@ -262,7 +265,8 @@ async fn every_value(world: &World) -> Vec<Vec<u8>> {
     values
 }
 
-/// Whoever has the certificate and the whole database computes what an unkeyed claim or id would be, and finds nothing.
+/// Whoever has the certificate and the whole database computes what an unkeyed claim or id would
+/// be, and finds nothing.
 async fn a_certificate_does_not_find_its_photos(base: Base) {
     let (mut world, authority, camera) = stage(base).await;
     let mut photos = Vec::new();
@@ -306,8 +310,8 @@ async fn a_certificate_and_the_whole_database_do_not_find_its_photos_on_postgres
     a_certificate_does_not_find_its_photos(Base::postgres()).await;
 }
 
-/// Somebody who has seen a submission sends it with another opening first: its token does not open, it is refused. The
-/// genuine one is another submission and is registered.
+/// Somebody who has seen a submission sends it with another opening first: its token does not open,
+/// it is refused. The genuine one is another submission and is registered.
 async fn a_copy_with_another_opening(base: Base) {
     let (mut world, authority, camera) = stage(base).await;
     let genuine = camera.ours([digest(), digest(), digest()]);
@@ -375,7 +379,8 @@ async fn a_digest_anywhere_in_a_bundle_is_taken_once_per_camera() {
     drop(authority);
 }
 
-/// What waits when the node stops is read by its next start, and the keys of the start before are destroyed afterwards.
+/// What waits when the node stops is read by its next start, and the keys of the start before are
+/// destroyed afterwards.
 async fn waiting_rows_survive_a_restart(base: Base) {
     let (mut world, mut authority, camera) = stage(base).await;
     authority.stop().await;
@@ -419,7 +424,8 @@ async fn waiting_rows_survive_a_restart_on_postgresql() {
     waiting_rows_survive_a_restart(Base::postgres()).await;
 }
 
-/// A backup brought to a machine without the row keys: what waited is unknown there, and its sender sends it again.
+/// A backup brought to a machine without the row keys: what waited is unknown there, and its sender
+/// sends it again.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_waits_under_keys_that_are_gone_is_sent_again() {
     let (mut world, mut authority, camera) = stage(Base::Sqlite).await;

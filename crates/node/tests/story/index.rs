@@ -1,4 +1,5 @@
-//! The index over the interface: presence and absence with proof, whole parts, and a registry whose headers lie.
+//! The index over the interface: presence and absence with proof, whole parts, and a registry whose
+//! headers lie.
 
 use birthmark_ledger::index::{Prefix, Range, RangeProof};
 use birthmark_ledger::part::{part_of_height, part_of_record};

@@ -1,4 +1,5 @@
-//! What operators read in the journal: each trouble once, its end once, and never who came or with which photo.
+//! What operators read in the journal: each trouble once, its end once, and never who came or with
+//! which photo.
 
 use std::time::Duration;
 

@@ -1,4 +1,5 @@
-//! Kill −9 at random instants under load: every accepted submission ends in exactly one record, and the chain is whole.
+//! Kill −9 at random instants under load: every accepted submission ends in exactly one record, and
+//! the chain is whole.
 //!
 //! `BIRTHMARK_KILLS` says how often; the whole count is 200.
 

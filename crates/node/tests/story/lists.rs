@@ -113,8 +113,8 @@ async fn an_older_list_does_not_replace_a_newer_one(base: Base) {
     let checked = answer["revocations_checked"].clone();
     world.stop().await;
 
-    // The first one again, genuine and signed: it is not believed. What was believed before still is, and every answer says
-    // since when nothing newer is known.
+    // The first one again, genuine and signed: it is not believed. What was believed before still
+    // is, and every answer says since when nothing newer is known.
     tokio::time::sleep(Duration::from_millis(1100)).await;
     *mirror.instead.lock().unwrap() = Some(first);
     restarted(&mut world, &mirror).await;
@@ -150,7 +150,8 @@ async fn answered(world: &World, photo: &Digest, wanted: impl Fn(&Value) -> bool
     panic!("no answer is as wanted: {}", world.verify(photo).await.1);
 }
 
-/// Writes something else in the place of every list that the database keeps, as somebody does who can write to it.
+/// Writes something else in the place of every list that the database keeps, as somebody does who
+/// can write to it.
 async fn change_kept_lists(world: &World) -> u64 {
     const SQL: &str = "UPDATE node_state SET value = $1 WHERE name LIKE 'list-bytes/%'";
     let (url, other) = (world.settings.database.as_str(), b"{}".to_vec());
@@ -170,7 +171,8 @@ async fn change_kept_lists(world: &World) -> u64 {
     }
 }
 
-/// What an authority withdrew stays withdrawn after a restart that finds it away, and answers say how old that knowledge is.
+/// What an authority withdrew stays withdrawn after a restart that finds it away, and answers say
+/// how old that knowledge is.
 async fn a_withdrawal_stays_over_a_restart(base: Base) {
     let folder = tempfile::tempdir().unwrap();
     let mut authority = Authority::found(folder.path()).await;
@@ -213,7 +215,8 @@ async fn a_withdrawal_stays_over_a_restart(base: Base) {
     assert!(refused.contains("revoked by its authority"), "{refused}");
     process.kill();
 
-    // What somebody else wrote into the database is not believed: then nothing is known, and that is said.
+    // What somebody else wrote into the database is not believed: then nothing is known, and that
+    // is said.
     assert_eq!(change_kept_lists(&world).await, 2);
     let mut process = Process::start(&world);
     process.healthy(&world).await;
@@ -245,7 +248,8 @@ async fn a_withdrawal_stays_over_a_restart_while_its_authority_is_away_on_postgr
     a_withdrawal_stays_over_a_restart(Base::postgres()).await;
 }
 
-/// A firmware that was withdrawn is named in answers about its family, and a whole family stands in the headline.
+/// A firmware that was withdrawn is named in answers about its family, and a whole family stands in
+/// the headline.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_withdrawn_firmware_is_named_in_answers_about_its_family() {
     let folder = tempfile::tempdir().unwrap();
@@ -288,7 +292,8 @@ async fn a_withdrawn_firmware_is_named_in_answers_about_its_family() {
     panic!("the list was never followed");
 }
 
-/// Where an authority signs nothing, that it was asked is this validator's word, and every answer says so.
+/// Where an authority signs nothing, that it was asked is this validator's word, and every answer
+/// says so.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_authority_that_signs_nothing_is_named_in_every_answer() {
     let folder = tempfile::tempdir().unwrap();

@@ -1,4 +1,5 @@
-//! Answers from memory are the database's answers: after a start, with little memory, after a block that was not stored.
+//! Answers from memory are the database's answers: after a start, with little memory, after a block
+//! that was not stored.
 
 use birthmark_node::commands;
 use birthmark_node::index::Place;
@@ -164,7 +165,8 @@ async fn a_block_that_was_not_stored_leaves_nothing_behind() {
     assert!(registry.find(&lost).await.unwrap().is_empty());
     assert_eq!(registry.kept_bytes(), 0);
 
-    // Another block takes its place: what is remembered of the first now points at somebody else's record.
+    // Another block takes its place: what is remembered of the first now points at somebody else's
+    // record.
     other.execute("DROP TRIGGER full").await.unwrap();
     registry
         .append(&decided(&world, &registry, vec![photo(kept)]).await, None)

@@ -1,4 +1,5 @@
-//! An authority that gives one-time keys: it signs what cameras blinded, and keeps all that it sees.
+//! An authority that gives one-time keys: it signs what cameras blinded, and keeps all that it
+//! sees.
 
 use std::path::Path;
 use std::sync::{Arc, Mutex};

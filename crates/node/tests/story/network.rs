@@ -1,5 +1,5 @@
-//! Four validators of one registry, each a process of its own with its own database: what one of them takes is registered by
-//! all, one may be killed, two may not, and a stranger is not heard.
+//! Four validators of one registry, each a process of its own with its own database: what one of
+//! them takes is registered by all, one may be killed, two may not, and a stranger is not heard.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -316,7 +316,8 @@ async fn all_four_killed_under_load_lose_nothing_that_was_accepted() {
     }
 }
 
-/// A photo is in the next block, whoever's turn it is and whoever took it, and nobody makes blocks with nothing in them.
+/// A photo is in the next block, whoever's turn it is and whoever took it, and nobody makes blocks
+/// with nothing in them.
 #[tokio::test(flavor = "multi_thread")]
 async fn one_photo_after_another_is_in_the_next_block_whoever_took_it() {
     let mut network = Network::started(4).await;
@@ -332,8 +333,9 @@ async fn one_photo_after_another_is_in_the_next_block_whoever_took_it() {
     assert!(blocks <= 8, "{blocks} blocks for 6 photos");
 }
 
-/// A member whose log cannot be written stops voting for good. What it has is still answered, however much the others talk
-/// to it, and whoever asks it to end learns from its exit status that starting it again does not help.
+/// A member whose log cannot be written stops voting for good. What it has is still answered,
+/// however much the others talk to it, and whoever asks it to end learns from its exit status that
+/// starting it again does not help.
 #[tokio::test(flavor = "multi_thread")]
 async fn after_a_stop_for_safety_reads_stay_up_until_somebody_ends_it() {
     let mut network = Network::started(4).await;

@@ -1,4 +1,5 @@
-//! Photos under one-time keys: checked without asking anyone, spent once, gone with their epoch, and tied to nothing.
+//! Photos under one-time keys: checked without asking anyone, spent once, gone with their epoch,
+//! and tied to nothing.
 
 use std::time::Duration;
 
@@ -60,7 +61,8 @@ async fn a_photo_is_checked_alone_and_its_key_spent_once(base: Base) {
         "{found}"
     );
 
-    // The same photo again is the same; another one under this key is refused, and after a restart as well.
+    // The same photo again is the same; another one under this key is refused, and after a restart
+    // as well.
     let again = submit(&world, &photo).await;
     assert_eq!(again["receipt_id"], fate["receipt_id"]);
     let second = held.photo(digest());
@@ -170,8 +172,9 @@ struct Pooled {
     known: Vec<u8>,
 }
 
-/// 20 cameras with 10 photos each, one of every camera in each round. The maker and the validator pool everything: which
-/// camera asked for what and what was answered, every request, every block. The same is done with certificates.
+/// 20 cameras with 10 photos each, one of every camera in each round. The maker and the validator
+/// pool everything: which camera asked for what and what was answered, every request, every block.
+/// The same is done with certificates.
 #[tokio::test(flavor = "multi_thread")]
 async fn maker_and_validator_together_cannot_tell_which_photos_are_one_cameras() {
     const CAMERAS: usize = 20;
@@ -202,8 +205,8 @@ async fn maker_and_validator_together_cannot_tell_which_photos_are_one_cameras()
             sent.push(request);
         }
     }
-    // What a classifier that compares bytes takes for one camera's photos is one camera's as often as any two photos of
-    // different rounds are: one time in 20.
+    // What a classifier that compares bytes takes for one camera's photos is one camera's as often
+    // as any two photos of different rounds are: one time in 20.
     let (right, taken) = linked_by_bytes(&pooled);
     let chance = taken as f64 / CAMERAS as f64;
     assert!(
@@ -220,8 +223,9 @@ async fn maker_and_validator_together_cannot_tell_which_photos_are_one_cameras()
             assert!(!text.contains(&hex::encode(one.signed)));
         }
     }
-    // And every request explains every photo equally well: for each pair there is a blind that leads from one to the other.
-    // So whoever has to name the camera can only guess, however much he computes.
+    // And every request explains every photo equally well: for each pair there is a blind that
+    // leads from one to the other. So whoever has to name the camera can only guess, however much
+    // he computes.
     let modulus = Modulus::of(&mint.key.modulus);
     for request in sent.iter().step_by(37) {
         let signature = number(&request.proof.key_signature);
@@ -242,8 +246,8 @@ async fn maker_and_validator_together_cannot_tell_which_photos_are_one_cameras()
     assert_eq!(found, CAMERAS * PHOTOS * (PHOTOS - 1) / 2);
 }
 
-/// Which pairs of photos share 16 bytes that at most a tenth of all photos have, and that say more than the photo's block:
-/// how many of them are one camera's, and how many there are.
+/// Which pairs of photos share 16 bytes that at most a tenth of all photos have, and that say more
+/// than the photo's block: how many of them are one camera's, and how many there are.
 fn linked_by_bytes(pooled: &[Pooled]) -> (usize, usize) {
     use std::collections::{BTreeSet, HashMap};
     let mut blocks: HashMap<&str, BTreeSet<usize>> = HashMap::new();

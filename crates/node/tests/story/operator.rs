@@ -101,7 +101,8 @@ async fn checked_rebuilt_and_moved(base: Base) {
     let cosigner = Cosigner::new(keys);
     let read = import(&copy, &files, Some(&cosigner)).await.unwrap();
     assert_eq!(read, blocks);
-    // The validator stands by each checkpoint as it did when it saw the block, and says when it checked it.
+    // The validator stands by each checkpoint as it did when it saw the block, and says when it
+    // checked it.
     for height in 1..=blocks {
         let written = whole.block(height).await.unwrap().unwrap();
         let imported = copy.block(height).await.unwrap().unwrap();
@@ -151,7 +152,8 @@ async fn a_registry_is_checked_rebuilt_and_moved_on_postgresql() {
     checked_rebuilt_and_moved(Base::postgres()).await;
 }
 
-/// The drill: back up, lose everything, restore, check, go on; and a backup that is too old is not built upon.
+/// The drill: back up, lose everything, restore, check, go on; and a backup that is too old is not
+/// built upon.
 async fn the_restore_drill(base: Base) {
     let (mut world, authority, photos) = filled(base).await;
     let backup = world.folder.path().join("backup");
@@ -286,7 +288,8 @@ async fn commands_say_what_they_found() {
     drop(authority);
 }
 
-/// An existing chain of the node plan's schema is taken over, hash by hash, and says whose word it is.
+/// An existing chain of the node plan's schema is taken over, hash by hash, and says whose word it
+/// is.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_chain_of_the_node_plan_is_taken_over() {
     let (mut world, authority, photos) = filled(Base::postgres()).await;
@@ -356,7 +359,8 @@ async fn a_chain_of_the_node_plan_is_taken_over() {
     drop(authority);
 }
 
-/// The first hour of an operator: keys, genesis and a server's token come before there is a configuration.
+/// The first hour of an operator: keys, genesis and a server's token come before there is a
+/// configuration.
 #[test]
 fn the_first_commands_need_no_configuration() {
     let folder = tempfile::tempdir().unwrap();

@@ -17,7 +17,8 @@ async fn stage(base: Base) -> (World, Authority, Camera) {
     (world, authority, camera)
 }
 
-/// The authority is down for the whole burst, the node is restarted meanwhile, then the authority is back.
+/// The authority is down for the whole burst, the node is restarted meanwhile, then the authority
+/// is back.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_authority_that_was_away_loses_nobody_a_photo() {
     let (mut world, mut authority, camera) = stage(Base::Sqlite).await;
@@ -82,7 +83,8 @@ async fn an_authority_that_was_away_loses_nobody_a_photo() {
     world.stop().await;
 }
 
-/// PostgreSQL is restarted under load: who was told "accepted" is stored, and the node recovers by itself.
+/// PostgreSQL is restarted under load: who was told "accepted" is stored, and the node recovers by
+/// itself.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_database_that_was_restarted_loses_nothing() {
     let (mut world, authority, camera) = stage(Base::postgres()).await;
@@ -180,7 +182,8 @@ async fn a_full_queue_says_when_to_come_back() {
     panic!("the queue never emptied");
 }
 
-/// Another process holds the database's lock and does not let go; to the node that is the same as a file it may not write.
+/// Another process holds the database's lock and does not let go; to the node that is the same as a
+/// file it may not write.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_database_that_cannot_be_written_to_is_told_by_health_and_the_status_page() {
     let (mut world, authority, _) = stage(Base::Sqlite).await;

@@ -1,4 +1,5 @@
-//! What happens behind the 202 does not wait for itself: the authority is asked while the database is at work.
+//! What happens behind the 202 does not wait for itself: the authority is asked while the database
+//! is at work.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};

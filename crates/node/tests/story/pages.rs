@@ -1,4 +1,5 @@
-//! What people and programs read beside the answers: pages, interface, metrics, events, checkpoints.
+//! What people and programs read beside the answers: pages, interface, metrics, events,
+//! checkpoints.
 
 use birthmark_ledger::{ConsistencyProof, SignedCheckpoint, TlogProof};
 use serde_json::json;

@@ -1,5 +1,5 @@
-//! What the database keeps beside the chain: claims and tokens found by a part of them, many blocks in one transaction, and
-//! a database of a newer version.
+//! What the database keeps beside the chain: claims and tokens found by a part of them, many blocks
+//! in one transaction, and a database of a newer version.
 
 use birthmark_daemon::Elsewhere;
 use birthmark_ledger::{TransactionHash, ValidatorId};
@@ -57,7 +57,8 @@ async fn prepared(base: Base) -> (World, Store) {
     (world, store)
 }
 
-/// Two keys with equal first halves are two keys: neither is refused because of the other, and neither passes for the other.
+/// Two keys with equal first halves are two keys: neither is refused because of the other, and
+/// neither passes for the other.
 async fn a_part_of_a_claim_decides_nothing(base: Base) {
     let (_world, store) = prepared(base).await;
     let meeting = [(key(0xf0, 1), id(1)), (key(0xf0, 2), id(2))];
@@ -67,7 +68,8 @@ async fn a_part_of_a_claim_decides_nothing(base: Base) {
         assert_eq!(owners.tokens[&one.0], one.1);
         assert_eq!((owners.claims.len(), owners.tokens.len()), (1, 1));
     }
-    // Replayed by somebody else: each stays with its first owner, and only a third of the same half is free.
+    // Replayed by somebody else: each stays with its first owner, and only a third of the same half
+    // is free.
     let again = [
         (key(0xf0, 1), id(7)),
         (key(0xf0, 2), id(8)),
@@ -137,8 +139,8 @@ async fn a_claim_has_one_owner_on_postgresql() {
     a_claim_has_one_owner(Base::postgres()).await;
 }
 
-/// Whoever pushes the pool to others asks for what came after the last row. After everything was decided, the next row must
-/// come after it, too.
+/// Whoever pushes the pool to others asks for what came after the last row. After everything was
+/// decided, the next row must come after it, too.
 async fn a_number_of_the_pool_is_never_used_again(base: Base) {
     let (_world, store) = prepared(base).await;
     let submitter = ValidatorId::from_bytes([9; 32]);
@@ -286,7 +288,8 @@ async fn what_a_newer_version_changed_is_refused_in_words_on_postgresql() {
     what_a_newer_version_changed_is_refused_in_words(Base::postgres()).await;
 }
 
-/// More blocks than one transaction takes, pictures edited from the block before among them: the copy is the original.
+/// More blocks than one transaction takes, pictures edited from the block before among them: the
+/// copy is the original.
 async fn many_blocks_at_once_are_the_blocks_one_by_one(base: Base) {
     let (world, store) = prepared(base).await;
     let whole = Registry::open(store, world.genesis.clone()).await.unwrap();

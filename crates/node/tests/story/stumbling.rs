@@ -1,4 +1,5 @@
-//! Authorities that are not well, and fronts that say no in their name: nobody's photo is delayed or refused because of it.
+//! Authorities that are not well, and fronts that say no in their name: nobody's photo is delayed
+//! or refused because of it.
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};

@@ -61,7 +61,8 @@ async fn an_authority_short_of_room_answers_only_the_validators_that_it_gave_a_t
     assert!(is_waiting(&world, &id).await);
     world.stop().await;
 
-    // A token that is named and missing keeps the node from starting: it would be slow, and nobody would know why.
+    // A token that is named and missing keeps the node from starting: it would be slow, and nobody
+    // would know why.
     world.settings.authorities[0].token_credential = Some(CREDENTIAL.into());
     let refusal = format!("{:#}", world.try_start().await.unwrap_err());
     assert!(refusal.contains(CREDENTIAL), "{refusal}");
@@ -122,7 +123,8 @@ fn hand_over(world: &World, authority: &str, token: &str) -> Output {
     running.wait_with_output().unwrap()
 }
 
-/// One command at the authority makes the token, one at the validator keeps it, and nothing else is set.
+/// One command at the authority makes the token, one at the validator keeps it, and nothing else is
+/// set.
 #[tokio::test(flavor = "multi_thread")]
 async fn one_command_on_each_side_makes_a_validator_known() {
     let folder = tempfile::tempdir().unwrap();

@@ -28,7 +28,8 @@ pub struct Validation {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<String>))]
     pub assurance: Option<Assurance>,
-    /// On a pass: whether the authority made the camera's NUC hash up, so that nothing is known about its sensor.
+    /// On a pass: whether the authority made the camera's NUC hash up, so that nothing is known
+    /// about its sensor.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub simulated_nuc: Option<bool>,
     /// The signed verdict in base64, if the question named a commitment and the answer is yes.
@@ -77,7 +78,8 @@ pub struct BatchItem {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<String>))]
     pub assurance: Option<Assurance>,
-    /// On a pass: whether the authority made the camera's NUC hash up, so that nothing is known about its sensor.
+    /// On a pass: whether the authority made the camera's NUC hash up, so that nothing is known
+    /// about its sensor.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub simulated_nuc: Option<bool>,
 }
@@ -88,7 +90,8 @@ pub struct BatchItem {
 pub struct EpochStatements {
     /// Who states it.
     pub manufacturer_id: String,
-    /// Signed statements in base64, oldest first: keys, counts and withdrawals of epochs that are not long over.
+    /// Signed statements in base64, oldest first: keys, counts and withdrawals of epochs that are
+    /// not long over.
     pub statements: Vec<String>,
 }
 
@@ -191,7 +194,8 @@ pub struct RenewalRequest {
 pub struct Renewed {
     /// The maker's number of the camera.
     pub device_serial: String,
-    /// Its certificate in PEM: a new one, or the present one if it is not in the last third of its life.
+    /// Its certificate in PEM: a new one, or the present one if it is not in the last third of its
+    /// life.
     pub device_certificate: String,
     /// Intermediate and root in PEM.
     pub certificate_chain: Vec<String>,

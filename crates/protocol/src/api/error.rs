@@ -33,7 +33,8 @@ pub struct FieldProblem {
 }
 
 impl ErrorBody {
-    /// Reads an error's body; none if it is not one of ours, but a proxy's page or a stranger's answer.
+    /// Reads an error's body; none if it is not one of ours, but a proxy's page or a stranger's
+    /// answer.
     pub fn read(body: &[u8]) -> Option<Self> {
         let read: Self = serde_json::from_slice(body).ok()?;
         (!read.sentence().is_empty()).then_some(read)

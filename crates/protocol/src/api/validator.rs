@@ -80,7 +80,8 @@ pub struct Question {
     pub image_hashes: Vec<Digest>,
 }
 
-/// An answer for each digest, in the order of the question; one that stands in it twice is answered once.
+/// An answer for each digest, in the order of the question; one that stands in it twice is answered
+/// once.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Findings<'a> {
@@ -89,7 +90,8 @@ pub struct Findings<'a> {
     pub results: Vec<Finding<'a>>,
 }
 
-/// Everything that a validator knows against records, for whoever does not name the photo he asks about.
+/// Everything that a validator knows against records, for whoever does not name the photo he asks
+/// about.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Notices {
@@ -125,7 +127,8 @@ impl Notice {
     }
 }
 
-/// The answer to "is this registered?". The first seven fields are those of the documents; ours come after.
+/// The answer to "is this registered?". The first seven fields are those of the documents; ours
+/// come after.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Finding<'a> {
@@ -157,14 +160,16 @@ pub struct Finding<'a> {
     #[serde(default)]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<String>))]
     pub assurance: Option<Assurance>,
-    /// Who brought the strongest record: a camera by token, certificate or attested, software, or a submission server.
+    /// Who brought the strongest record: a camera by token, certificate or attested, software, or a
+    /// submission server.
     #[serde(default)]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<String>))]
     pub source: Option<Source>,
     /// The epoch of the one-time key, where the camera proved itself by one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub epoch: Option<u32>,
-    /// When the registry's validators agreed on the block (RFC 3339, UTC): the photo existed before it.
+    /// When the registry's validators agreed on the block (RFC 3339, UTC): the photo existed before
+    /// it.
     #[serde(default)]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<String>))]
     pub block_time: Option<Cow<'a, str>>,
@@ -184,8 +189,8 @@ pub struct Finding<'a> {
     #[serde(default)]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<String>))]
     pub authority: Option<Cow<'a, str>>,
-    /// Whether it is a rehearsal and no evidence: of a registry that is one, or of a camera whose authority made up its
-    /// sensor's fingerprint.
+    /// Whether it is a rehearsal and no evidence: of a registry that is one, or of a camera whose
+    /// authority made up its sensor's fingerprint.
     #[serde(default)]
     pub rehearsal: bool,
     /// What a camera of ours claims beside the digests; null for all others.
@@ -195,8 +200,8 @@ pub struct Finding<'a> {
     #[serde(default)]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<String>))]
     pub revocation: Option<Cow<'a, str>>,
-    /// When the authority's list of what it withdrew was last had (RFC 3339, UTC); `never` if it never was; null if the
-    /// validator reads no such list.
+    /// When the authority's list of what it withdrew was last had (RFC 3339, UTC); `never` if it
+    /// never was; null if the validator reads no such list.
     #[serde(default)]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<String>))]
     pub revocations_checked: Option<Cow<'a, str>>,
@@ -208,7 +213,8 @@ pub struct Finding<'a> {
     #[serde(default)]
     #[cfg_attr(feature = "openapi", schema(value_type = Vec<String>))]
     pub not_proven: Vec<Cow<'static, str>>,
-    /// Records of this data, the strongest first: at most 64 of the oldest. Others may have registered it as well.
+    /// Records of this data, the strongest first: at most 64 of the oldest. Others may have
+    /// registered it as well.
     #[serde(default)]
     #[cfg_attr(feature = "openapi", schema(value_type = Vec<Sighting>))]
     pub records: Cow<'a, [Sighting]>,
@@ -241,7 +247,8 @@ pub struct Sighting {
     #[serde(default)]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<String>))]
     pub gps_hash: Option<Digest>,
-    /// Who brought it: a camera by token, certificate or attested, software, or a submission server.
+    /// Who brought it: a camera by token, certificate or attested, software, or a submission
+    /// server.
     #[cfg_attr(feature = "openapi", schema(value_type = String))]
     pub source: Source,
     /// How strongly the device is vouched for.
@@ -288,7 +295,8 @@ pub struct CaptureView {
     /// Digest of the system image that ran, where the system measures it.
     #[cfg_attr(feature = "openapi", schema(value_type = Option<String>))]
     pub software: Option<Digest>,
-    /// Height of the newest block the camera had checked: the photo is younger than that block. The receipt proves it.
+    /// Height of the newest block the camera had checked: the photo is younger than that block. The
+    /// receipt proves it.
     pub anchor: Option<u64>,
     /// Root over what the photographer may disclose.
     #[cfg_attr(feature = "openapi", schema(value_type = Option<String>))]
@@ -307,7 +315,8 @@ impl From<&Capture> for CaptureView {
 }
 
 impl Finding<'_> {
-    /// What kind of device brought the strongest record. Older validators say only how strongly it is vouched for.
+    /// What kind of device brought the strongest record. Older validators say only how strongly it
+    /// is vouched for.
     pub fn source(&self) -> Option<Source> {
         self.source.or(self.assurance.map(Source::camera))
     }
@@ -356,7 +365,8 @@ pub struct Status {
     pub members: Vec<MemberStatus>,
 }
 
-/// Another validator, as this one sees it. It may be otherwise: what the others see says more than one alone.
+/// Another validator, as this one sees it. It may be otherwise: what the others see says more than
+/// one alone.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct MemberStatus {
@@ -364,7 +374,8 @@ pub struct MemberStatus {
     pub name: String,
     /// Whether messages reach it.
     pub is_linked: bool,
-    /// How long ago it said anything, in seconds; absent if it never did since this validator started.
+    /// How long ago it said anything, in seconds; absent if it never did since this validator
+    /// started.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub heard_seconds_ago: Option<u64>,
     /// Its newest block, as it says.
@@ -373,7 +384,8 @@ pub struct MemberStatus {
     /// How many blocks this validator has more.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub blocks_behind: Option<u64>,
-    /// Of the newest blocks, at most 100, that this validator helped to decide: for so many nothing was heard of its vote.
+    /// Of the newest blocks, at most 100, that this validator helped to decide: for so many nothing
+    /// was heard of its vote.
     pub votes_missed: u32,
     /// How many blocks those are.
     pub votes_expected: u32,

@@ -1,7 +1,9 @@
-//! A credential: a secret that only one chip can open, and only while one particular attestation key is in it.
+//! A credential: a secret that only one chip can open, and only while one particular attestation
+//! key is in it.
 //!
-//! What TPM2_MakeCredential does, in software: a random seed is encrypted to the endorsement key, and from the seed
-//! come the keys that encrypt and authenticate the secret together with the attestation key's name.
+//! What TPM2_MakeCredential does, in software: a random seed is encrypted to the endorsement key,
+//! and from the seed come the keys that encrypt and authenticate the secret together with the
+//! attestation key's name.
 
 use aes_gcm::aes::Aes128;
 use aes_gcm::aes::cipher::{BlockCipherEncrypt, KeyInit};
@@ -46,7 +48,8 @@ pub struct EccRandomness(pub [u8; 32]);
 /// RSA-OAEP with SHA-256: gets the RSAPublicKey (DER), the label and the seed.
 pub type OaepEncryption<'a> = &'a dyn Fn(&[u8], &[u8], &[u8]) -> Result<Vec<u8>, String>;
 
-/// How the seed reaches the endorsement key. Randomness is an argument, as everywhere in this crate.
+/// How the seed reaches the endorsement key. Randomness is an argument, as everywhere in this
+/// crate.
 pub enum SeedEncryption<'a> {
     /// RSA-OAEP by the caller's library.
     Rsa {
@@ -94,7 +97,8 @@ fn failed(reason: &str) -> AttestationError {
     AttestationError::Credential(reason.to_owned())
 }
 
-/// Agrees on a seed with the endorsement key; the second part is the ephemeral point as the chip reads it.
+/// Agrees on a seed with the endorsement key; the second part is the ephemeral point as the chip
+/// reads it.
 fn exchange(
     key: &PublicKey,
     random: &EccRandomness,
@@ -185,7 +189,8 @@ mod tests {
 
     #[test]
     fn cfb_matches_the_published_vector() {
-        // With text and initial vector of zeros the first block is AES of zero, which RFC 4493 prints for this key.
+        // With text and initial vector of zeros the first block is AES of zero, which RFC 4493
+        // prints for this key.
         let key = hex::decode("2b7e151628aed2a6abf7158809cf4f3c")
             .unwrap()
             .try_into()

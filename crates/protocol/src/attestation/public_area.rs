@@ -37,7 +37,8 @@ const DEFINED: u32 = 0x000f_0ff6;
 /// Exponent 0 in a public area means this one.
 const DEFAULT_EXPONENT: u32 = 65537;
 
-/// The name of a key: its hash algorithm, then the hash of its public area. Two keys never share one.
+/// The name of a key: its hash algorithm, then the hash of its public area. Two keys never share
+/// one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeyName([u8; 34]);
 
@@ -217,11 +218,13 @@ impl PublicArea {
 }
 
 impl EndorsementKey {
-    /// Succeeds when the certificate is about this key. The certificate's own signature is the caller's to verify.
+    /// Succeeds when the certificate is about this key. The certificate's own signature is the
+    /// caller's to verify.
     pub fn is_certified_by(&self, certificate: &[u8]) -> Result<(), AttestationError> {
         let parsed = Certificate::from_der(certificate)
             .map_err(|_| AttestationError::Certificate("is not X.509 in DER"))?;
-        // Some makers name the key's purpose in the algorithm identifier, so only the key itself is compared.
+        // Some makers name the key's purpose in the algorithm identifier, so only the key itself is
+        // compared.
         let certified = parsed
             .tbs_certificate()
             .subject_public_key_info()
@@ -240,7 +243,8 @@ impl EndorsementKey {
         }
     }
 
-    /// The key as an RSAPublicKey in DER (PKCS #1), what encryption libraries read; nothing for P-256.
+    /// The key as an RSAPublicKey in DER (PKCS #1), what encryption libraries read; nothing for
+    /// P-256.
     pub fn rsa_der(&self) -> Option<Vec<u8>> {
         let Self::Rsa { modulus, exponent } = self else {
             return None;

@@ -4,7 +4,8 @@ use super::AttestationError;
 use super::public_area::sized;
 use crate::bytes::{DecodeError, Reader};
 
-/// The chip puts this in front of everything it says itself, and signs nothing from outside that begins with it.
+/// The chip puts this in front of everything it says itself, and signs nothing from outside that
+/// begins with it.
 const GENERATED: u32 = 0xff54_4347;
 const ATTEST_CERTIFY: u16 = 0x8017;
 

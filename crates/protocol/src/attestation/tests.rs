@@ -52,7 +52,8 @@ fn no_part_of_it_can_be_changed_or_left_out() {
         for bit in 0..length * 8 {
             let mut bad = evidence.clone();
             part_of(&mut bad, part)[bit / 8] ^= 1 << (bit % 8);
-            // Harmless bits of the attestation key change its name, so its chip opens no credential for it.
+            // Harmless bits of the attestation key change its name, so its chip opens no credential
+            // for it.
             let believed = bad
                 .check(&nonce)
                 .is_ok_and(|checked| checked.attestation_key_name == name);

@@ -1,6 +1,8 @@
-//! From a certificate over its issuers to their root: every signature, every date, and how long the chain may be.
+//! From a certificate over its issuers to their root: every signature, every date, and how long the
+//! chain may be.
 //!
-//! Which root is trusted is not decided here: a validator pins keys, and a camera takes the chain that its authority gave it.
+//! Which root is trusted is not decided here: a validator pins keys, and a camera takes the chain
+//! that its authority gave it.
 
 use std::fmt;
 
@@ -115,8 +117,8 @@ impl Step<'_> {
 }
 
 impl<E: LeafExtensions> Leaf<E> {
-    /// Succeeds when each certificate was issued by the next of `issuers`, the nearest first, and all of them are valid at
-    /// `now`. Without issuers, its own dates are all there is to check.
+    /// Succeeds when each certificate was issued by the next of `issuers`, the nearest first, and
+    /// all of them are valid at `now`. Without issuers, its own dates are all there is to check.
     pub fn verify_chain(
         &self,
         issuers: &[IssuerCertificate],
@@ -133,8 +135,9 @@ impl<E: LeafExtensions> Leaf<E> {
 }
 
 impl IssuerCertificate {
-    /// Succeeds when these are a chain, the nearest first: each issued by the next, all of them valid at `now`, and none with
-    /// more certificates below it than it allows. One that names itself as its issuer must have signed itself.
+    /// Succeeds when these are a chain, the nearest first: each issued by the next, all of them
+    /// valid at `now`, and none with more certificates below it than it allows. One that names
+    /// itself as its issuer must have signed itself.
     pub fn verify_chain(issuers: &[Self], now: Timestamp) -> Result<(), ChainError> {
         if let Some(beyond) = issuers.get(MOST) {
             return Err(ChainError::TooLong(beyond.link()));

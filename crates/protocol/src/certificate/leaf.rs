@@ -1,4 +1,5 @@
-//! A certificate that signs no others: a camera's or an editing program's. What they share is written once.
+//! A certificate that signs no others: a camera's or an editing program's. What they share is
+//! written once.
 
 use der::Encode as _;
 use x509_cert::ext::Extension;
@@ -96,13 +97,14 @@ impl<E: LeafExtensions> Leaf<E> {
         self.validity
     }
 
-    /// Whether a photo under this certificate may be handed in at `now`: from the first moment of its validity until the
-    /// grace after its last is over.
+    /// Whether a photo under this certificate may be handed in at `now`: from the first moment of
+    /// its validity until the grace after its last is over.
     pub fn serves_at(&self, now: Timestamp) -> bool {
         self.validity.0 <= now && now <= self.validity.1.plus(GRACE)
     }
 
-    /// Succeeds when `issuer` signed this certificate. Names are not compared: in the field they do not match.
+    /// Succeeds when `issuer` signed this certificate. Names are not compared: in the field they do
+    /// not match.
     pub fn verify_issuer(&self, issuer: &PublicKey) -> Result<(), CertificateError> {
         Ok(issuer.verify(&self.tbs, &self.signature)?)
     }

@@ -116,7 +116,8 @@ pub(super) fn is_authority(certificate: &Certificate) -> Result<bool, Certificat
     Ok(authority_over(certificate)?.is_some())
 }
 
-/// For a CA's certificate, how many others may stand between it and a leaf, if it says so; nothing for any other.
+/// For a CA's certificate, how many others may stand between it and a leaf, if it says so; nothing
+/// for any other.
 pub(super) fn authority_over(
     certificate: &Certificate,
 ) -> Result<Option<Option<u8>>, CertificateError> {
@@ -130,7 +131,8 @@ pub(super) fn authority_over(
         .map(|(_, value)| value.path_len_constraint))
 }
 
-/// Critical extensions that are read here, or that allow no less than what the certificate is used for here.
+/// Critical extensions that are read here, or that allow no less than what the certificate is used
+/// for here.
 const UNDERSTOOD: [&str; 4] = [
     // Basic constraints, key usage, extended key usage, certificate policies.
     "2.5.29.19",
@@ -141,8 +143,8 @@ const UNDERSTOOD: [&str; 4] = [
 /// What all arcs of ours begin with.
 const OURS: &str = "1.3.6.1.4.1.60000.";
 
-/// RFC 5280: a certificate with a critical extension that is not understood is not used, and a key signs what it was
-/// certified for and nothing else. Older certificates name no usage.
+/// RFC 5280: a certificate with a critical extension that is not understood is not used, and a key
+/// signs what it was certified for and nothing else. Older certificates name no usage.
 pub(super) fn check_usage(
     certificate: &Certificate,
     wanted: KeyUsages,

@@ -1,4 +1,5 @@
-//! The structure of a JPEG file, as far as it takes to know which bytes are metadata. Nothing is decoded.
+//! The structure of a JPEG file, as far as it takes to know which bytes are metadata. Nothing is
+//! decoded.
 
 use super::{Keep, Step};
 
@@ -9,11 +10,13 @@ const COM: u8 = 0xFE;
 const APP0: u8 = 0xE0;
 const APP2: u8 = 0xE2;
 const APP14: u8 = 0xEE;
-/// The only marker outside scans, besides the start and the end, that has no length: for arithmetic coders' private use.
+/// The only marker outside scans, besides the start and the end, that has no length: for arithmetic
+/// coders' private use.
 const TEM: u8 = 0x01;
 
-/// How much of a segment's content is looked at before it is kept or dropped: enough for `ICC_PROFILE`, for Adobe's colour
-/// transform (byte 11) and for the names of the first three components of a frame (bytes 6, 9 and 12).
+/// How much of a segment's content is looked at before it is kept or dropped: enough for
+/// `ICC_PROFILE`, for Adobe's colour transform (byte 11) and for the names of the first three
+/// components of a frame (bytes 6, 9 and 12).
 const HEAD: usize = 13;
 
 #[derive(Debug, Default)]
@@ -207,7 +210,8 @@ impl Jpeg {
         self.head(marker, length, 0, keep)
     }
 
-    /// With `have` bytes of a segment's content read: asks for more of them, or keeps or drops the segment.
+    /// With `have` bytes of a segment's content read: asks for more of them, or keeps or drops the
+    /// segment.
     fn head(
         &mut self,
         marker: u8,
@@ -247,7 +251,8 @@ impl Colours {
     fn note(&mut self, marker: u8, head: &[u8]) {
         match marker {
             APP0 => self.has_jfif |= head.starts_with(b"JFIF\0"),
-            // A frame's components: their number in byte 5, then three bytes for each, the name first.
+            // A frame's components: their number in byte 5, then three bytes for each, the name
+            // first.
             _ if is_frame(marker) => {
                 let named = [6, 9, 12].map(|at| head.get(at).copied());
                 self.is_named_rgb =
@@ -263,8 +268,9 @@ impl Colours {
         }
     }
 
-    /// Whether a JFIF header, which is metadata and can be added or removed, decides about the colours: decoders take the
-    /// components for YCbCr where there is one, and without it for what Adobe's mark or the components' names say.
+    /// Whether a JFIF header, which is metadata and can be added or removed, decides about the
+    /// colours: decoders take the components for YCbCr where there is one, and without it for what
+    /// Adobe's mark or the components' names say.
     fn depend_on_metadata(self) -> bool {
         let is_rgb = match self.adobe {
             Some(transform) => transform == Transform::None,

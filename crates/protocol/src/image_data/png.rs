@@ -6,8 +6,9 @@ use super::{Keep, Step};
 use crate::numbers::at_most;
 
 const SIGNATURE: &[u8; 8] = b"\x89PNG\r\n\x1a\n";
-/// Chunks that a decoder may leave out and then shows something else. `cICP` goes before `iCCP`, that before `sRGB`, that before
-/// `gAMA` and `cHRM`: whoever could add one of them unseen could recolour the picture.
+/// Chunks that a decoder may leave out and then shows something else. `cICP` goes before `iCCP`,
+/// that before `sRGB`, that before `gAMA` and `cHRM`: whoever could add one of them unseen could
+/// recolour the picture.
 const SHOWN: [&[u8; 4]; 11] = [
     b"tRNS", b"acTL", b"fcTL", b"fdAT", b"cICP", b"iCCP", b"sRGB", b"gAMA", b"cHRM", b"mDCV",
     b"cLLI",

@@ -1,11 +1,12 @@
-//! How a camera gets its one-time keys signed, without anybody seeing them, and how the authority knows that they live in
-//! a chip: cut and choose.
+//! How a camera gets its one-time keys signed, without anybody seeing them, and how the authority
+//! knows that they live in a chip: cut and choose.
 //!
-//! The camera blinds `2n` keys and sends them, signed by its certified key. The authority draws a challenge, which decides
-//! on the `n` that are opened: for those the camera shows the key, the seed it was blinded with, and its chip's statement
-//! about the key, all of it signed by the certified key again, so that nobody else can fail in its name. The other `n` are
-//! signed. One key that is not in the chip is found with a probability of one half, `j`
-//! of them with at least `1 − 2⁻ʲ`, and whoever is found gets no keys any more.
+//! The camera blinds `2n` keys and sends them, signed by its certified key. The authority draws a
+//! challenge, which decides on the `n` that are opened: for those the camera shows the key, the
+//! seed it was blinded with, and its chip's statement about the key, all of it signed by the
+//! certified key again, so that nobody else can fail in its name. The other `n` are signed. One key
+//! that is not in the chip is found with a probability of one half, `j` of them with at least
+//! `1 − 2⁻ʲ`, and whoever is found gets no keys any more.
 //!
 //! ```text
 //! blinded digest   T("birthmark/blinded-keys/v1", the blinded keys, 256 bytes each)
@@ -17,8 +18,9 @@
 //! stream of a seed          T("birthmark/blinding/v1", seed ‖ u32 0) ‖ T(…, seed ‖ u32 1) ‖ …
 //! ```
 //!
-//! From the stream of its seed a key is blinded as RFC 9474 says: the first 48 bytes are the salt; each following 256,
-//! little-endian, are a candidate for the blind until one is below the modulus and has an inverse.
+//! From the stream of its seed a key is blinded as RFC 9474 says: the first 48 bytes are the salt;
+//! each following 256, little-endian, are a candidate for the blind until one is below the modulus
+//! and has an inverse.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -157,7 +159,8 @@ pub fn opened_digest(challenge: &[u8; 32], blinded: &Digest, opened: &[Opened]) 
     for one in opened {
         content.extend(one.seed.expose());
         for part in [&one.public, &one.statement, &one.signature] {
-            // What was read has at most so many bytes; anything longer would be cut and the signature not hold.
+            // What was read has at most so many bytes; anything longer would be cut and the
+            // signature not hold.
             let length = at_most::<u16, _>(part.len());
             content.extend(length.to_be_bytes());
             content.extend(part);
@@ -167,7 +170,8 @@ pub fn opened_digest(challenge: &[u8; 32], blinded: &Digest, opened: &[Opened]) 
     Digest::tagged("birthmark/one-time-opened/v1", &parts)
 }
 
-/// Which keys of a batch of `2n` are opened, in ascending order; `None` when the number is odd, zero or too large.
+/// Which keys of a batch of `2n` are opened, in ascending order; `None` when the number is odd,
+/// zero or too large.
 pub fn chosen(challenge: &[u8; 32], blinded: &Digest, keys: usize) -> Option<Vec<u16>> {
     let count = u16::try_from(keys).ok()?;
     if keys == 0 || keys > 2 * MAX_BATCH || !keys.is_multiple_of(2) {
@@ -222,7 +226,8 @@ impl From<&Opened> for OpenedKey {
 }
 
 impl Opened {
-    /// The key, if the attestation key made this statement about it, over this nonce, and it cannot leave its chip.
+    /// The key, if the attestation key made this statement about it, over this nonce, and it cannot
+    /// leave its chip.
     pub fn key(
         &self,
         attestation_key: &PublicArea,

@@ -1,4 +1,5 @@
-//! What an authority states about its epochs. Every statement is signed by its verdict key and stands in the ledger.
+//! What an authority states about its epochs. Every statement is signed by its verdict key and
+//! stands in the ledger.
 //!
 //! ```text
 //! u8   version (1)
@@ -12,8 +13,9 @@
 //! withdrawal:  u8 0 (all epochs of the family) or 1 and then u32 epoch; i64 block time from which it holds
 //! ```
 //!
-//! The key signs `SHA-256(domain ‖ 00 ‖ bytes)` with the domain of its kind, `birthmark/epoch-key/v1`,
-//! `birthmark/epoch-count/v1` or `birthmark/epoch-withdrawal/v1`. An epoch key's digest is also its id.
+//! The key signs `SHA-256(domain ‖ 00 ‖ bytes)` with the domain of its kind,
+//! `birthmark/epoch-key/v1`, `birthmark/epoch-count/v1` or `birthmark/epoch-withdrawal/v1`. An
+//! epoch key's digest is also its id.
 
 use super::{RSA_BYTES, RsaBytes};
 use crate::bytes::{DecodeError, Reader, put_short_text};
@@ -53,7 +55,8 @@ pub struct EpochKey {
     pub until: Timestamp,
     /// For so many seconds after `until` photos that waited are still taken.
     pub grace: u32,
-    /// Whether the authority makes up the fingerprints of these cameras' sensors, as it does for rehearsals.
+    /// Whether the authority makes up the fingerprints of these cameras' sensors, as it does for
+    /// rehearsals.
     pub is_made_up: bool,
     /// The RSA modulus.
     pub modulus: RsaBytes,
@@ -371,7 +374,8 @@ impl SignedEpochStatement {
         out
     }
 
-    /// Reads exactly one signed statement. The high form of `s` is refused: these bytes are hashed, and have one form.
+    /// Reads exactly one signed statement. The high form of `s` is refused: these bytes are hashed,
+    /// and have one form.
     pub fn decode(bytes: &[u8]) -> Result<Self, EpochError> {
         let mut reader = Reader::new(bytes);
         let signed = Self::take(&mut reader)?;

@@ -12,7 +12,8 @@ use crate::public_key::{PublicKey, Signature};
 use crate::request::{Form, RequestError};
 use crate::submission::{MAX_SUBMISSION, NotOurs, OurClaims, our_claims, read_signature};
 
-/// A one-time key and what was signed: all that stands behind such a photo, for every validator to check.
+/// A one-time key and what was signed: all that stands behind such a photo, for every validator to
+/// check.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct OneTimeProof {
     /// The one-time key.
@@ -23,7 +24,8 @@ pub struct OneTimeProof {
     pub signature: Signature,
 }
 
-/// A photo under a one-time key. No certificate, no token, nothing that another photo of this camera has as well.
+/// A photo under a one-time key. No certificate, no token, nothing that another photo of this
+/// camera has as well.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct OneTimeSubmission {
     /// All that is claimed about the photo.

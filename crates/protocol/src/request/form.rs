@@ -190,7 +190,8 @@ impl<'a> Form<'a> {
         Form::open(self.required(name)?, self.path_to(name))
     }
 
-    /// A list of at most `limit` things, each still to be opened, so that one that is no object does not spoil the others.
+    /// A list of at most `limit` things, each still to be opened, so that one that is no object
+    /// does not spoil the others.
     pub(crate) fn forms(
         &self,
         name: &'static str,

@@ -67,8 +67,8 @@ struct OurImage {
 }
 
 impl OurSubmission {
-    /// Puts a request together. `token` is bound to the commitment of `bundle` and `opening`; `anchor_block` is the hash
-    /// of the block at the bundle's anchor.
+    /// Puts a request together. `token` is bound to the commitment of `bundle` and `opening`;
+    /// `anchor_block` is the hash of the block at the bundle's anchor.
     pub fn new(
         bundle: &Bundle,
         anchor_block: Option<Digest>,

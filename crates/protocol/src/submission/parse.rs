@@ -19,7 +19,8 @@ use crate::token_claim::{TokenClaim, structured};
 
 type Result<T> = std::result::Result<T, RequestError>;
 
-/// A hash that a separate submission server registers. The server answers for it; there is no camera to ask about.
+/// A hash that a separate submission server registers. The server answers for it; there is no
+/// camera to ask about.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct RegisteredHash {
     /// The server's name, to be held against its bearer token.
@@ -192,7 +193,8 @@ fn fresh_token(form: &Form<'_>) -> Result<Option<FreshToken>> {
     }))
 }
 
-/// What flows without a certificate of their own may bring along: then the signature must be checkable.
+/// What flows without a certificate of their own may bring along: then the signature must be
+/// checkable.
 fn device_signed(form: &Form<'_>) -> Result<Option<SignedClaims>> {
     if !form.has("device_certificate") {
         return Ok(None);

@@ -70,8 +70,9 @@ pub fn hash_and_time(image_hash: &str, timestamp: Timestamp) -> String {
     format!("{image_hash}{timestamp}")
 }
 
-/// The texts in Python's form that the fields of a request may stand for. They differ in what carries no meaning:
-/// our additional `device_certificate`, and whether an absent place is left out or null.
+/// The texts in Python's form that the fields of a request may stand for. They differ in what
+/// carries no meaning: our additional `device_certificate`, and whether an absent place is left out
+/// or null.
 pub(super) fn python_texts(fields: &Object<'_>) -> Vec<SignedText> {
     let mut without_certificate = fields.clone();
     without_certificate.remove("device_certificate");

@@ -36,8 +36,8 @@ pub(super) fn activate(
     Ok(Zeroizing::new(opened.value().to_vec()))
 }
 
-/// The profile's policy for endorsement keys: a caller that may use the endorsement hierarchy may use its
-/// key.
+/// The profile's policy for endorsement keys: a caller that may use the endorsement hierarchy may
+/// use its key.
 fn endorsement_policy(chip: &Rc<Chip>, primary: &Loaded) -> Result<Session, TpmError> {
     let policy = Session::policy(chip, primary)?;
     let handle = policy.as_policy()?;

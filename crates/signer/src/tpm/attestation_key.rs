@@ -1,4 +1,5 @@
-//! The attestation key: it signs only what the chip itself says, which is how the chip speaks about the signing key.
+//! The attestation key: it signs only what the chip itself says, which is how the chip speaks about
+//! the signing key.
 
 use std::rc::Rc;
 
@@ -8,10 +9,11 @@ use super::public::marshalled;
 use super::template::{Purpose, ecc_template};
 use crate::blob::Blob;
 
-/// Makes an attestation key under the storage root. It is kept as a blob: needed once, at provisioning.
+/// Makes an attestation key under the storage root. It is kept as a blob: needed once, at
+/// provisioning.
 ///
-/// It has no authorisation of its own: it says nothing about the camera's key unless that key, which
-/// has one, takes part.
+/// It has no authorisation of its own: it says nothing about the camera's key unless that key,
+/// which has one, takes part.
 pub(super) fn create(
     chip: &Rc<Chip>,
     primary: &Loaded,

@@ -4,8 +4,8 @@
 //! camera's key sign and its secrets unsealed, past this daemon. The value comes from a systemd
 //! credential of the signer alone. It never travels: commands prove by HMAC that they know it.
 //!
-//! Whoever can read that credential, which root can, has what the daemon has. A chip cannot tell two
-//! programs of one machine apart, unless its system is measured (`sealed_to_pcrs`).
+//! Whoever can read that credential, which root can, has what the daemon has. A chip cannot tell
+//! two programs of one machine apart, unless its system is measured (`sealed_to_pcrs`).
 
 use birthmark_protocol::Digest;
 use tss_esapi::structures::Auth;

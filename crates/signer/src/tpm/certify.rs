@@ -11,7 +11,8 @@ use super::chip::{Chip, Loaded, Session};
 use super::error::TpmError;
 use super::sign;
 
-/// What the attestation key says about a signing key: the bytes it signed (TPMS_ATTEST) and its signature (DER).
+/// What the attestation key says about a signing key: the bytes it signed (TPMS_ATTEST) and its
+/// signature (DER).
 pub(super) fn certify(
     chip: &Rc<Chip>,
     session: &Session,

@@ -1,7 +1,8 @@
 //! The connection to the chip, and values that give back what they occupy in it.
 //!
-//! A TPM has three slots for keys and a few for sessions. One forgotten handle in a process that runs for months is a
-//! camera that stops signing, so nothing here hands out a bare handle: each is a value that is flushed when it goes.
+//! A TPM has three slots for keys and a few for sessions. One forgotten handle in a process that
+//! runs for months is a camera that stops signing, so nothing here hands out a bare handle: each is
+//! a value that is flushed when it goes.
 
 use std::cell::RefCell;
 use std::fmt;
@@ -21,7 +22,8 @@ use tss_esapi::{Context, TctiNameConf};
 
 use super::error::{TpmError, occupied};
 
-/// How the chip is reached, as the TPM software stack writes it: `device:/dev/tpmrm0`, `swtpm:host=…,port=…`.
+/// How the chip is reached, as the TPM software stack writes it: `device:/dev/tpmrm0`,
+/// `swtpm:host=…,port=…`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tcti {
     text: String,
@@ -49,8 +51,8 @@ impl fmt::Display for Tcti {
 }
 
 impl Tcti {
-    /// Whether the kernel's resource manager stands between: then every process sees only its own handles, and
-    /// whatever a dead one held is gone with its file descriptor.
+    /// Whether the kernel's resource manager stands between: then every process sees only its own
+    /// handles, and whatever a dead one held is gone with its file descriptor.
     fn is_managed(&self) -> bool {
         self.text.starts_with("device:/dev/tpmrm") || self.text.starts_with("tabrmd")
     }
@@ -144,7 +146,8 @@ impl Chip {
     }
 
     fn flush(&self, object: ObjectHandle) {
-        // A chip that lost power has flushed it already, so this cannot matter to anyone but a reader of traces.
+        // A chip that lost power has flushed it already, so this cannot matter to anyone but a
+        // reader of traces.
         if let Err(error) = self.ask("flush", |context| context.flush_context(object)) {
             log::debug!("a TPM handle could not be flushed: {error}");
         }
@@ -178,7 +181,8 @@ impl Drop for Loaded {
     }
 }
 
-/// What the software stack remembers about an object that stays in the chip; closing it leaves the object alone.
+/// What the software stack remembers about an object that stays in the chip; closing it leaves the
+/// object alone.
 pub(super) struct Resident {
     chip: Rc<Chip>,
     handle: ObjectHandle,
@@ -230,8 +234,8 @@ impl Drop for Resident {
     }
 }
 
-/// A session whose key was agreed with a key inside the chip, and whose parameters travel encrypted: somebody with
-/// probes on the bus neither reads a secret nor exchanges a digest.
+/// A session whose key was agreed with a key inside the chip, and whose parameters travel
+/// encrypted: somebody with probes on the bus neither reads a secret nor exchanges a digest.
 pub(super) struct Session {
     chip: Rc<Chip>,
     session: AuthSession,

@@ -1,4 +1,5 @@
-//! The endorsement key: what the chip's maker vouches for. It proves nothing by itself but that the chip is genuine.
+//! The endorsement key: what the chip's maker vouches for. It proves nothing by itself but that the
+//! chip is genuine.
 
 use std::rc::Rc;
 
@@ -35,7 +36,8 @@ pub(super) struct Endorsement {
     algorithm: AsymmetricAlgorithmSelection,
 }
 
-/// Finds the endorsement certificate: on P-256 where there is one, else on RSA-2048, which every chip has.
+/// Finds the endorsement certificate: on P-256 where there is one, else on RSA-2048, which every
+/// chip has.
 pub(super) fn find(chip: &Rc<Chip>, session: &Session) -> Result<Endorsement, TpmError> {
     let present = chip.handles(0x0100_0000)?;
     for (index, algorithm) in PLACES {
@@ -58,7 +60,8 @@ pub(super) fn find(chip: &Rc<Chip>, session: &Session) -> Result<Endorsement, Tp
 }
 
 impl Endorsement {
-    /// Derives the endorsement key from the chip's own seed, by the profile's template: the same as in the certificate.
+    /// Derives the endorsement key from the chip's own seed, by the profile's template: the same as
+    /// in the certificate.
     pub fn key(&self, chip: &Rc<Chip>) -> Result<(Loaded, Public), TpmError> {
         let template = ek::create_ek_public_from_default_template_2(self.algorithm, None)
             .map_err(|source| TpmError::from_tss("describe the endorsement key", source))?;

@@ -1,4 +1,5 @@
-//! Keys for one photo each: made in the chip, kept as blobs that only this chip loads, forgotten after one signature.
+//! Keys for one photo each: made in the chip, kept as blobs that only this chip loads, forgotten
+//! after one signature.
 //!
 //! The chip does not count signatures: that a key signs once is kept by whoever holds the blobs.
 

@@ -1,4 +1,5 @@
-//! The storage root: the key everything else in the chip hangs from, made again from the owner's seed at each start.
+//! The storage root: the key everything else in the chip hangs from, made again from the owner's
+//! seed at each start.
 
 use std::rc::Rc;
 
@@ -10,8 +11,9 @@ use super::chip::{Chip, Loaded};
 use super::error::TpmError;
 use super::template::{Purpose, ecc_template};
 
-/// Derives the storage root. The same chip gives the same key each time until it is cleared, so nothing of it is
-/// stored. The empty password of this one command is the owner hierarchy's public default, not a secret.
+/// Derives the storage root. The same chip gives the same key each time until it is cleared, so
+/// nothing of it is stored. The empty password of this one command is the owner hierarchy's public
+/// default, not a secret.
 pub(super) fn create(chip: &Rc<Chip>) -> Result<(Loaded, Public), TpmError> {
     let template = ecc_template(Purpose::Storage)
         .map_err(|source| TpmError::from_tss("describe the storage root", source))?;

@@ -1,4 +1,5 @@
-//! Secrets on the disk that only this chip can open, and, if so configured, only under the same measured system.
+//! Secrets on the disk that only this chip can open, and, if so configured, only under the same
+//! measured system.
 
 use std::rc::Rc;
 

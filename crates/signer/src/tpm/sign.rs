@@ -11,8 +11,8 @@ use tss_esapi::tss2_esys::TPMT_TK_HASHCHECK;
 use super::chip::{Chip, Session};
 use super::error::TpmError;
 
-/// Signs a digest that this process computed itself, and verifies the answer: a chip with a flipped bit, or
-/// somebody on its bus, must not produce a photo that nobody can verify later.
+/// Signs a digest that this process computed itself, and verifies the answer: a chip with a flipped
+/// bit, or somebody on its bus, must not produce a photo that nobody can verify later.
 pub(super) fn sign(
     chip: &Rc<Chip>,
     session: &Session,
@@ -33,7 +33,8 @@ pub(super) fn sign(
     Ok(signature)
 }
 
-/// The signature in its one canonical form: half of what a TPM returns has the larger of the two possible `s`.
+/// The signature in its one canonical form: half of what a TPM returns has the larger of the two
+/// possible `s`.
 pub(super) fn from_tpm(signature: &TpmSignature) -> Result<Signature, TpmError> {
     let TpmSignature::EcDsa(pair) = signature else {
         return Err(TpmError::WrongSignature);

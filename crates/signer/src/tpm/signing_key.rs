@@ -73,7 +73,8 @@ pub(super) fn create(
         context.load(primary.handle(), created.out_private, created.out_public)
     })?;
     let loaded = Loaded::new(chip, loaded);
-    // If we stop here, the new key is lost with the chip's volatile memory and nothing refers to it.
+    // If we stop here, the new key is lost with the chip's volatile memory and nothing refers to
+    // it.
     let place = Persistent::Persistent(persistent(handle)?);
     let resident = chip.run(
         "make the signing key permanent",
@@ -95,8 +96,9 @@ pub(super) fn remove(chip: &Rc<Chip>, session: &Session, handle: u32) -> Result<
     Ok(())
 }
 
-/// Finds the object at `handle`. The chip is asked for its list first: looking up an empty handle would be logged as
-/// an error by the software stack, and a camera that was never enrolled has none.
+/// Finds the object at `handle`. The chip is asked for its list first: looking up an empty handle
+/// would be logged as an error by the software stack, and a camera that was never enrolled has
+/// none.
 fn look_up(chip: &Rc<Chip>, handle: u32) -> Result<Resident, TpmError> {
     let place = TpmHandle::Persistent(persistent(handle)?);
     if chip.handles(handle)?.first() != Some(&place) {

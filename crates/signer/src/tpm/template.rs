@@ -1,4 +1,5 @@
-//! The three keys this daemon has the chip make. All are on P-256, made in the chip, and unable to leave it.
+//! The three keys this daemon has the chip make. All are on P-256, made in the chip, and unable to
+//! leave it.
 
 use tss_esapi::attributes::ObjectAttributesBuilder;
 use tss_esapi::interface_types::algorithm::{HashingAlgorithm, PublicAlgorithm};
@@ -67,7 +68,8 @@ mod tests {
 
     use super::*;
 
-    /// The bytes (TPMT_PUBLIC) that the chip derives the storage root from, and what its keys promise.
+    /// The bytes (TPMT_PUBLIC) that the chip derives the storage root from, and what its keys
+    /// promise.
     #[test]
     fn the_templates_are_pinned_byte_for_byte() {
         let bytes = |purpose| hex::encode(ecc_template(purpose).unwrap().marshall().unwrap());

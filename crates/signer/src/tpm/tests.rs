@@ -1,4 +1,5 @@
-//! What only this module can reach: the emulator has no P-256 endorsement certificate, so that key is made directly.
+//! What only this module can reach: the emulator has no P-256 endorsement certificate, so that key
+//! is made directly.
 
 use birthmark_protocol::attestation::{
     CredentialSecret, EccRandomness, EndorsementKey, PublicArea, SeedEncryption,
@@ -78,7 +79,8 @@ fn handles_of_a_dead_owner_are_flushed_at_start() {
             context.context_save(session.into())
         })
         .unwrap();
-    // A process that is killed runs no destructors, so its key and its saved session stay in the chip.
+    // A process that is killed runs no destructors, so its key and its saved session stay in the
+    // chip.
     std::mem::forget(connection);
 
     let onlooker = Chip::connect(&tcti(&emulator)).unwrap();

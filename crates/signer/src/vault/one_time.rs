@@ -1,4 +1,5 @@
-//! One-time keys: made in the store a few at a time, signed by the authority without being seen, each used once.
+//! One-time keys: made in the store a few at a time, signed by the authority without being seen,
+//! each used once.
 
 use birthmark_blind::EpochVerifier;
 use birthmark_daemon::random;
@@ -16,7 +17,8 @@ use crate::camera::Enrolment;
 use crate::error::SignerError;
 use crate::wallet::{Certified, DraftKey, ReadyKey, Wallet};
 
-/// How many keys are made or certified while a caller waits: a shutter may be behind it in the queue.
+/// How many keys are made or certified while a caller waits: a shutter may be behind it in the
+/// queue.
 const AT_ONCE: usize = 4;
 
 /// How many keys of an epoch there are.
@@ -93,8 +95,9 @@ fn verifier_of(key: &EpochKey) -> Result<EpochVerifier, SignerError> {
 }
 
 impl Vault {
-    /// Makes some more keys of a batch of `keys` for the epoch of this statement; how many there are now. Whether the
-    /// statement stands in the registry is for the caller to look: that is what keeps the authority from marking cameras.
+    /// Makes some more keys of a batch of `keys` for the epoch of this statement; how many there
+    /// are now. Whether the statement stands in the registry is for the caller to look: that is
+    /// what keeps the authority from marking cameras.
     pub fn draft_keys(&mut self, statement: &[u8], keys: usize) -> Result<usize, SignerError> {
         if keys == 0 || keys > 2 * MAX_BATCH || !keys.is_multiple_of(2) {
             return Err(wrong("keys", "is not an even number of at most 2000"));
@@ -158,7 +161,8 @@ impl Vault {
         )
     }
 
-    /// The batch of an epoch's drafts, to be sent to the authority. The same drafts make the same batch.
+    /// The batch of an epoch's drafts, to be sent to the authority. The same drafts make the same
+    /// batch.
     pub fn batch_request(&mut self, epoch: u32) -> Result<Request, SignerError> {
         let wallet = Wallet::of(&self.folder, epoch);
         let key = self.epoch_of(&wallet)?;
@@ -172,7 +176,8 @@ impl Vault {
         })
     }
 
-    /// The answer to a challenge, once the chip has spoken about every key that was chosen; `None` while some are left.
+    /// The answer to a challenge, once the chip has spoken about every key that was chosen; `None`
+    /// while some are left.
     pub fn answer_challenge(
         &mut self,
         epoch: u32,
@@ -242,8 +247,9 @@ impl Vault {
         }))
     }
 
-    /// Takes the authority's signatures of the keys that were not opened. Each is verified under the key of the statement:
-    /// one by another key, which could be known again, is refused. How many keys are ready.
+    /// Takes the authority's signatures of the keys that were not opened. Each is verified under
+    /// the key of the statement: one by another key, which could be known again, is refused. How
+    /// many keys are ready.
     pub fn take_signatures(
         &mut self,
         epoch: u32,
@@ -291,8 +297,8 @@ impl Vault {
         Ok(wallet.ready()?)
     }
 
-    /// Signs the digest of a bundle with a key that signs nothing else. The key is used up on the disk before the
-    /// signature is made, and destroyed before it leaves.
+    /// Signs the digest of a bundle with a key that signs nothing else. The key is used up on the
+    /// disk before the signature is made, and destroyed before it leaves.
     pub fn sign_once(
         &mut self,
         bundle: &Bundle,
@@ -335,7 +341,8 @@ impl Vault {
         Err(SignerError::NoOneTimeKeys)
     }
 
-    /// How many keys there are, by epoch. What is over is destroyed: its keys count for nothing any more.
+    /// How many keys there are, by epoch. What is over is destroyed: its keys count for nothing any
+    /// more.
     pub fn one_time_stock(&mut self, now: Timestamp) -> Result<Vec<EpochStock>, SignerError> {
         let mut stock = Vec::new();
         for epoch in Wallet::epochs(&self.folder)? {

@@ -11,7 +11,8 @@ use crate::chip::tpm;
 
 const NONCE: [u8; 32] = [9; 32];
 
-/// RSA-OAEP as the authority does it. The library reads keys with their algorithm identifier in front.
+/// RSA-OAEP as the authority does it. The library reads keys with their algorithm identifier in
+/// front.
 pub fn encrypt(pkcs1: &[u8], label: &[u8], seed: &[u8]) -> Result<Vec<u8>, String> {
     let mut spki = vec![0x30, 0x82];
     spki.extend(u16::try_from(pkcs1.len() + 20).unwrap().to_be_bytes());
@@ -141,7 +142,8 @@ fn evidence_does_not_survive_any_change() {
         for bit in 0..length * 8 {
             let mut bad = good.clone();
             part(&mut bad, field)[bit / 8] ^= 1 << (bit % 8);
-            // Harmless bits of the attestation key change its name, so its chip opens no credential for it.
+            // Harmless bits of the attestation key change its name, so its chip opens no credential
+            // for it.
             let believed = bad
                 .check(&NONCE)
                 .is_ok_and(|checked| checked.attestation_key_name == name);

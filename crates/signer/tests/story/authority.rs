@@ -1,4 +1,5 @@
-//! A manufacturer authority small enough for these tests: one key, one kind of certificate, one kind of file.
+//! A manufacturer authority small enough for these tests: one key, one kind of certificate, one
+//! kind of file.
 
 use std::str::FromStr;
 use std::time::{Duration, SystemTime};

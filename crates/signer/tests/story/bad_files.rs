@@ -112,7 +112,8 @@ async fn every_file_that_does_not_fit_is_refused_with_its_reason() {
     client.sign_bundle(&bundle("one"), None).await.unwrap();
 }
 
-/// A file whose certificates are valid between these moments, the camera's and its issuer's; in seconds from now.
+/// A file whose certificates are valid between these moments, the camera's and its issuer's; in
+/// seconds from now.
 fn dated(good: &Value, key: &PublicKey, leaf: (i64, i64), issuer: (i64, i64)) -> String {
     let leaf = certificate_within(key, leaf, &nuc_hash());
     let issuer = authority_within(issuer.0, issuer.1);
@@ -140,7 +141,8 @@ async fn certificates_whose_dates_do_not_hold_are_refused_at_import_and_at_renew
             "\"CN=Test Authority\" ended at",
         ),
         ((-30 * DAY, -DAY), long, "the certificate ended at"),
-        // A leaf whose time has not come, as the clock says: and one that claims to be older than the time of its issuer.
+        // A leaf whose time has not come, as the clock says: and one that claims to be older than
+        // the time of its issuer.
         ((DAY, 30 * DAY), long, "is not valid before"),
         ((-DAY, DAY), (DAY, TWO_YEARS), "was not valid"),
         // A leaf that is older than who issued it.

@@ -146,8 +146,8 @@ fn a_secret_bound_to_measurements_stays_closed_when_they_change() {
     );
 }
 
-/// What a person can do who is root on the camera, or in the group `tss`, with the signer's files and
-/// the usual tools, but without its credential.
+/// What a person can do who is root on the camera, or in the group `tss`, with the signer's files
+/// and the usual tools, but without its credential.
 #[test]
 fn the_chip_gives_the_secrets_to_nobody_without_the_daemon_s_credential() {
     let emulator = Swtpm::start().unwrap();

@@ -313,7 +313,8 @@ async fn a_missing_short_or_exchanged_credential_is_one_clear_sentence() {
     drop(client);
     running.stop();
 
-    // Not what this camera was enrolled with: nothing is signed, and the journal says which file it is about.
+    // Not what this camera was enrolled with: nothing is signed, and the journal says which file it
+    // is about.
     place.credential(&[0xa5; 32]);
     let running = place.start();
     let mut client = place.client().await;

@@ -1,5 +1,5 @@
-//! What a validator that sees two submissions of one camera can recognise it by. The list stands in docs/PROTOCOL.md,
-//! section 6.1; whatever else they had in common would fail here.
+//! What a validator that sees two submissions of one camera can recognise it by. The list stands in
+//! docs/PROTOCOL.md, section 6.1; whatever else they had in common would fail here.
 
 use birthmark_protocol::submission::OurSubmission;
 use birthmark_protocol::{
@@ -126,7 +126,8 @@ fn no_bytes_in_common(one: &Value, other: &Value) {
     }
 }
 
-/// The bytes of every text that is a value of its own; a parent repeats a digest of the same submission.
+/// The bytes of every text that is a value of its own; a parent repeats a digest of the same
+/// submission.
 fn secrets(value: &Value, found: &mut Vec<Vec<u8>>) {
     match value {
         Value::Object(fields) => {

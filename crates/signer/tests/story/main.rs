@@ -1,4 +1,5 @@
-//! The signer at its real interfaces: an emulated TPM, real files, the real binary on a real socket.
+//! The signer at its real interfaces: an emulated TPM, real files, the real binary on a real
+//! socket.
 
 #![allow(
     clippy::unwrap_used,

@@ -1,4 +1,5 @@
-//! One-time keys in an emulated chip: signed by an authority that never sees them, each used once, whatever happens.
+//! One-time keys in an emulated chip: signed by an authority that never sees them, each used once,
+//! whatever happens.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;

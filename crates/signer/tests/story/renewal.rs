@@ -1,4 +1,5 @@
-//! A camera's certificate is exchanged for another of the same key, and nothing is signed that no validator takes in.
+//! A camera's certificate is exchanged for another of the same key, and nothing is signed that no
+//! validator takes in.
 
 use birthmark_protocol::{Bundle, NucHash, Timestamp};
 use birthmark_signer::SignerRefusal;

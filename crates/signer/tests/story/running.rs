@@ -21,7 +21,8 @@ pub struct Place {
 }
 
 impl Place {
-    /// A place for a signer with this TPM; `lines` stand before the TPM's table in the configuration.
+    /// A place for a signer with this TPM; `lines` stand before the TPM's table in the
+    /// configuration.
     pub fn with_tpm(emulator: &Swtpm, lines: &str, tpm_lines: &str) -> Self {
         let place = Self::new();
         place.configure(&format!(

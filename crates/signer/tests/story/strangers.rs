@@ -21,8 +21,8 @@ answer = b''
 while not answer.endswith(b'\\0'): answer += line.recv(65536) or sys.exit('the signer hung up')
 print(answer[:-1].decode())";
 
-/// Only root can become somebody else; for anybody else the daemon's own test has to be enough, where the caller is the one
-/// that is not listed.
+/// Only root can become somebody else; for anybody else the daemon's own test has to be enough,
+/// where the caller is the one that is not listed.
 #[tokio::test]
 async fn captures_user_is_served_and_nobody_else_not_even_root() {
     if !rustix::process::geteuid().is_root() {

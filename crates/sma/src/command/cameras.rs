@@ -215,8 +215,8 @@ async fn provision_line(
     target.fill(&serde_json::to_vec_pretty(&answer)?)
 }
 
-/// A file that does not exist yet, and whose place is kept under another name until its content is known.
-/// Readable by its owner only.
+/// A file that does not exist yet, and whose place is kept under another name until its content is
+/// known. Readable by its owner only.
 struct NewFile {
     unfinished: std::path::PathBuf,
     target: std::path::PathBuf,

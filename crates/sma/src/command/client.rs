@@ -1,4 +1,5 @@
-//! How commands reach the authority: the running one through its socket, or one opened for the moment.
+//! How commands reach the authority: the running one through its socket, or one opened for the
+//! moment.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -68,7 +69,8 @@ impl Client {
         )
     }
 
-    /// One request from reaching the authority to its end: what was asked is written down also when it was refused.
+    /// One request from reaching the authority to its end: what was asked is written down also when
+    /// it was refused.
     pub async fn once(
         settings: &Settings,
         credentials: &Credentials,

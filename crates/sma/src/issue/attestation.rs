@@ -1,8 +1,9 @@
 //! Chips that prove themselves: a challenge, the evidence, a credential only the right chip opens.
 //!
-//! Three steps, each good once and for five minutes: the camera asks for a nonce; it sends what its TPM certified under that
-//! nonce and receives a credential; it sends the secret inside with its provisioning request. Then the signing key lives in
-//! a chip whose maker is in the configured folder.
+//! Three steps, each good once and for five minutes: the camera asks for a nonce; it sends what its
+//! TPM certified under that nonce and receives a credential; it sends the secret inside with its
+//! provisioning request. Then the signing key lives in a chip whose maker is in the configured
+//! folder.
 
 mod makers;
 

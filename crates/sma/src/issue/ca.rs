@@ -1,4 +1,5 @@
-//! The certificate authority: a root that is offline after set-up, and intermediates that certify cameras.
+//! The certificate authority: a root that is offline after set-up, and intermediates that certify
+//! cameras.
 
 mod build;
 mod key;
@@ -27,7 +28,8 @@ const VERDICT_DAYS: i64 = 366;
 const RESPONDER_DAYS: i64 = 30;
 /// Clocks of clients may be behind ours by this much.
 const SKEW: i64 = 300;
-/// The purpose of a verdict key, in its certificate. Not under the camera arc, so that it is never taken for a camera's.
+/// The purpose of a verdict key, in its certificate. Not under the camera arc, so that it is never
+/// taken for a camera's.
 pub const VERDICT_SIGNING: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.4.1.60000.3.1");
 /// The policy under which a camera is certified whose TPM attested its key.
 pub const ATTESTED: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.4.1.60000.3.2");
@@ -147,7 +149,8 @@ impl Issuer {
         Ok((key, der, until))
     }
 
-    /// Certifies a camera. The subject names the model, never the camera: every node sees the certificate.
+    /// Certifies a camera. The subject names the model, never the camera: every node sees the
+    /// certificate.
     pub fn certify(
         &self,
         settings: &Settings,

@@ -1,8 +1,8 @@
 //! One-time keys: epochs made and closed, and batches signed blind.
 //!
-//! The authority knows which camera asked for how many keys in which epoch. It never sees a key that it signs, and keeps
-//! nothing by which it could know one again. That the keys live in the camera's chip it knows by having half of them
-//! opened (`birthmark_protocol::one_time::batch`).
+//! The authority knows which camera asked for how many keys in which epoch. It never sees a key
+//! that it signs, and keeps nothing by which it could know one again. That the keys live in the
+//! camera's chip it knows by having half of them opened (`birthmark_protocol::one_time::batch`).
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -46,8 +46,8 @@ struct Enrolled {
 }
 
 impl Authority {
-    /// Makes the keys of the present epoch and of those that cameras fetch ahead, for every model with attested cameras, and
-    /// closes the epochs that are over. How many were made.
+    /// Makes the keys of the present epoch and of those that cameras fetch ahead, for every model
+    /// with attested cameras, and closes the epochs that are over. How many were made.
     pub async fn rotate_epochs(&self, now: Timestamp) -> anyhow::Result<usize> {
         let Some(settings) = &self.settings.one_time else {
             return Ok(0);
@@ -141,7 +141,8 @@ impl Authority {
         Ok(())
     }
 
-    /// Takes back the keys of an epoch, or of all epochs of a family. False if that was done before.
+    /// Takes back the keys of an epoch, or of all epochs of a family. False if that was done
+    /// before.
     pub async fn withdraw_epoch(
         &self,
         family: &str,

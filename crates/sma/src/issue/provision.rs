@@ -84,8 +84,8 @@ pub fn hex_field<const N: usize>(field: &str, text: &str) -> Result<[u8; N], Api
 }
 
 impl Authority {
-    /// Registers a camera: certificate, tables, NUC hash. Of two requests for one serial, one succeeds;
-    /// whoever holds the certified key may ask again for an answer that was lost.
+    /// Registers a camera: certificate, tables, NUC hash. Of two requests for one serial, one
+    /// succeeds; whoever holds the certified key may ask again for an answer that was lost.
     pub async fn provision(
         &self,
         request: &ProvisionRequest,
@@ -132,9 +132,9 @@ impl Authority {
         Ok(Provisioning { file, is_new })
     }
 
-    /// The answer to a request that was answered before: for this machine's administrator, who could
-    /// read all of it anyway, and for the operator who enrolled the camera if it is shown that its
-    /// private key is at hand.
+    /// The answer to a request that was answered before: for this machine's administrator, who
+    /// could read all of it anyway, and for the operator who enrolled the camera if it is shown
+    /// that its private key is at hand.
     async fn again(
         &self,
         request: &ProvisionRequest,
@@ -483,7 +483,8 @@ pub fn certificate_row(
     })
 }
 
-/// Seals the master keys under a key from the credential's secret: nobody on the way, and no other chip, can read them.
+/// Seals the master keys under a key from the credential's secret: nobody on the way, and no other
+/// chip, can read them.
 fn seal_keys(
     proof: &AttestationProof,
     keys: &BTreeMap<String, String>,

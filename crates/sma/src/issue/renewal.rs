@@ -1,8 +1,9 @@
 //! A new certificate for a camera before, or after, the present one ends.
 //!
-//! No operator and no token: the chip that enrolled the camera attests the same key again, and that is all there is to
-//! know. The answer holds no secret. Whoever asks before the last third of the certificate's life is given the present
-//! one again, so a lost answer can be fetched again and a busy chip makes no work for the certificate authority.
+//! No operator and no token: the chip that enrolled the camera attests the same key again, and that
+//! is all there is to know. The answer holds no secret. Whoever asks before the last third of the
+//! certificate's life is given the present one again, so a lost answer can be fetched again and a
+//! busy chip makes no work for the certificate authority.
 
 use birthmark_http::ApiError;
 use birthmark_protocol::api::{RenewalRequest, Renewed};
@@ -17,7 +18,8 @@ use crate::keep::rows;
 use crate::keep::store::{CertificateRow, DeviceRow};
 
 impl Authority {
-    /// The certificate of the camera whose chip has just proven itself: a new one if the present one ends soon.
+    /// The certificate of the camera whose chip has just proven itself: a new one if the present
+    /// one ends soon.
     pub async fn renew(&self, request: &RenewalRequest) -> Result<Renewed, ApiError> {
         let (key, chip) = self.proven(request)?;
         let row = self.camera_of(&key, &chip).await?;

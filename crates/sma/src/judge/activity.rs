@@ -1,5 +1,5 @@
-//! Cameras that are suddenly busy are flagged for a person. Nothing is refused for it: tokens of older cameras can be
-//! minted by others, and a ban would be a way to silence a photographer.
+//! Cameras that are suddenly busy are flagged for a person. Nothing is refused for it: tokens of
+//! older cameras can be minted by others, and a ban would be a way to silence a photographer.
 
 use birthmark_protocol::Timestamp;
 
@@ -39,7 +39,8 @@ impl Authority {
     }
 }
 
-/// The average of the busy days before; a camera without any has no ordinary number yet, and is judged by the floor.
+/// The average of the busy days before; a camera without any has no ordinary number yet, and is
+/// judged by the floor.
 fn ordinary(before: i64, days: i64) -> f64 {
     if days == 0 {
         0.0

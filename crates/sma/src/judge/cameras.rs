@@ -33,7 +33,8 @@ pub struct Device {
     pub binds_tokens: bool,
     /// The certificate that was issued to it.
     pub certificate: Option<IssuedCertificate>,
-    /// The one before it, with which photos come that waited in the camera. Few have one, so it takes eight bytes of the others.
+    /// The one before it, with which photos come that waited in the camera. Few have one, so it
+    /// takes eight bytes of the others.
     pub former: Option<Box<IssuedCertificate>>,
     /// Validations since they were last written down.
     pub validations: AtomicU32,

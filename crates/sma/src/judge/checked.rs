@@ -1,8 +1,8 @@
-//! Camera certificates whose issuer's signature was checked before. A camera shows the same one with each photo, and that
-//! signature is most of what a question costs.
+//! Camera certificates whose issuer's signature was checked before. A camera shows the same one
+//! with each photo, and that signature is most of what a question costs.
 //!
-//! Only the signature is remembered, of the very bytes that were signed. Whether the issuer is trusted, the certificate
-//! in date, issued and not revoked is judged each time.
+//! Only the signature is remembered, of the very bytes that were signed. Whether the issuer is
+//! trusted, the certificate in date, issued and not revoked is judged each time.
 
 use birthmark_protocol::{CameraCertificate, Digest, PublicKey};
 use quick_cache::sync::Cache;
@@ -43,7 +43,8 @@ impl CheckedCertificates {
     }
 }
 
-/// Whether `issuer` signed the certificate. The measured hot path of certificate validation, so not the protocol's own check.
+/// Whether `issuer` signed the certificate. The measured hot path of certificate validation, so not
+/// the protocol's own check.
 fn signed_by(certificate: &CameraCertificate, issuer: &IssuerKey) -> bool {
     use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED, UnparsedPublicKey};
     let key = UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, issuer.public.to_sec1());

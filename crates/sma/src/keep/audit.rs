@@ -1,12 +1,13 @@
 //! The audit log: every validation that passed and every act of an operator, written in batches off
 //! the hot path.
 //!
-//! A pass is remembered by its time, its assurance and, if it was about a commitment, a keyed digest of
-//! it: with the commitment at hand one can show that it was asked about, but the log alone holds neither
-//! a digest nor a camera. A refusal adds one to a counter of its hour: strangers can be refused as often
-//! as they like, and must not fill the disk by it. Rows are chained by a keyed digest, and where old rows
-//! were removed a keyed proof says so. Whoever can change the database but lacks the credential can at
-//! most cut off the newest rows, which comparing with a head noted elsewhere shows.
+//! A pass is remembered by its time, its assurance and, if it was about a commitment, a keyed
+//! digest of it: with the commitment at hand one can show that it was asked about, but the log
+//! alone holds neither a digest nor a camera. A refusal adds one to a counter of its hour:
+//! strangers can be refused as often as they like, and must not fill the disk by it. Rows are
+//! chained by a keyed digest, and where old rows were removed a keyed proof says so. Whoever can
+//! change the database but lacks the credential can at most cut off the newest rows, which
+//! comparing with a head noted elsewhere shows.
 
 mod chain;
 mod entry;
@@ -28,7 +29,8 @@ use crate::judge::cameras::DeviceId;
 use crate::keep::store::{AuditRow, HourlyCount, Store, is_duplicate};
 use crate::keep::vault::Vault;
 
-/// How many passes may wait for the database. Beyond it, validation stops rather than go unrecorded.
+/// How many passes may wait for the database. Beyond it, validation stops rather than go
+/// unrecorded.
 pub const LARGEST_BACKLOG: usize = 1_000_000;
 
 /// How one validation ended.
@@ -72,7 +74,8 @@ struct Writer {
     batch: Option<Batch>,
 }
 
-/// Rows that stay as they are until the database has them: an attempt may have succeeded without our hearing of it.
+/// Rows that stay as they are until the database has them: an attempt may have succeeded without
+/// our hearing of it.
 #[derive(Debug)]
 struct Batch {
     rows: Vec<AuditRow>,
@@ -184,7 +187,8 @@ impl AuditLog {
         self.waiting().passes.len() + self.unwritten.load(Ordering::Relaxed)
     }
 
-    /// Writes what waits. What could not be written waits on, also when the caller gives up in the middle.
+    /// Writes what waits. What could not be written waits on, also when the caller gives up in the
+    /// middle.
     pub async fn write(&self, store: &Store, vault: &Vault) -> Result<(), sqlx::Error> {
         let mut writer = self.writer.lock().await;
         loop {
@@ -231,7 +235,8 @@ impl Batch {
     async fn write(&self, store: &Store) -> Result<(), sqlx::Error> {
         let written = store.append_audit(&self.rows, &self.counts, &self.activity);
         match written.await {
-            // Its numbers are taken: by itself, if an earlier attempt was committed but its caller or its connection was gone.
+            // Its numbers are taken: by itself, if an earlier attempt was committed but its caller
+            // or its connection was gone.
             Err(error) if is_duplicate(&error) && self.is_stored(store).await? => Ok(()),
             written => written,
         }

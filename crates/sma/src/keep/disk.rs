@@ -7,7 +7,8 @@ use sqlx::sqlite::SqliteConnectOptions;
 
 use crate::settings::Settings;
 
-/// Whether the database's disk has room for more cameras; what is left is for the audit log. PostgreSQL watches its own disk.
+/// Whether the database's disk has room for more cameras; what is left is for the audit log.
+/// PostgreSQL watches its own disk.
 pub fn has_room(settings: &Settings) -> bool {
     if !settings.database.starts_with("sqlite:") {
         return true;

@@ -1,6 +1,7 @@
 //! Backup and restore: the whole database as lines of JSON, from either database and into either.
 //!
-//! What is sealed stays sealed: a backup is worth nothing without the credential, and cannot be used without it.
+//! What is sealed stays sealed: a backup is worth nothing without the credential, and cannot be
+//! used without it.
 
 mod columns;
 

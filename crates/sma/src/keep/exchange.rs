@@ -1,4 +1,5 @@
-//! The JSON forms of authorities in the field, `key_tables.json` and `device_registry.json`, read and written.
+//! The JSON forms of authorities in the field, `key_tables.json` and `device_registry.json`, read
+//! and written.
 
 use std::collections::BTreeMap;
 
@@ -261,7 +262,8 @@ impl Authority {
         pem: &str,
         field: &str,
     ) -> Result<crate::keep::store::CertificateRow, ApiError> {
-        // Certificates of the first plan are X.509 without our extensions: they are kept, but validate nothing.
+        // Certificates of the first plan are X.509 without our extensions: they are kept, but
+        // validate nothing.
         let der =
             crate::setup::der_of(pem).map_err(|error| ApiError::field(field, error.to_string()))?;
         let keyring = self.keyring();

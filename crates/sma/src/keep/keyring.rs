@@ -21,7 +21,8 @@ pub struct VerdictKey {
     pub certificate: Vec<u8>,
     /// From when it may have signed.
     pub not_before: Timestamp,
-    /// Until when it may have signed: until it was replaced, or until it may have been in other hands.
+    /// Until when it may have signed: until it was replaced, or until it may have been in other
+    /// hands.
     pub not_after: Timestamp,
     /// Since when it may have been in other hands.
     pub distrusted_from: Option<Timestamp>,
@@ -54,7 +55,8 @@ pub struct Keyring {
     pub issuer: Issuer,
     /// Every intermediate certificate ever used, in DER, newest last.
     pub intermediates: Vec<Vec<u8>>,
-    /// Every intermediate with its private key, newest first: former ones still sign their revocation lists.
+    /// Every intermediate with its private key, newest first: former ones still sign their
+    /// revocation lists.
     pub issuers: Vec<Issuer>,
     /// The keys of all intermediates, newest first.
     pub issuer_keys: Vec<IssuerKey>,

@@ -8,7 +8,8 @@
 
 use crate::keep::vault::Vault;
 
-/// A row's content in one canonical form: every field with its length, nothing told apart from empty.
+/// A row's content in one canonical form: every field with its length, nothing told apart from
+/// empty.
 #[derive(Debug)]
 pub struct Content(Vec<u8>);
 

@@ -1,11 +1,12 @@
 //! The database: the truth about keys, cameras, revocations, operators and what was done.
 //!
-//! One serving process per database: what it keeps in memory would otherwise miss what another one changes. The lease
-//! below makes a second one refuse to start. Whoever can write to the database can at most make cameras be
-//! refused or forgotten: what is secret is sealed, rows that say who is believed carry a keyed digest, and
-//! audit rows are chained under a key that does not stand here.
+//! One serving process per database: what it keeps in memory would otherwise miss what another one
+//! changes. The lease below makes a second one refuse to start. Whoever can write to the database
+//! can at most make cameras be refused or forgotten: what is secret is sealed, rows that say who is
+//! believed carry a keyed digest, and audit rows are chained under a key that does not stand here.
 
-/// Writes the digest over all rows of a table whose rows are few, in the transaction that changed one.
+/// Writes the digest over all rows of a table whose rows are few, in the transaction that changed
+/// one.
 macro_rules! seal_set {
     ($transaction:ident, $vault:expr, $table:literal, $macs:literal) => {
         let macs: Vec<Vec<u8>> = sqlx::query_scalar($macs)
@@ -96,8 +97,8 @@ impl Store {
         &self.database
     }
 
-    /// How a transaction begins that reads before it writes. One of SQLite's that only read so far is
-    /// refused when somebody else has written meanwhile, so it says at once that it will write.
+    /// How a transaction begins that reads before it writes. One of SQLite's that only read so far
+    /// is refused when somebody else has written meanwhile, so it says at once that it will write.
     const fn to_write(&self) -> &'static str {
         match self.database {
             Database::Sqlite(_) => "BEGIN IMMEDIATE",
@@ -116,7 +117,8 @@ impl Store {
     }
 }
 
-/// Whether an insert was refused because the value is there already; the name of the column if the database tells.
+/// Whether an insert was refused because the value is there already; the name of the column if the
+/// database tells.
 pub fn is_duplicate(error: &sqlx::Error) -> bool {
     error
         .as_database_error()

@@ -1,7 +1,8 @@
 //! Encryption at rest: everything secret in the database is sealed under keys from one credential.
 //!
-//! Whoever reads the database without the credential learns which cameras exist and when they were provisioned, but no
-//! master key, no NUC hash and no private key. Whoever has both is the authority.
+//! Whoever reads the database without the credential learns which cameras exist and when they were
+//! provisioned, but no master key, no NUC hash and no private key. Whoever has both is the
+//! authority.
 
 use aes_gcm::aead::{Aead, KeyInit, Payload};
 use aes_gcm::{Aes256Gcm, Nonce};

@@ -172,8 +172,8 @@ async fn admit(role: Role, State(api): State<Api>, mut request: Request, next: N
     }
 }
 
-/// Runs an operator's request to its end, also when the operator hangs up in the middle: what is in the database must come
-/// into memory, too.
+/// Runs an operator's request to its end, also when the operator hangs up in the middle: what is in
+/// the database must come into memory, too.
 async fn whole(act: impl Future<Output = Response> + Send + 'static) -> Response {
     let done = tokio::spawn(act).await;
     done.unwrap_or_else(|error| ApiError::internal(error).into_response())
@@ -190,8 +190,8 @@ enum Caller {
     Stranger(ClientAddress),
 }
 
-/// Who asks. A token that was shown and is not one of a validator leaves its bearer a stranger here; it
-/// is looked at again where an operator or a validator is needed.
+/// Who asks. A token that was shown and is not one of a validator leaves its bearer a stranger
+/// here; it is looked at again where an operator or a validator is needed.
 fn caller(api: &Api, request: &Request) -> Result<Caller, ApiError> {
     let peer = request.extensions().get::<Peer>();
     let peer = peer.ok_or_else(|| ApiError::internal("a request without a peer"))?;
@@ -212,8 +212,8 @@ fn too_many(wait: Duration) -> ApiError {
     ApiError::too_many("too many requests", wait)
 }
 
-/// Takes questions from the caller's allowance. On a disk that is nearly full strangers are turned away:
-/// what they ask would fill it further.
+/// Takes questions from the caller's allowance. On a disk that is nearly full strangers are turned
+/// away: what they ask would fill it further.
 fn charge_questions(api: &Api, caller: &Caller, cost: f64) -> Result<(), ApiError> {
     let (limits, now) = (&api.authority.limits, Instant::now());
     let taken = match caller {
@@ -230,8 +230,8 @@ fn charge_questions(api: &Api, caller: &Caller, cost: f64) -> Result<(), ApiErro
     taken.map_err(too_many)
 }
 
-/// Around every request: its sender's allowance, the longest time, and headers on the answer. One layer, since each costs
-/// every validation.
+/// Around every request: its sender's allowance, the longest time, and headers on the answer. One
+/// layer, since each costs every validation.
 async fn around(State(api): State<Api>, mut request: Request, next: Next) -> Response {
     let admitted = caller(&api, &request).and_then(|caller| {
         if let Caller::Stranger(client) = &caller {

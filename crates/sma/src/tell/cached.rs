@@ -1,7 +1,7 @@
 //! Public answers that take a while to make, made once however many ask.
 //!
-//! A list of revoked certificates looks at a million cameras, the signed list signs, the totals read the
-//! database: whoever asks while one is being made waits for that one.
+//! A list of revoked certificates looks at a million cameras, the signed list signs, the totals
+//! read the database: whoever asks while one is being made waits for that one.
 
 use std::sync::Arc;
 

@@ -68,7 +68,8 @@ impl<K: Hash + Eq> RateLimits<K> {
         }
     }
 
-    /// Takes `cost` requests from a client's bucket, or says how long to wait. What costs more than a full bucket takes all of it.
+    /// Takes `cost` requests from a client's bucket, or says how long to wait. What costs more than
+    /// a full bucket takes all of it.
     pub fn take(&self, client: K, cost: f64, now: Instant) -> Result<(), Duration> {
         if self.rate == 0.0 {
             return Ok(());
@@ -103,7 +104,8 @@ impl<K: Hash + Eq> RateLimits<K> {
         elapsed.mul_add(self.rate, bucket.left).min(self.burst)
     }
 
-    /// Forgets clients whose buckets are full, which changes nothing for them; if all are busy, forgets all rather than grow.
+    /// Forgets clients whose buckets are full, which changes nothing for them; if all are busy,
+    /// forgets all rather than grow.
     fn make_room(&self, clients: &mut HashMap<K, Bucket>, now: Instant) {
         clients.retain(|_, bucket| self.refilled(bucket, now) < self.burst);
         if clients.len() >= CLIENTS {

@@ -5,7 +5,8 @@ use birthmark_protocol::KeyId;
 
 use super::cached::Cached;
 
-/// The last of each. The number counts changes of revocations and keys: after one, a new list is made.
+/// The last of each. The number counts changes of revocations and keys: after one, a new list is
+/// made.
 #[derive(Debug, Default)]
 pub struct Lists {
     /// The certificate revocation list of each intermediate, in DER.

@@ -1,7 +1,8 @@
 //! Who may do what: bearer tokens with roles, and this machine's administrator.
 //!
-//! Tokens hold 32 random bytes, so one SHA-256 is enough to store them: there is nothing to guess. Nobody
-//! on the network is believed without one; only a rehearsal opens loopback, and says so in its settings.
+//! Tokens hold 32 random bytes, so one SHA-256 is enough to store them: there is nothing to guess.
+//! Nobody on the network is believed without one; only a rehearsal opens loopback, and says so in
+//! its settings.
 
 use std::sync::{PoisonError, RwLock, RwLockReadGuard};
 
@@ -29,7 +30,8 @@ pub enum Role {
     Revoke,
     /// Ask about cameras as a validator does: many at once, at a validator's rate.
     Validate,
-    /// Everything about the authority itself. No token has it: only this machine's administrator, through the control socket.
+    /// Everything about the authority itself. No token has it: only this machine's administrator,
+    /// through the control socket.
     Administer,
 }
 
@@ -167,8 +169,8 @@ impl Operators {
         Ok(())
     }
 
-    /// Who makes this request, if they may do what needs `role`. `open` says that a rehearsal needs no
-    /// token from this machine's users.
+    /// Who makes this request, if they may do what needs `role`. `open` says that a rehearsal needs
+    /// no token from this machine's users.
     pub fn admit(
         &self,
         role: Role,
@@ -237,7 +239,8 @@ impl Operators {
         })
     }
 
-    /// Takes the right to enrol this camera from the operator's token; none is needed without a token.
+    /// Takes the right to enrol this camera from the operator's token; none is needed without a
+    /// token.
     pub async fn permit(
         &self,
         vault: &Vault,
@@ -313,7 +316,8 @@ fn bearer(headers: &HeaderMap) -> Option<&str> {
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
 }
 
-/// Whether nobody stands between: no proxy forwarded the request, and no web page of another origin made a browser send it.
+/// Whether nobody stands between: no proxy forwarded the request, and no web page of another origin
+/// made a browser send it.
 pub fn is_direct(headers: &HeaderMap) -> bool {
     let forwarded = [
         "forwarded",

@@ -1,7 +1,7 @@
 //! The keys that answer about single certificates (OCSP), one for each intermediate.
 //!
-//! The intermediate's own key signs certificates and nothing that a stranger's request has a part in.
-//! A responder's key lives in this process alone, for as long as it runs and at most a month.
+//! The intermediate's own key signs certificates and nothing that a stranger's request has a part
+//! in. A responder's key lives in this process alone, for as long as it runs and at most a month.
 
 use birthmark_protocol::{KeyId, Timestamp};
 
@@ -28,7 +28,8 @@ pub struct Responder {
 }
 
 impl Responders {
-    /// Makes one for each intermediate. One that has expired gets none: so have all its certificates.
+    /// Makes one for each intermediate. One that has expired gets none: so have all its
+    /// certificates.
     pub fn new(settings: &Settings, keyring: &Keyring, now: Timestamp) -> Result<Self, CaError> {
         let living = keyring
             .issuers

@@ -1,4 +1,5 @@
-//! Revoking, and what the public is told about it: a CRL, a signed list in JSON, answers about single certificates.
+//! Revoking, and what the public is told about it: a CRL, a signed list in JSON, answers about
+//! single certificates.
 
 mod crl;
 pub mod ocsp;
@@ -22,7 +23,8 @@ use crate::tell::signed_list::{Published, PublishedList};
 
 /// How old a list may be, in seconds, if no revocation was pronounced or lifted since.
 const LIST_AGE: i64 = 60;
-/// For so many seconds a signed list may be used: a day on which this authority cannot be reached is no alarm.
+/// For so many seconds a signed list may be used: a day on which this authority cannot be reached
+/// is no alarm.
 const SIGNED_FOR: i64 = 86_400;
 
 /// A revocation about to be pronounced.
@@ -42,7 +44,8 @@ pub struct RevokeRequest {
     /// Why, for everybody: stands in the public list at once, for good.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub public_reason: Option<String>,
-    /// Revoke although no registered camera is covered: a mistyped model would otherwise pass for one.
+    /// Revoke although no registered camera is covered: a mistyped model would otherwise pass for
+    /// one.
     #[serde(default)]
     pub even_if_none: bool,
 }
@@ -164,7 +167,8 @@ impl Authority {
         now: Timestamp,
         last: Option<u64>,
     ) -> Result<PublishedList, ApiError> {
-        // The time grows by itself, also over a restart and a restored backup: all that a number has to do.
+        // The time grows by itself, also over a restart and a restored backup: all that a number
+        // has to do.
         let millis =
             u64::try_from(birthmark_daemon::clock::millis()).map_err(ApiError::internal)?;
         let content = RevocationList {
@@ -199,7 +203,8 @@ impl Authority {
         }
     }
 
-    /// A camera stands in public under its certificate's number; one without a certificate is not named.
+    /// A camera stands in public under its certificate's number; one without a certificate is not
+    /// named.
     fn public_scope(&self, revocation: &Revocation) -> Option<Scope> {
         if !matches!(revocation.scope, Scope::Device { .. }) {
             return Some(revocation.scope.clone());
@@ -246,8 +251,8 @@ impl Authority {
         lists.collect()
     }
 
-    /// Certificates of this intermediate that are revoked now, and since when: all of them if somebody
-    /// else may have its key.
+    /// Certificates of this intermediate that are revoked now, and since when: all of them if
+    /// somebody else may have its key.
     fn revoked_certificates(
         &self,
         issuer: &Issuer,

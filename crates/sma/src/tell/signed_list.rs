@@ -7,7 +7,8 @@ use birthmark_protocol::revocations::{Revocation, RevocationList, SignedList};
 
 use crate::judge::rules::Rules;
 
-/// After so many seconds the list is signed anew, so that its readers see that nobody keeps a newer one from them.
+/// After so many seconds the list is signed anew, so that its readers see that nobody keeps a newer
+/// one from them.
 const SIGNED_EVERY: i64 = 3600;
 
 /// The signed list with its entity tag.
@@ -21,7 +22,8 @@ pub struct PublishedList {
 }
 
 impl PublishedList {
-    /// Whether it may stay: nothing was revoked or lifted since, and it was signed a short while ago.
+    /// Whether it may stay: nothing was revoked or lifted since, and it was signed a short while
+    /// ago.
     pub(super) fn still_says(&self, revocations: &[Revocation], now: Timestamp) -> bool {
         self.content.revocations == revocations
             && (0..SIGNED_EVERY).contains(&now.since(self.content.issued_at))

@@ -92,7 +92,8 @@ async fn with_a_full_disk_validators_are_still_answered() {
     stand.stop().await;
 }
 
-/// Fifty people ask at once: the list is signed once, which its signature shows, since no two are alike.
+/// Fifty people ask at once: the list is signed once, which its signature shows, since no two are
+/// alike.
 #[tokio::test]
 async fn the_lists_are_made_once_however_many_ask() {
     let mut stand = Stand::sqlite().await;
@@ -119,8 +120,8 @@ async fn the_lists_are_made_once_however_many_ask() {
     let list = all("/crl").await;
     assert_eq!(list.len(), 1);
     assert_eq!(all("/stats").await.len(), 1);
-    // A second later they are still the same, although a list says when it was made. (On a machine that
-    // took a minute for this they would have been made anew.)
+    // A second later they are still the same, although a list says when it was made. (On a machine
+    // that took a minute for this they would have been made anew.)
     tokio::time::sleep(std::time::Duration::from_millis(1100)).await;
     let later = (all("/revocations").await, all("/crl").await);
     if begun.elapsed() < std::time::Duration::from_secs(50) {

@@ -165,7 +165,8 @@ async fn a_chip_enrols_once_and_a_token_alone_is_never_attested() {
     // A token alone is never attested, whatever is known about its camera: nobody knows who signed.
     assert_eq!(answer["assurance"], "token");
     assert_eq!(item_of(&answer).proof, Proof::Token);
-    // A certificate is, and the verdict names its key: it says nothing to whoever cannot sign with that key.
+    // A certificate is, and the verdict names its key: it says nothing to whoever cannot sign with
+    // that key.
     let question = json!({
         "camera_cert": STANDARD.encode(camera.certificate().der()),
         "commitment": commitment(2).to_string(),
@@ -177,7 +178,8 @@ async fn a_chip_enrols_once_and_a_token_alone_is_never_attested() {
     let attested = true;
     assert_eq!(item_of(&answer).proof, Proof::Certificate { key, attested });
 
-    // One chip enrols one camera, unless an operator says otherwise; its key is certified once at all.
+    // One chip enrols one camera, unless an operator says otherwise; its key is certified once at
+    // all.
     let nonce = begin(&stand).await;
     let (_, answer) = examine(&stand, &nonce, &chip.attest(&nonce)).await;
     let secret = chip.activate(&answer["credential"]).unwrap();
@@ -391,7 +393,8 @@ async fn keys_in_software_replayed_nonces_and_free_attestation_keys_are_refused(
     };
     refused(&stand, &nonce, &forged, "signature does not hold").await;
 
-    // Signed by an attestation key in software it holds, but no chip opens the credential for that key.
+    // Signed by an attestation key in software it holds, but no chip opens the credential for that
+    // key.
     let nonce = begin(&stand).await;
     let genuine = chip.attest(&nonce);
     let statement = replaced(

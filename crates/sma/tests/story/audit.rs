@@ -1,4 +1,5 @@
-//! What is written down about validations and acts, how its changes are seen, and which cameras stand out.
+//! What is written down about validations and acts, how its changes are seen, and which cameras
+//! stand out.
 
 use birthmark_http::with_pool;
 use serde_json::{Value, json};
@@ -23,7 +24,8 @@ async fn the_audit_chain_shows_every_change() {
     assert_eq!(report["entries"], 6, "{report}");
     let link = report["link"].as_str().unwrap().to_owned();
 
-    // Somebody with the database but without the credential turns a refusal into a pass, or removes a row.
+    // Somebody with the database but without the credential turns a refusal into a pass, or removes
+    // a row.
     let pool = sqlx::SqlitePool::connect(&stand.settings.database)
         .await
         .unwrap();
@@ -102,7 +104,8 @@ async fn the_beginning_stays_where_it_was_put(mut stand: Stand) {
     authority.log_act("test", "two", "").await;
     assert_eq!(checked(&authority).await, (2, None));
 
-    // The row after the anchor goes, and the anchor moves to its place: bare, or with the proof of another place.
+    // The row after the anchor goes, and the anchor moves to its place: bare, or with the proof of
+    // another place.
     let rows = authority.store.audit_after(1, 10).await.unwrap();
     let link = rows[0].link.clone();
     with_pool!(authority.store.database(), pool => {

@@ -171,7 +171,8 @@ fn nothing_went_elsewhere(browser: &Browser, url: &str, token: &str) {
         );
         assert!(!sent.body.unwrap_or_default().contains(token));
     }
-    // Before it signed in, it was told that it must, and a model of no camera is asked about: browsers log both.
+    // Before it signed in, it was told that it must, and a model of no camera is asked about:
+    // browsers log both.
     let complaints = browser.complaints().unwrap();
     let expected = |text: &&String| text.contains("401") || text.contains("409");
     let others = complaints.iter().filter(|text| !expected(text));

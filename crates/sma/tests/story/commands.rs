@@ -1,4 +1,5 @@
-//! What operators do at the command line, with the authority running and without, and the files it begins with.
+//! What operators do at the command line, with the authority running and without, and the files it
+//! begins with.
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -223,7 +224,8 @@ async fn a_field_that_is_unknown_is_refused_instead_of_lost() {
     stand.stop().await;
 }
 
-/// Why a camera was revoked is for the authority's own people, unless something is said for everybody.
+/// Why a camera was revoked is for the authority's own people, unless something is said for
+/// everybody.
 #[tokio::test]
 async fn the_public_list_says_no_more_than_what_was_said_for_everybody() {
     let mut stand = Stand::sqlite().await;

@@ -78,7 +78,8 @@ async fn a_csv_file_is_registered_and_can_be_continued() {
     );
 }
 
-/// What was registered while its file could not be written is not lost: whoever asks again is given it.
+/// What was registered while its file could not be written is not lost: whoever asks again is given
+/// it.
 #[tokio::test]
 async fn a_camera_whose_file_could_not_be_written_is_given_it_again() {
     let mut stand = Stand::sqlite().await;

@@ -1,4 +1,5 @@
-//! The authority's stories, told over HTTP with real databases, real certificates and a real TPM emulator.
+//! The authority's stories, told over HTTP with real databases, real certificates and a real TPM
+//! emulator.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

@@ -1,4 +1,5 @@
-//! One-time keys: signed without being seen, counted, and refused to whoever brings one that is in no chip.
+//! One-time keys: signed without being seen, counted, and refused to whoever brings one that is in
+//! no chip.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -209,7 +210,8 @@ async fn keys_are_signed_unseen(base: Base) {
     let mut owner = Owner::new(base, 100).await;
     let batch = owner.batch(8);
     let challenge = owner.challenge(&batch).await;
-    // Whoever does not like a challenge gets no other one: not for the same keys, and not for others.
+    // Whoever does not like a challenge gets no other one: not for the same keys, and not for
+    // others.
     assert_eq!(owner.challenge(&batch).await, challenge);
     let other = owner.batch(2);
     let (status, answer) = owner.begin(&other).await;
@@ -281,8 +283,8 @@ fn soft_key(like: &Blob) -> Blob {
     }
 }
 
-/// A software key among those of the chip is opened with a probability of one half. Here both of two are, so that one is
-/// opened for certain.
+/// A software key among those of the chip is opened with a probability of one half. Here both of
+/// two are, so that one is opened for certain.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_key_that_is_in_no_chip_ends_the_enrolment() {
     let mut owner = Owner::new(Base::Sqlite, 100).await;

@@ -314,7 +314,8 @@ async fn a_batch_costs_by_its_questions() {
         let path = "/api/v1/validate/batch";
         stand.post_as(&validator, path, &batch).await.0
     };
-    // A hundred tokens cost ten questions; fifteen certificates cost fifteen, and there are not so many left.
+    // A hundred tokens cost ten questions; fifteen certificates cost fifteen, and there are not so
+    // many left.
     assert_eq!(ask(&token, 100).await, 200);
     assert_eq!(ask(&certificate, 15).await, 429);
     assert_eq!(ask(&certificate, 5).await, 200);

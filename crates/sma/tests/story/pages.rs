@@ -5,7 +5,8 @@ use serde_json::Value;
 
 use crate::stand::{Stand, client};
 
-/// Every path and method the description names is served: nothing answers that there is no such page or method.
+/// Every path and method the description names is served: nothing answers that there is no such
+/// page or method.
 #[tokio::test]
 async fn everything_described_is_served() {
     let mut stand = Stand::sqlite().await;

@@ -1,4 +1,5 @@
-//! The authority's plan has a test of its own: provision with an RSA key, validate, look at the totals.
+//! The authority's plan has a test of its own: provision with an RSA key, validate, look at the
+//! totals.
 
 use std::process::Command;
 
@@ -134,7 +135,8 @@ async fn openssl_accepts_the_chain() {
         "{}",
         String::from_utf8_lossy(&verified.stderr)
     );
-    // The subject names no camera, since every node sees it; nothing says attested, since nothing was.
+    // The subject names no camera, since every node sees it; nothing says attested, since nothing
+    // was.
     let shown = openssl(&["x509", "-in", "camera.pem", "-noout", "-text"]);
     let shown = String::from_utf8_lossy(&shown.stdout);
     assert!(

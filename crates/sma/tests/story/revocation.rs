@@ -1,4 +1,5 @@
-//! A revocation holds for the very next question, by HTTP and by command, and everybody can learn of it.
+//! A revocation holds for the very next question, by HTTP and by command, and everybody can learn
+//! of it.
 
 use std::process::Command;
 
@@ -283,7 +284,8 @@ async fn rotated_keys_leave_old_certificates_and_verdicts_good() {
             .is_err()
     );
 
-    // Each intermediate has its own list, and a certificate stands in the list of the one that signed it.
+    // Each intermediate has its own list, and a certificate stands in the list of the one that
+    // signed it.
     let revoke = json!({"scope": {"kind": "family", "family": "Test Camera"}, "reason": "a test"});
     stand.post("/api/v1/revocations", &revoke).await;
     let der = setup::der_of(&stand.founded.intermediate).unwrap();

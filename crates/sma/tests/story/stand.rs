@@ -135,7 +135,8 @@ impl Stand {
         }
     }
 
-    /// Runs the real binary with this stand's settings and credentials: what it prints, or what it complains about.
+    /// Runs the real binary with this stand's settings and credentials: what it prints, or what it
+    /// complains about.
     pub async fn command(&self, arguments: &[&str]) -> Result<String, String> {
         let file = self.path("sma.toml");
         std::fs::write(&file, toml::to_string(&self.settings).unwrap()).unwrap();

@@ -1,5 +1,5 @@
-//! What the authority does when something around it fails: a full disk, an expired certificate authority, an operator who
-//! hangs up.
+//! What the authority does when something around it fails: a full disk, an expired certificate
+//! authority, an operator who hangs up.
 
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
@@ -42,7 +42,8 @@ async fn below_the_reserve_no_camera_is_registered() {
     stand.stop().await;
 }
 
-/// The real program with files that cannot grow beyond so many kibibytes, as on a full disk; ended with this value.
+/// The real program with files that cannot grow beyond so many kibibytes, as on a full disk; ended
+/// with this value.
 struct Cramped(Child);
 
 impl Cramped {
@@ -50,8 +51,8 @@ impl Cramped {
         let file = stand.path("sma.toml");
         std::fs::write(&file, toml::to_string(&stand.settings).unwrap()).unwrap();
         credentials(stand.folder.path());
-        // Without the signal's default, a write beyond the limit is an error, as one on a full disk is. ulimit counts in
-        // blocks of 512 bytes.
+        // Without the signal's default, a write beyond the limit is an error, as one on a full disk
+        // is. ulimit counts in blocks of 512 bytes.
         let script = "trap '' XFSZ; ulimit -f $1; exec $2 --config $3";
         let child = Command::new("sh")
             .args(["-c", script, "sh", &(kibibytes * 2).to_string()])
@@ -211,7 +212,8 @@ async fn an_operator_who_hangs_up_leaves_nothing_half_done() {
     assert!(finished, "what was begun was cut off in the middle");
 }
 
-/// Whether memory and database know the same cameras and revocations, and the log has all of them in one chain.
+/// Whether memory and database know the same cameras and revocations, and the log has all of them
+/// in one chain.
 async fn everything_is_finished(authority: &Authority) -> bool {
     authority.write_audit().await.unwrap();
     let report = audit::verify(&authority.store, &authority.vault);

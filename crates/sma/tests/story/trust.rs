@@ -1,5 +1,5 @@
-//! Who is believed: only certificates that were issued, only cameras' own tokens, only rows that this
-//! program wrote.
+//! Who is believed: only certificates that were issued, only cameras' own tokens, only rows that
+//! this program wrote.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -209,8 +209,8 @@ async fn a_camera_that_binds_its_tokens_is_not_believed_unbound() {
     stand.stop().await;
 }
 
-/// Each of these makes the authority believe somebody, or forget that it does not: what is changed, what
-/// undoes it, and what the refusal names.
+/// Each of these makes the authority believe somebody, or forget that it does not: what is changed,
+/// what undoes it, and what the refusal names.
 const CHANGES: [[&str; 3]; 9] = [
     [
         "UPDATE devices SET attested = TRUE WHERE serial = 'CAM-1'",
@@ -299,7 +299,8 @@ async fn changed_from_outside(mut stand: Stand) {
         assert!(refusal.contains(named), "{change}: {refusal}");
         execute(&stand, undo).await;
     }
-    // As it was written it starts, and by the program this is a matter of settings: no restart helps.
+    // As it was written it starts, and by the program this is a matter of settings: no restart
+    // helps.
     stand.start().await;
     stand.stop().await;
 }

@@ -32,7 +32,8 @@ fn a_whole_registry_holds_and_gives_its_index() {
 #[test]
 fn a_missing_block_and_missing_headers_are_found() {
     let world = world();
-    // Without its first block the part begins in the middle of nothing; without its last it ends early.
+    // Without its first block the part begins in the middle of nothing; without its last it ends
+    // early.
     assert!(matches!(
         audited(&world, &world.parts(Some(2))),
         Err(AuditError::Block(_) | AuditError::Short { .. })

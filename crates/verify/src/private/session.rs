@@ -1,7 +1,9 @@
-//! A private question from its beginning to its end, without a network: [`Session::wants`] says which files to fetch,
-//! [`Session::take`] takes them, until nothing is missing. Whoever drives it only fetches.
+//! A private question from its beginning to its end, without a network: [`Session::wants`] says
+//! which files to fetch, [`Session::take`] takes them, until nothing is missing. Whoever drives it
+//! only fetches.
 //!
-//! The driver may be a browser, the command or a test; what is asked for, and so what the answerer learns, is decided here.
+//! The driver may be a browser, the command or a test; what is asked for, and so what the answerer
+//! learns, is decided here.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -21,7 +23,8 @@ use crate::subject::FileDigests;
 
 /// Where everything that is known against records is asked for.
 pub const NOTICES: &str = "api/v1/notices";
-/// How often it is asked anew when the index has moved on. A validator keeps the indexes of some blocks only.
+/// How often it is asked anew when the index has moved on. A validator keeps the indexes of some
+/// blocks only.
 const ATTEMPTS: u32 = 3;
 /// How far back originals are followed.
 const MOST_GENERATIONS: usize = 16;
@@ -84,8 +87,8 @@ impl Draw {
 }
 
 impl Session {
-    /// Asks about these digests under this genesis. The seed decides which decoys are drawn: fresh and random, or the answerer
-    /// can tell them from what is wanted.
+    /// Asks about these digests under this genesis. The seed decides which decoys are drawn: fresh
+    /// and random, or the answerer can tell them from what is wanted.
     pub fn new(
         genesis: Genesis,
         digests: impl IntoIterator<Item = Digest>,
@@ -102,8 +105,8 @@ impl Session {
         }
     }
 
-    /// Which files to fetch next, in this order or all at once; none when everything is answered. Each is then handed to
-    /// [`Session::take`].
+    /// Which files to fetch next, in this order or all at once; none when everything is answered.
+    /// Each is then handed to [`Session::take`].
     pub fn wants(&mut self) -> Result<Vec<String>, &LookupError> {
         if self.failed.is_none() {
             match self.wanted() {
@@ -117,7 +120,8 @@ impl Session {
         self.failed.as_ref().map_or(Ok(Vec::new()), Err)
     }
 
-    /// Takes a file that [`Session::wants`] named, or that there is no such file. What is wrong with it, `wants` says.
+    /// Takes a file that [`Session::wants`] named, or that there is no such file. What is wrong
+    /// with it, `wants` says.
     pub fn take(&mut self, file: &str, bytes: Option<&[u8]>) {
         // What was asked for before a new beginning belongs to an older block.
         if !self.pending.remove(file) {
@@ -145,7 +149,8 @@ impl Session {
         } else if let Some(part) = number("api/v1/headers/") {
             state.parts.headers.insert(part, HeadersPart::parse(bytes)?);
         } else if let Some(standing) = &state.standing {
-            // Whatever else is taken is a range that was asked for; one that was not, leads to nothing.
+            // Whatever else is taken is a range that was asked for; one that was not, leads to
+            // nothing.
             let mut questions = state.wanted.iter().map(|digest| standing.question(digest));
             if let Some(asked) = questions.find(|asked| standing.address(*asked) == file) {
                 let range = standing.range(asked, bytes)?;
@@ -259,8 +264,8 @@ impl Session {
         Ok(missing_headers(&state.parts, state.parts.anchors(wanted)))
     }
 
-    /// Whether there are originals to be looked up as well. Only where something is known against anybody: a second range
-    /// tells the answerer that the photo is an edit, and mostly which one.
+    /// Whether there are originals to be looked up as well. Only where something is known against
+    /// anybody: a second range tells the answerer that the photo is an edit, and mostly which one.
     fn follow_originals(&mut self) -> bool {
         let state = &mut self.state;
         let has_notices = matches!(&state.notices, Some(Some(notices)) if !notices.is_empty());
@@ -283,7 +288,8 @@ impl Session {
         true
     }
 
-    /// Cuts and verifies a receipt of everything that was found, once each, and says what is answered.
+    /// Cuts and verifies a receipt of everything that was found, once each, and says what is
+    /// answered.
     fn finish(&mut self) -> Result<(), LookupError> {
         let state = &mut self.state;
         let Some(standing) = &state.standing else {
@@ -376,7 +382,8 @@ impl Session {
                 break;
             };
             next = choice.index;
-            // A record is never its own original's original: the ledger has no circles. Nor is more followed than was asked.
+            // A record is never its own original's original: the ledger has no circles. Nor is more
+            // followed than was asked.
             if originals.len() >= MOST_GENERATIONS {
                 break;
             }
@@ -439,7 +446,8 @@ fn missing_headers(parts: &Parts, wanted: impl IntoIterator<Item = u64>) -> Vec<
         .collect()
 }
 
-/// The parts of records that are not here, in ascending order, which tells nothing about which of them is wanted.
+/// The parts of records that are not here, in ascending order, which tells nothing about which of
+/// them is wanted.
 fn missing_records(parts: &Parts, wanted: impl IntoIterator<Item = u64>) -> Vec<String> {
     let missing: BTreeSet<_> = wanted
         .into_iter()

@@ -1,5 +1,6 @@
-//! Whether a version is in a range, as advisories mean it: a release candidate comes before its release and after everything
-//! older. Cargo's own comparison takes a release candidate for in no range but its own.
+//! Whether a version is in a range, as advisories mean it: a release candidate comes before its
+//! release and after everything older. Cargo's own comparison takes a release candidate for in no
+//! range but its own.
 
 use semver::{Comparator, Op, Version, VersionReq};
 

@@ -161,7 +161,8 @@ pub(crate) const ALL: &[Package] = &[
     },
 ];
 
-/// The TPM software stack; the second name is that of Debian 12 and Ubuntu. Transports are opened at run time.
+/// The TPM software stack; the second name is that of Debian 12 and Ubuntu. Transports are opened
+/// at run time.
 const TPM: &[&str] = &[
     "libtss2-esys-3.0.2-0t64 | libtss2-esys-3.0.2-0",
     "libtss2-mu-4.0.1-0t64 | libtss2-mu0",
@@ -208,7 +209,8 @@ mod tests {
         }
     }
 
-    /// A file that is named on the command line must exist; nobody has to write one for a daemon that needs none.
+    /// A file that is named on the command line must exist; nobody has to write one for a daemon
+    /// that needs none.
     #[test]
     fn daemons_without_a_settings_file_either_work_or_are_not_started() {
         for daemon in ALL.iter().flat_map(|package| package.daemons) {

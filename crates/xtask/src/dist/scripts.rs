@@ -52,7 +52,8 @@ fn fill(script: &str, package: &Package) -> String {
         .replace("@DRAW_KEY@", DRAW_KEY)
 }
 
-/// Patterns for the running instances of template units, in quotes: the shell must not look for files of that name.
+/// Patterns for the running instances of template units, in quotes: the shell must not look for
+/// files of that name.
 fn instances(package: &Package) -> String {
     let templates = package
         .files

@@ -59,7 +59,8 @@ fn copy(from: &Path, to: &Path, mode: u32) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The manual page, printed by the program itself. One for another machine cannot run here; its package goes without.
+/// The manual page, printed by the program itself. One for another machine cannot run here; its
+/// package goes without.
 fn manual(path: &Path, program: &str, folder: &Path) -> anyhow::Result<()> {
     let Ok(page) = Command::new(path).arg("man").output() else {
         return Ok(());
@@ -77,8 +78,8 @@ fn manual(path: &Path, program: &str, folder: &Path) -> anyhow::Result<()> {
     )
 }
 
-/// The commented example that the daemon's own tests parse; where there is none, all settings as they are by default,
-/// printed by the program itself.
+/// The commented example that the daemon's own tests parse; where there is none, all settings as
+/// they are by default, printed by the program itself.
 fn example(daemon: &str, package: &str, programs: &Path, folder: &Path) -> anyhow::Result<()> {
     let place = folder.join(format!("usr/share/doc/{package}/examples/{daemon}.toml"));
     let commented = Path::new("crates")

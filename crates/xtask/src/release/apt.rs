@@ -1,7 +1,9 @@
-//! A repository that apt reads: the packages, an index for each architecture, and a signed list of the indexes.
+//! A repository that apt reads: the packages, an index for each architecture, and a signed list of
+//! the indexes.
 //!
-//! apt believes the list by its signature, each index by its digest in the list, and each package by its digest in the
-//! index. So whoever serves the folder can keep an upgrade back, and change nothing.
+//! apt believes the list by its signature, each index by its digest in the list, and each package
+//! by its digest in the index. So whoever serves the folder can keep an upgrade back, and change
+//! nothing.
 
 use std::fmt::Write as _;
 use std::path::Path;

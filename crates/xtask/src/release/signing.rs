@@ -1,4 +1,5 @@
-//! The owner's key, by way of the owner's gpg: a key in a file would have to be guarded here as well.
+//! The owner's key, by way of the owner's gpg: a key in a file would have to be guarded here as
+//! well.
 
 use std::path::Path;
 use std::process::Command;
@@ -12,8 +13,8 @@ use crate::house;
 pub(crate) struct Key(String);
 
 impl Key {
-    /// The key of this fingerprint. A shorter name can be another's: anybody can make a key with the same last digits, or
-    /// the same address.
+    /// The key of this fingerprint. A shorter name can be another's: anybody can make a key with
+    /// the same last digits, or the same address.
     pub(crate) fn find(fingerprint: &str) -> anyhow::Result<Self> {
         let fingerprint: String = fingerprint.split_whitespace().collect();
         let fingerprint = fingerprint.to_ascii_uppercase();

@@ -185,7 +185,8 @@ fn quote(rest: &str) -> usize {
     }
 }
 
-/// A number with its dot, exponent and type. The dots of a range and of a method do not belong to it.
+/// A number with its dot, exponent and type. The dots of a range and of a method do not belong to
+/// it.
 fn number(rest: &str) -> usize {
     let whole = length_while(rest, is_name);
     let mut behind = rest[whole..].chars();

@@ -1,4 +1,5 @@
-//! Nothing a test starts may outlive it: processes are marked by their environment, and looked for at the end.
+//! Nothing a test starts may outlive it: processes are marked by their environment, and looked for
+//! at the end.
 
 use std::fs;
 use std::path::Path;
@@ -30,7 +31,8 @@ impl Mark {
     /// Ends every process that still carries the mark, and says what they were.
     pub(super) fn end_leftovers(&self) -> Vec<String> {
         // Who was told to leave gets a moment to do so: a browser has many processes. One look that
-        // finds nobody is not enough, for a process that is just being started shows no environment.
+        // finds nobody is not enough, for a process that is just being started shows no
+        // environment.
         let mut empty_looks = 0;
         for _ in 0..20 {
             empty_looks = if self.carriers().is_empty() {

@@ -161,12 +161,14 @@ fn number_before(text: &str, word: &str) -> u64 {
     digits.and_then(|digits| digits.parse().ok()).unwrap_or(0)
 }
 
-/// The signer as it ships, without the development keys that the demonstration brings into a build of everything.
+/// The signer as it ships, without the development keys that the demonstration brings into a build
+/// of everything.
 pub(super) fn shipped_signer(house: &House, _: &Options) -> Result<Outcome> {
     shipped(house, &["--package", "birthmark-signer", "key_stores"])
 }
 
-/// The camera as it ships, without the painted scene that the demonstration brings into a build of everything.
+/// The camera as it ships, without the painted scene that the demonstration brings into a build of
+/// everything.
 pub(super) fn shipped_camera(house: &House, _: &Options) -> Result<Outcome> {
     shipped(
         house,
@@ -187,7 +189,8 @@ fn shipped(house: &House, selected: &[&str]) -> Result<Outcome> {
 
 pub(super) fn tests(house: &House, _: &Options) -> Result<Outcome> {
     tools::find_or_install(house, "cargo-nextest", "cargo-nextest")?;
-    // The runner keeps them in the workspace, wherever cargo builds: `store` in .config/nextest.toml.
+    // The runner keeps them in the workspace, wherever cargo builds: `store` in
+    // .config/nextest.toml.
     let results = house.path("target/nextest/default/junit.xml");
     if results.exists() {
         std::fs::remove_file(&results).context("cannot remove the results of the last run")?;

@@ -1,5 +1,5 @@
-//! systemd's own judge of unit files, in a version that knows what ours use: this machine's, or that of Debian trixie in a
-//! folder of its own, fetched once.
+//! systemd's own judge of unit files, in a version that knows what ours use: this machine's, or
+//! that of Debian trixie in a folder of its own, fetched once.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

@@ -34,8 +34,8 @@ pub(super) fn units(house: &House, _: &Options) -> Result<Outcome> {
     Ok(Outcome::passed())
 }
 
-/// The steps of the Nix check of the units, on trees like those of NixOS: nobody here can build that
-/// check, and it must not fail the first person who can.
+/// The steps of the Nix check of the units, on trees like those of NixOS: nobody here can build
+/// that check, and it must not fail the first person who can.
 fn as_nix_judges(house: &House, analyze: &Analyze) -> Result<()> {
     let folder = analyze.place(house);
     std::fs::create_dir_all(&folder)?;
@@ -85,7 +85,8 @@ fn is_service(unit: &Path) -> bool {
     unit.extension().is_some_and(|kind| kind == "service")
 }
 
-/// A copy of the units whose daemons are installed nowhere: each becomes a program that every machine has.
+/// A copy of the units whose daemons are installed nowhere: each becomes a program that every
+/// machine has.
 fn lay_out(from: &Path, to: &Path) -> Result<Vec<PathBuf>> {
     if to.exists() {
         std::fs::remove_dir_all(to)?;

@@ -1,5 +1,5 @@
-//! The Debian system every guest starts from: a minimal trixie with a kernel, the TPM libraries and a root shell on the first
-//! virtual console. Made once and kept until this recipe changes.
+//! The Debian system every guest starts from: a minimal trixie with a kernel, the TPM libraries and
+//! a root shell on the first virtual console. Made once and kept until this recipe changes.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -15,7 +15,8 @@ const PACKAGES: &str = "systemd-sysv,udev,dbus,kmod,linux-image-amd64,initramfs-
     libtss2-esys-3.0.2-0t64,libtss2-mu-4.0.1-0t64,libtss2-rc0t64,libtss2-tctildr0t64,libtss2-tcti-device0t64,tpm-udev,tpm2-tools,\
     postgresql,libimage-exiftool-perl,v4l-utils";
 
-/// What the initial RAM disk needs to find a virtio disk, and nothing else: it has to be unpacked by an emulated processor.
+/// What the initial RAM disk needs to find a virtio disk, and nothing else: it has to be unpacked
+/// by an emulated processor.
 const MODULES: &str = "virtio_pci\nvirtio_blk\next4\n";
 
 /// The shell the driver talks to.

@@ -1,5 +1,6 @@
-//! `cargo xtask wasm --npm FOLDER`: the verifier as a package that `npm install FOLDER` and `npm publish` take, with types.
-//! Nothing is fetched from a registry of packages, and nothing is published.
+//! `cargo xtask wasm --npm FOLDER`: the verifier as a package that `npm install FOLDER` and
+//! `npm publish` take, with types. Nothing is fetched from a registry of packages, and nothing is
+//! published.
 
 use std::fs;
 use std::path::Path;

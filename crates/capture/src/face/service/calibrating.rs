@@ -1,4 +1,5 @@
-//! Calibration as a stream of answers: the camera's thread counts frames, the caller hears how many.
+//! Calibration as a stream of answers: the camera's thread counts frames, the caller hears how
+//! many.
 
 use std::path::PathBuf;
 

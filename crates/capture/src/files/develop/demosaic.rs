@@ -1,7 +1,8 @@
 //! Fills in the two colours that each sample lacks, and turns them into sRGB.
 //!
-//! Missing colours are the mean of the nearest samples that have them. The arithmetic is on whole numbers, and white balance
-//! and the colour matrix are one matrix in 1/4096 steps, so that a camera and a laptop develop the same bytes.
+//! Missing colours are the mean of the nearest samples that have them. The arithmetic is on whole
+//! numbers, and white balance and the colour matrix are one matrix in 1/4096 steps, so that a
+//! camera and a laptop develop the same bytes.
 
 use birthmark_sensor::colour::encode_srgb;
 use birthmark_sensor::{Exposure, Picture, RawFrame, WHITE_LEVEL, unpack_row};
@@ -35,7 +36,8 @@ fn develop_band(frame: &RawFrame, recipe: &Recipe, first: usize, band: &mut [u8]
     }
 }
 
-/// Three rows of samples, each with one more on both sides, mirrored at the edges so that colours keep their places.
+/// Three rows of samples, each with one more on both sides, mirrored at the edges so that colours
+/// keep their places.
 struct Window {
     above: Vec<u16>,
     here: Vec<u16>,
@@ -164,7 +166,8 @@ impl Recipe {
     )]
     fn finish(&self, red: i32, green: i32, blue: i32) -> [u8; 3] {
         let [red_gain, blue_gain] = self.gains;
-        // A sample that is full says nothing beyond white: cut balanced colours there, or bright clouds turn pink.
+        // A sample that is full says nothing beyond white: cut balanced colours there, or bright
+        // clouds turn pink.
         let red = (((red - self.black) * red_gain) >> 12).min(self.range);
         let green = (green - self.black).min(self.range);
         let blue = (((blue - self.black) * blue_gain) >> 12).min(self.range);

@@ -14,8 +14,8 @@ pub enum JpegError {
     Encoder(#[from] EncodingError),
 }
 
-/// Encodes `picture` with halved colour resolution; `exif` goes before the picture, so that the file is complete when it is
-/// hashed.
+/// Encodes `picture` with halved colour resolution; `exif` goes before the picture, so that the
+/// file is complete when it is hashed.
 pub fn encode_jpeg(
     picture: &Picture,
     quality: u8,
@@ -34,7 +34,8 @@ pub fn encode_jpeg(
     Ok(bytes)
 }
 
-/// A small version, at most `side` points wide and high: each point is the mean of the square it stands for.
+/// A small version, at most `side` points wide and high: each point is the mean of the square it
+/// stands for.
 pub fn thumbnail(picture: &Picture, side: usize) -> Picture {
     let step = picture
         .width

@@ -8,7 +8,8 @@ use super::EntryId;
 #[derive(Debug, Default)]
 pub(super) struct Schedule {
     by_time: BTreeSet<(Instant, EntryId)>,
-    /// What was sent and is asked about: its receipt must not wait until a hundred thousand others are sent.
+    /// What was sent and is asked about: its receipt must not wait until a hundred thousand others
+    /// are sent.
     questions: BTreeSet<(Instant, EntryId)>,
     /// What is to be signed first: it needs no network and does not wait for one.
     unsigned: BTreeSet<(Instant, EntryId)>,
@@ -62,7 +63,8 @@ impl Schedule {
         }
     }
 
-    /// The same for an entry that only has to be asked about: it comes before others once it is due.
+    /// The same for an entry that only has to be asked about: it comes before others once it is
+    /// due.
     pub(super) fn ask_later(&mut self, id: EntryId, until: Instant) {
         if self.again(id, until, None) {
             self.questions.insert((until, id));

@@ -36,7 +36,8 @@ impl NodeError {
 }
 
 impl From<CallError> for NodeError {
-    /// Only what says that the proof itself is wrong puts it aside; an address or a token that is wrong can be mended.
+    /// Only what says that the proof itself is wrong puts it aside; an address or a token that is
+    /// wrong can be mended.
     fn from(error: CallError) -> Self {
         match error {
             CallError::Refused {
@@ -61,7 +62,8 @@ pub enum Request {
 pub enum Fate {
     /// Nothing yet.
     Pending,
-    /// The node says that it is in the registry, and shows this receipt. Nothing of it is checked yet.
+    /// The node says that it is in the registry, and shows this receipt. Nothing of it is checked
+    /// yet.
     Stored(Box<Receipt>),
     /// It was checked and rejected.
     Rejected(String),
@@ -91,7 +93,8 @@ impl Node {
         self.0.address()
     }
 
-    /// Whether nobody else can answer in its place: TLS names it, or the line does not leave this machine.
+    /// Whether nobody else can answer in its place: TLS names it, or the line does not leave this
+    /// machine.
     pub fn is_who_it_says(&self) -> bool {
         self.0.is_confidential()
     }
@@ -115,8 +118,8 @@ impl Node {
         }
     }
 
-    /// The newest block that the node has, with the changes of validators from `since` on; none if there is none yet. Nothing
-    /// of it is checked yet.
+    /// The newest block that the node has, with the changes of validators from `since` on; none if
+    /// there is none yet. Nothing of it is checked yet.
     pub async fn head(&self, since: Height) -> Result<Option<Head>, NodeError> {
         let text = self.0.head(since.get()).await.map_err(NodeError::Call)?;
         let head = text.map(|text| Head::from_json(&text)).transpose();

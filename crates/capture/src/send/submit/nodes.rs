@@ -1,7 +1,7 @@
 //! The validators of one camera: which one is asked next.
 //!
-//! They are equals of one registry. One that answered is asked first the next time, so that a silent
-//! one costs a timeout once and not for every photo.
+//! They are equals of one registry. One that answered is asked first the next time, so that a
+//! silent one costs a timeout once and not for every photo.
 
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -1,4 +1,5 @@
-//! What `doctor` says of authorities: whether they answer, and how their certificates and lists stand.
+//! What `doctor` says of authorities: whether they answer, and how their certificates and lists
+//! stand.
 
 use std::time::Duration;
 

@@ -1,8 +1,8 @@
-//! The verify page as one HTML file: kept on a disk, it checks receipts without any network, and photos against the registry
-//! whose address stands in it.
+//! The verify page as one HTML file: kept on a disk, it checks receipts without any network, and
+//! photos against the registry whose address stands in it.
 //!
-//! Trust: the genesis in the file is the one of the validator it was saved from, and stays it. Whoever can change the file
-//! decides what it shows.
+//! Trust: the genesis in the file is the one of the validator it was saved from, and stays it.
+//! Whoever can change the file decides what it shows.
 
 use std::sync::LazyLock;
 

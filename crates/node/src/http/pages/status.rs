@@ -16,7 +16,8 @@ use crate::authority::LaneReport;
 use crate::http::{App, Shared};
 use crate::network;
 
-/// What the fields of `/api/v1/status` are called on the page, in its order. Others follow under their own names.
+/// What the fields of `/api/v1/status` are called on the page, in its order. Others follow under
+/// their own names.
 const NAMES: [(&str, &str); 13] = [
     ("total_hashes", "Records"),
     ("block_height", "Blocks"),

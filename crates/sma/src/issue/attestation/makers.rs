@@ -67,7 +67,8 @@ pub enum MakerError {
 }
 
 impl Makers {
-    /// Reads all PEM files in `folder`. Roots and intermediates stand side by side; each intermediate's root must be there.
+    /// Reads all PEM files in `folder`. Roots and intermediates stand side by side; each
+    /// intermediate's root must be there.
     pub fn read(folder: &Path) -> anyhow::Result<Self> {
         let mut certificates = Vec::new();
         for entry in std::fs::read_dir(folder).with_context(|| format!("{}", folder.display()))? {
@@ -111,8 +112,9 @@ impl Makers {
         })
     }
 
-    /// Succeeds when this is the certificate of a TPM's endorsement key and a chain of the makers' leads
-    /// from it to a root, all valid at `now`; SHA-256 of the endorsement key, which names the chip.
+    /// Succeeds when this is the certificate of a TPM's endorsement key and a chain of the makers'
+    /// leads from it to a root, all valid at `now`; SHA-256 of the endorsement key, which names the
+    /// chip.
     pub fn vouch(&self, der: &[u8], now: Timestamp) -> Result<[u8; 32], MakerError> {
         let certificate = Certificate::from_der(der).map_err(|_| MakerError::Malformed)?;
         is_chip(&certificate)?;
@@ -147,7 +149,8 @@ fn is_root(certificate: &Certificate, der: &[u8]) -> bool {
     body.subject() == body.issuer() && is_signed(certificate, der, certificate)
 }
 
-/// Whether a certificate is about the endorsement key of a TPM, and not about something else of its maker's.
+/// Whether a certificate is about the endorsement key of a TPM, and not about something else of its
+/// maker's.
 fn is_chip(certificate: &Certificate) -> Result<(), MakerError> {
     if may_sign(certificate) {
         return Err(MakerError::NoChip("it may sign others"));

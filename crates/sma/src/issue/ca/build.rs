@@ -210,7 +210,8 @@ pub fn authority_key(signer: &Certificate) -> Result<AuthorityKeyIdentifier, CaE
     })
 }
 
-/// The identifier the issuer's own certificate gives its key, which imported ones may compute differently.
+/// The identifier the issuer's own certificate gives its key, which imported ones may compute
+/// differently.
 fn issuer_key_id(issuer: Option<&Certificate>) -> Result<Option<OctetString>, CaError> {
     let Some(issuer) = issuer else {
         return Ok(None);

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-/// What a camera, or the person at the production line, asks for. A field that is not here is refused:
-/// what was meant by it would be lost.
+/// What a camera, or the person at the production line, asks for. A field that is not here is
+/// refused: what was meant by it would be lost.
 #[derive(Debug, Clone, Deserialize, Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ProvisionRequest {
@@ -17,7 +17,8 @@ pub struct ProvisionRequest {
     /// The camera's public key: P-256, or RSA of at least 2048 bits.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub device_public_key: Option<String>,
-    /// A PKCS#10 request in the place of the public key: it proves that the camera has the private key.
+    /// A PKCS#10 request in the place of the public key: it proves that the camera has the private
+    /// key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub csr: Option<String>,
     /// The NUC hash in hexadecimal; made up if left out and the configuration says so.
@@ -30,8 +31,8 @@ pub struct ProvisionRequest {
         skip_serializing_if = "Option::is_none"
     )]
     pub firmware: Option<String>,
-    /// Whether the camera binds its tokens to photos; one that does is never believed with a token bound
-    /// to nothing. True if left out, unless the configuration says that older cameras come.
+    /// Whether the camera binds its tokens to photos; one that does is never believed with a token
+    /// bound to nothing. True if left out, unless the configuration says that older cameras come.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub binds_tokens: Option<bool>,
     /// The end of an attestation.
@@ -47,7 +48,8 @@ pub struct AttestationProof {
     pub session: String,
     /// The credential's secret, in hexadecimal.
     pub secret: String,
-    /// Send the master keys sealed under a key that only the chip can recover, in `sealed_master_keys`.
+    /// Send the master keys sealed under a key that only the chip can recover, in
+    /// `sealed_master_keys`.
     #[serde(default)]
     pub seal_keys: bool,
 }
@@ -66,7 +68,8 @@ pub struct Provisioned {
     /// Their master keys in hexadecimal, by table.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub master_keys: BTreeMap<String, String>,
-    /// The master keys under the attestation's secret: nonce and AES-256-GCM ciphertext of the JSON, in base64.
+    /// The master keys under the attestation's secret: nonce and AES-256-GCM ciphertext of the
+    /// JSON, in base64.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sealed_master_keys: Option<String>,
     /// The NUC hash in hexadecimal.

@@ -111,7 +111,8 @@ impl Range {
                         && version(firmware, to) != Ordering::Greater
                 })
             }
-            // The former one as well: a camera does not get out of a revocation by a new certificate for the same key.
+            // The former one as well: a camera does not get out of a revocation by a new
+            // certificate for the same key.
             Self::Certificates { first, last } => device
                 .certificates()
                 .any(|certificate| (*first..=*last).contains(&certificate.serial)),

@@ -1,4 +1,5 @@
-//! The chain over audit rows: each is bound to all before it by a keyed digest, and where old rows were removed stands a proof.
+//! The chain over audit rows: each is bound to all before it by a keyed digest, and where old rows
+//! were removed stands a proof.
 
 use serde::Serialize;
 
@@ -113,8 +114,8 @@ fn link(vault: &Vault, before: &[u8], row: &AuditRow) -> [u8; 32] {
     ])
 }
 
-/// Where pruned rows ended, with a proof that pruning put it there: otherwise whoever can change the database could cut off
-/// the oldest rows and move the beginning.
+/// Where pruned rows ended, with a proof that pruning put it there: otherwise whoever can change
+/// the database could cut off the oldest rows and move the beginning.
 fn anchor(vault: &Vault, seq: i64, link: &[u8]) -> Vec<u8> {
     let proof = vault.audit_digest(&[b"birthmark/audit/anchor/v1", &seq.to_be_bytes(), link]);
     [link, &proof].concat()

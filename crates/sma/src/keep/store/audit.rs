@@ -96,7 +96,8 @@ impl Store {
                 .bind(limit).fetch_all(pool).await)
     }
 
-    /// Removes rows of before `time` and remembers, as `anchor` writes it, where they ended; how many were removed.
+    /// Removes rows of before `time` and remembers, as `anchor` writes it, where they ended; how
+    /// many were removed.
     pub async fn prune_audit(
         &self,
         time: Timestamp,
@@ -104,7 +105,8 @@ impl Store {
     ) -> Result<u64, sqlx::Error> {
         with_pool!(&self.database, pool => {
             let mut transaction = pool.begin_with(self.to_write()).await?;
-            // Only a beginning without gaps may go: the first row that must stay keeps everything after it.
+            // Only a beginning without gaps may go: the first row that must stay keeps everything
+            // after it.
             let last: Option<(i64, Vec<u8>)> = sqlx::query_as("SELECT seq, link FROM audit WHERE last_time < $1 AND seq < COALESCE((SELECT MIN(seq) FROM audit WHERE last_time >= $1), 9223372036854775807) ORDER BY seq DESC LIMIT 1")
                 .bind(time.unix()).fetch_optional(&mut *transaction).await?;
             let Some((seq, link)) = last else { return Ok(0) };
@@ -125,7 +127,8 @@ impl Store {
             sqlx::query_as("SELECT hour, outcome, amount FROM hourly WHERE hour >= $1 ORDER BY hour, outcome").bind(hour).fetch_all(pool).await)
     }
 
-    /// For every camera that was busy since `day`: its number, today's amount, and the average of the days before.
+    /// For every camera that was busy since `day`: its number, today's amount, and the average of
+    /// the days before.
     pub async fn activity_since(
         &self,
         day: i64,

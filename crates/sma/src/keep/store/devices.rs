@@ -93,7 +93,8 @@ pub struct DeviceRow {
     pub key_hash: Option<Vec<u8>>,
     /// When the certificate was issued.
     pub issued_at: Option<i64>,
-    /// The serial number of the certificate before it: photos that waited in the camera come with that one.
+    /// The serial number of the certificate before it: photos that waited in the camera come with
+    /// that one.
     pub former_serial: Option<Vec<u8>>,
     /// The key that signed the former certificate.
     pub former_issuer: Option<Vec<u8>>,
@@ -216,7 +217,8 @@ macro_rules! select {
 
 impl Store {
     /// Registers cameras with their certificates, all or none; `spent` is the operator whose token
-    /// paid for them, as it is afterwards. Fails on a serial, NUC hash, key or chip that is registered.
+    /// paid for them, as it is afterwards. Fails on a serial, NUC hash, key or chip that is
+    /// registered.
     pub async fn register(
         &self,
         vault: &Vault,
@@ -258,8 +260,9 @@ impl Store {
         })
     }
 
-    /// Puts a new certificate of the same key in the place of a camera's present one, which stays known as the former one.
-    /// Succeeds with nothing if the row was changed meanwhile: the other change counts.
+    /// Puts a new certificate of the same key in the place of a camera's present one, which stays
+    /// known as the former one. Succeeds with nothing if the row was changed meanwhile: the other
+    /// change counts.
     pub async fn renew(
         &self,
         vault: &Vault,
@@ -344,7 +347,8 @@ impl Store {
 
     /// Cameras whose serial or family begins with the text searched for.
     pub async fn devices(&self, query: &DeviceQuery) -> Result<Vec<DeviceRow>, sqlx::Error> {
-        // The character after the last possible one ends the range, which an index can walk; LIKE would need escaping.
+        // The character after the last possible one ends the range, which an index can walk; LIKE
+        // would need escaping.
         let end = format!("{}\u{10FFFF}", query.search);
         with_pool!(&self.database, pool =>
             sqlx::query_as(select!("WHERE id > $1 AND ((serial >= $2 AND serial < $3) OR (family >= $2 AND family < $3)) ORDER BY id LIMIT $4"))

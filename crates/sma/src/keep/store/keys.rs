@@ -135,7 +135,8 @@ impl Store {
         })
     }
 
-    /// Puts a new key in the place of all earlier ones of its purpose, which sign nothing from now on.
+    /// Puts a new key in the place of all earlier ones of its purpose, which sign nothing from now
+    /// on.
     pub async fn replace_key(
         &self,
         vault: &Vault,
@@ -174,7 +175,8 @@ impl Store {
             row.distrusted_from = Some(from.unix());
             update_key!(transaction, vault, row);
             seal_set!(transaction, vault, "signing_keys", "SELECT mac FROM signing_keys ORDER BY key_id");
-            // If we stop here, the key is still believed, and the operator sees that the command failed.
+            // If we stop here, the key is still believed, and the operator sees that the command
+            // failed.
             transaction.commit().await?;
             Ok(true)
         })

@@ -70,7 +70,8 @@ impl Store {
 }
 
 impl Lease {
-    /// Makes sure that the lease is still held; takes it anew where a lost connection to PostgreSQL lost it.
+    /// Makes sure that the lease is still held; takes it anew where a lost connection to PostgreSQL
+    /// lost it.
     pub async fn keep(&self, store: &Store) -> Result<(), sqlx::Error> {
         let (Self::Connection(connection), Database::Postgres(pool)) = (self, &store.database)
         else {

@@ -1,6 +1,7 @@
 //! Epochs, and who may have one-time keys signed under them.
 //!
-//! Of a camera stands here how many keys it had signed in which epoch, and never which: that is not known to anybody.
+//! Of a camera stands here how many keys it had signed in which epoch, and never which: that is not
+//! known to anybody.
 
 use birthmark_http::with_pool;
 use birthmark_protocol::Timestamp;
@@ -145,8 +146,8 @@ impl Store {
         Ok(added > 0)
     }
 
-    /// Closes an epoch: its count is stated and its secret key destroyed. Nothing happens if signatures were issued since
-    /// `row` was read, or the epoch is closed.
+    /// Closes an epoch: its count is stated and its secret key destroyed. Nothing happens if
+    /// signatures were issued since `row` was read, or the epoch is closed.
     pub async fn close_epoch(
         &self,
         vault: &Vault,
@@ -158,7 +159,8 @@ impl Store {
             counted: Some(counted),
             ..row.clone()
         };
-        // If we stop before this, the epoch is closed at the next look; after it, the key is gone and the count is final.
+        // If we stop before this, the epoch is closed at the next look; after it, the key is gone
+        // and the count is final.
         let done = with_pool!(&self.database, pool =>
             sqlx::query("UPDATE epochs SET sealed = NULL, counted = $1, mac = $2 WHERE family = $3 AND epoch = $4 AND issued = $5 AND counted IS NULL")
                 .bind(&closed.counted).bind(rows::digest(vault, &closed)).bind(&row.family).bind(row.epoch).bind(row.issued)
@@ -187,7 +189,8 @@ impl Store {
                 .fetch_all(pool).await)
     }
 
-    /// Lets a camera have one-time keys signed that this attestation key vouches for. One that was caught stays caught.
+    /// Lets a camera have one-time keys signed that this attestation key vouches for. One that was
+    /// caught stays caught.
     pub async fn enrol_one_time(
         &self,
         vault: &Vault,
@@ -235,8 +238,9 @@ impl Store {
         Ok(())
     }
 
-    /// Stores a camera's batch with the challenge that was drawn for it, unless it stands there with another. A camera has
-    /// one batch open at a time: otherwise it could draw challenges until it likes one.
+    /// Stores a camera's batch with the challenge that was drawn for it, unless it stands there
+    /// with another. A camera has one batch open at a time: otherwise it could draw challenges
+    /// until it likes one.
     pub async fn begin_batch(&self, batch: BatchRow, most: i64) -> Result<Begun, sqlx::Error> {
         let _one = self.writing.lock().await;
         with_pool!(&self.database, pool => {
@@ -256,7 +260,8 @@ impl Store {
             sqlx::query("INSERT INTO one_time_batches (device, epoch, blinded, challenge, amount) VALUES ($1, $2, $3, $4, $5)")
                 .bind(batch.device).bind(batch.epoch).bind(&batch.blinded).bind(&batch.challenge).bind(batch.amount)
                 .execute(&mut *transaction).await?;
-            // If we stop here, the camera asks again and another challenge is drawn, which it has not seen the first of.
+            // If we stop here, the camera asks again and another challenge is drawn, which it has
+            // not seen the first of.
             transaction.commit().await?;
             Ok(Begun::Batch(batch))
         })
@@ -273,8 +278,8 @@ impl Store {
         Ok(all.into_iter().find(|one| one.challenge == challenge))
     }
 
-    /// Notes that a batch was answered, and counts its signatures: both once, and before they leave. False when the epoch
-    /// was closed meanwhile.
+    /// Notes that a batch was answered, and counts its signatures: both once, and before they
+    /// leave. False when the epoch was closed meanwhile.
     pub async fn answer_batch(
         &self,
         vault: &Vault,

@@ -91,7 +91,8 @@ impl Store {
             sqlx::query("UPDATE operators SET revoked_at = $1, mac = $2 WHERE name = $3")
                 .bind(row.revoked_at).bind(mac).bind(&row.name).execute(&mut *transaction).await?;
             seal_set!(transaction, vault, "operators", "SELECT mac FROM operators ORDER BY id");
-            // If we stop here, the token is still in force, and the operator sees that the command failed.
+            // If we stop here, the token is still in force, and the operator sees that the command
+            // failed.
             transaction.commit().await
         })
     }

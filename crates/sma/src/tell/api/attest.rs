@@ -1,4 +1,5 @@
-//! Chips that prove themselves: the first two steps of provisioning, and a renewal, which needs no operator.
+//! Chips that prove themselves: the first two steps of provisioning, and a renewal, which needs no
+//! operator.
 
 use std::time::Instant;
 
@@ -89,7 +90,8 @@ pub async fn renewal_evidence(
     examine_with(&api.authority.renewals, &request)
 }
 
-/// The certificate of the camera whose chip has proven itself: a new one in the last third of its life.
+/// The certificate of the camera whose chip has proven itself: a new one in the last third of its
+/// life.
 #[utoipa::path(post, path = "/api/v1/renewal/certificate", tag = "Cameras", request_body = RenewalRequest, responses((status = 200, body = Renewed), (status = 404), (status = 409), (status = 422), (status = 429), (status = 503)))]
 pub async fn renew(
     State(api): State<Api>,
@@ -98,7 +100,8 @@ pub async fn renew(
 ) -> Result<Json<Renewed>, ApiError> {
     charge_questions(&api, &caller, 1.0)?;
     ensure_room(&api)?;
-    // To its end, also when the camera hangs up in the middle: what is in the database must come into memory, too.
+    // To its end, also when the camera hangs up in the middle: what is in the database must come
+    // into memory, too.
     let renewal = async move { api.authority.renew(&request).await };
     let renewed = tokio::spawn(renewal).await.map_err(ApiError::internal)?;
     renewed.map(Json)

@@ -163,8 +163,8 @@ pub async fn create_token(
     ))
 }
 
-/// Which cameras a token enrols, as a JSON list or without names, and how many. One that enrols cameras
-/// says which or how many: lost, it is worth no more than that.
+/// Which cameras a token enrols, as a JSON list or without names, and how many. One that enrols
+/// cameras says which or how many: lost, it is worth no more than that.
 fn enrols(request: &NewToken) -> Result<(Option<String>, Option<i64>), ApiError> {
     let provision = request
         .roles

@@ -95,7 +95,8 @@ fn is_revoked(api: &Api, row: &DeviceRow) -> bool {
     })
 }
 
-/// Registers a camera; 200 if it was registered before and whoever holds its key asks for the lost answer.
+/// Registers a camera; 200 if it was registered before and whoever holds its key asks for the lost
+/// answer.
 #[utoipa::path(post, path = "/api/v1/devices/provision", tag = "Cameras", request_body = ProvisionRequest, responses((status = 200, body = Provisioned), (status = 201, body = Provisioned), (status = 401), (status = 409), (status = 422), (status = 503)), security(("operator" = [])))]
 pub async fn provision(
     State(api): State<Api>,

@@ -1,5 +1,5 @@
-//! Numbers for monitoring, in the OpenMetrics text form. None of them says anything about a photo, a
-//! camera or a client.
+//! Numbers for monitoring, in the OpenMetrics text form. None of them says anything about a photo,
+//! a camera or a client.
 
 use axum::extract::State;
 use axum::response::Response;

@@ -1,4 +1,5 @@
-//! What an operator looks at: validations by the hour, failures by reason, tables in use, unusual cameras, acts.
+//! What an operator looks at: validations by the hour, failures by reason, tables in use, unusual
+//! cameras, acts.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,5 @@
-//! Pages for people and the description for programs. Everything comes from the binary: nothing is loaded from elsewhere.
+//! Pages for people and the description for programs. Everything comes from the binary: nothing is
+//! loaded from elsewhere.
 
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};

@@ -1,8 +1,8 @@
 //! The questions of nodes: is a camera of yours behind this?
 //!
-//! Nothing of a question is logged, and of the answer only its kind is kept. What an older node sends as
-//! `image_hash` is taken for a commitment and treated like one. Validators show a token; nodes without
-//! one are answered too, one question at a time and slowly.
+//! Nothing of a question is logged, and of the answer only its kind is kept. What an older node
+//! sends as `image_hash` is taken for a commitment and treated like one. Validators show a token;
+//! nodes without one are answered too, one question at a time and slowly.
 
 use std::borrow::Cow;
 
@@ -64,7 +64,8 @@ pub async fn certificate(
     validation(&api, &question)
 }
 
-/// Lets one question through. Whoever shows a token that is not good is told, and not answered slowly.
+/// Lets one question through. Whoever shows a token that is not good is told, and not answered
+/// slowly.
 fn ask_one(api: &Api, caller: &Caller, request: &Request) -> Result<(), ApiError> {
     if let Caller::Stranger(_) = caller
         && let Some(Err(refused)) = api.authority.operators.validator(request.headers())
@@ -145,7 +146,8 @@ pub async fn batch(
     }
     let batch = Batch::parse(&body::read(request, LARGEST_BATCH).await?)?;
     charge_questions(&api, &caller, cost(&batch))?;
-    // A thousand tokens take a millisecond, a thousand certificates a hundred: long enough to get out of the way of others.
+    // A thousand tokens take a millisecond, a thousand certificates a hundred: long enough to get
+    // out of the way of others.
     let answered = tokio::task::spawn_blocking(move || answer_batch(&api, &batch)).await;
     answered.map_err(ApiError::internal)?.map(Json)
 }

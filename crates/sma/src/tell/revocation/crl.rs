@@ -41,7 +41,8 @@ pub fn build(
     // The time is a number that only grows, which is all a list's number has to do.
     let number = CrlNumber::try_from(u64::try_from(now.unix())?)?;
     let body = issuer.certificate.tbs_certificate();
-    // The list names the key that signs it: verifiers look for the list of the certificate's issuer by it.
+    // The list names the key that signs it: verifiers look for the list of the certificate's issuer
+    // by it.
     let key = authority_key(&issuer.certificate)?;
     let extensions = [
         key.to_extension(body.subject(), &[])?,

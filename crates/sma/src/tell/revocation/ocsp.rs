@@ -29,7 +29,8 @@ const MOST: usize = 20;
 const LONGEST_HASH: usize = 64;
 /// How long a nonce may be, RFC 9654.
 const NONCE_LENGTHS: std::ops::RangeInclusive<usize> = 1..=128;
-/// How long an answer may be kept by others. A revocation must not hide behind an old answer, so hardly at all.
+/// How long an answer may be kept by others. A revocation must not hide behind an old answer, so
+/// hardly at all.
 const KEEP: i64 = 60;
 
 #[derive(Debug, Sequence)]
@@ -112,7 +113,8 @@ enum Status {
     Unknown,
 }
 
-/// An answer that carries only a status: 1 the request is malformed, 2 internal error, 6 nobody here knows this issuer.
+/// An answer that carries only a status: 1 the request is malformed, 2 internal error, 6 nobody
+/// here knows this issuer.
 fn failure(status: u8) -> Vec<u8> {
     vec![0x30, 0x03, 0x0A, 0x01, status]
 }
@@ -221,7 +223,8 @@ fn moment(time: Timestamp) -> Result<GeneralizedTime, der::Error> {
 
 fn status_der(status: &Status) -> Result<der::Any, der::Error> {
     let tagged = |number, value: Vec<u8>| -> Result<Vec<u8>, der::Error> {
-        // The alternatives of CertStatus are implicitly tagged: the tag byte takes the place of the value's own.
+        // The alternatives of CertStatus are implicitly tagged: the tag byte takes the place of the
+        // value's own.
         let mut bytes = value;
         if let Some(first) = bytes.first_mut() {
             *first = number;

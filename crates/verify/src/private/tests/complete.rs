@@ -1,5 +1,5 @@
-//! A whole registry, record by record: each is found with a receipt, its neighbours are proven absent, and whoever hides one
-//! is caught.
+//! A whole registry, record by record: each is found with a receipt, its neighbours are proven
+//! absent, and whoever hides one is caught.
 //!
 //! `BIRTHMARK_RECORDS` names another size than the small one that every run takes.
 
@@ -22,7 +22,8 @@ fn registry(records: u64) -> World {
             .collect();
         world.commit(&names.iter().map(String::as_str).collect::<Vec<_>>());
     }
-    // The index of a header is that after an earlier block: with an empty one on top everything stands in it.
+    // The index of a header is that after an earlier block: with an empty one on top everything
+    // stands in it.
     world.commit(&[]);
     world
 }
@@ -46,7 +47,8 @@ impl World {
     }
 }
 
-/// A digest whose key is the next one, upwards or downwards: the nearest that could stand beside it.
+/// A digest whose key is the next one, upwards or downwards: the nearest that could stand beside
+/// it.
 fn neighbour(of: &Digest, is_above: bool) -> Digest {
     let mut bytes = *of.as_bytes();
     let key = IndexKey::of(of).number();

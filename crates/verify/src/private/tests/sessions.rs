@@ -1,4 +1,5 @@
-//! Questions from their beginning to their end, against answerers that say the truth and others that lie.
+//! Questions from their beginning to their end, against answerers that say the truth and others
+//! that lie.
 
 use super::*;
 use crate::FileDigests;
