@@ -1,13 +1,16 @@
 #!/usr/bin/env python3
-"""Writes the inputs that the fuzz targets begin with, from the test vectors. Needs nothing but Python."""
+"""Writes the inputs that the fuzz targets begin with, from the test vectors; with --check says whether they are those of
+today's vectors. Needs nothing but Python."""
 
 import base64
 import json
 import pathlib
+import sys
 
 HERE = pathlib.Path(__file__).resolve().parent
 VECTORS = HERE.parent / "spec" / "vectors"
 FIXTURES = HERE.parent / "crates" / "protocol" / "tests" / "fixtures"
+SEEDS = {}
 
 
 def cases(name):
@@ -15,9 +18,21 @@ def cases(name):
 
 
 def seed(target, name, content):
-    folder = HERE / "seeds" / target
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / name).write_bytes(content if isinstance(content, bytes) else content.encode())
+    SEEDS[HERE / "seeds" / target / name] = content if isinstance(content, bytes) else content.encode()
+
+
+def write():
+    for path, content in SEEDS.items():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+
+
+def check():
+    """Others may lie there too: inputs on which a parser once failed."""
+    stale = [path for path, content in SEEDS.items() if not path.exists() or path.read_bytes() != content]
+    for path in stale:
+        print(f"{path.relative_to(HERE)} is not what the vectors say: run fuzz/make_seeds.py")
+    return not stale
 
 
 def requests():
@@ -59,9 +74,11 @@ def formats():
         seed("token", f"twice-{number}", case["packed_hex_of_base64"])
         seed("token", f"extension-{number}", bytes.fromhex(case["extension_hex"]))
     for number, case in enumerate(cases("gps")):
-        seed("gps", f"opening-{number}", case["opening"])
+        seed("gps", f"position-{number}", case["position"])
         nmea = case["nmea"]
         seed("gps", f"fields-{number}", ",".join([*nmea["latitude"], *nmea["longitude"], nmea["altitude"]]))
+    for number, case in enumerate(cases("disclosures")):
+        seed("disclosure", f"{number}", json.dumps(case["disclosure"]))
     seed("nuc", "map", bytes.fromhex(cases("nuc-maps")[0]["file"]))
     for case in cases("image-data"):
         seed("image_data", case["name"], b"\x10" + base64.b64decode(case["file_base64"]))
@@ -102,3 +119,6 @@ if __name__ == "__main__":
     formats()
     files()
     ledger()
+    if "--check" in sys.argv[1:]:
+        sys.exit(0 if check() else 1)
+    write()

@@ -11,6 +11,6 @@ mod protocol;
 pub use ledger::{block, index, notes, receipt, transaction, validators};
 pub use pictures::{image_data, png};
 pub use protocol::{
-    attestation, authority_request, bundle, certificate, edit, gps, json, keys, nuc, one_time,
-    submission, token, verdict,
+    attestation, authority_request, bundle, certificate, disclosure, edit, gps, json, keys, nuc,
+    one_time, submission, token, verdict,
 };

@@ -8,8 +8,8 @@ use birthmark_protocol::json::Value;
 use birthmark_protocol::nuc::NucMap;
 use birthmark_protocol::submission::{RegisteredHash, Submission, SubmissionRoute};
 use birthmark_protocol::{
-    Bundle, CameraCertificate, CameraToken, DeviceKey, Edit, PublicKey, SealedNuc, Signature,
-    SignedVerdict, SoftwareCertificate, SoftwareExtensions, Timestamp, python_json,
+    Bundle, CameraCertificate, CameraToken, DeviceKey, Disclosure, Edit, PublicKey, SealedNuc,
+    Signature, SignedVerdict, SoftwareCertificate, SoftwareExtensions, Timestamp, python_json,
 };
 
 /// JSON that we read is read by everybody, and Python's form of it means the same.
@@ -135,6 +135,18 @@ pub fn gps(input: &[u8]) {
         );
         assert_eq!(again, Ok(position));
     }
+}
+
+/// What a photographer shows is of one photo, and hiding more of it changes nothing about that.
+pub fn disclosure(input: &[u8]) {
+    let Ok(shown) = serde_json::from_slice::<Disclosure>(input) else {
+        return;
+    };
+    let hidden = shown.showing(&[]);
+    assert_eq!(hidden.shown().count(), 0);
+    assert_eq!(hidden.verify(&shown.root()), Ok(()));
+    let text = serde_json::to_vec(&shown).expect("what was read can be written");
+    assert_eq!(serde_json::from_slice(&text).ok(), Some(shown));
 }
 
 /// Bundles are written back byte for byte.

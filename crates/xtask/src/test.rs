@@ -165,6 +165,11 @@ fn machine_scripts(house: &House, _: &Options) -> Result<Outcome> {
     ] {
         house::run(house.program(&python).arg(script))?;
     }
+    house::run(
+        house
+            .program(&python)
+            .args(["fuzz/make_seeds.py", "--check"]),
+    )?;
     Ok(Outcome::passed())
 }
 
