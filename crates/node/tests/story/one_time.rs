@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use birthmark_ledger::{Receipt, Source};
 use birthmark_node::commands::{fsck, reindex};
 use birthmark_node::registry::Registry;
 use birthmark_node::store::Store;
@@ -37,6 +38,10 @@ async fn submit(world: &World, photo: &OneTimeSubmission) -> Value {
     panic!("the epoch was never registered");
 }
 
+fn receipt_in(fate: &Value) -> Receipt {
+    serde_json::from_value(fate["receipt"].clone()).unwrap()
+}
+
 async fn refused(world: &World, photo: &OneTimeSubmission) -> String {
     world.refused(PATH, &body(photo)).await
 }
@@ -46,9 +51,9 @@ async fn a_photo_is_checked_alone_and_its_key_spent_once(base: Base) {
     let (held, image) = (mint.held(0), digest());
     let photo = held.photo(image);
     let fate = submit(&world, &photo).await;
-    let record = &fate["receipt"]["record"];
-    assert_eq!(record["origin"]["source"], "camera-one-time");
-    assert_eq!(record["one_time_key"]["epoch"], EPOCH);
+    let record = receipt_in(&fate).record;
+    assert_eq!(record.origin().source, Source::CameraOneTime);
+    assert_eq!(record.spent().unwrap().epoch, EPOCH);
     let (status, found) = world.verify(&image).await;
     assert_eq!(status, 200, "{found}");
     assert_eq!(found["assurance"], "attested");
@@ -193,10 +198,10 @@ async fn maker_and_validator_together_cannot_tell_which_photos_are_one_cameras()
             waiting.push((camera, world.submit(PATH, &body(&request)).await, request));
         }
         for (camera, id, request) in waiting {
-            let receipt = world.stored(&id).await["receipt"].clone();
+            let receipt = receipt_in(&world.stored(&id).await);
             let mut known = request.to_json().unwrap();
-            known.extend(receipt.to_string().into_bytes());
-            let block = receipt["header"].to_string();
+            known.extend(hex::encode(receipt.encode()).into_bytes());
+            let block = receipt.header.height.to_string();
             pooled.push(Pooled {
                 camera,
                 block,
