@@ -55,12 +55,13 @@ impl Sockets {
     /// What `LISTEN_FDS` and `LISTEN_FDNAMES` announce. Only the first call in a process finds
     /// anything.
     pub fn from_environment() -> Self {
-        // Names that are missing or no text fit no socket, and a daemon that needs one says so.
-        let names = std::env::var_os("LISTEN_FDNAMES").unwrap_or_default();
-        let names = names.to_string_lossy();
-        let mut names = names.split(':').filter(|name| !name.is_empty());
+        // Without names every socket is `unknown`, as systemd itself calls one that has none.
+        let names = std::env::var_os("LISTEN_FDNAMES");
+        let names = names.as_deref().map(std::ffi::OsStr::to_string_lossy);
+        let mut names = names.iter().flat_map(|names| names.split(':'));
         let passed = ListenFd::from_env();
-        let names = (0..passed.len()).map(|_| Some(names.next().unwrap_or("unknown").to_owned()));
+        let mut name = || names.find(|name| !name.is_empty()).unwrap_or("unknown");
+        let names = (0..passed.len()).map(|_| Some(name().to_owned()));
         Self {
             names: names.collect(),
             passed,

@@ -8,11 +8,14 @@ mod answers;
 mod client;
 pub mod epochs;
 mod pace;
+mod portion;
+mod report;
 pub mod revocations;
 mod settle;
 mod worker;
 
 pub use client::{Answer, AskError, AuthorityClient, Verdicts};
 pub use pace::Standing;
+pub use report::LaneReport;
 pub use settle::Settler;
-pub use worker::{Lane, LaneReport};
+pub use worker::Lane;

@@ -4,21 +4,21 @@ use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use birthmark_daemon::{Shutdown, random};
+use birthmark_daemon::Shutdown;
 use birthmark_ledger::Label;
 use birthmark_protocol::SignedVerdict;
 use birthmark_protocol::authority_request::Question;
 use tokio::sync::Notify;
 
 use super::answers::{Answered, Joined, Open, Outcome, Yes, join, refusal};
-use super::{AskError, AuthorityClient, Settler, Standing, Verdicts};
+use super::portion::{BATCH, Portion, is_genuine, questions};
+use super::report::LaneReport;
+use super::{AskError, AuthorityClient, Settler};
 use crate::admission::{NOBODY, Request};
 use crate::authorities::Authority;
+use crate::clock;
 use crate::store::{Store, StoreError, Waiting};
-use crate::{clock, journal};
 
-/// How many questions go into one request.
-const BATCH: usize = 500;
 /// After this many failures on questions of their own, with no answer between them, the authority
 /// itself is not well.
 const MOST_STUMBLES: u32 = 16;
@@ -35,19 +35,6 @@ const LOOK_AGAIN: Duration = Duration::from_secs(5);
 /// The pause after the store failed.
 const AFTER_STORE_FAILURE: Duration = Duration::from_millis(500);
 
-/// What operators see of a lane.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct LaneReport {
-    /// How it has been answering.
-    pub standing: Standing,
-    /// Its last failure.
-    pub last_error: Option<String>,
-    /// The same without addresses, for anybody.
-    pub trouble: Option<&'static str>,
-    /// Questions it has answered since the start.
-    pub answered: u64,
-}
-
 /// Works through what waits for one authority, or for nobody.
 pub struct Lane {
     target: Option<(Arc<Authority>, AuthorityClient)>,
@@ -60,17 +47,6 @@ pub struct Lane {
     suspect: Option<(i64, u32)>,
     /// What was asked about while the portion before it was settled.
     ahead: Option<Portion>,
-}
-
-/// A portion that the authority has answered, and that is not settled yet. It is in memory alone:
-/// if we stop here, all of it still waits, and is asked about again.
-struct Portion {
-    joined: Joined,
-    verdict: Option<SignedVerdict>,
-    /// The last place in the queue that belongs to it.
-    last: i64,
-    /// Whether as many as fit were waiting.
-    is_full: bool,
 }
 
 enum LaneError {
@@ -141,6 +117,11 @@ impl Lane {
         Arc::clone(&self.report)
     }
 
+    fn reported<T>(&self, change: impl FnOnce(&mut LaneReport, &str) -> T) -> T {
+        let mut report = self.report.lock().unwrap_or_else(PoisonError::into_inner);
+        change(&mut report, self.name())
+    }
+
     fn name(&self) -> &str {
         self.target
             .as_ref()
@@ -153,12 +134,11 @@ impl Lane {
 
     /// Works until asked to stop. What is open then is asked again at the next start.
     pub async fn run(mut self, shutdown: Shutdown) {
-        let mut standing = Standing::default();
         loop {
             let wake = Arc::clone(&self.wake);
             let woken = wake.notified();
             let outcome = tokio::select! {
-                outcome = self.step(standing) => outcome,
+                outcome = self.step() => outcome,
                 () = shutdown.requested() => return,
             };
             let pause = match outcome {
@@ -171,10 +151,17 @@ impl Lane {
                     continue;
                 }
                 Ok(progress) => {
-                    self.answered(&mut standing, progress.settled);
+                    self.reported(|report, name| report.answered(name, progress.settled));
                     continue;
                 }
-                Err(error) => self.failed(&mut standing, error),
+                // Not the authority's fault, and told where blocks are made.
+                Err(LaneError::Store(error)) => {
+                    log::debug!(AUTHORITY = self.name(); "{error}; trying again in {AFTER_STORE_FAILURE:?}");
+                    AFTER_STORE_FAILURE
+                }
+                Err(LaneError::Ask(error)) => {
+                    self.reported(|report, name| report.failed(name, &error))
+                }
             };
             if let Err(error) = self.put_suspect_last(pause).await {
                 log::debug!(AUTHORITY = self.name(); "{error}");
@@ -188,7 +175,7 @@ impl Lane {
 
     /// One portion of work: what was never asked before goes first, then what was set aside, one at
     /// a time.
-    async fn step(&mut self, standing: Standing) -> Result<Progress, LaneError> {
+    async fn step(&mut self) -> Result<Progress, LaneError> {
         if let Some(ahead) = self.ahead.take() {
             let mut progress = Progress::default();
             self.settle_and_ask_ahead(ahead, &mut progress).await?;
@@ -213,7 +200,7 @@ impl Lane {
                 self.ahead = progress.ahead.take();
                 self.suspect = None;
                 self.batch = (self.batch * 2).min(BATCH);
-                if standing.is_away() {
+                if self.reported(|report, _| report.standing.is_away()) {
                     self.store().take_up(&name, TRIES).await?;
                 }
             }
@@ -298,10 +285,7 @@ impl Lane {
             let answered = std::mem::take(portion).into_iter().map(unasked).collect();
             return self.settle(&nobody()?, answered, None, progress).await;
         };
-        let questions: Vec<_> = portion
-            .iter()
-            .filter_map(|open| open.request.question(&authority.settings.id))
-            .collect();
+        let questions = questions(authority, portion);
         if !authority.settings.batches {
             return self
                 .ask_each(authority, client, portion, &questions, progress)
@@ -317,7 +301,7 @@ impl Lane {
             }
             verdicts => verdicts?,
         };
-        let portion = answered(authority, std::mem::take(portion), verdicts)?;
+        let portion = Portion::answered(authority, std::mem::take(portion), verdicts)?;
         self.settle_and_ask_ahead(portion, progress).await
     }
 
@@ -334,14 +318,12 @@ impl Lane {
         let Portion {
             joined,
             verdict,
-            last,
-            is_full,
+            more_behind,
         } = portion;
         let ahead = async {
-            if is_full {
-                self.ask_ahead(authority, client, last).await
-            } else {
-                Ok(None)
+            match more_behind {
+                Some(place) => self.ask_ahead(authority, client, place).await,
+                None => Ok(None),
             }
         };
         let settled = self.settle_joined(authority, joined, verdict, progress);
@@ -357,19 +339,15 @@ impl Lane {
         &self,
         authority: &Authority,
         client: &AuthorityClient,
-        last: i64,
+        place: i64,
     ) -> Result<Option<Portion>, LaneError> {
-        let waiting = self.store().waiting(self.name(), last, BATCH).await?;
+        let waiting = self.store().waiting(self.name(), place, BATCH).await?;
         if waiting.len() < BATCH {
             return Ok(None);
         }
         let open = self.read(waiting).await?;
-        let questions: Vec<_> = open
-            .iter()
-            .filter_map(|open| open.request.question(&authority.settings.id))
-            .collect();
-        let verdicts = client.ask_batch(&questions).await?;
-        Ok(Some(answered(authority, open, verdicts)?))
+        let verdicts = client.ask_batch(&questions(authority, &open)).await?;
+        Ok(Some(Portion::answered(authority, open, verdicts)?))
     }
 
     /// Older authorities: each answer is settled by itself, signed or not.
@@ -504,64 +482,6 @@ impl Lane {
             .set_aside(seq, tries, clock::now().plus(seconds))
             .await
     }
-
-    fn answered(&self, standing: &mut Standing, settled: usize) {
-        if standing.is_away() {
-            log::info!(MESSAGE_ID = journal::AUTHORITY_BACK, AUTHORITY = self.name(); "the authority answers again");
-        }
-        standing.answered();
-        let mut report = self.report.lock().unwrap_or_else(PoisonError::into_inner);
-        report.standing = *standing;
-        (report.last_error, report.trouble) = (None, None);
-        report.answered += settled as u64;
-    }
-
-    fn failed(&self, standing: &mut Standing, error: LaneError) -> Duration {
-        let error = match error {
-            // Not the authority's fault, and told where blocks are made.
-            LaneError::Store(error) => {
-                log::debug!(AUTHORITY = self.name(); "{error}; trying again in {AFTER_STORE_FAILURE:?}");
-                return AFTER_STORE_FAILURE;
-            }
-            LaneError::Ask(error) => error,
-        };
-        let was_away = standing.is_away();
-        standing.failed();
-        let pause = standing.pause(random::share());
-        let mut report = self.report.lock().unwrap_or_else(PoisonError::into_inner);
-        let text = error.to_string();
-        let is_new = report.last_error.as_ref() != Some(&text);
-        if matches!(error, AskError::Forged(_)) && is_new {
-            log::error!(MESSAGE_ID = journal::FORGED_VERDICT, AUTHORITY = self.name(); "{error}; submissions wait, asking again in {pause:?}");
-        } else if standing.is_away() && !was_away {
-            log::warn!(MESSAGE_ID = journal::AUTHORITY_AWAY, AUTHORITY = self.name(); "{error}; submissions wait, asking again from time to time");
-        } else {
-            log::debug!(AUTHORITY = self.name(); "{error}; asking again in {pause:?}");
-        }
-        report.standing = *standing;
-        report.last_error = Some(text);
-        report.trouble = Some(error.in_a_word());
-        pause
-    }
-}
-
-/// Joins what the authority said about a portion.
-fn answered(
-    authority: &Authority,
-    portion: Vec<Open>,
-    verdicts: Verdicts,
-) -> Result<Portion, AskError> {
-    let verdict = genuine(authority, verdicts.signed)?;
-    let last = portion.iter().map(|open| open.waiting.seq).max();
-    let is_full = portion.len() == BATCH;
-    let (answers, signs) = (verdicts.answers, authority.signs());
-    let joined = join(portion, answers, verdict.as_ref(), signs);
-    Ok(Portion {
-        joined,
-        verdict,
-        last: last.unwrap_or_default(),
-        is_full,
-    })
 }
 
 fn nobody() -> Result<Label, StoreError> {
@@ -571,31 +491,4 @@ fn nobody() -> Result<Label, StoreError> {
 /// What nobody is asked about passes as it was admitted.
 fn unasked(open: Open) -> Answered {
     open.answered(Outcome::Passed(Yes::not_asked()))
-}
-
-/// The verdict of an authority that signs; one that is not its own is a forgery of the whole
-/// answer.
-fn genuine(
-    authority: &Authority,
-    verdict: Option<SignedVerdict>,
-) -> Result<Option<SignedVerdict>, AskError> {
-    let Some(verdict) = verdict.filter(|_| authority.signs()) else {
-        return Ok(None);
-    };
-    if is_genuine(authority, &verdict) {
-        return Ok(Some(verdict));
-    }
-    let name = verdict.verdict.manufacturer();
-    Err(AskError::Forged(format!(
-        "its verdict, as {name:?}, is not signed by a configured key of {:?}",
-        authority.settings.id
-    )))
-}
-
-fn is_genuine(authority: &Authority, verdict: &SignedVerdict) -> bool {
-    verdict.verdict.manufacturer() == authority.settings.id
-        && authority
-            .verdict_keys()
-            .iter()
-            .any(|key| verdict.verify(key).is_ok())
 }

@@ -79,6 +79,18 @@ pub(super) fn add(program: Program<Settings>) -> Program<Settings> {
     })
 }
 
+/// Which validators contradicted themselves, in words; nothing where the database is of another
+/// registry.
+async fn contradictions(store: &Store, genesis: Genesis) -> anyhow::Result<Vec<String>> {
+    let stored = store.state("genesis").await?;
+    let is_ours = stored.as_deref() == Some(genesis.hash().as_bytes());
+    if !is_ours || store.misbehaviours().await?.is_empty() {
+        return Ok(Vec::new());
+    }
+    let registry = Registry::open(store.clone(), genesis).await?;
+    Ok(Contradictions::load(&registry).await?.list())
+}
+
 fn are_not_ours_to_see(error: &anyhow::Error) -> bool {
     let missing = error.downcast_ref();
     matches!(missing, Some(CredentialError::NoDirectory { .. }))
@@ -179,7 +191,7 @@ impl Report {
         self.network(settings).await?;
         self.tls(settings)?;
         let own = own.unwrap_or(ValidatorId::from_bytes([0; 32]));
-        let numbers = self.list_numbers(settings).await;
+        let numbers = self.list_numbers(settings).await?;
         let book = AuthorityBook::read(settings, own, &numbers);
         let book = book.and_then(|book| {
             book.take_tokens(&context.credentials)?;
@@ -237,21 +249,19 @@ impl Report {
         let Ok(Some(store)) = Store::look(&settings.database).await else {
             return Ok(());
         };
-        let stored = store.state("genesis").await;
-        let is_ours =
-            stored.is_ok_and(|stored| stored.as_deref() == Some(genesis.hash().as_bytes()));
-        let proofs = store.misbehaviours().await;
-        let is_told = proofs.is_ok_and(|proofs| !proofs.is_empty());
-        if is_ours
-            && is_told
-            && let Ok(registry) = Registry::open(store.clone(), genesis).await
-        {
-            for sentence in Contradictions::load(&registry).await?.list() {
-                self.ill(
-                    &sentence,
-                    "Both signatures are kept. Two machines may run with one key, or one was set back: call its operator.",
-                )?;
+        match contradictions(&store, genesis).await {
+            Ok(sentences) => {
+                for sentence in sentences {
+                    self.ill(
+                        &sentence,
+                        "Both signatures are kept. Two machines may run with one key, or one was set back: call its operator.",
+                    )?;
+                }
             }
+            Err(error) => self.ill(
+                &format!("whether a validator contradicted itself cannot be read: {error:#}"),
+                "`birthmark-node fsck` reads all of the database.",
+            )?,
         }
         store.close().await;
         Ok(())

@@ -88,6 +88,36 @@ async fn doctor_does_not_wait_for_a_database_that_hangs() {
     assert!(report.contains("database holds 0 records"), "{report}");
 }
 
+/// What cannot be read is not taken for nothing: neither the numbers of lists, without which an
+/// older one would pass, nor the proofs against a validator. And doctor goes on.
+#[tokio::test(flavor = "multi_thread")]
+async fn doctor_says_what_it_cannot_read() {
+    let (mut world, authority) = prepared().await;
+    world.start().await;
+    world.stop().await;
+    let report = text(&node(&world, &["doctor"]));
+    assert!(!report.contains("cannot be read"), "{report}");
+    let pool = sqlx::SqlitePool::connect(world.settings.database.as_str()).await;
+    let pool = pool.unwrap();
+    for name in ["list-number/anybody", "misbehaviour/anybody"] {
+        sqlx::query("INSERT INTO node_state (name, value) VALUES (?, X'00')")
+            .bind(name)
+            .execute(&pool)
+            .await
+            .unwrap();
+    }
+    pool.close().await;
+    let report = text(&node(&world, &["doctor"]));
+    for words in [
+        "the numbers of the lists that were fetched cannot be read",
+        "whether a validator contradicted itself cannot be read",
+        "test-maker",
+    ] {
+        assert!(report.contains(words), "{words}: {report}");
+    }
+    drop(authority);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn doctor_goes_on_where_nothing_has_run_yet() {
     let (mut world, authority) = prepared().await;

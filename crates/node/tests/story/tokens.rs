@@ -37,6 +37,17 @@ async fn page_says(world: &World, words: &str) {
     panic!("the page never says {words:?}");
 }
 
+/// From here on the authority answers nobody but validators that it knows. The token of one.
+async fn short_of_room(authority: &mut Authority) -> String {
+    authority
+        .restart(|settings| {
+            settings.rehearsal = false;
+            settings.disk_reserve_mb = u64::MAX;
+        })
+        .await;
+    authority.token("library.example").await
+}
+
 async fn is_waiting(world: &World, id: &str) -> bool {
     let (_, answer) = world.get(&format!("/api/v1/submission/{id}")).await;
     answer["status"] == "pending_validation"
@@ -47,13 +58,7 @@ async fn an_authority_short_of_room_answers_only_the_validators_that_it_gave_a_t
     let folder = tempfile::tempdir().unwrap();
     let mut authority = Authority::found(folder.path()).await;
     let camera = Camera::new(&authority, "CAM-0001").await;
-    authority
-        .restart(|settings| {
-            settings.rehearsal = false;
-            settings.disk_reserve_mb = u64::MAX;
-        })
-        .await;
-    let token = authority.token("library.example").await;
+    let token = short_of_room(&mut authority).await;
 
     let mut world = World::started(Base::Sqlite, folder, vec![authority.entry()]).await;
     let id = submit(&world, &camera).await;
@@ -130,14 +135,7 @@ async fn one_command_on_each_side_makes_a_validator_known() {
     let folder = tempfile::tempdir().unwrap();
     let mut authority = Authority::found(folder.path()).await;
     let camera = Camera::new(&authority, "CAM-0001").await;
-    // It answers nobody but validators that it knows.
-    authority
-        .restart(|settings| {
-            settings.rehearsal = false;
-            settings.disk_reserve_mb = u64::MAX;
-        })
-        .await;
-    let token = authority.token("library.example").await;
+    let token = short_of_room(&mut authority).await;
     let mut world = World::prepare(Base::Sqlite, folder, vec![authority.entry()]);
     let kept = world.credentials().join("birthmark-node.token.test-maker");
 

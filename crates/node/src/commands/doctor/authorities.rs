@@ -38,21 +38,30 @@ impl Report {
         Ok(())
     }
 
-    /// The highest numbers of lists that the node has seen, if its database can be read.
-    pub(super) async fn list_numbers(&self, settings: &Settings) -> ListNumbers {
+    /// The highest numbers of lists that the node has seen; none where there is no database, or
+    /// where doctor said already that it cannot be opened.
+    pub(super) async fn list_numbers(
+        &mut self,
+        settings: &Settings,
+    ) -> anyhow::Result<ListNumbers> {
         if self.database_hangs {
-            return ListNumbers::default();
+            return Ok(ListNumbers::default());
         }
         let Ok(Some(store)) = Store::look(&settings.database).await else {
-            return ListNumbers::default();
+            return Ok(ListNumbers::default());
         };
         let numbers = ListNumbers::load(&store).await;
         store.close().await;
-        #[expect(
-            clippy::disallowed_methods,
-            reason = "a database not readable is reported already"
-        )]
-        numbers.unwrap_or_default()
+        match numbers {
+            Ok(numbers) => Ok(numbers),
+            Err(error) => {
+                self.ill(
+                    &format!("the numbers of the lists that were fetched cannot be read: {error}"),
+                    "`birthmark-node fsck` reads all of the database; an older list could be taken for the newest.",
+                )?;
+                Ok(ListNumbers::default())
+            }
+        }
     }
 
     fn list(&mut self, name: &str, list: &Applied) -> anyhow::Result<()> {

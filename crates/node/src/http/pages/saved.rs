@@ -41,8 +41,8 @@ pub(super) struct Saved {
     pub(super) parts: &'static Parts,
     /// Which requests it may make: to its registry's address alone, or none.
     pub(super) policy: String,
-    /// The registry's address, or nothing.
-    pub(super) registry: String,
+    /// The registry's address, if it asks one.
+    pub(super) registry: Option<String>,
     pub(super) genesis: String,
 }
 
@@ -91,8 +91,11 @@ fn one_module(library: &str, page: &str) -> String {
 
 /// The page as a file to keep.
 pub async fn saved(State(app): Shared, Query(asked): Query<Where>) -> Result<Response, ApiError> {
-    let registry = asked.registry.unwrap_or_default();
-    if !registry.is_empty() && !is_origin(&registry) {
+    if asked
+        .registry
+        .as_deref()
+        .is_some_and(|text| !is_origin(text))
+    {
         let reason = "expected http:// or https:// and the name of a server";
         return Err(ApiError::parameter("query", "registry", reason));
     }
@@ -103,7 +106,7 @@ pub async fn saved(State(app): Shared, Query(asked): Query<Where>) -> Result<Res
         problem: None,
         card: None,
         tone: "",
-        saved: Some(Saved::new(registry, &genesis)),
+        saved: Some(Saved::new(asked.registry, &genesis)),
     };
     let html = page.render().map_err(ApiError::internal)?;
     let headers = [
@@ -118,13 +121,10 @@ pub async fn saved(State(app): Shared, Query(asked): Query<Where>) -> Result<Res
 }
 
 impl Saved {
-    fn new(registry: String, genesis: &str) -> Self {
+    fn new(registry: Option<String>, genesis: &str) -> Self {
         let parts = &*PARTS;
         let [script, style] = &parts.hashes;
-        let asks = match registry.as_str() {
-            "" => "'none'",
-            origin => origin,
-        };
+        let asks = registry.as_deref().unwrap_or("'none'");
         Self {
             policy: format!(
                 "default-src 'none'; script-src {script} 'wasm-unsafe-eval'; style-src {style}; img-src data: blob:; \
@@ -183,7 +183,7 @@ mod tests {
         ] {
             assert!(!is_origin(bad), "{bad}");
         }
-        let saved = Saved::new(String::new(), "{\"a\": \"</script>\"}");
+        let saved = Saved::new(None, "{\"a\": \"</script>\"}");
         assert!(saved.policy.contains("connect-src 'none'") && !saved.genesis.contains('<'));
     }
 }
