@@ -7,7 +7,10 @@
 //! members know one another: see [`crate::agreement`].
 
 mod context;
+mod effects;
+mod events;
 mod machine;
 mod translate;
 
-pub(crate) use machine::{Action, Entry, Event, Machine, MachineError, Timer, TimerKind};
+pub(crate) use events::{Action, Entry, Event, MachineError, Timer, TimerKind};
+pub(crate) use machine::Machine;

@@ -1,6 +1,8 @@
 //! The interface `org.birthmark.Signer`. Whoever may connect can at most sign bundles that say what
 //! they say, and use up tokens; only administrators can change what this camera is.
 
+mod status;
+
 use std::sync::Arc;
 
 use base64::Engine as _;
@@ -9,12 +11,12 @@ use birthmark_daemon::clock;
 use birthmark_daemon::varlink::Peers;
 use birthmark_protocol::attestation::Credential;
 use birthmark_protocol::numbers::at_most;
-use birthmark_protocol::{Bundle, CameraCertificate, Commitment, Digest, PublicKey, Timestamp};
+use birthmark_protocol::{Bundle, Commitment, Digest, Timestamp};
 use zeroize::Zeroizing;
 use zlink::Connection;
 use zlink::connection::socket::{FetchPeerCredentials, Socket};
 
-use crate::camera::Camera;
+use self::status::{not_after, pcrs, pem, status, table_ids};
 use crate::error::SignerError;
 use crate::keeper::Keeper;
 use crate::messages::{
@@ -512,76 +514,6 @@ fn counted(count: usize) -> i64 {
 fn digest(field: &'static str, text: &str) -> Result<Digest, SignerRefusal> {
     text.parse()
         .map_err(|error| refusal(SignerError::input(field, error)))
-}
-
-fn status(vault: &mut Vault) -> StatusReply {
-    let health = vault.health();
-    let public_key = vault.public_key();
-    let problem = health
-        .as_ref()
-        .err()
-        .or(public_key.as_ref().err())
-        .map(ToString::to_string);
-    let camera = vault.camera();
-    let (last_signature, signatures) = vault.signatures();
-    let (self_test_passed, health) = (health.is_ok(), health.ok());
-    let (chip, lockout) = health.map_or((None, None), |health| (health.chip, health.lockout));
-    StatusReply {
-        key_store: vault.kind(),
-        public_key: public_key.ok().as_ref().map(pem),
-        provisioned: camera.is_some(),
-        device_serial: camera.map(|camera| camera.device_serial.clone()),
-        device_family: camera.map(|camera| camera.device_family.clone()),
-        table_ids: camera.map(table_ids).unwrap_or_default(),
-        certificate_not_after: camera.and_then(not_after),
-        authority: camera.and_then(authority),
-        sealed_to_pcrs: camera.map(pcrs).unwrap_or_default(),
-        last_signature: last_signature.map(Timestamp::unix),
-        signatures: at_most(signatures),
-        self_test_passed,
-        chip,
-        lockout,
-        problem,
-    }
-}
-
-fn table_ids(camera: &Camera) -> Vec<i64> {
-    camera.tables.iter().map(|table| (*table).into()).collect()
-}
-
-fn pcrs(camera: &Camera) -> Vec<i64> {
-    camera
-        .secrets
-        .pcrs
-        .iter()
-        .map(|number| (*number).into())
-        .collect()
-}
-
-fn not_after(camera: &Camera) -> Option<i64> {
-    camera.last_moment().map(Timestamp::unix)
-}
-
-/// The address of the authority, as it stands in the certificate.
-fn authority(camera: &Camera) -> Option<String> {
-    let certificate = CameraCertificate::from_der(&camera.certificate).ok()?;
-    Some(certificate.extensions().ma_endpoint.clone())
-}
-
-/// SubjectPublicKeyInfo in PEM.
-fn pem(key: &PublicKey) -> String {
-    let text = STANDARD.encode(key.to_spki_der());
-    let (mut out, mut rest) = ("-----BEGIN PUBLIC KEY-----\n".to_owned(), text.as_str());
-    while let Some((line, tail)) = rest.split_at_checked(64) {
-        out.push_str(line);
-        out.push('\n');
-        rest = tail;
-    }
-    if !rest.is_empty() {
-        out.push_str(rest);
-        out.push('\n');
-    }
-    out + "-----END PUBLIC KEY-----\n"
 }
 
 fn now() -> Timestamp {

@@ -13,6 +13,7 @@
 mod contents;
 mod node;
 mod nodes;
+mod signing;
 
 use std::collections::HashSet;
 use std::io;
@@ -29,10 +30,9 @@ pub use nodes::Nodes;
 
 use crate::keep::album::{Album, RECEIPT};
 use crate::keep::queue::{Entry, EntryId, Queue, QueueError, Refusal, Stage};
-use crate::keep::sidecar;
 use crate::send::certificate::is_outdated;
 use crate::send::registry::{GenesisProblem, LearnError, ReceiptFault, Registry};
-use crate::send::signer::{Proof, ProvedBy, Signer, SignerError, ToSign};
+use crate::send::signer::{Proof, ProvedBy, Signer, SignerError};
 
 /// The first question about a submission comes after this long; a node with four validators has an
 /// answer by then.
@@ -163,61 +163,6 @@ impl Submitter {
     /// Works until asked to stop.
     pub async fn run(&self, shutdown: Shutdown) {
         tokio::join!(self.sign_all(shutdown.clone()), self.send_all(shutdown));
-    }
-
-    /// Has photos signed, the oldest that is due first. Trouble of the signer is a pause for all of
-    /// them.
-    async fn sign_all(&self, shutdown: Shutdown) {
-        let mut pause = Backoff::new(FIRST_PAUSE, LONGEST_OWN_WAIT.min(self.longest_pause));
-        while !shutdown.is_requested() {
-            let due = self.queue.next_unsigned().map(|(due, _)| due);
-            let far = Instant::now() + LONGEST_WAIT;
-            tokio::select! {
-                () = shutdown.requested() => return,
-                () = tokio::time::sleep_until(due.unwrap_or(far).into()) => {}
-                () = self.queue.unsigned_changed() => {}
-            }
-            let next = self.queue.next_unsigned();
-            let Some((_, id)) = next.filter(|(due, _)| *due <= Instant::now()) else {
-                continue;
-            };
-            match self.sign(id).await {
-                Ok(()) => {
-                    pause.succeeded();
-                    self.note(|progress| progress.unsigned = None);
-                }
-                Err(trouble) => {
-                    if self.is_beyond_help(id, &trouble) {
-                        continue;
-                    }
-                    let said = trouble.to_string();
-                    self.tell_unsigned(&said);
-                    pause.failed();
-                    let length = pause.pause_at_least(random::share(), None);
-                    // It goes to the end: what the signer dislikes about this photo must not keep
-                    // the others waiting.
-                    self.queue.sign_later(id, Instant::now() + length, said);
-                    if matches!(trouble, Trouble::Signer(SignerError::Call(_))) {
-                        tokio::select! {
-                            () = shutdown.requested() => {}
-                            () = tokio::time::sleep(length) => {}
-                            // A new photo is a reason to try at once, and so is somebody who says:
-                            // now.
-                            () = self.queue.unsigned_changed() => {}
-                        }
-                    }
-                }
-            }
-        }
-    }
-
-    /// New trouble is worth a warning; the same again is not.
-    fn tell_unsigned(&self, said: &str) {
-        match self.progress().unsigned.as_deref() == Some(said) {
-            true => log::debug!("photos still wait for their signature: {said}"),
-            false => log::warn!("photos wait for their signature: {said}"),
-        }
-        self.note(|progress| progress.unsigned = Some(said.to_owned()));
     }
 
     /// Sends what is signed.
@@ -360,36 +305,6 @@ impl Submitter {
             } => self.ask(id, entry, proof, (&node, &receipt_id)).await,
             Stage::Refused { .. } => Ok(self.queue.set_aside(id)?),
         }
-    }
-
-    async fn sign(&self, id: EntryId) -> Result<(), Trouble> {
-        let entry = self.queue.read(id)?;
-        if entry.stage != Stage::Unsigned {
-            self.queue.to_send(id);
-            return Ok(());
-        }
-        let begin = Instant::now();
-        let (bundle, opening) = contents(&entry)?;
-        let wanted = ToSign {
-            bundle: &bundle,
-            anchor_block: entry.anchor_block.as_ref(),
-        };
-        let proof = self.signer.prove(wanted, &opening).await?;
-        if certificate(&proof)?.is_some_and(|der| is_outdated(&der, now())) {
-            return Err(Trouble::Outdated);
-        }
-        // If we stop here, the next attempt asks for another signature; this one was never sent.
-        sidecar::add_proof(&self.album, &entry.photo, &proof).map_err(Trouble::Disk)?;
-        self.queue.update(
-            id,
-            &Entry {
-                stage: Stage::Signed { proof },
-                ..entry
-            },
-        )?;
-        self.note(|progress| progress.signing = Some(begin.elapsed()));
-        self.queue.to_send(id);
-        Ok(())
     }
 
     /// A photo under a one-time key is held back for a random time, so that neither the moment nor

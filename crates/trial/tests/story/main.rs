@@ -3,9 +3,12 @@
 
 use std::process::Command;
 
-fn trial(arguments: &[&str]) -> (Option<i32>, String) {
+fn trial(arguments: &str) -> (Option<i32>, String) {
     let program = env!("CARGO_BIN_EXE_birthmark-trial");
-    let ended = Command::new(program).args(arguments).output().unwrap();
+    let ended = Command::new(program)
+        .args(arguments.split(' '))
+        .output()
+        .unwrap();
     let said = String::from_utf8(ended.stdout).unwrap() + &String::from_utf8(ended.stderr).unwrap();
     (ended.status.code(), said)
 }
@@ -20,18 +23,8 @@ fn number_after(said: &str, words: &str) -> f64 {
 /// lost; both come back, catch up, and all histories are the same.
 #[test]
 fn one_of_four_may_be_killed_two_stop_the_network_and_nothing_is_lost() {
-    let kills = ["--kill", "4@2+10", "--kill", "3@6+6"];
-    let arguments = [
-        "--validators",
-        "4",
-        "--rate",
-        "25",
-        "--seconds",
-        "16",
-        "--seed",
-        "1",
-    ];
-    let (status, said) = trial(&[&arguments[..], &kills].concat());
+    let network = "--validators 4 --rate 25 --seconds 16 --seed 1";
+    let (status, said) = trial(&format!("{network} --kill 4@2+10 --kill 3@6+6"));
     assert_eq!(status, Some(0), "{said}");
     for words in [
         "4 killed: 3 connected, 3 needed",
@@ -49,27 +42,9 @@ fn one_of_four_may_be_killed_two_stop_the_network_and_nothing_is_lost() {
 /// Links that are cut, slow and lossy delay decisions and fork nothing.
 #[test]
 fn a_network_in_two_halves_decides_nothing_and_comes_together_again() {
-    let troubles = [
-        "--partition",
-        "1,2@3+5",
-        "--pause",
-        "4@1+4",
-        "--delay",
-        "20",
-        "--loss",
-        "1",
-    ];
-    let arguments = [
-        "--validators",
-        "4",
-        "--rate",
-        "25",
-        "--seconds",
-        "12",
-        "--seed",
-        "2",
-    ];
-    let (status, said) = trial(&[&arguments[..], &troubles].concat());
+    let network = "--validators 4 --rate 25 --seconds 12 --seed 2";
+    let troubles = "--partition 1,2@3+5 --pause 4@1+4 --delay 20 --loss 1";
+    let (status, said) = trial(&format!("{network} {troubles}"));
     assert_eq!(status, Some(0), "{said}");
     assert!(
         said.contains("1, 2 cut off from the others: 2 connected, 3 needed"),
@@ -80,13 +55,13 @@ fn a_network_in_two_halves_decides_nothing_and_comes_together_again() {
 
 #[test]
 fn what_cannot_be_tried_is_said_in_one_line() {
-    let (status, said) = trial(&["--validators", "4", "--kill", "5@1+1"]);
+    let (status, said) = trial("--validators 4 --kill 5@1+1");
     assert_eq!(status, Some(2), "{said}");
     assert!(
         said.contains("--kill: there is no validator 5; there are 4"),
         "{said}"
     );
-    let (status, said) = trial(&["--validators", "3"]);
+    let (status, said) = trial("--validators 3");
     assert_eq!(status, Some(2), "{said}");
     assert!(said.contains("take 1 or 4"), "{said}");
 }
