@@ -123,10 +123,10 @@ async fn alone(trial: &mut Trial, measured: &mut Measured, all: &[usize]) -> any
 /// All at once; how many a second were stored by all.
 async fn burst(trial: &mut Trial, measured: &mut Measured, count: usize) -> anyhow::Result<f64> {
     trial.view.say(&format!("{count} photos at once"));
-    let (size, before) = (trial.network.members.len(), Spent::of(trial));
+    let (size, before) = (trial.network.members.len(), Spent::of(trial)?);
     let began = send_all(trial, count).await?;
     let seconds = began.elapsed().as_secs_f64();
-    let spent = Spent::of(trial);
+    let spent = Spent::of(trial)?;
     let rate = count as f64 / seconds;
     let cpu = (spent.cpu - before.cpu) / count as f64 * 1e3;
     let own = (spent.own - before.own) / count as f64 * 1e3;
@@ -162,7 +162,7 @@ async fn without_one(trial: &mut Trial, measured: &mut Measured, rate: f64) -> a
     let others: Vec<_> = (0..last).collect();
     trial.view.say(&format!("{} is killed", last + 1));
     if let Some(member) = trial.network.members.get_mut(last) {
-        member.kill();
+        member.kill()?;
     }
     let (from, top) = (trial.book.accepted(), trial.watch.top());
     steadily(trial, rate).await?;
@@ -197,14 +197,16 @@ struct Spent {
 }
 
 impl Spent {
-    fn of(trial: &Trial) -> Self {
+    fn of(trial: &Trial) -> anyhow::Result<Self> {
         let members = trial.network.members.iter();
         let own = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
-        Self {
-            cpu: members.map(|member| member.cpu_seconds()).sum(),
+        Ok(Self {
+            cpu: members
+                .map(|member| member.cpu_seconds())
+                .sum::<anyhow::Result<_>>()?,
             own: own.tv_sec as f64 + own.tv_nsec as f64 / 1e9,
             carried: trial.network.carried(),
-        }
+        })
     }
 }
 

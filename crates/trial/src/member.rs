@@ -37,12 +37,24 @@ impl Process {
     }
 
     /// CPU seconds so far, of all its threads.
-    fn cpu_seconds(&self) -> Option<f64> {
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.0.id())).ok()?;
-        let mut fields = stat.rsplit_once(") ")?.1.split(' ').skip(11);
-        let mut ticks = || fields.next()?.parse::<u32>().ok();
+    fn cpu_seconds(&self) -> anyhow::Result<f64> {
+        let path = format!("/proc/{}/stat", self.0.id());
+        let stat = std::fs::read_to_string(&path).with_context(|| format!("reading {path}"))?;
+        let fields = stat.rsplit_once(") ").map(|(_, fields)| fields);
+        let mut fields = fields
+            .context("a process without figures")?
+            .split(' ')
+            .skip(11);
+        let mut ticks = || {
+            anyhow::Ok(
+                fields
+                    .next()
+                    .context("a process without CPU time")?
+                    .parse::<u32>()?,
+            )
+        };
         // The kernel counts in hundredths of a second everywhere.
-        Some((f64::from(ticks()?) + f64::from(ticks()?)) / 100.0)
+        Ok((f64::from(ticks()?) + f64::from(ticks()?)) / 100.0)
     }
 }
 
@@ -113,10 +125,11 @@ impl Member {
     }
 
     /// SIGKILL: no handler runs, nothing is flushed.
-    pub(crate) fn kill(&mut self) {
+    pub(crate) fn kill(&mut self) -> anyhow::Result<()> {
         if let Some(process) = self.process.take() {
-            self.spent += process.cpu_seconds().unwrap_or(0.0);
+            self.spent += process.cpu_seconds()?;
         }
+        Ok(())
     }
 
     /// SIGSTOP, or SIGCONT.
@@ -187,9 +200,12 @@ impl Member {
     }
 
     /// CPU seconds so far.
-    pub(crate) fn cpu_seconds(&self) -> f64 {
-        let now = self.process.as_ref().and_then(Process::cpu_seconds);
-        self.spent + now.unwrap_or(0.0)
+    pub(crate) fn cpu_seconds(&self) -> anyhow::Result<f64> {
+        let now = self
+            .process
+            .as_ref()
+            .map_or(Ok(0.0), Process::cpu_seconds)?;
+        Ok(self.spent + now)
     }
 
     /// What it wrote.

@@ -152,7 +152,7 @@ impl Trial {
         let troubled = self.down.iter().zip(&self.held);
         for (member, (down, held)) in self.network.members.iter_mut().zip(troubled) {
             if *down > 0 {
-                member.kill();
+                member.kill()?;
             }
             member.pause(*held > 0)?;
             if *down == 0 {

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use birthmark_protocol::api::Status;
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::task::JoinSet;
@@ -29,7 +30,7 @@ pub(crate) struct Seen {
     /// The attempt at the next block; none while nothing waits.
     pub(crate) round: Option<i64>,
     /// How many others it reaches.
-    pub(crate) linked: i64,
+    pub(crate) linked: usize,
     pub(crate) records: u64,
     /// Submissions that wait for the authority.
     pub(crate) queue: u64,
@@ -180,19 +181,18 @@ impl One {
             None => Connection::open(self.address).await?,
         };
         let (_, body) = connection.send(&http::get("/api/v1/status")).await?;
-        let status: Value = serde_json::from_slice(body).map_err(io::Error::other)?;
+        let status: Status = serde_json::from_slice(body).map_err(io::Error::other)?;
         let (_, body) = connection.send(&http::get("/metrics")).await?;
         let text = String::from_utf8_lossy(body).into_owned();
         *kept = Some(connection);
-        let number = |name: &str| status.get(name).and_then(Value::as_u64).unwrap_or(0);
         self.note(|seen| {
             seen.answers = true;
-            seen.has(number("block_height"));
-            seen.records = seen.records.max(number("total_hashes"));
-            seen.queue = number("pending_submissions");
-            seen.pool = number("validated_submissions");
+            seen.has(status.block_height);
+            seen.records = seen.records.max(status.total_hashes);
+            seen.queue = status.pending_submissions;
+            seen.pool = status.validated_submissions;
             seen.round = metric(&text, "network_round").filter(|round| *round >= 0);
-            seen.linked = metric(&text, "network_members_linked").unwrap_or(0);
+            seen.linked = status.members.iter().filter(|one| one.is_linked).count();
         });
         Ok(())
     }
