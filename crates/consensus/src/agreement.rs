@@ -39,6 +39,7 @@ use crate::single::{ValidatorKeys, is_of};
 use crate::wal::Wal;
 
 mod attendance;
+mod bare_bodies;
 mod bodies;
 mod catch_up;
 mod cosigning;
@@ -50,7 +51,7 @@ pub use state::{MemberState, NetworkState, Votes};
 pub use timing::Timing;
 
 use attendance::Attendance;
-use bodies::Bodies;
+use bodies::{Bodies, Sent};
 use catch_up::CatchUp;
 use cosigning::Cosigning;
 
@@ -327,7 +328,25 @@ impl<A: Shared, V: VoteSigner + Send + Sync, L: Links, C: Clock> Agreement<A, V,
                 }
             }
             Message::Body { height, proposal } => {
-                self.take_body(&from, height, proposal, now).await?;
+                self.take_body(&from, height, Sent::Whole(proposal), now)
+                    .await?;
+            }
+            Message::BareBody { height, proposal } => {
+                self.take_body(&from, height, Sent::Bare(proposal), now)
+                    .await?;
+            }
+            Message::WantTransactions {
+                height,
+                block,
+                places,
+            } => self.send_transactions(&from, height, &block, &places),
+            Message::Transactions {
+                height,
+                block,
+                transactions,
+            } => {
+                self.take_transactions(&from, height, block, transactions, now)
+                    .await?;
             }
             Message::WantBody { height, block } => self.send_body(&from, height, &block),
             Message::WantBlocks(height) => self.want_blocks(&from, height),

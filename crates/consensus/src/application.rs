@@ -124,6 +124,13 @@ pub trait Shared: Application {
     /// this returns `Ok`, neither a power failure nor a restored database makes us forget it.
     fn promise(&self, height: Height) -> impl Future<Output = Result<(), Self::Error>> + Send;
 
+    /// Waiting transactions by their names, whole, in this order; `None` for each that does not wait
+    /// here.
+    fn pooled(
+        &self,
+        names: &[TransactionHash],
+    ) -> impl Future<Output = Result<Vec<Option<Offer>>, Self::Error>> + Send;
+
     /// Decided blocks that follow one another, from `from` on, together about `bytes` bytes, at
     /// least one if there is one.
     fn blocks(

@@ -31,9 +31,11 @@ use self::checked::Own;
 
 pub use self::checked::CheckedBefore;
 pub use self::encoding::{EVIDENCE_VERSION, MAX_VERDICT_BYTES};
+pub use self::request_body::RequestBody;
 
 mod checked;
 mod encoding;
+mod request_body;
 
 /// What proves that the records of one transaction were vouched for.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -81,8 +83,8 @@ pub enum CameraSigned {
     Request {
         /// Where the request was sent.
         route: SubmissionRoute,
-        /// Its body, byte for byte.
-        body: Vec<u8>,
+        /// Its body.
+        body: RequestBody,
     },
 }
 
@@ -253,6 +255,7 @@ impl Evidence {
     ) -> Result<Own, EvidenceError> {
         let checked = Checked {
             answers: self.checked_answers(authorities)?,
+            encoded: &self.certificates,
             certificates: self.read_certificates()?,
             authorities,
             known,
@@ -313,6 +316,7 @@ struct Answers<'a> {
 /// Evidence whose parts were read and whose verdicts hold.
 struct Checked<'a> {
     answers: Vec<Answers<'a>>,
+    encoded: &'a [Vec<u8>],
     certificates: Vec<CameraCertificate>,
     authorities: &'a dyn Authorities,
     known: &'a Known,
@@ -423,8 +427,9 @@ impl Checked<'_> {
                 }
             }
             CameraSigned::Request { route, body } => {
-                let request = Submission::parse(*route, body)
-                    .map_err(|_| EvidenceError::OtherClaims(position))?;
+                let other = EvidenceError::OtherClaims(position);
+                let body = body.whole(self.encoded).ok_or(other.clone())?;
+                let request = Submission::parse(*route, &body).map_err(|_| other)?;
                 if request.bundle != *record.bundle() {
                     return Err(EvidenceError::OtherClaims(position));
                 }

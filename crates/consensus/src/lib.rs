@@ -16,6 +16,7 @@
 
 pub mod agreement;
 pub mod application;
+pub mod bare;
 mod engine;
 pub mod evidence;
 pub mod message;
@@ -30,7 +31,10 @@ pub use agreement::{
     OpenError, Timing, Votes,
 };
 pub use application::{Application, Backlog, Cosigned, Decided, Offer, Shared};
-pub use evidence::{Authorities, CameraSigned, CheckedBefore, Evidence, EvidenceError, Vouching};
+pub use bare::BareProposal;
+pub use evidence::{
+    Authorities, CameraSigned, CheckedBefore, Evidence, EvidenceError, RequestBody, Vouching,
+};
 pub use message::Message;
 pub use misbehaviour::Misbehaviour;
 pub use pacing::{Due, Pacer, Pacing};

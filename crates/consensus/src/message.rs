@@ -17,12 +17,16 @@
 //!   8 blocks:    u16 number, each: u32 + block, u32 + certificate, lines
 //!   9 lines:     u64 height, lines
 //!   10 want lines: u64 height
+//!   11 bare body: u64 height, then a bare proposal (see there) up to the end
+//!   12 want transactions: u64 height, 32 block hash, u16 number, each: u16 place in the block
+//!   13 transactions: u64 height, 32 block hash, u16 number, each: u16 place in the block, u32 + transaction, u32 + evidence
 //! vote:  32 validator, u8 kind (1 prevote, 2 precommit), u64 height, u32 round, u8 0|1 and 32 block hash, 64 signature
 //! lines: u16 number, each: u8 + name, 4 key id, u16 + signature
 //! ```
 
 use std::sync::Arc;
 
+use birthmark_ledger::block::MAX_TRANSACTIONS;
 use birthmark_ledger::note::NoteSignature;
 use birthmark_ledger::validators::MAX_VALIDATORS;
 use birthmark_ledger::{
@@ -111,6 +115,17 @@ pub struct SentBlock {
     pub lines: Vec<NoteSignature>,
 }
 
+/// A transaction of a proposed block, for a member that lacks it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct SentTransaction {
+    /// Where in the block, from 0.
+    pub place: u16,
+    /// Its canonical bytes.
+    pub transaction: Vec<u8>,
+    /// See [`crate::Evidence::encode`].
+    pub evidence: Vec<u8>,
+}
+
 /// One message.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Message {
@@ -128,6 +143,31 @@ pub enum Message {
         height: Height,
         /// See [`crate::Proposal::encode`].
         proposal: Arc<[u8]>,
+    },
+    /// A proposed block by the names of its transactions.
+    BareBody {
+        /// The height it is for.
+        height: Height,
+        /// See [`crate::BareProposal::encode`].
+        proposal: Arc<[u8]>,
+    },
+    /// Asks for transactions of a proposed block that are not here.
+    WantTransactions {
+        /// The height it is for.
+        height: Height,
+        /// The block.
+        block: Digest,
+        /// Where they stand in it, from 0.
+        places: Vec<u16>,
+    },
+    /// Transactions of a proposed block.
+    Transactions {
+        /// The height it is for.
+        height: Height,
+        /// The block.
+        block: Digest,
+        /// The transactions.
+        transactions: Vec<SentTransaction>,
     },
     /// Asks for a proposed block that did not arrive.
     WantBody {
@@ -338,6 +378,26 @@ impl Message {
                 put_lines(&mut out, lines);
             }
             Self::WantLines(height) => put_kind_height(&mut out, 10, *height),
+            Self::BareBody { height, proposal } => {
+                put_kind_height(&mut out, 11, *height);
+                out.extend_from_slice(proposal);
+            }
+            Self::WantTransactions {
+                height,
+                block,
+                places,
+            } => {
+                put_of_block(&mut out, 12, *height, block, places.len());
+                out.extend(places.iter().flat_map(|place| place.to_be_bytes()));
+            }
+            Self::Transactions {
+                height,
+                block,
+                transactions,
+            } => {
+                put_of_block(&mut out, 13, *height, block, transactions.len());
+                transactions.iter().for_each(|sent| sent.put(&mut out));
+            }
         }
         out
     }
@@ -376,6 +436,29 @@ impl Message {
                 lines: take_lines(&mut reader)?,
             },
             10 => Self::WantLines(take_height(&mut reader)?),
+            11 => {
+                let height = take_height(&mut reader)?;
+                let proposal = reader.slice(reader.remaining(), "bare proposal")?.into();
+                Self::BareBody { height, proposal }
+            }
+            12 => {
+                let (height, block, count) = take_of_block(&mut reader)?;
+                let mut place = || reader.array("place in a block").map(u16::from_be_bytes);
+                Self::WantTransactions {
+                    height,
+                    block,
+                    places: (0..count).map(|_| place()).collect::<Result<_, _>>()?,
+                }
+            }
+            13 => {
+                let (height, block, count) = take_of_block(&mut reader)?;
+                let sent = (0..count).map(|_| SentTransaction::take(&mut reader));
+                Self::Transactions {
+                    height,
+                    block,
+                    transactions: sent.collect::<Result<_, _>>()?,
+                }
+            }
             _ => return Err(DecodeError::Value("kind of message")),
         };
         reader.end()?;
@@ -383,27 +466,63 @@ impl Message {
     }
 }
 
+impl SentTransaction {
+    fn put(&self, out: &mut Vec<u8>) {
+        out.extend(self.place.to_be_bytes());
+        for part in [&self.transaction, &self.evidence] {
+            put_long(out, part);
+        }
+    }
+
+    fn take(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        Ok(Self {
+            place: u16::from_be_bytes(reader.array("place in a block")?),
+            transaction: take_long(reader, "transaction")?,
+            evidence: take_long(reader, "evidence")?,
+        })
+    }
+}
+
 impl SentBlock {
     fn put(&self, out: &mut Vec<u8>) {
         for part in [&self.block, &self.certificate] {
-            out.extend((part.len() as u32).to_be_bytes());
-            out.extend(part);
+            put_long(out, part);
         }
         put_lines(out, &self.lines);
     }
 
     fn take(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        let mut part = |what| {
-            let length = u32::from_be_bytes(reader.array(what)?) as usize;
-            reader.slice(length, what).map(<[u8]>::to_vec)
-        };
-        let (block, certificate) = (part("block")?, part("certificate")?);
         Ok(Self {
-            block,
-            certificate,
+            block: take_long(reader, "block")?,
+            certificate: take_long(reader, "certificate")?,
             lines: take_lines(reader)?,
         })
     }
+}
+
+fn put_long(out: &mut Vec<u8>, part: &[u8]) {
+    out.extend((part.len() as u32).to_be_bytes());
+    out.extend(part);
+}
+
+fn take_long(reader: &mut Reader<'_>, what: &'static str) -> Result<Vec<u8>, DecodeError> {
+    let length = u32::from_be_bytes(reader.array(what)?) as usize;
+    reader.slice(length, what).map(<[u8]>::to_vec)
+}
+
+fn put_of_block(out: &mut Vec<u8>, kind: u8, height: Height, block: &Digest, count: usize) {
+    put_kind_height(out, kind, height);
+    out.extend(block.as_bytes());
+    out.extend((count as u16).to_be_bytes());
+}
+
+fn take_of_block(reader: &mut Reader<'_>) -> Result<(Height, Digest, usize), DecodeError> {
+    let (height, block) = (take_height(reader)?, reader.array("block hash")?.into());
+    let count = usize::from(u16::from_be_bytes(reader.array("number of transactions")?));
+    if count > MAX_TRANSACTIONS {
+        return Err(DecodeError::Value("number of transactions"));
+    }
+    Ok((height, block, count))
 }
 
 fn put_kind_height(out: &mut Vec<u8>, kind: u8, height: Height) {

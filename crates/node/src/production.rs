@@ -87,6 +87,19 @@ impl Node {
         sealed.map_err(|error| RegistryError::Store(error.into()))
     }
 
+    fn offer_of(&self, pooled: &Pooled) -> Result<Offer, StoreError> {
+        let unreadable = |error: &dyn std::fmt::Display| {
+            StoreError::Corrupt(format!("transaction {}: {error}", pooled.hash))
+        };
+        let transaction = Transaction::parse(&pooled.body).map_err(|error| unreadable(&error))?;
+        let evidence = self.open_evidence(pooled)?;
+        let evidence = Evidence::parse(&evidence).map_err(|error| unreadable(&error))?;
+        Ok(Offer {
+            transaction,
+            evidence,
+        })
+    }
+
     fn guard(&self) -> Result<&Guard, RegistryError> {
         let missing = || std::io::Error::other("no file of signed heights is configured");
         self.guard
@@ -106,6 +119,15 @@ impl Shared for Node {
         self.guard()?
             .remember(height.get())
             .map_err(RegistryError::Guard)
+    }
+
+    async fn pooled(&self, names: &[TransactionHash]) -> Result<Vec<Option<Offer>>, RegistryError> {
+        let mut offers = Vec::with_capacity(names.len());
+        for name in names {
+            let pooled = self.registry.store().pooled_one(name).await?;
+            offers.push(pooled.map(|pooled| self.offer_of(&pooled)).transpose()?);
+        }
+        Ok(offers)
     }
 
     async fn blocks(&self, from: Height, bytes: usize) -> Result<Vec<SentBlock>, RegistryError> {
@@ -186,17 +208,7 @@ impl Application for Node {
                 break;
             };
             room = left;
-            let unreadable = |error: &dyn std::fmt::Display| {
-                StoreError::Corrupt(format!("transaction {}: {error}", pooled.hash))
-            };
-            let transaction =
-                Transaction::parse(&pooled.body).map_err(|error| unreadable(&error))?;
-            let evidence = self.open_evidence(&pooled)?;
-            let evidence = Evidence::parse(&evidence).map_err(|error| unreadable(&error))?;
-            offers.push(Offer {
-                transaction,
-                evidence,
-            });
+            offers.push(self.offer_of(&pooled)?);
         }
         Ok(offers)
     }

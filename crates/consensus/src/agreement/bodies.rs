@@ -6,8 +6,10 @@ use std::time::Duration;
 
 use birthmark_ledger::{BlockTime, Height, KeyName, Tip, VoteSigner};
 
+use super::bare_bodies::Incomplete;
 use super::{AFTER_FAILURE, Agreement, AgreementError, BlockHash, ByMember, Clock, Links, Moment};
 use crate::application::Shared;
+use crate::bare::BareProposal;
 use crate::engine::{Entry, Event};
 use crate::message::Message;
 use crate::proposal::{MAX_CLOCK_LEAD, Proposal, ProposeError, Refusal, validate};
@@ -37,12 +39,23 @@ pub(super) enum Verdict {
     Refused,
 }
 
+/// How a proposed block arrived.
+#[derive(Clone)]
+pub(super) enum Sent {
+    /// With its transactions and their evidence.
+    Whole(Arc<[u8]>),
+    /// By the names of its transactions.
+    Bare(Arc<[u8]>),
+}
+
 /// The proposed blocks of the height that runs, and some that came too early.
 #[derive(Default)]
 pub(super) struct Bodies {
     known: BTreeMap<BlockHash, Body>,
+    /// Blocks of which not every transaction is here yet.
+    pub(super) incomplete: BTreeMap<BlockHash, Incomplete>,
     /// The last one of each member for a height that has not begun here.
-    early: ByMember<(Height, Arc<[u8]>)>,
+    early: ByMember<(Height, Sent)>,
     /// Blocks that were proposed by their hash and are not here.
     wanted: BTreeSet<BlockHash>,
 }
@@ -95,6 +108,7 @@ impl Bodies {
 
     pub fn clear(&mut self) {
         self.known.clear();
+        self.incomplete.clear();
         self.wanted.clear();
     }
 
@@ -114,23 +128,22 @@ impl Bodies {
         }
     }
 
-    fn take_early(&mut self, height: Height) -> Vec<(KeyName, Arc<[u8]>)> {
+    fn take_early(&mut self, height: Height) -> Vec<(KeyName, Sent)> {
         let due: Vec<_> = self
             .early
             .iter()
             .filter(|(_, (early, _))| *early == height)
-            .map(|(from, (_, bytes))| (from.clone(), Arc::clone(bytes)))
+            .map(|(from, (_, sent))| (from.clone(), sent.clone()))
             .collect();
         self.early.retain(|_, (early, _)| *early > height);
         due
     }
 
-    fn has_room_for(&self, from: &KeyName) -> bool {
-        let of_one = self
-            .known
-            .values()
-            .filter(|body| body.from.as_ref() == Some(from));
-        self.known.len() < MAX_BODIES && of_one.count() < MAX_OF_ONE
+    pub(super) fn has_room_for(&self, from: &KeyName) -> bool {
+        let whole = self.known.values().filter_map(|body| body.from.as_ref());
+        let incomplete = self.incomplete.values().map(|body| &body.from);
+        let of_one = whole.chain(incomplete).filter(|sender| *sender == from);
+        self.known.len() + self.incomplete.len() < MAX_BODIES && of_one.count() < MAX_OF_ONE
     }
 }
 
@@ -140,7 +153,7 @@ impl<A: Shared, V: VoteSigner + Send + Sync, L: Links, C: Clock> Agreement<A, V,
         &mut self,
         from: &KeyName,
         height: Height,
-        bytes: Arc<[u8]>,
+        sent: Sent,
         now: BlockTime,
     ) -> Result<(), AgreementError> {
         let next = self.tip.height().next();
@@ -148,16 +161,16 @@ impl<A: Shared, V: VoteSigner + Send + Sync, L: Links, C: Clock> Agreement<A, V,
             return Ok(());
         }
         if height > next || self.running.is_none() {
-            self.bodies.early.insert(from.clone(), (height, bytes));
+            self.bodies.early.insert(from.clone(), (height, sent));
             return Ok(());
         }
-        self.learn(from, bytes, now).await
+        self.learn(from, sent, now).await
     }
 
     /// Judges the blocks that came before the height began.
     pub(super) async fn take_early_bodies(&mut self, now: BlockTime) -> Result<(), AgreementError> {
-        for (from, bytes) in self.bodies.take_early(self.tip.height().next()) {
-            self.learn(&from, bytes, now).await?;
+        for (from, sent) in self.bodies.take_early(self.tip.height().next()) {
+            self.learn(&from, sent, now).await?;
         }
         Ok(())
     }
@@ -165,20 +178,32 @@ impl<A: Shared, V: VoteSigner + Send + Sync, L: Links, C: Clock> Agreement<A, V,
     async fn learn(
         &mut self,
         from: &KeyName,
-        bytes: Arc<[u8]>,
+        sent: Sent,
         now: BlockTime,
     ) -> Result<(), AgreementError> {
         if !self.bodies.has_room_for(from) {
             log::warn!("{from} sends more blocks for one height than are kept");
             return Ok(());
         }
-        let proposal = match Proposal::parse(&bytes) {
-            Ok(proposal) => proposal,
-            Err(error) => {
-                log::warn!("{from} sent something as a block that is none: {error}");
-                return Ok(());
-            }
-        };
+        match sent {
+            Sent::Bare(bytes) => match BareProposal::parse(&bytes) {
+                Ok(bare) => self.learn_bare(from, bare, now).await,
+                Err(error) => not_a_block(from, &error),
+            },
+            Sent::Whole(bytes) => match Proposal::parse(&bytes) {
+                Ok(proposal) => self.learn_whole(from, proposal, bytes, now).await,
+                Err(error) => not_a_block(from, &error),
+            },
+        }
+    }
+
+    pub(super) async fn learn_whole(
+        &mut self,
+        from: &KeyName,
+        proposal: Proposal,
+        bytes: Arc<[u8]>,
+        now: BlockTime,
+    ) -> Result<(), AgreementError> {
         let block = proposal.block.hash();
         if proposal.block.header.height != self.tip.height().next()
             || self.bodies.get(&block).is_some()
@@ -186,6 +211,7 @@ impl<A: Shared, V: VoteSigner + Send + Sync, L: Links, C: Clock> Agreement<A, V,
             return Ok(());
         }
         self.bodies.wanted.remove(&block);
+        self.bodies.incomplete.remove(&block);
         let body = Body {
             proposal,
             bytes,
@@ -248,6 +274,13 @@ impl<A: Shared, V: VoteSigner + Send + Sync, L: Links, C: Clock> Agreement<A, V,
                     log::debug!("a proposed block cannot be judged yet: {refusal}");
                     Verdict::Open(self.clock.passed() + AFTER_FAILURE)
                 }
+                // Evidence is not covered by the block's hash: whoever passes a block on can spoil it.
+                // So it counts against the block only where its proposer sent it.
+                Err(ProposeError::Refused(refusal)) if self.is_spoiled(&block, &refusal) => {
+                    self.bodies.known.remove(&block);
+                    self.bodies.want(block);
+                    return Ok(());
+                }
                 Err(ProposeError::Refused(refusal)) => {
                     let (name, height) = (self.name_of(&proposer), self.tip.height().next());
                     log::error!(BLOCK_HEIGHT = height.get(); "not voting for a block by {name}: {refusal}");
@@ -278,6 +311,27 @@ impl<A: Shared, V: VoteSigner + Send + Sync, L: Links, C: Clock> Agreement<A, V,
         self.event(judged).await
     }
 
+    /// Whether a block is refused for evidence that somebody else than its proposer sent along.
+    fn is_spoiled(&self, block: &BlockHash, refusal: &Refusal) -> bool {
+        let is_evidence = matches!(
+            refusal,
+            Refusal::Evidence { .. } | Refusal::EvidenceCount { .. }
+        );
+        let body = self.bodies.get(block).filter(|_| is_evidence);
+        let Some((body, from)) = body.and_then(|body| body.from.as_ref().map(|from| (body, from)))
+        else {
+            return false;
+        };
+        let proposer = self.name_of(&body.proposal.block.header.proposer);
+        if proposer == from.as_str() {
+            return false;
+        }
+        log::warn!(
+            "{from} passed on a block by {proposer} with evidence that does not carry it: {refusal}"
+        );
+        true
+    }
+
     /// Sends a proposed block to whoever lacks it.
     pub(super) fn send_body(&self, to: &KeyName, height: Height, block: &BlockHash) {
         if height != self.tip.height().next() {
@@ -296,4 +350,9 @@ impl<A: Shared, V: VoteSigner + Send + Sync, L: Links, C: Clock> Agreement<A, V,
             self.links.broadcast(&Message::WantBody { height, block });
         }
     }
+}
+
+fn not_a_block(from: &KeyName, error: &dyn std::error::Error) -> Result<(), AgreementError> {
+    log::warn!("{from} sent something as a block that is none: {error}");
+    Ok(())
 }

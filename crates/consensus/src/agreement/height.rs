@@ -12,6 +12,7 @@ use birthmark_protocol::Signature;
 use super::bodies::Verdict;
 use super::{AFTER_FAILURE, Agreement, AgreementError, BlockHash, Clock, Links, Running};
 use crate::application::{Decided, Shared};
+use crate::bare::BareProposal;
 use crate::engine::{Action, Entry, Event};
 use crate::message::Message;
 use crate::proposal::{ProposeError, judge, propose};
@@ -201,8 +202,9 @@ impl<A: Shared, V: VoteSigner + Send + Sync, L: Links, C: Clock> Agreement<A, V,
     fn send_body_to_all(&self, block: &BlockHash) {
         let height = self.tip.height().next();
         if let Some(body) = self.bodies.get(block) {
-            let proposal = Arc::clone(&body.bytes);
-            self.links.broadcast(&Message::Body { height, proposal });
+            let proposal = BareProposal::of(&body.proposal.block).encode().into();
+            self.links
+                .broadcast(&Message::BareBody { height, proposal });
         }
     }
 

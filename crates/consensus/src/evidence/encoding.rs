@@ -8,7 +8,8 @@
 //!     u8  0 the submitter's word
 //!     u8  1 a token alone: u16 position of the verdict, 32 bytes opening
 //!     u8  2 our own cameras: as 1, then u16 position of the certificate, 64 bytes signature over the bundle's digest
-//!     u8  3 cameras of the documents: as 1, then u8 route, u32 length and the request as it was sent
+//!     u8  3 cameras of the documents: as 1, then u8 route, and the request as it was sent: u8 0, or u8 1, u16 position
+//!         of the certificate that was cut out of it, u32 where; then u32 length and what is left of it
 //!     u8  4 a one-time key: 33 bytes key, 256 bytes of its authority's signature over its name, 64 bytes signature by the
 //!         one-time key over the bundle's digest
 //! ```
@@ -17,10 +18,10 @@ use birthmark_ledger::transaction::MAX_RECORDS;
 use birthmark_protocol::bytes::{DecodeError, Reader};
 use birthmark_protocol::certificate::MAX_DER;
 use birthmark_protocol::one_time::OneTimeProof;
-use birthmark_protocol::submission::{MAX_SUBMISSION, SubmissionRoute};
+use birthmark_protocol::submission::SubmissionRoute;
 use birthmark_protocol::{Opening, PublicKey, Signature, SignedVerdict};
 
-use super::{CameraSigned, Evidence, EvidenceError, Vouching};
+use super::{CameraSigned, Evidence, EvidenceError, RequestBody, Vouching};
 
 /// The version of the encoding this program writes.
 pub const EVIDENCE_VERSION: u8 = 1;
@@ -110,8 +111,7 @@ impl Vouching {
             }
             CameraSigned::Request { route, body } => {
                 out.push(route.to_byte());
-                out.extend((body.len() as u32).to_be_bytes());
-                out.extend(body);
+                body.put(out);
             }
         }
     }
@@ -163,13 +163,9 @@ fn take_one_time(reader: &mut Reader<'_>) -> Result<Vouching, DecodeError> {
 
 fn take_request(reader: &mut Reader<'_>) -> Result<CameraSigned, DecodeError> {
     let route = SubmissionRoute::from_byte(reader.byte("route")?);
-    let length = u32::from_be_bytes(reader.array("length of a request")?) as usize;
-    if length > MAX_SUBMISSION {
-        return Err(DecodeError::Value("length of a request"));
-    }
     Ok(CameraSigned::Request {
         route: route.ok_or(DecodeError::Value("route"))?,
-        body: reader.slice(length, "request")?.to_vec(),
+        body: RequestBody::take(reader)?,
     })
 }
 

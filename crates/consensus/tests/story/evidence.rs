@@ -89,7 +89,7 @@ impl Sent {
             },
             _ => CameraSigned::Request {
                 route: self.route,
-                body: self.body.clone(),
+                body: RequestBody::without(self.body.clone(), 0, self.certificate().der()),
             },
         }
     }

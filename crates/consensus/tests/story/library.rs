@@ -394,6 +394,15 @@ impl Shared for Memory {
         Ok(())
     }
 
+    async fn pooled(&self, names: &[TransactionHash]) -> Result<Vec<Option<Offer>>, Gone> {
+        let state = self.read()?;
+        let find = |name: &TransactionHash| {
+            let mut offers = state.pool.iter().map(|(offer, _)| offer);
+            offers.find(|offer| offer.transaction.hash() == *name)
+        };
+        Ok(names.iter().map(|name| find(name).cloned()).collect())
+    }
+
     async fn blocks(&self, from: Height, bytes: usize) -> Result<Vec<SentBlock>, Gone> {
         let state = self.read()?;
         let mut total = 0;

@@ -1,9 +1,9 @@
 //! What members say to one another reads back as it was written, and nothing else reads.
 
 use birthmark_consensus::message::{
-    ProposedBlock, Purpose, SentBlock, SignedProposal, SignedVote, VoteBundle,
+    ProposedBlock, Purpose, SentBlock, SentTransaction, SignedProposal, SignedVote, VoteBundle,
 };
-use birthmark_consensus::{Message, Misbehaviour, Proposal};
+use birthmark_consensus::{BareProposal, Message, Misbehaviour, Offer, Proposal};
 use birthmark_ledger::note::NoteSignature;
 use birthmark_ledger::{Height, Known, Tip, ValidatorId, Vote, VoteKind, VoteSigner as _};
 use proptest::prelude::*;
@@ -72,6 +72,24 @@ fn every_kind() -> Vec<Message> {
             height,
             block: digest("a"),
         },
+        Message::BareBody {
+            height,
+            proposal: BareProposal::of(&proposal().block).encode().into(),
+        },
+        Message::WantTransactions {
+            height,
+            block: digest("a"),
+            places: vec![0, 3, 999],
+        },
+        Message::Transactions {
+            height,
+            block: digest("a"),
+            transactions: vec![SentTransaction {
+                place: 3,
+                transaction: vec![1; 300],
+                evidence: vec![2; 100],
+            }],
+        },
         Message::WantBlocks(height),
         Message::Blocks(vec![SentBlock {
             block: vec![1; 300],
@@ -89,7 +107,7 @@ fn every_message_reads_back_and_no_shorter_or_longer_one_reads_as_it() {
     for message in every_kind() {
         let bytes = message.encode();
         assert_eq!(Message::parse(&bytes, &chain).unwrap(), message);
-        let has_open_end = matches!(message, Message::Body { .. });
+        let has_open_end = matches!(message, Message::Body { .. } | Message::BareBody { .. });
         if !has_open_end {
             assert!(Message::parse(&[bytes.as_slice(), &[0]].concat(), &chain).is_err());
             for length in 0..bytes.len() {
@@ -147,6 +165,25 @@ fn a_proposal_reads_back_with_its_evidence() {
     for length in 0..bytes.len() {
         assert!(Proposal::parse(&bytes[..length]).is_err());
     }
+}
+
+#[test]
+fn a_block_of_names_reads_back_and_becomes_the_proposal_again() {
+    let whole = proposal();
+    let bare = BareProposal::of(&whole.block);
+    let bytes = bare.encode();
+    assert_eq!(BareProposal::parse(&bytes).unwrap(), bare);
+    for length in 0..bytes.len() {
+        assert!(BareProposal::parse(&bytes[..length]).is_err());
+    }
+    assert_eq!(bare.block(), whole.block.hash());
+    let transactions = whole.block.transactions.iter().cloned();
+    let offers = transactions.zip(whole.evidence.iter().cloned());
+    let offers = offers.map(|(transaction, evidence)| Offer {
+        transaction,
+        evidence,
+    });
+    assert_eq!(bare.with(offers.collect()), whole);
 }
 
 proptest! {

@@ -16,6 +16,8 @@ use tokio::task::JoinHandle;
 
 use crate::library::*;
 
+mod bare;
+
 /// A time that goes on when nothing else does: a test of ten minutes takes a moment.
 #[derive(Default)]
 struct VirtualTime {
@@ -120,6 +122,13 @@ struct Wires {
     delay: AtomicU64,
     seed: AtomicU64,
     sent: AtomicU64,
+    /// How many messages of each kind were sent.
+    kinds: Mutex<BTreeMap<u8, usize>>,
+    /// Kinds that never arrive.
+    swallowed: Mutex<BTreeSet<u8>>,
+    /// Who passes on each block before it arrives, with evidence that carries nothing, and where it
+    /// has the transactions from.
+    spoiler: Mutex<Option<(KeyName, Memory)>>,
 }
 
 impl Wires {
@@ -140,11 +149,15 @@ impl Wires {
 
     fn carry(self: &Arc<Self>, from: &KeyName, to: &KeyName, message: &Message) {
         self.sent.fetch_add(1, Ordering::Relaxed);
-        if self
-            .parted
-            .lock()
-            .unwrap()
-            .contains(&(from.clone(), to.clone()))
+        let kind = message.encode()[0];
+        *self.kinds.lock().unwrap().entry(kind).or_default() += 1;
+        bare::spoil(self, from, to, message);
+        if self.swallowed.lock().unwrap().contains(&kind)
+            || self
+                .parted
+                .lock()
+                .unwrap()
+                .contains(&(from.clone(), to.clone()))
             || self.draw(100) < self.loss.load(Ordering::Relaxed)
         {
             return;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use birthmark_consensus::{CameraSigned, Evidence, Vouching};
+use birthmark_consensus::{CameraSigned, Evidence, RequestBody, Vouching};
 use birthmark_ledger::{Label, Origin, Record, Source, Transaction, VoteKey};
 use birthmark_protocol::authority_request::CameraProof;
 use birthmark_protocol::one_time::OneTimeProof;
@@ -253,24 +253,25 @@ fn camera_signed(
     else {
         return Ok(CameraSigned::Nothing);
     };
-    let signature = match signature {
-        CheckedSignature::Bundle(signature) => signature,
-        CheckedSignature::Request { route, body } => {
-            return Ok(CameraSigned::Request { route, body });
-        }
-    };
     // A batch has few cameras more often than many, and at most a thousand.
     let known = certificates.iter().position(|known| *known == certificate);
-    let position = known.unwrap_or_else(|| {
-        certificates.push(certificate);
-        certificates.len() - 1
-    });
-    let certificate = u16::try_from(position)
+    let place = known.unwrap_or(certificates.len());
+    let position = u16::try_from(place)
         .map_err(|_| StoreError::Corrupt("more certificates than a transaction has".into()))?;
-    Ok(CameraSigned::Bundle {
-        certificate,
-        signature,
-    })
+    let signed = match signature {
+        CheckedSignature::Bundle(signature) => CameraSigned::Bundle {
+            certificate: position,
+            signature,
+        },
+        CheckedSignature::Request { route, body } => CameraSigned::Request {
+            route,
+            body: RequestBody::without(body, position, &certificate),
+        },
+    };
+    if known.is_none() {
+        certificates.push(certificate);
+    }
+    Ok(signed)
 }
 
 /// A submission that can become a record, or why it never will.
