@@ -26,6 +26,7 @@ mod index;
 mod indexer;
 mod lookup;
 mod shelf;
+mod verified;
 
 pub use decided::Decided;
 pub use index::index_of;
@@ -35,6 +36,7 @@ pub use lookup::{Found, Page};
 use cache::BlockCache;
 use decided::written_lines;
 use shelf::Shelf;
+use verified::Verified;
 
 /// The registry.
 pub struct Registry {
@@ -49,6 +51,7 @@ pub struct Registry {
     index: Index,
     indexer: Indexer,
     filter: Filter,
+    verified: Verified,
     height: watch::Sender<u64>,
 }
 
@@ -129,6 +132,7 @@ impl Registry {
             shelf: Shelf::new(memory.blocks_bytes()),
             index: Index::new(memory.index_bytes()),
             indexer: Indexer::default(),
+            verified: Verified::default(),
             height: watch::Sender::new(0),
             store,
             genesis,
@@ -236,6 +240,11 @@ impl Registry {
         self.height.subscribe()
     }
 
+    /// Remembers that a transaction's signature by its submitter holds in this registry.
+    pub fn remember_verified(&self, transaction: TransactionHash) {
+        self.verified.insert(transaction);
+    }
+
     /// What is certainly not registered.
     pub const fn filter(&self) -> &Filter {
         &self.filter
@@ -284,6 +293,7 @@ impl Registry {
             }
         }
         known.transactions = self.registered(&lookups.transactions).await?;
+        known.verified = self.verified.among(&lookups.transactions);
         known.epochs = self.epochs();
         for name in &lookups.one_time_keys {
             if self.store.spender(name).await?.is_some() {

@@ -139,7 +139,7 @@ impl Default for HttpSettings {
 impl Default for BlockSettings {
     fn default() -> Self {
         Self {
-            batch_wait_ms: 1000,
+            batch_wait_ms: 700,
             heartbeat_s: 600,
             halt_after: None,
         }

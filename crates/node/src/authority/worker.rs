@@ -9,6 +9,7 @@ use birthmark_ledger::Label;
 use birthmark_protocol::SignedVerdict;
 use birthmark_protocol::authority_request::Question;
 use tokio::sync::Notify;
+use tokio::time::Instant;
 
 use super::answers::{Answered, Joined, Open, Outcome, Yes, join, refusal};
 use super::portion::{BATCH, Portion, is_genuine, questions};
@@ -32,6 +33,12 @@ const TRIES: u32 = PAUSES.len() as u32;
 const UNSIGNED_FOR: i64 = 86_400;
 /// How long after the last wake-up the queue is looked at again.
 const LOOK_AGAIN: Duration = Duration::from_secs(5);
+/// While photos trickle in, the authority is asked no more often than this. Each answer becomes a
+/// transaction, which every validator verifies and makes durable by itself: asked about each photo
+/// alone, a network had more to do at half its load than at all of it.
+const GATHERING: Duration = Duration::from_millis(100);
+/// A portion of so many is worth a transaction of its own at any time.
+const WORTH_ASKING: usize = BATCH / 2;
 /// The pause after the store failed.
 const AFTER_STORE_FAILURE: Duration = Duration::from_millis(500);
 
@@ -137,6 +144,7 @@ impl Lane {
         loop {
             let wake = Arc::clone(&self.wake);
             let woken = wake.notified();
+            let began = Instant::now();
             let outcome = tokio::select! {
                 outcome = self.step() => outcome,
                 () = shutdown.requested() => return,
@@ -152,7 +160,14 @@ impl Lane {
                 }
                 Ok(progress) => {
                     self.reported(|report, name| report.answered(name, progress.settled));
-                    continue;
+                    let is_worth_it = progress.settled >= WORTH_ASKING || progress.ahead.is_some();
+                    if is_worth_it || self.ahead.is_some() {
+                        continue;
+                    }
+                    tokio::select! {
+                        () = tokio::time::sleep_until(began + GATHERING) => continue,
+                        () = shutdown.requested() => return,
+                    }
                 }
                 // Not the authority's fault, and told where blocks are made.
                 Err(LaneError::Store(error)) => {

@@ -263,7 +263,7 @@ impl SharedPool {
         let tip = registry.tip();
         let mut builder = tip.builder(clock::now_millis(), &known);
         match builder.add(transaction.clone()) {
-            Ok(()) => {}
+            Ok(()) => registry.remember_verified(hash),
             // Its original may be on its way.
             Err(NotAdded::Fault(fault)) if !fault.is_final() => {}
             Err(error) => return Err(NotTaken::Never(error.to_string())),

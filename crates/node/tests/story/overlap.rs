@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse as _, Response};
@@ -54,8 +54,7 @@ impl Slow {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn the_next_questions_are_asked_while_the_answers_before_them_are_written() {
+async fn asking_a_slow_authority() -> (Authority, Camera, Arc<Slow>, World) {
     let folder = tempfile::tempdir().unwrap();
     let maker = Authority::found(folder.path()).await;
     let camera = Camera::new(&maker, "CAM-0001").await;
@@ -70,7 +69,30 @@ async fn the_next_questions_are_asked_while_the_answers_before_them_are_written(
     let url = format!("http://{}", listener.local_addr().unwrap());
     tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
     let entry = AuthoritySettings::new("slow", url);
-    let mut world = World::started(Base::Sqlite, folder, vec![entry]).await;
+    let world = World::started(Base::Sqlite, folder, vec![entry]).await;
+    (maker, camera, slow, world)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn photos_that_trickle_in_share_a_question() {
+    let (maker, camera, slow, mut world) = asking_a_slow_authority().await;
+    slow.leave.add_permits(1000);
+    let began = Instant::now();
+    for _ in 0..60 {
+        let body = camera.camera_plan(digest(), &camera.token(), false);
+        world.submit("/api/v1/submit", &body).await;
+    }
+    // The first goes at once, and then a tenth of a second passes between any two.
+    let most = 2 + began.elapsed().as_millis() / 100;
+    let asked = slow.asked.lock().unwrap().len();
+    assert!(asked > 0 && asked as u128 <= most, "{asked} of {most}");
+    world.stop().await;
+    drop(maker);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_next_questions_are_asked_while_the_answers_before_them_are_written() {
+    let (maker, camera, slow, mut world) = asking_a_slow_authority().await;
 
     // The first is asked about by itself, and the others come while that answer is awaited.
     let first = camera.camera_plan(digest(), &camera.token(), false);
