@@ -12,7 +12,7 @@ use birthmark_http::site::KeyedLimit;
 use birthmark_ledger::KeyFault;
 use birthmark_protocol::authority_request::CameraProof;
 use birthmark_protocol::submission::{
-    Camera, SignedClaims, SignedForm, SignedText, Submission, SubmissionRoute,
+    Camera, SignedClaims, SignedForm, Submission, SubmissionRoute,
 };
 use birthmark_protocol::token_claim::TokenClaim;
 use birthmark_protocol::{AnchorError, Digest, Opening, Timestamp};
@@ -340,7 +340,7 @@ impl Admission {
                     taken,
                     now,
                 )?;
-                let checked = check_signature(signed, sent)?;
+                let checked = check_signature(&self.book, signed, sent)?;
                 // Only now: whoever has somebody's certificate and not its key takes nothing from
                 // its camera.
                 self.take_from_budget(digest)?;
@@ -382,20 +382,21 @@ pub fn check_time(time: Timestamp, now: Timestamp) -> Result<(), Refused> {
 }
 
 /// Succeeds with what every voter needs to check the signature again.
-fn check_signature(signed: &SignedClaims, sent: Sent<'_>) -> Result<CheckedSignature, Refused> {
+fn check_signature(
+    book: &AuthorityBook,
+    signed: &SignedClaims,
+    sent: Sent<'_>,
+) -> Result<CheckedSignature, Refused> {
     let key = signed.certificate.key().p256().ok_or(Refused::Signature)?;
-    // Requests in the documents' form are mostly signed in it: a text tried in vain costs as much
-    // as the right one.
-    let is_likely = |text: &&SignedText| text.form == SignedForm::CertificateLines;
-    let texts = || signed.texts.iter();
-    let signed_text = texts()
-        .filter(is_likely)
-        .chain(texts().filter(|text| !is_likely(text)))
-        .find(|text| signatures::verify_digest(key, &text.digest, &signed.signature));
-    match signed_text.map(|text| text.form) {
-        None => Err(Refused::Signature),
-        Some(SignedForm::Bundle) => Ok(CheckedSignature::Bundle(signed.signature)),
-        Some(_) => Ok(CheckedSignature::Request {
+    let mut texts = signed.texts.iter();
+    let signed_text = texts
+        .find(|text| signatures::verify_digest(key, &text.digest, &signed.signature))
+        .ok_or(Refused::Signature)?;
+    // The photo's evidence is judged with our own proposal.
+    book.remember_signature(key, &signed_text.digest, &signed.signature);
+    match signed_text.form {
+        SignedForm::Bundle => Ok(CheckedSignature::Bundle(signed.signature)),
+        _ => Ok(CheckedSignature::Request {
             route: sent.route,
             body: sent.body.to_vec(),
         }),

@@ -21,7 +21,7 @@ pub use issuer::{Applied, Issuer, ListRefused, apply_list};
 use crate::clock;
 use crate::list_numbers::ListNumbers;
 use crate::settings::{AuthoritySettings, Settings, SoftwareAuthoritySettings};
-use crate::signatures;
+use crate::signatures::{self, Held};
 
 /// A record names no camera, so this is all that can be said.
 const SINGLE: &str = "Its maker withdrew single cameras by then. It is not proven that this camera was none of them.";
@@ -105,6 +105,7 @@ pub struct AuthorityBook {
     software: BTreeMap<String, SoftwareAuthority>,
     /// Evidence that these authorities carry, found so before.
     checked: CheckedBefore,
+    held: Held,
 }
 
 /// One maker of editing software, or who certifies several.
@@ -355,6 +356,7 @@ impl AuthorityBook {
             by_name,
             software,
             checked: CheckedBefore::default(),
+            held: Held::default(),
         })
     }
 
@@ -391,6 +393,16 @@ impl AuthorityBook {
     /// Every authority, by name.
     pub fn all(&self) -> impl Iterator<Item = &Arc<Authority>> {
         self.by_name.values()
+    }
+
+    /// Remembers that this key of a camera made this signature.
+    pub(crate) fn remember_signature(
+        &self,
+        key: &PublicKey,
+        digest: &Digest,
+        signature: &Signature,
+    ) {
+        self.held.insert(key, digest, signature);
     }
 
     /// Who is asked when nobody is named.
@@ -430,7 +442,7 @@ impl Authorities for AuthorityBook {
     }
 
     fn signature_holds(&self, key: &PublicKey, digest: &Digest, signature: &Signature) -> bool {
-        signatures::verify_digest(key, digest, signature)
+        self.held.verify(key, digest, signature)
     }
 
     fn checked_before(&self) -> Option<&CheckedBefore> {

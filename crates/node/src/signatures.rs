@@ -8,6 +8,7 @@ use aws_lc_rs::signature::{
 };
 use birthmark_protocol::one_time::RsaBytes;
 use birthmark_protocol::{Digest, PublicKey, Signature};
+use quick_cache::sync::Cache;
 
 /// Whether `key` signed `message`.
 pub(crate) fn verify(key: &PublicKey, message: &[u8], signature: &Signature) -> bool {
@@ -24,6 +25,37 @@ pub(crate) fn verify_digest(key: &PublicKey, digest: &Digest, signature: &Signat
     ECDSA_P256_SHA256_FIXED
         .verify_digest_sig(&key.to_sec1(), &digest, &signature.to_bytes())
         .is_ok()
+}
+
+/// How many signatures are remembered, 32 bytes each: of more photos than wait for a block.
+const REMEMBERED: usize = 20_000;
+
+/// Signatures of cameras that hold. A photo's is verified when the photo comes; when the validator
+/// that took it proposes it, its evidence is judged again.
+#[derive(Debug)]
+pub(crate) struct Held(Cache<Digest, ()>);
+
+impl Default for Held {
+    fn default() -> Self {
+        Self(Cache::new(REMEMBERED))
+    }
+}
+
+impl Held {
+    pub(crate) fn insert(&self, key: &PublicKey, digest: &Digest, signature: &Signature) {
+        self.0.insert(name(key, digest, signature), ());
+    }
+
+    /// Whether this key made this signature over a message with this SHA-256.
+    pub(crate) fn verify(&self, key: &PublicKey, digest: &Digest, signature: &Signature) -> bool {
+        self.0.get(&name(key, digest, signature)).is_some() || verify_digest(key, digest, signature)
+    }
+}
+
+fn name(key: &PublicKey, digest: &Digest, signature: &Signature) -> Digest {
+    let (key, signature) = (key.to_sec1(), signature.to_bytes());
+    let parts = [key.as_slice(), digest.as_bytes(), signature.as_slice()];
+    Digest::tagged("birthmark/held-signature/v1", &parts)
 }
 
 /// 65537.
@@ -56,6 +88,22 @@ mod tests {
             !verify(&public, b"other", &signature)
                 && !verify_digest(&public, &Digest::of(b"other"), &signature)
         );
+    }
+
+    #[test]
+    fn only_the_very_signature_that_held_is_not_verified_again() {
+        let key = VoteKey::from_bytes(&[7; 32]).unwrap();
+        let (public, signature) = (key.public_key(), key.sign(b"text").unwrap());
+        let (text, other) = (Digest::of(b"text"), Digest::of(b"other"));
+        let held = Held::default();
+        assert!(held.verify(&public, &text, &signature));
+        assert!(!held.verify(&public, &other, &signature));
+        // What is remembered counts without being verified, and nothing beside it does.
+        held.insert(&public, &other, &signature);
+        assert!(held.verify(&public, &other, &signature));
+        let stranger = VoteKey::from_bytes(&[8; 32]).unwrap().public_key();
+        assert!(!held.verify(&stranger, &other, &signature));
+        assert!(!held.verify(&public, &other, &key.sign(b"more").unwrap()));
     }
 
     #[test]

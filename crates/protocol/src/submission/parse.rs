@@ -154,19 +154,20 @@ fn certificate(form: &Form<'_>) -> Result<Submission> {
 }
 
 /// Older texts do not cover what our own requests add, so they count only where nothing was added.
+/// There they come first: a text that is tried in vain costs as much as the right one.
 fn certificate_texts(
     form: &Form<'_>,
     bundle: &Bundle,
     anchor_block: Option<&Digest>,
     fresh: bool,
 ) -> Result<Vec<SignedText>> {
-    let signed = SignedText::bundle(bundle, anchor_block);
-    let mut texts = vec![signed.map_err(|problem| form.wrong("anchor", problem))?];
+    let ours = SignedText::bundle(bundle, anchor_block);
+    let ours = ours.map_err(|problem| form.wrong("anchor", problem))?;
     let [image] = bundle.images() else {
-        return Ok(texts);
+        return Ok(vec![ours]);
     };
     if fresh || form.has("bundle_version") || form.has("image_hashes") {
-        return Ok(texts);
+        return Ok(vec![ours]);
     }
     let lines = certificate_lines(
         &image.digest,
@@ -174,11 +175,12 @@ fn certificate_texts(
         bundle.time(),
         bundle.gps().as_ref(),
     );
-    texts.push(SignedText::new(SignedForm::CertificateLines, &lines));
+    let mut texts = vec![SignedText::new(SignedForm::CertificateLines, &lines)];
     if bundle.gps().is_none() {
         let text = hash_and_time(form.text("image_hash")?, bundle.time());
         texts.push(SignedText::new(SignedForm::HashAndTime, &text));
     }
+    texts.push(ours);
     Ok(texts)
 }
 
