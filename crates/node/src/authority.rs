@@ -9,6 +9,7 @@ mod client;
 pub mod epochs;
 mod pace;
 mod portion;
+mod progress;
 mod report;
 pub mod revocations;
 mod settle;

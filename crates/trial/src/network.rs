@@ -1,11 +1,12 @@
 //! Founding a network, and what is done to it.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
-use anyhow::{Context as _, ensure};
+use anyhow::{Context as _, bail, ensure};
 use birthmark_daemon::Credentials;
 use birthmark_ledger::{Genesis, KeyName};
 use birthmark_node::settings::{AuthoritySettings, NetworkSettings, PeerSettings};
@@ -215,7 +216,18 @@ async fn start_authority(folder: &Path) -> anyhow::Result<(Process, SocketAddr)>
     Ok((process, address))
 }
 
-/// A port nobody uses at the moment. A validator that is killed starts there again.
+/// A port nobody uses at the moment. A validator that is killed starts there again, so it is one
+/// that the kernel gives nobody who asks for any: each of the many links asks for some.
 fn free_address() -> anyhow::Result<SocketAddr> {
-    Ok(std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?)
+    static DRAWN: AtomicU64 = AtomicU64::new(0);
+    // Trials that run beside each other begin elsewhere.
+    let first = u64::from(std::process::id()) * 61;
+    for _ in 0..1000 {
+        let drawn = (first + DRAWN.fetch_add(1, Ordering::Relaxed)) % 12_000;
+        let port = 20_000 + u16::try_from(drawn)?;
+        if let Ok(listener) = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, port)) {
+            return Ok(listener.local_addr()?);
+        }
+    }
+    bail!("no port is free between 20000 and 32000")
 }

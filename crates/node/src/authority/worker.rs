@@ -13,6 +13,7 @@ use tokio::time::Instant;
 
 use super::answers::{Answered, Joined, Open, Outcome, Yes, join, refusal};
 use super::portion::{BATCH, Portion, is_genuine, questions};
+use super::progress::{LaneError, Progress};
 use super::report::LaneReport;
 use super::{AskError, AuthorityClient, Settler};
 use crate::admission::{NOBODY, Request};
@@ -54,37 +55,6 @@ pub struct Lane {
     suspect: Option<(i64, u32)>,
     /// What was asked about while the portion before it was settled.
     ahead: Option<Portion>,
-}
-
-enum LaneError {
-    Store(StoreError),
-    Ask(AskError),
-}
-
-impl From<StoreError> for LaneError {
-    fn from(error: StoreError) -> Self {
-        Self::Store(error)
-    }
-}
-
-impl From<AskError> for LaneError {
-    fn from(error: AskError) -> Self {
-        Self::Ask(error)
-    }
-}
-
-/// What one step brought about.
-#[derive(Default)]
-struct Progress {
-    settled: usize,
-    set_aside: usize,
-    ahead: Option<Portion>,
-}
-
-impl Progress {
-    const fn is_nothing(&self) -> bool {
-        self.settled == 0 && self.set_aside == 0 && self.ahead.is_none()
-    }
 }
 
 impl Lane {
