@@ -124,8 +124,8 @@ pub trait Shared: Application {
     /// this returns `Ok`, neither a power failure nor a restored database makes us forget it.
     fn promise(&self, height: Height) -> impl Future<Output = Result<(), Self::Error>> + Send;
 
-    /// Waiting transactions by their names, whole, in this order; `None` for each that does not wait
-    /// here.
+    /// Waiting transactions by their names, whole, in this order; `None` for each that does not
+    /// wait here.
     fn pooled(
         &self,
         names: &[TransactionHash],

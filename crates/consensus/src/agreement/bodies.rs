@@ -274,8 +274,8 @@ impl<A: Shared, V: VoteSigner + Send + Sync, L: Links, C: Clock> Agreement<A, V,
                     log::debug!("a proposed block cannot be judged yet: {refusal}");
                     Verdict::Open(self.clock.passed() + AFTER_FAILURE)
                 }
-                // Evidence is not covered by the block's hash: whoever passes a block on can spoil it.
-                // So it counts against the block only where its proposer sent it.
+                // Evidence is not covered by the block's hash: whoever passes a block on can spoil
+                // it. So it counts against the block only where its proposer sent it.
                 Err(ProposeError::Refused(refusal)) if self.is_spoiled(&block, &refusal) => {
                     self.bodies.known.remove(&block);
                     self.bodies.want(block);
