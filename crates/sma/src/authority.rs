@@ -63,6 +63,9 @@ pub struct Authority {
     revocations: RwLock<Arc<Vec<Revocation>>>,
     keyring: RwLock<Arc<Keyring>>,
     responders: RwLock<Arc<Responders>>,
+    /// Held from a change of revocations or keys in the database until memory has it. Of two
+    /// changes at once, the slower reader would otherwise put the older state in place.
+    changing: tokio::sync::Mutex<()>,
     /// Counts changes of revocations and keys.
     generation: AtomicU64,
     disk_is_low: AtomicBool,
@@ -163,6 +166,7 @@ impl Authority {
             revocations: RwLock::default(),
             keyring: RwLock::new(Arc::new(keyring)),
             responders: RwLock::new(Arc::new(responders)),
+            changing: tokio::sync::Mutex::default(),
             generation: AtomicU64::new(0),
             disk_is_low: AtomicBool::new(false),
             settings,
@@ -237,6 +241,12 @@ impl Authority {
     pub fn keyring(&self) -> Arc<Keyring> {
         let current = unpoisoned(self.keyring.read());
         Arc::clone(&current)
+    }
+
+    /// Waits until nobody else changes revocations or keys. Whoever changes one holds this until it
+    /// was read again.
+    pub(crate) async fn change(&self) -> tokio::sync::MutexGuard<'_, ()> {
+        self.changing.lock().await
     }
 
     /// Reads the signing keys again, after one was replaced or distrusted.

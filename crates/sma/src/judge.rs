@@ -11,6 +11,8 @@ pub mod cameras;
 pub mod checked;
 pub mod rules;
 pub mod tables;
+#[cfg(test)]
+mod tests;
 
 use birthmark_protocol::authority_request::CameraProof;
 use birthmark_protocol::token_claim::TokenClaim;

@@ -454,4 +454,56 @@ mod tests {
         assert!(!Settings::default().provisioning.simulate_nuc);
         assert!(!Settings::default().provisioning.make_keys);
     }
+
+    /// A field, and what makes its value one that cannot work.
+    type Wrong = (&'static str, fn(&mut Settings));
+
+    #[test]
+    fn each_setting_that_cannot_work_is_refused_by_its_name() {
+        let wrong: [Wrong; 17] = [
+            ("manufacturer_id", |all| {
+                all.manufacturer_id = "x".repeat(65)
+            }),
+            ("manufacturer_id", |all| all.manufacturer_id = "a,b".into()),
+            ("certificates.organization", |all| {
+                all.certificates.organization = Some("a\nb".into());
+            }),
+            ("endpoint", |all| all.endpoint = "ftp://x".into()),
+            ("endpoint", |all| {
+                all.endpoint = format!("https://{}", "x".repeat(248));
+            }),
+            ("public_url", |all| {
+                all.rehearsal = false;
+                all.public_url = Some("https://x.example/".into());
+            }),
+            ("database", |all| all.database = "mysql://x".into()),
+            ("database_connections", |all| all.database_connections = 0),
+            ("database_connections", |all| all.database_connections = 101),
+            ("certificates.device_days", |all| {
+                all.certificates.device_days = 3651;
+            }),
+            ("limits.burst", |all| {
+                all.limits.burst = all.limits.requests_per_second - 1;
+            }),
+            ("limits.public_questions_burst", |all| {
+                all.limits.public_questions_burst = all.limits.public_questions_per_second - 1;
+            }),
+            ("limits.validator_questions_burst", |all| {
+                all.limits.validator_questions_burst =
+                    all.limits.validator_questions_per_second - 1;
+            }),
+            ("limits.unusual_factor", |all| all.limits.unusual_factor = 1),
+            ("limits.connections", |all| all.limits.connections = 0),
+            ("audit.keep_days", |all| all.audit.keep_days = 0),
+            ("provisioning.require_attestation", |all| {
+                all.provisioning.require_attestation = true;
+            }),
+        ];
+        for (field, change) in wrong {
+            let mut settings = Settings::rehearsal("test-maker");
+            change(&mut settings);
+            let refusal = refused(&settings);
+            assert!(refusal.contains(field), "{field}: {refusal}");
+        }
+    }
 }

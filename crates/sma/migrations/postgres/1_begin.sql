@@ -21,14 +21,15 @@ CREATE TABLE signing_keys (
 );
 CREATE TABLE devices (
     id BIGINT PRIMARY KEY,
-    serial TEXT NOT NULL UNIQUE,
+    -- Searches take a beginning, which is a range only where texts are ordered by their bytes.
+    serial TEXT COLLATE "C" NOT NULL UNIQUE,
     nuc_index BYTEA NOT NULL UNIQUE,
     nuc_sealed BYTEA NOT NULL,
     simulated_nuc BOOLEAN NOT NULL,
     table_a BIGINT NOT NULL,
     table_b BIGINT NOT NULL,
     table_c BIGINT NOT NULL,
-    family TEXT NOT NULL,
+    family TEXT COLLATE "C" NOT NULL,
     firmware TEXT,
     attested BOOLEAN NOT NULL,
     chip BYTEA UNIQUE,

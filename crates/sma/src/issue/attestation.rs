@@ -253,3 +253,70 @@ fn oaep(key_der: &[u8], label: &[u8], seed: &[u8]) -> Result<Vec<u8>, String> {
         .map_err(|error| reason(&error))?;
     Ok(sealed.to_vec())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn attestations() -> Attestations {
+        let folder = tempfile::tempdir().unwrap();
+        let settings = crate::Settings::rehearsal("makers");
+        let root = crate::issue::ca::Issuer::root(&settings, crate::clock::now()).unwrap();
+        let pem = crate::issue::ca::pem(&root.der);
+        std::fs::write(folder.path().join("root.pem"), pem).unwrap();
+        Attestations::open(Some(folder.path())).unwrap()
+    }
+
+    /// Nonces of strangers who never come back must not grow without end, nor for good keep out
+    /// those who do.
+    #[test]
+    fn so_many_nonces_wait_and_are_forgotten_in_time() {
+        let (chips, start) = (attestations(), Instant::now());
+        for _ in 0..LARGEST {
+            chips.begin(start).unwrap();
+        }
+        assert!(matches!(chips.begin(start), Err(Disbelief::Busy)));
+        let late = start + TIME;
+        chips.begin(late).unwrap();
+        assert_eq!(chips.waiting(late).nonces.len(), 1);
+    }
+
+    #[test]
+    fn where_no_maker_is_named_nothing_is_attested() {
+        let chips = Attestations::open(None).unwrap();
+        let refused = chips.begin(Instant::now());
+        assert!(matches!(refused, Err(Disbelief::NotConfigured)));
+    }
+
+    #[test]
+    fn a_session_is_finished_once_in_time_and_with_its_own_secret() {
+        let (chips, start) = (attestations(), Instant::now());
+        let secret = || CredentialSecret::from_bytes([5; 32]);
+        let key = crate::issue::ca::PrivateKey::generate().unwrap().public();
+        let wait = |name: u8| {
+            let session = Session {
+                until: start + TIME,
+                secret: secret(),
+                signing_key: key.clone(),
+                chip: [name; 32],
+                attestation_key: Vec::new(),
+            };
+            chips.waiting(start).sessions.insert([name; 16], session);
+        };
+        (1..=3).for_each(wait);
+        let finish = |name: u8, secret: &CredentialSecret, now| {
+            let done = chips.finish(&[name; 16], secret, now);
+            done.map(|attested| attested.chip)
+        };
+        assert_eq!(finish(1, &secret(), start).unwrap(), [1; 32]);
+        let again = finish(1, &secret(), start);
+        assert!(matches!(again, Err(Disbelief::Session)));
+        // A wrong secret ends the session: there is one guess.
+        let wrong = finish(2, &CredentialSecret::from_bytes([6; 32]), start);
+        assert!(matches!(wrong, Err(Disbelief::Secret)));
+        let after = finish(2, &secret(), start);
+        assert!(matches!(after, Err(Disbelief::Session)));
+        let late = finish(3, &secret(), start + TIME);
+        assert!(matches!(late, Err(Disbelief::Session)));
+    }
+}

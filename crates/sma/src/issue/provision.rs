@@ -117,9 +117,9 @@ impl Authority {
         let der = self.certify(&about, &nuc.hash, &tables, now)?;
         let device = self.new_device(request, operator, &identity, &nuc, tables, &der, now)?;
         let row = self.register(device, permit).await?;
+        self.remember(&row, &nuc.hash).map_err(ApiError::internal)?;
         // If we stop here, the camera asks again for its answer and is enrolled then.
         self.enrol_one_time(&row, &identity).await?;
-        self.remember(&row, &nuc.hash).map_err(ApiError::internal)?;
         let action = if row.attested {
             "provision attested camera"
         } else {

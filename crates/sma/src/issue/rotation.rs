@@ -18,6 +18,7 @@ impl Authority {
     ) -> Result<String, ApiError> {
         let key = PrivateKey::from_pem(root_key, passphrase)
             .map_err(|error| ApiError::field("root_key", error.to_string()))?;
+        let _changing = self.change().await;
         let der = self
             .keyring()
             .roots
@@ -46,6 +47,7 @@ impl Authority {
     /// Declares that a key may have been in other hands since `from`: nothing it signed is believed
     /// any more. A key in use has to be replaced first, or nothing would be signed at all.
     pub async fn distrust(&self, key: KeyId, from: Timestamp) -> Result<(), ApiError> {
+        let _changing = self.change().await;
         let keyring = self.keyring();
         if key == keyring.issuer.id() || Some(key) == keyring.verdict_key_id() {
             return Err(ApiError::conflict(
@@ -72,6 +74,7 @@ impl Authority {
 
     /// Makes a new verdict key; its public half in PEM.
     pub async fn rotate_verdict_key(&self) -> Result<String, ApiError> {
+        let _changing = self.change().await;
         let now = clock::now();
         let (key, der) = self
             .keyring()

@@ -222,3 +222,114 @@ impl Cameras {
         .collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn certificate(number: u8) -> IssuedCertificate {
+        IssuedCertificate {
+            serial: padded(&[number]),
+            issued_at: 1000 + i64::from(number),
+            issuer: KeyId::from_bytes([0; 8]),
+            key_hash: Digest::of(b"a key"),
+        }
+    }
+
+    fn device(id: DeviceId, family: Arc<str>, tables: [i64; 3]) -> Device {
+        Device {
+            id,
+            tables: tables.map(|table| table.try_into().unwrap()),
+            family,
+            firmware: None,
+            attested: false,
+            simulated_nuc: false,
+            binds_tokens: true,
+            certificate: None,
+            former: None,
+            validations: 0.into(),
+        }
+    }
+
+    fn nuc(id: DeviceId) -> NucHash {
+        NucHash::from_bytes([id.try_into().unwrap(); 32])
+    }
+
+    /// Cameras with these numbers, all of one model.
+    fn cameras(ids: &[DeviceId]) -> Cameras {
+        let mut cameras = Cameras::with_capacity(ids.len());
+        for id in ids {
+            let family = cameras.name("Family");
+            cameras.insert(&nuc(*id), device(*id, family, [0, 1, 2]));
+        }
+        cameras
+    }
+
+    #[test]
+    fn serial_numbers_compare_like_numbers_and_lose_no_digit() {
+        assert!(padded(&[0x02]) < padded(&[0x01, 0x00]));
+        assert_eq!(padded(&[0, 0, 7]), padded(&[7]));
+        for serial in [&[0_u8][..], &[7], &[1, 0], &[0xFF; 20]] {
+            let mut kept = certificate(0);
+            kept.serial = padded(serial);
+            assert_eq!(kept.serial_bytes(), serial);
+        }
+    }
+
+    #[test]
+    fn a_camera_is_found_by_each_of_its_names() {
+        // Two that were registered at the same moment may stand the other way round.
+        let mut cameras = cameras(&[1, 3, 2]);
+        for id in 1..=3 {
+            assert_eq!(cameras.find(&nuc(id)).unwrap().id, id);
+            assert_eq!(cameras.by_id(id).unwrap().id, id);
+        }
+        assert!(cameras.find(&nuc(4)).is_none() && cameras.by_id(4).is_none());
+
+        for (number, former) in [(10, None), (11, Some(10)), (12, Some(11))] {
+            cameras.renew(2, certificate(number));
+            let found = cameras.by_certificate(&padded(&[number])).unwrap();
+            assert_eq!(
+                (found.id, found.certificate),
+                (2, Some(certificate(number)))
+            );
+            let kept = found.former.as_deref().copied();
+            assert_eq!(kept, former.map(certificate));
+        }
+        // The one before the former one names nobody any more.
+        assert!(cameras.by_certificate(&padded(&[10])).is_none());
+        assert!(cameras.by_certificate(&padded(&[11])).is_some());
+        cameras.renew(9, certificate(13));
+        assert!(cameras.by_certificate(&padded(&[13])).is_none());
+    }
+
+    #[test]
+    fn models_and_tables_are_counted() {
+        let mut cameras = cameras(&[1, 2]);
+        let other = cameras.name("Other");
+        // A name that no camera bears is no model.
+        cameras.name("2.4.1");
+        cameras.insert(&nuc(3), device(3, other, [0, 5, 2499]));
+        let families = cameras.families();
+        let counted: Vec<_> = families.iter().map(|(name, n)| (&**name, *n)).collect();
+        assert_eq!(counted, [("Family", 2), ("Other", 1)]);
+        let tables = cameras.tables_in_use();
+        assert_eq!(tables.len(), 2500);
+        assert_eq!(
+            (tables[0], tables[1], tables[5], tables[2499]),
+            (3, 2, 1, 1)
+        );
+        assert_eq!(tables.iter().sum::<u32>(), 9);
+        let one = cameras.name("Family");
+        assert!(Arc::ptr_eq(&one, &cameras.name("Family")), "kept once");
+    }
+
+    #[test]
+    fn how_busy_a_camera_was_is_taken_once() {
+        let cameras = cameras(&[1, 2, 3]);
+        let busy = cameras.by_id(2).unwrap();
+        busy.validations.fetch_add(5, Ordering::Relaxed);
+        assert_eq!(cameras.take_activity(), [(2, 5)]);
+        assert_eq!(cameras.take_activity(), []);
+    }
+}

@@ -53,5 +53,4 @@ fn signed_by(certificate: &CameraCertificate, issuer: &IssuerKey) -> bool {
 }
 
 #[cfg(test)]
-#[cfg(test)]
 mod tests;

@@ -218,6 +218,70 @@ mod tests {
         ));
     }
 
+    /// A camera does not get out of a revocation by a new certificate for the same key.
+    #[test]
+    fn the_former_certificate_counts_as_well() {
+        let mut renewed = device("A", None);
+        renewed.former = renewed.certificate.map(Box::new);
+        renewed.certificate = Some(IssuedCertificate {
+            serial: padded(&[0x20]),
+            issued_at: 5000,
+            issuer: KeyId::from_bytes([0; 8]),
+            key_hash: Digest::of(b"a key"),
+        });
+        let certificates = |number: &str| Scope::Certificates {
+            first: number.into(),
+            last: number.into(),
+        };
+        let issued = |moment| Scope::Issued {
+            from: moment,
+            until: moment,
+        };
+        for scope in [
+            certificates("10"),
+            certificates("20"),
+            issued(1000),
+            issued(5000),
+        ] {
+            assert!(covered(scope.clone(), &renewed, 150), "{scope:?}");
+        }
+        assert!(!covered(certificates("15"), &renewed, 150));
+    }
+
+    #[test]
+    fn firmware_of_another_model_is_another_matter() {
+        let scope = |family: Option<&str>| Scope::Firmware {
+            family: family.map(Into::into),
+            from: "1".into(),
+            to: "2".into(),
+        };
+        let camera = device("A", Some("1.5"));
+        assert!(covered(scope(Some("A")), &camera, 150));
+        assert!(!covered(scope(Some("B")), &camera, 150));
+    }
+
+    #[test]
+    fn what_a_scope_covers_is_counted_whenever_it_holds() {
+        let mut cameras = Cameras::default();
+        for (id, family) in [(7, "A"), (8, "A"), (9, "B")] {
+            let nuc = birthmark_protocol::NucHash::from_bytes([id; 32]);
+            let camera = Device {
+                id: id.into(),
+                certificate: None,
+                ..device(family, Some("1.5"))
+            };
+            cameras.insert(&nuc, camera);
+        }
+        let count = |scope: &Scope, device| Rules::covered(scope, device, &cameras);
+        let (family, serial) = ("A".into(), "x".into());
+        assert_eq!(count(&Scope::Family { family }, None), 2);
+        let device = Scope::Device { serial };
+        assert_eq!(count(&device, Some(9)), 1);
+        assert_eq!(count(&device, None), 0, "nobody has this serial");
+        let issued = Scope::Issued { from: 0, until: 1 };
+        assert_eq!(count(&issued, None), 0, "none has a certificate");
+    }
+
     #[test]
     fn a_lifted_revocation_covers_nothing() {
         let lifted = RevocationRow {

@@ -62,3 +62,32 @@ impl KeyTables {
         self.0.get(usize::from(table.get()))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Swapped rows would give a camera's tokens another camera's key; a row of another label
+    /// does not open.
+    #[test]
+    fn tables_open_only_whole_in_order_and_as_they_were_sealed() {
+        let (vault, _) = Vault::create(b"a test credential", [1; 16]).unwrap();
+        let sealed = |table: TableId| {
+            let key = MasterKey::from_bytes([u8::try_from(table.get() % 251).unwrap(); 32]);
+            (i64::from(table), seal(&vault, table, &key).unwrap())
+        };
+        let mut rows: Vec<_> = all().map(sealed).collect();
+        let opened = KeyTables::open(&vault, &rows).unwrap();
+        let last = all().last().unwrap();
+        assert_eq!(opened.get(last).unwrap().expose(), &[240; 32]);
+        assert_eq!(format!("{opened:?}"), "KeyTables(2500)");
+
+        let refused = |rows: &[(i64, Vec<u8>)]| KeyTables::open(&vault, rows).unwrap_err();
+        assert!(matches!(refused(&rows[1..]), TableError::Count(2499)));
+        rows.swap(3, 4);
+        assert!(matches!(refused(&rows), TableError::Count(2500)));
+        (rows[3].0, rows[4].0) = (3, 4);
+        let swapped = refused(&rows).to_string();
+        assert!(swapped.contains("key table 3"), "{swapped}");
+    }
+}

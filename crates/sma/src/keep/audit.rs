@@ -247,3 +247,142 @@ impl Batch {
         Ok(self.rows.last().is_some_and(|last| last.link == head.link))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pass(time: i64) -> Outcome {
+        Outcome {
+            time: Timestamp::from_unix(time),
+            result: Ok(Assurance::Token),
+            commitment: None,
+        }
+    }
+
+    fn refusal(time: i64) -> Outcome {
+        Outcome {
+            result: Err(Refusal::Expired),
+            ..pass(time)
+        }
+    }
+
+    fn vault() -> Vault {
+        Vault::create(b"a test credential", [1; 16]).unwrap().0
+    }
+
+    async fn store(folder: &std::path::Path) -> Store {
+        let url = format!("sqlite://{}", folder.join("audit.db").display());
+        Store::open(&url, 1).await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn beyond_the_backlog_no_pass_is_taken_and_refusals_take_no_room() {
+        let (folder, vault) = (tempfile::tempdir().unwrap(), vault());
+        let log = AuditLog::open(&store(folder.path()).await).await.unwrap();
+        log.record(&vault, &vec![pass(7); LARGEST_BACKLOG - 1], false);
+        assert!(log.has_room(1) && !log.has_room(2));
+        log.record(&vault, &vec![refusal(7); 1000], false);
+        assert!(log.has_room(1), "refusals are counters");
+        log.record(&vault, &[pass(7)], false);
+        assert!(log.has_room(0) && !log.has_room(1));
+    }
+
+    #[tokio::test]
+    async fn on_a_disk_that_is_nearly_full_refusals_are_counted_in_memory_only() {
+        let (folder, vault) = (tempfile::tempdir().unwrap(), vault());
+        let store = store(folder.path()).await;
+        let log = AuditLog::open(&store).await.unwrap();
+        log.record(&vault, &[pass(3600), refusal(3600)], true);
+        log.record(&vault, &[pass(7200), refusal(7199)], false);
+        log.write(&store, &vault).await.unwrap();
+        let count = |hour, outcome: &str, amount| HourlyCount {
+            hour,
+            outcome: outcome.into(),
+            amount,
+        };
+        let kept = store.hourly_since(0).await.unwrap();
+        let expected = [
+            count(1, "expired", 1),
+            count(1, "pass", 1),
+            count(2, "pass", 1),
+        ];
+        assert_eq!(kept, expected);
+        let totals = log.totals();
+        let total = |name| totals.iter().find(|(known, _)| *known == name).unwrap().1;
+        assert_eq!(
+            (total("pass"), total("expired"), total("revoked")),
+            (2, 2, 0)
+        );
+    }
+
+    /// What waits while the database is away is neither lost nor written twice.
+    #[tokio::test]
+    async fn what_could_not_be_written_waits_and_is_written_once() {
+        let (folder, vault) = (tempfile::tempdir().unwrap(), vault());
+        let away = store(folder.path()).await;
+        let log = AuditLog::open(&away).await.unwrap();
+        log.record(&vault, &vec![pass(7); 2500], false);
+        log.act(Act {
+            time: 8,
+            actor: "anna".into(),
+            action: "revoke".into(),
+            target: "x".into(),
+        });
+        away.close().await;
+        log.write(&away, &vault).await.unwrap_err();
+        assert_eq!(log.backlog(), 2500);
+        // What comes meanwhile follows it.
+        log.record(&vault, &[pass(9)], false);
+        assert_eq!(log.backlog(), 2501);
+
+        let back = store(folder.path()).await;
+        log.write(&back, &vault).await.unwrap();
+        assert_eq!(log.backlog(), 0);
+        let report = verify(&back, &vault).await.unwrap();
+        // An act, three rows of at most a thousand, and the late one.
+        assert_eq!(
+            (report.rows, report.entries, report.broken),
+            (5, 2502, None)
+        );
+        assert_eq!(back.hourly_since(0).await.unwrap()[0].amount, 2501);
+        assert_eq!(back.recent_acts(5).await.unwrap().len(), 1);
+    }
+
+    /// The database took the rows, but the connection broke before it said so.
+    #[tokio::test]
+    async fn an_attempt_that_succeeded_unheard_is_not_repeated() {
+        let (folder, vault) = (tempfile::tempdir().unwrap(), vault());
+        let store = store(folder.path()).await;
+        let log = AuditLog::open(&store).await.unwrap();
+        log.record(&vault, &[pass(7), pass(8)], false);
+        let waiting = std::mem::take(&mut *log.waiting());
+        let mut writer = log.writer.lock().await;
+        let batch = Batch::of(&vault, writer.head.clone(), waiting).unwrap();
+        batch.write(&store).await.unwrap();
+        writer.batch = Some(batch);
+        drop(writer);
+        log.record(&vault, &[pass(9)], false);
+        log.write(&store, &vault).await.unwrap();
+        let report = verify(&store, &vault).await.unwrap();
+        assert_eq!((report.rows, report.entries, report.broken), (2, 3, None));
+        assert_eq!(store.hourly_since(0).await.unwrap()[0].amount, 3);
+    }
+
+    /// Rows of somebody else under the same numbers are no success.
+    #[tokio::test]
+    async fn numbers_that_another_writer_took_are_an_error() {
+        let (folder, vault) = (tempfile::tempdir().unwrap(), vault());
+        let store = store(folder.path()).await;
+        let [one, other] = [
+            AuditLog::open(&store).await.unwrap(),
+            AuditLog::open(&store).await.unwrap(),
+        ];
+        one.record(&vault, &[pass(7)], false);
+        one.write(&store, &vault).await.unwrap();
+        other.record(&vault, &[pass(8)], false);
+        other.write(&store, &vault).await.unwrap_err();
+        assert_eq!(other.backlog(), 1);
+        assert_eq!(verify(&store, &vault).await.unwrap().entries, 1);
+    }
+}

@@ -26,3 +26,28 @@ pub fn has_room(settings: &Settings) -> bool {
         Err(_) => true,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn asked(database: &str, reserve: u64) -> bool {
+        let mut settings = Settings::rehearsal("disk");
+        settings.database = database.into();
+        settings.disk_reserve_mb = reserve;
+        has_room(&settings)
+    }
+
+    #[test]
+    fn the_disk_under_an_embedded_database_is_looked_at() {
+        let folder = tempfile::tempdir().unwrap();
+        let inside = format!("sqlite://{}/authority.db", folder.path().display());
+        // A bare name lies in this folder.
+        for database in [&*inside, "sqlite:authority.db"] {
+            assert!(asked(database, 0), "{database}");
+            assert!(!asked(database, u64::MAX), "{database}");
+        }
+        // A server looks after its own disk.
+        assert!(asked("postgres:///authority", u64::MAX));
+    }
+}

@@ -220,3 +220,95 @@ pub async fn restore(store: &Store, input: impl BufRead) -> anyhow::Result<u64> 
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn empty(folder: &std::path::Path, name: &str) -> Store {
+        let url = format!("sqlite://{}", folder.join(name).display());
+        Store::open(&url, 1).await.unwrap()
+    }
+
+    fn lines(lines: &[&str]) -> Vec<u8> {
+        let header = format!("\"{HEADER}\"");
+        let all = std::iter::once(&*header).chain(lines.iter().copied());
+        all.map(|line| format!("{line}\n"))
+            .collect::<String>()
+            .into()
+    }
+
+    const HOURLY: &str = r#"["hourly", [5, "pass", 3]]"#;
+
+    /// What is not whole changes nothing: the next attempt finds the database as empty as before.
+    #[tokio::test]
+    async fn a_backup_that_is_not_whole_brings_nothing_back_and_says_why() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = empty(folder.path(), "a.db").await;
+        for (file, said) in [
+            (Vec::new(), "the backup is empty"),
+            (b"\"another program\"\n".to_vec(), "not a backup"),
+            (b"PRAGMA x;\n".to_vec(), "not a backup"),
+            (lines(&[]), "cut off after 0 rows"),
+            (lines(&[HOURLY]), "cut off after 1 rows"),
+            (lines(&[HOURLY, r#"["end", 2]"#]), "says it has 2 rows"),
+            (lines(&[r#"["sqlite_master", [1]]"#]), "line 2: no table"),
+            (lines(&[r#"["hourly", {}]"#]), "line 2: no list of values"),
+            (
+                lines(&[HOURLY, r#"["hourly", [5, "pass"]]"#]),
+                "line 3: 2 values for 3 columns",
+            ),
+            (
+                lines(&[r#"["hourly", ["5", "pass", 3]]"#]),
+                "hourly.hour is not what it should be",
+            ),
+            (
+                lines(&[r#"["key_tables", [1, "xyz"]]"#]),
+                "key_tables.sealed is not what it should be",
+            ),
+            (lines(&[HOURLY, HOURLY]), "line 3"),
+            (lines(&["no JSON"]), "line 2"),
+        ] {
+            let error = restore(&store, &file[..]).await.unwrap_err();
+            let error = format!("{error:#}");
+            assert!(error.contains(said), "{error}");
+            let mut out = Vec::new();
+            assert_eq!(backup(&store, &mut out).await.unwrap(), 0, "{said}");
+        }
+        let whole = lines(&[HOURLY, r#"["end", 1]"#]);
+        assert_eq!(restore(&store, &whole[..]).await.unwrap(), 1);
+        let mut out = Vec::new();
+        assert_eq!(backup(&store, &mut out).await.unwrap(), 1);
+        let written = String::from_utf8(out).unwrap();
+        assert_eq!(written.lines().count(), 3, "{written}");
+        assert!(written.ends_with("[\"end\",1]\n"), "{written}");
+    }
+
+    /// Every kind of value comes back as it was: nothing is not empty, and no number loses digits.
+    #[tokio::test]
+    async fn values_come_back_as_they_were() {
+        let folder = tempfile::tempdir().unwrap();
+        let rows = [
+            r#"["operators", [1, "anna", "00ff", "read", null, 9223372036854775807, -1, 0, null, 5, ""]]"#,
+            r#"["operators", [2, "\u00e9\n\"", "", "", "[]", null, 0, 0, 0, null, "aa"]]"#,
+            r#"["end", 2]"#,
+        ];
+        let file = lines(&rows);
+        let (one, other) = (
+            empty(folder.path(), "a.db").await,
+            empty(folder.path(), "b.db").await,
+        );
+        restore(&one, &file[..]).await.unwrap();
+        let (mut first, mut second) = (Vec::new(), Vec::new());
+        backup(&one, &mut first).await.unwrap();
+        restore(&other, &first[..]).await.unwrap();
+        backup(&other, &mut second).await.unwrap();
+        assert_eq!(first, second);
+        let parsed = |bytes: &[u8]| -> Vec<Value> {
+            let text = std::str::from_utf8(bytes).unwrap();
+            let lines = text.lines().map(serde_json::from_str);
+            lines.collect::<Result<_, _>>().unwrap()
+        };
+        assert_eq!(parsed(&first), parsed(&file));
+    }
+}

@@ -277,3 +277,78 @@ impl Authority {
         certificate_row(&der, &id).map_err(|_| ApiError::field(field, "not an X.509 certificate"))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tables(change: impl Fn(&mut Vec<KeyTableEntry>)) -> KeyTablesFile {
+        let entry = |table: TableId| KeyTableEntry {
+            table_id: table.into(),
+            master_key: hex::encode([u8::try_from(table.get() % 251).unwrap(); 32]),
+        };
+        let mut key_tables: Vec<_> = tables::all().map(entry).collect();
+        change(&mut key_tables);
+        KeyTablesFile {
+            total_tables: key_tables.len(),
+            tables_per_device: 3,
+            key_tables,
+            assigned_tables: BTreeMap::new(),
+        }
+    }
+
+    #[test]
+    fn master_keys_stand_in_the_order_of_their_tables() {
+        let file = tables(|entries| entries.reverse());
+        let keys = file.master_keys().unwrap();
+        assert_eq!(keys.len(), 2500);
+        assert_eq!(keys[1].expose(), &[1; 32]);
+        assert_eq!(keys[250].expose(), &[250; 32]);
+    }
+
+    #[test]
+    fn a_file_with_a_table_too_few_or_twice_is_refused_by_its_place() {
+        let refused = |change: &dyn Fn(&mut Vec<KeyTableEntry>)| {
+            let error = tables(change).master_keys();
+            error.err().unwrap().to_string()
+        };
+        for (error, said) in [
+            (
+                refused(&|entries| entries.truncate(2499)),
+                "table 2499 is missing",
+            ),
+            (
+                refused(&|entries| entries[7].table_id = 6),
+                "key_tables[7].table_id: table 6 stands twice",
+            ),
+            (
+                refused(&|entries| entries[7].table_id = 2500),
+                "key_tables[7].table_id",
+            ),
+            (
+                refused(&|entries| entries[8].master_key = "00".into()),
+                "key_tables[8].master_key",
+            ),
+        ] {
+            assert!(error.contains(said), "{error}");
+        }
+    }
+
+    #[test]
+    fn moments_of_such_files_are_read_in_every_form_they_have() {
+        let moment = |value: serde_json::Value| moment(&value).map(Timestamp::unix);
+        for value in [
+            1_714_564_800.into(),
+            "2024-05-01T12:00:00Z".into(),
+            "2024-05-01T14:00:00+02:00".into(),
+            // Python's isoformat() names no zone; those authorities meant UTC.
+            "2024-05-01T12:00:00".into(),
+            "2024-05-01T12:00:00.250000".into(),
+        ] {
+            assert_eq!(moment(value), Some(1_714_564_800));
+        }
+        for value in ["".into(), "1 May 2024".into(), 1.5.into(), true.into()] {
+            assert_eq!(moment(value), None);
+        }
+    }
+}

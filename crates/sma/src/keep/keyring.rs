@@ -141,9 +141,10 @@ impl Keyring {
     }
 
     /// Opens keys.
-    fn open(vault: &Vault, mut rows: Vec<SigningKeyRow>) -> Result<Self, KeyringError> {
-        // Oldest first. Of two keys of one second, the one still in use comes last.
-        rows.sort_by_key(|row| (row.not_before, row.retired_at.is_none(), row.retired_at));
+    pub(crate) fn open(vault: &Vault, mut rows: Vec<SigningKeyRow>) -> Result<Self, KeyringError> {
+        // Oldest first, and the one still in use last, also where the clock stood later when an
+        // earlier one was made.
+        rows.sort_by_key(|row| (row.retired_at.is_none(), row.not_before, row.retired_at));
         let of = |purpose: KeyPurpose| rows.iter().filter(move |row| row.purpose == purpose.name());
         let in_use = |purpose: KeyPurpose, name| {
             of(purpose)
@@ -238,4 +239,133 @@ fn verdict_key(row: &SigningKeyRow) -> Result<VerdictKey, CaError> {
         not_after: Timestamp::from_unix(not_after),
         distrusted_from: row.distrusted_from.map(Timestamp::from_unix),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Settings;
+
+    const DAY: i64 = 86_400;
+
+    fn now() -> Timestamp {
+        Timestamp::from_unix(1_800_000_000)
+    }
+
+    fn vault() -> Vault {
+        Vault::create(b"a test credential", [1; 16]).unwrap().0
+    }
+
+    /// A root, an intermediate and verdict keys made at these moments, the last of them in use.
+    fn rows(vault: &Vault, verdict_keys: &[Timestamp]) -> Vec<SigningKeyRow> {
+        let settings = Settings::rehearsal("keyring");
+        let root = Issuer::root(&settings, now().plus(-900 * DAY)).unwrap();
+        let middle = root
+            .intermediate(&settings, now().plus(-800 * DAY))
+            .unwrap();
+        let mut rows = vec![
+            row(vault, KeyPurpose::Root, &root.der, None).unwrap(),
+            row(
+                vault,
+                KeyPurpose::Intermediate,
+                &middle.der,
+                Some(&middle.key),
+            )
+            .unwrap(),
+        ];
+        for moment in verdict_keys {
+            for former in rows.iter_mut().filter(|row| row.purpose == "verdict") {
+                former.retired_at.get_or_insert(now().unix());
+            }
+            let (key, der) = middle.verdict_key(&settings, *moment).unwrap();
+            rows.push(row(vault, KeyPurpose::Verdict, &der, Some(&key)).unwrap());
+        }
+        rows
+    }
+
+    /// A clock that stood in the future when the former key was made, and was set right since,
+    /// must not make verdicts name a key that did not sign them.
+    #[test]
+    fn verdicts_name_the_key_that_signed_them_whatever_the_clock_did() {
+        let vault = vault();
+        for moments in [[-2 * DAY, 0], [0, 0], [0, -2 * DAY]] {
+            let mut rows = rows(&vault, &moments.map(|seconds| now().plus(seconds)));
+            let in_use = rows.last().unwrap().key_id.clone();
+            rows.reverse();
+            let keyring = Keyring::open(&vault, rows).unwrap();
+            let named = keyring.verdict_key_id().unwrap();
+            assert_eq!(named.as_bytes(), &in_use[..], "{moments:?}");
+            let signature = keyring.sign_bytes(b"a message").unwrap();
+            let key = &keyring.verdict_keys.last().unwrap().public;
+            assert!(key.verify(b"a message", &signature).is_ok(), "{moments:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_missing_or_was_changed_is_named() {
+        let vault = vault();
+        let all = rows(&vault, &[now()]);
+        let without = |purpose: &str| {
+            let left = all.iter().filter(|row| row.purpose != purpose);
+            let opened = Keyring::open(&vault, left.cloned().collect());
+            opened.unwrap_err().to_string()
+        };
+        assert!(without("verdict").contains("no verdict key in use"));
+        assert!(without("intermediate").contains("no intermediate key in use"));
+
+        let mut retired = all.clone();
+        retired[2].retired_at = Some(1);
+        let refused = Keyring::open(&vault, retired).unwrap_err().to_string();
+        assert!(refused.contains("no verdict key in use"), "{refused}");
+
+        let mut unsealed = all.clone();
+        unsealed[2].sealed = None;
+        let refused = Keyring::open(&vault, unsealed).unwrap_err().to_string();
+        assert!(refused.contains("no private key"), "{refused}");
+
+        // The sealed key of one row in another: what was sealed opens under its own label only.
+        let mut swapped = all.clone();
+        swapped[2].sealed = swapped[1].sealed.clone();
+        let refused = Keyring::open(&vault, swapped).unwrap_err();
+        assert!(matches!(refused, KeyringError::Sealed(_)), "{refused}");
+    }
+
+    #[test]
+    fn what_a_key_signed_counts_until_the_first_of_its_ends() {
+        let vault = vault();
+        let mut all = rows(&vault, &[now()]);
+        let verdict = all.last_mut().unwrap();
+        let natural = verdict.not_after;
+        for (retired, distrusted, end) in [
+            (None, None, natural),
+            (Some(500), None, 500),
+            (Some(500), Some(400), 400),
+            (Some(500), Some(600), 500),
+        ] {
+            (verdict.retired_at, verdict.distrusted_from) = (retired, distrusted);
+            let public = verdict_key(verdict).unwrap();
+            assert_eq!(public.not_after.unix(), end);
+            assert_eq!(public.distrusted_from.map(Timestamp::unix), distrusted);
+        }
+    }
+
+    #[test]
+    fn a_distrusted_intermediate_is_so_from_its_moment_on() {
+        let vault = vault();
+        let mut all = rows(&vault, &[now()]);
+        all[1].distrusted_from = Some(now().unix());
+        let keyring = Keyring::open(&vault, all).unwrap();
+        let id = keyring.issuer.id();
+        assert_eq!(keyring.distrusted(id, now().plus(-1)), None);
+        assert_eq!(keyring.distrusted(id, now()), Some(now()));
+        let stranger = KeyId::from_bytes([0; 8]);
+        assert_eq!(keyring.distrusted(stranger, now()), None);
+        // A chain is intermediate and root; of an issuer nobody knows, the one in use.
+        let chain = keyring.chain(Some(id.as_bytes()));
+        assert_eq!(
+            chain,
+            [ca::pem(&keyring.issuer.der), ca::pem(&keyring.roots[0])]
+        );
+        assert_eq!(keyring.chain(Some(stranger.as_bytes())), chain);
+    }
 }

@@ -59,3 +59,82 @@ impl Responders {
             .any(|responder| responder.until.since(now) < SOON)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::issue::ca::Issuer;
+    use crate::keep::keyring::row;
+    use crate::keep::store::KeyPurpose;
+    use crate::keep::vault::Vault;
+
+    const DAY: i64 = 86_400;
+
+    fn now() -> Timestamp {
+        Timestamp::from_unix(1_800_000_000)
+    }
+
+    /// A keyring with intermediates that began so many days ago, the last of them in use.
+    fn keyring(settings: &Settings, began: &[i64]) -> Keyring {
+        let (vault, _) = Vault::create(b"a test credential", [1; 16]).unwrap();
+        let root = Issuer::root(settings, now().plus(-3000 * DAY)).unwrap();
+        let middles: Vec<_> = began
+            .iter()
+            .map(|days| {
+                root.intermediate(settings, now().plus(-days * DAY))
+                    .unwrap()
+            })
+            .collect();
+        let intermediate = |middle: &Issuer| {
+            let key = Some(&middle.key);
+            row(&vault, KeyPurpose::Intermediate, &middle.der, key).unwrap()
+        };
+        let mut rows: Vec<_> = middles.iter().map(intermediate).collect();
+        for former in rows.iter_mut().rev().skip(1) {
+            former.retired_at = Some(now().unix());
+        }
+        let (key, der) = middles
+            .last()
+            .unwrap()
+            .verdict_key(settings, now())
+            .unwrap();
+        rows.push(row(&vault, KeyPurpose::Verdict, &der, Some(&key)).unwrap());
+        rows.push(row(&vault, KeyPurpose::Root, &root.der, None).unwrap());
+        Keyring::open(&vault, rows).unwrap()
+    }
+
+    #[test]
+    fn each_living_intermediate_has_a_responder_of_its_own() {
+        let settings = Settings::rehearsal("responders");
+        // Five years: the first of them is over.
+        let keyring = keyring(&settings, &[1900, 100, 1]);
+        let responders = Responders::new(&settings, &keyring, now()).unwrap();
+        let mut keys = std::collections::BTreeSet::new();
+        for (issuer, living) in keyring.issuers.iter().zip([true, true, false]) {
+            let found = responders.of(issuer.id());
+            assert_eq!(found.is_some(), living);
+            if let Some(responder) = found {
+                assert!(crate::issue::ca::is_signed_by(
+                    &responder.certificate,
+                    &issuer.public()
+                ));
+                assert_ne!(responder.key.public(), issuer.public());
+                keys.insert(responder.key.public().id());
+            }
+        }
+        assert_eq!(keys.len(), 2);
+        assert!(responders.of(KeyId::from_bytes([0; 8])).is_none());
+    }
+
+    #[test]
+    fn responders_end_within_a_month_and_are_replaced_at_half_of_it() {
+        let settings = Settings::rehearsal("responders");
+        let keyring = keyring(&settings, &[1]);
+        let responders = Responders::new(&settings, &keyring, now()).unwrap();
+        let end = responders.of(keyring.issuer.id()).unwrap().until;
+        assert!((29..=30).contains(&(end.since(now()) / DAY)));
+        assert!(!responders.end_soon(now()));
+        assert!(!responders.end_soon(end.plus(-SOON)));
+        assert!(responders.end_soon(end.plus(1 - SOON)));
+    }
+}

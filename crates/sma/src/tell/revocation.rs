@@ -99,11 +99,13 @@ impl Authority {
             mac: Vec::new(),
         };
         let target = row.scope.clone();
+        let changing = self.change().await;
         let id = self.store.revoke(&self.vault, row).await?;
         // If we stop here, the revocation is in the database and holds from the next start on.
         self.reload_revocations()
             .await
             .map_err(ApiError::internal)?;
+        drop(changing);
         self.log_act(actor, "revoke", &format!("revocation {id}: {target}"))
             .await;
         log::warn!("revocation {id} was pronounced; it covers {covered} cameras");
@@ -113,6 +115,7 @@ impl Authority {
 
     /// Lifts a revocation.
     pub async fn lift(&self, id: i64, actor: &str) -> Result<(), ApiError> {
+        let changing = self.change().await;
         let lifted = self.store.lift(&self.vault, id, actor, clock::now());
         if !lifted.await? {
             return Err(ApiError::not_found(
@@ -122,6 +125,7 @@ impl Authority {
         self.reload_revocations()
             .await
             .map_err(ApiError::internal)?;
+        drop(changing);
         self.log_act(actor, "lift revocation", &format!("revocation {id}"))
             .await;
         Ok(())

@@ -159,4 +159,53 @@ mod tests {
             .is_err()
         );
     }
+
+    #[test]
+    fn a_refused_scope_names_its_field_and_why() {
+        let certificates = |first: &str, last: &str| Scope::Certificates {
+            first: first.into(),
+            last: last.into(),
+        };
+        let family = String::new();
+        let firmware = Scope::Firmware {
+            family: None,
+            from: "1.10".into(),
+            to: "1.9".into(),
+        };
+        for (scope, field) in [
+            (Scope::Family { family }, "scope.family"),
+            (certificates("", "10"), "scope.first"),
+            (certificates("10", &"f".repeat(41)), "scope.last"),
+            (certificates("0g", "10"), "scope.first"),
+            (certificates("11", "10"), "scope.last"),
+            (Scope::Issued { from: 2, until: 1 }, "scope.until"),
+            (firmware, "scope.to"),
+        ] {
+            let error = check(&scope).unwrap_err();
+            assert_eq!(error.field, field, "{scope:?}");
+            assert!(error.to_string().starts_with(field), "{error}");
+        }
+        for scope in [
+            certificates("f", &"f".repeat(40)),
+            certificates("10", "10"),
+            Scope::Issued { from: 1, until: 1 },
+        ] {
+            assert_eq!(check(&scope), Ok(()), "{scope:?}");
+        }
+    }
+
+    #[test]
+    fn versions_compare_by_their_numbers() {
+        for (one, other) in [
+            ("1.9", "1.10"),
+            ("1.2", "1.2.1"),
+            ("1.2-3", "1.2-12"),
+            ("2024_9", "2024_10"),
+            ("1.a", "1.b"),
+        ] {
+            assert_eq!(version(one, other), Ordering::Less, "{one} {other}");
+            assert_eq!(version(other, one), Ordering::Greater, "{one} {other}");
+        }
+        assert_eq!(version("1.02", "1.2"), Ordering::Equal);
+    }
 }

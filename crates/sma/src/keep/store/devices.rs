@@ -336,13 +336,22 @@ impl Store {
                 .bind(chip.to_vec()).fetch_optional(pool).await)
     }
 
-    /// Forgets which chip enrolled a camera, so that the chip may enrol another one.
-    pub async fn release_chip(&self, vault: &Vault, mut row: DeviceRow) -> Result<(), sqlx::Error> {
-        row.chip = None;
+    /// Forgets which chip enrolled a camera, so that the chip may enrol another one; false if the
+    /// row was changed meanwhile, whose digest would not fit any more.
+    pub async fn release_chip(
+        &self,
+        vault: &Vault,
+        before: &DeviceRow,
+    ) -> Result<bool, sqlx::Error> {
+        let row = DeviceRow {
+            chip: None,
+            ..before.clone()
+        };
         let mac = rows::digest(vault, &row);
         with_pool!(&self.database, pool =>
-            sqlx::query("UPDATE devices SET chip = NULL, mac = $1 WHERE id = $2")
-                .bind(mac).bind(row.id).execute(pool).await.map(|_| ()))
+            sqlx::query("UPDATE devices SET chip = NULL, mac = $1 WHERE id = $2 AND mac = $3")
+                .bind(mac).bind(row.id).bind(&before.mac).execute(pool).await
+                .map(|done| done.rows_affected() == 1))
     }
 
     /// Cameras whose serial or family begins with the text searched for.

@@ -289,7 +289,13 @@ pub async fn release_chip(
     let row = row.filter(|row| row.chip.is_some());
     let row = row.ok_or_else(|| ApiError::not_found("no chip has enrolled this camera"))?;
     rows::check(&authority.vault, &row).map_err(ApiError::internal)?;
-    authority.store.release_chip(&authority.vault, row).await?;
+    let released = authority.store.release_chip(&authority.vault, &row);
+    if !released.await? {
+        // Its chip renews its certificate at this very moment.
+        return Err(ApiError::conflict(
+            "the camera was changed meanwhile; ask again",
+        ));
+    }
     authority
         .log_act(&operator.name, "release chip", &serial)
         .await;
@@ -340,17 +346,24 @@ pub async fn import_devices(
 ) -> Result<Json<serde_json::Value>, ApiError> {
     super::devices::ensure_room(&api)?;
     let entries: Vec<DeviceEntry> = body::parse(&body::read(request, 16 << 20).await?)?;
-    let mut imported = 0;
+    let (mut imported, mut refused) = (0, None);
     for (place, entry) in entries.iter().enumerate() {
-        imported += usize::from(
-            api.authority
-                .import_device(entry, place, &operator.name)
-                .await?,
-        );
+        let taken = api.authority.import_device(entry, place, &operator.name);
+        match taken.await {
+            Ok(is_new) => imported += usize::from(is_new),
+            Err(error) => {
+                refused = Some(error);
+                break;
+            }
+        }
     }
+    // Those before a refused one are registered, and the log has to say so.
     api.authority
         .log_act(&operator.name, "import devices", &imported.to_string())
         .await;
+    if let Some(error) = refused {
+        return Err(error);
+    }
     Ok(Json(
         serde_json::json!({ "imported": imported, "known": entries.len() - imported }),
     ))

@@ -150,13 +150,17 @@ pub async fn list(
     let query = DeviceQuery {
         search: filter.search,
         after: filter.after,
-        limit,
+        // One more tells whether another page follows.
+        limit: limit + 1,
     };
-    let rows = api.authority.store.devices(&query).await?;
-    let full = i64::try_from(rows.len()).is_ok_and(|amount| amount == limit);
+    let mut rows = api.authority.store.devices(&query).await?;
+    let more = i64::try_from(rows.len()).is_ok_and(|amount| amount > limit);
+    if more {
+        rows.pop();
+    }
     Ok(Json(DevicePage {
         total: api.authority.with_cameras(|cameras| cameras.len()),
-        next: rows.last().filter(|_| full).map(|row| row.id),
+        next: rows.last().filter(|_| more).map(|row| row.id),
         devices: rows.iter().map(|row| answer(&api, row)).collect(),
     }))
 }
