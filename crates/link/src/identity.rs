@@ -113,3 +113,62 @@ impl From<Identity> for String {
         identity.to_string()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// RFC 8032, section 7.1, test 1.
+    const SEED: &str = "9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60";
+    const PUBLIC: &str = "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a";
+
+    fn seed() -> [u8; 32] {
+        hex::decode(SEED).unwrap().try_into().unwrap()
+    }
+
+    #[test]
+    fn an_identity_is_the_public_half_of_its_seed() {
+        let key = LinkKey::from_seed(&seed()).unwrap();
+        assert_eq!(key.identity().to_string(), PUBLIC);
+        // What is shown in a handshake says the same.
+        let shown = key.certified();
+        assert_eq!(Identity::from_spki(&shown.cert[0]), Some(*key.identity()));
+        let printed = format!("{key:?}");
+        assert!(
+            printed.contains(PUBLIC) && !printed.contains(SEED),
+            "{printed}"
+        );
+    }
+
+    #[test]
+    fn what_is_no_ed25519_key_is_nobody() {
+        let spki = [&SPKI[..], &[7; 32]].concat();
+        assert_eq!(Identity::from_spki(&spki), Some(Identity([7; 32])));
+        let mut other_algorithm = spki.clone();
+        other_algorithm[8] = 0x6e;
+        for wrong in [
+            &spki[..43],
+            &[&spki[..], &[0]].concat(),
+            &other_algorithm,
+            &[],
+        ] {
+            assert_eq!(Identity::from_spki(wrong), None);
+        }
+    }
+
+    #[test]
+    fn identities_are_written_as_they_are_read() {
+        let identity: Identity = PUBLIC.parse().unwrap();
+        let json = serde_json::to_string(&identity).unwrap();
+        assert_eq!(json, format!("\"{PUBLIC}\""));
+        assert_eq!(serde_json::from_str::<Identity>(&json).unwrap(), identity);
+        let mut wrong = vec![String::new(), PUBLIC[1..].into(), format!("{PUBLIC}00")];
+        wrong.push(PUBLIC.replace('d', "g"));
+        for text in wrong {
+            let refused = text.parse::<Identity>().unwrap_err();
+            assert!(refused.to_string().contains("64 hexadecimal"), "{text}");
+            let json = serde_json::to_string(&text).unwrap();
+            assert!(serde_json::from_str::<Identity>(&json).is_err(), "{text}");
+        }
+    }
+}

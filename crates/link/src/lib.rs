@@ -22,6 +22,7 @@ mod hub;
 mod identity;
 mod listen;
 mod queue;
+mod seats;
 mod tls;
 
 pub use hub::Hub;

@@ -9,7 +9,7 @@ use std::time::Duration;
 use birthmark_ledger::KeyName;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsAcceptor;
@@ -17,17 +17,16 @@ use tokio_rustls::server::TlsStream;
 
 use crate::identity::{Identity, LinkKey};
 use crate::queue::{Channel, Incoming};
+use crate::seats::Seats;
 use crate::{HANDSHAKE, KNOWN, MAX_FRAME, Peer, SILENCE, tls};
 
-/// How many strangers may be in a handshake at once.
-const HANDSHAKES: usize = 64;
 /// How much room a message gets before its bytes are here.
 const FIRST_ROOM: usize = 64 << 10;
 
 pub(crate) struct Acceptor {
     tls: TlsAcceptor,
     names: BTreeMap<Identity, KeyName>,
-    handshakes: Arc<Semaphore>,
+    handshakes: Seats,
     agreement: mpsc::Sender<Incoming>,
     pool: mpsc::Sender<Incoming>,
     /// A validator's newest connection on a channel; the one before ends.
@@ -45,7 +44,7 @@ impl Acceptor {
         Ok(Arc::new(Self {
             tls: TlsAcceptor::from(tls::server(key, peers)?),
             names: names.collect(),
-            handshakes: Arc::new(Semaphore::new(HANDSHAKES)),
+            handshakes: Seats::new(),
             agreement,
             pool,
             newest: Mutex::default(),
@@ -56,7 +55,7 @@ impl Acceptor {
     pub async fn accept(self: Arc<Self>, listener: TcpListener) {
         let mut links = JoinSet::new();
         loop {
-            let Ok(seat) = Arc::clone(&self.handshakes).acquire_owned().await else {
+            let Some(permit) = self.handshakes.wait().await else {
                 return;
             };
             let accepted = tokio::select! {
@@ -70,6 +69,10 @@ impl Acceptor {
                     sleep(Duration::from_millis(200)).await;
                     continue;
                 }
+            };
+            let Some(seat) = self.handshakes.take(permit, address.ip()) else {
+                refused(address, &"too many from there are in a handshake");
+                continue;
             };
             let this = Arc::clone(&self);
             links.spawn(async move {
@@ -151,3 +154,6 @@ async fn read_message(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<Vec<u
         false => Err(io::ErrorKind::UnexpectedEof.into()),
     }
 }
+
+#[cfg(test)]
+mod tests;

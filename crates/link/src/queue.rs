@@ -119,3 +119,80 @@ impl Queue {
         self.is_connected.store(is_connected, Ordering::Relaxed);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn message(number: usize) -> Arc<[u8]> {
+        number.to_be_bytes().to_vec().into()
+    }
+
+    #[tokio::test]
+    async fn a_full_queue_loses_its_oldest_by_number() {
+        let queue = Queue::new();
+        (0..QUEUE + 3).for_each(|number| queue.push(message(number)));
+        assert_eq!(queue.lost(), 3);
+        for number in 3..QUEUE + 3 {
+            assert_eq!(queue.pop().await, message(number));
+        }
+        assert!(queue.take().is_none());
+        assert_eq!(queue.waiting.lock().unwrap().bytes, 0);
+    }
+
+    #[tokio::test]
+    async fn a_full_queue_loses_its_oldest_by_bytes() {
+        let queue = Queue::new();
+        let large: Arc<[u8]> = vec![7; QUEUE_BYTES / 4].into();
+        queue.push(message(1));
+        (0..4).for_each(|_| queue.push(Arc::clone(&large)));
+        assert_eq!(queue.lost(), 1, "the small one made no room");
+        queue.push(message(2));
+        assert_eq!(queue.lost(), 2);
+        for _ in 0..3 {
+            assert_eq!(queue.pop().await.len(), large.len());
+        }
+        assert_eq!(queue.pop().await, message(2));
+        // One that is larger than all of the queue would leave nothing else in it.
+        queue.push(message(3));
+        queue.push(vec![7; QUEUE_BYTES + 1].into());
+        assert!(queue.take().is_none());
+        assert_eq!(queue.lost(), 4);
+    }
+
+    #[tokio::test]
+    async fn what_waited_too_long_is_not_sent_any_more() {
+        let queue = Queue::new();
+        (1..=3).for_each(|number| queue.push(message(number)));
+        for (since, _) in queue.waiting.lock().unwrap().messages.iter_mut().take(2) {
+            *since = since.checked_sub(STALE).unwrap();
+        }
+        assert_eq!(queue.pop().await, message(3));
+        assert_eq!(queue.lost(), 2);
+    }
+
+    #[tokio::test]
+    async fn whoever_waits_gets_the_next_message() {
+        let queue = Queue::new();
+        let waiting = tokio::spawn({
+            let queue = Arc::clone(&queue);
+            async move { queue.pop().await }
+        });
+        tokio::task::yield_now().await;
+        queue.push(message(1));
+        assert_eq!(waiting.await.unwrap(), message(1));
+    }
+
+    #[test]
+    fn channels_are_named_by_a_byte() {
+        for channel in Channel::ALL {
+            assert_eq!(Channel::from_byte(channel.to_byte()), Some(channel));
+        }
+        assert!(
+            [0, 3, 255]
+                .map(Channel::from_byte)
+                .iter()
+                .all(Option::is_none)
+        );
+    }
+}
