@@ -212,4 +212,56 @@ mod tests {
         let exact = Request::new(Body::from(vec![b' '; LARGEST]));
         assert_eq!(read(exact, LARGEST).await.unwrap().len(), LARGEST);
     }
+
+    #[tokio::test]
+    async fn a_body_that_breaks_off_or_costs_too_much_is_told_apart() {
+        let pieces = |pieces: Vec<Result<&'static [u8], std::io::Error>>| {
+            let pieces = pieces
+                .into_iter()
+                .map(|piece| piece.map(Bytes::from_static));
+            Body::new(Pieces(pieces.collect()))
+        };
+        let broken = || Err(std::io::Error::other("the line was cut"));
+        let request = Request::new(pieces(vec![Ok(b"{"), broken()]));
+        let error = read(request, LARGEST).await.unwrap_err();
+        assert_eq!(error.status(), StatusCode::BAD_REQUEST);
+        assert!(error.message().contains("the line was cut"), "{error}");
+
+        // Ten bytes for one client, of which six are held by another request of it.
+        let budget = crate::ByteBudget::default().with_bodies(100, 10);
+        let account = Arc::new(budget.account());
+        let of_client = |body| {
+            let mut request = Request::new(body);
+            request.extensions_mut().insert(Arc::clone(&account));
+            request
+        };
+        let held = read(of_client(Body::from("123456")), LARGEST)
+            .await
+            .unwrap();
+        assert_eq!(budget.bodies_held(), 6);
+        let request = of_client(pieces(vec![Ok(b"123"), Ok(b"45")]));
+        let error = read(request, LARGEST).await.unwrap_err();
+        assert_eq!(error.status(), StatusCode::TOO_MANY_REQUESTS, "{error}");
+        assert_eq!(budget.bodies_held(), 6, "what did not fit is given back");
+        let copy = held.slice(2..4);
+        drop(held);
+        assert_eq!(budget.bodies_held(), 6, "somebody still has a part of it");
+        drop(copy);
+        assert_eq!(budget.bodies_held(), 0);
+    }
+
+    /// A body that arrives in these pieces.
+    struct Pieces(std::collections::VecDeque<Result<Bytes, std::io::Error>>);
+
+    impl hyper::body::Body for Pieces {
+        type Data = Bytes;
+        type Error = std::io::Error;
+
+        fn poll_frame(
+            mut self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+        ) -> Poll<Option<Result<Frame<Bytes>, std::io::Error>>> {
+            Poll::Ready(self.0.pop_front().map(|piece| piece.map(Frame::data)))
+        }
+    }
 }

@@ -76,7 +76,7 @@ impl ApiError {
     /// Not now; come back later: 503 with `Retry-After`.
     pub fn unavailable(message: impl Into<String>, retry_after: Duration) -> Self {
         Self {
-            retry_after: Some(retry_after.as_secs().max(1)),
+            retry_after: Some(whole_seconds(retry_after)),
             ..Self::new(StatusCode::SERVICE_UNAVAILABLE, message)
         }
     }
@@ -84,7 +84,7 @@ impl ApiError {
     /// Too many requests: 429 with `Retry-After`.
     pub fn too_many(message: impl Into<String>, retry_after: Duration) -> Self {
         Self {
-            retry_after: Some(retry_after.as_secs().max(1)),
+            retry_after: Some(whole_seconds(retry_after)),
             ..Self::new(StatusCode::TOO_MANY_REQUESTS, message)
         }
     }
@@ -113,6 +113,16 @@ impl ApiError {
                 json!({ "detail": [{ "loc": location, "msg": self.message, "type": self.kind }] })
             }
         }
+    }
+}
+
+/// `Retry-After` counts whole seconds. Rounded up: whoever comes back when told to must not be
+/// turned away again.
+const fn whole_seconds(wait: Duration) -> u64 {
+    let begun = if wait.subsec_nanos() > 0 { 1 } else { 0 };
+    match wait.as_secs().saturating_add(begun) {
+        0 => 1,
+        seconds => seconds,
     }
 }
 
@@ -245,6 +255,94 @@ mod tests {
         let error = ApiError::from(full.execute(&pool).await.unwrap_err());
         assert_eq!(error.status(), StatusCode::SERVICE_UNAVAILABLE);
         assert!(error.message().contains("full"), "{error}");
+    }
+
+    #[test]
+    fn whoever_comes_back_when_told_to_is_not_too_early() {
+        for (wait, told) in [
+            (0, "1"),
+            (1, "1"),
+            (1000, "1"),
+            (1001, "2"),
+            (1999, "2"),
+            (60_000, "60"),
+        ] {
+            let wait = Duration::from_millis(wait);
+            for error in [
+                ApiError::too_many("too many", wait),
+                ApiError::unavailable("full", wait),
+            ] {
+                let response = error.into_response();
+                assert_eq!(response.headers()["retry-after"], told, "{wait:?}");
+            }
+        }
+    }
+
+    /// A statement that the database refused is a bug of ours, of which strangers learn nothing;
+    /// what it cannot do now it may do later.
+    #[tokio::test]
+    async fn a_refused_statement_is_our_fault_and_a_database_that_cannot_write_is_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("small.db");
+        let url = format!("sqlite://{}", path.display());
+        let open = async |url: &str| match crate::Database::open(url, 1).await.unwrap() {
+            crate::Database::Sqlite(pool) => pool,
+            crate::Database::Postgres(_) => panic!("not SQLite"),
+        };
+        let pool = open(&url).await;
+        let run = async |pool: &sqlx::SqlitePool, statement: &'static str| {
+            sqlx::query(statement).execute(pool).await.map(|_| ())
+        };
+        run(&pool, "CREATE TABLE t (n INTEGER UNIQUE)")
+            .await
+            .unwrap();
+        run(&pool, "INSERT INTO t VALUES (1)").await.unwrap();
+        for wrong in [
+            "INSERT INTO t VALUES (1)",
+            "SELECT secret FROM nowhere",
+            "no SQL",
+        ] {
+            let error = ApiError::from(run(&pool, wrong).await.unwrap_err());
+            assert_eq!(error.status(), StatusCode::INTERNAL_SERVER_ERROR);
+            assert_eq!(error.message(), "internal error");
+        }
+        run(&pool, "PRAGMA query_only = ON").await.unwrap();
+        let error = ApiError::from(run(&pool, "INSERT INTO t VALUES (2)").await.unwrap_err());
+        assert_eq!(error.status(), StatusCode::SERVICE_UNAVAILABLE, "{error}");
+        pool.close().await;
+
+        std::fs::write(&path, vec![b'x'; 8192]).unwrap();
+        let Err(crate::database::OpenError::Database(error)) = crate::Database::open(&url, 1).await
+        else {
+            panic!("it is no database")
+        };
+        let error = ApiError::from(error);
+        assert_eq!(error.status(), StatusCode::SERVICE_UNAVAILABLE, "{error}");
+    }
+
+    #[test]
+    fn a_field_of_a_question_keeps_its_place_and_kind() {
+        let body = br#"{"ciphertext":"00","table_references":[0,1,2500],"key_indices":[0,0,0]}"#;
+        let error = birthmark_protocol::authority_request::Question::parse_token(body);
+        let error = ApiError::from(error.unwrap_err());
+        assert_eq!(error.status(), StatusCode::UNPROCESSABLE_ENTITY);
+        let detail = &error.body()["detail"][0];
+        assert_eq!(detail["loc"][0], "body");
+        assert!(detail["loc"][1].is_string(), "{detail}");
+        assert_ne!(detail["type"], "", "{detail}");
+        assert_eq!(detail["msg"], error.message());
+    }
+
+    #[test]
+    fn whoever_must_show_a_token_is_told_which_kind() {
+        let response = ApiError::new(StatusCode::UNAUTHORIZED, "a token").into_response();
+        assert_eq!(response.headers()["www-authenticate"], "Bearer");
+        let response = ApiError::not_found("nothing").into_response();
+        assert!(!response.headers().contains_key("www-authenticate"));
+        assert!(!response.headers().contains_key("retry-after"));
+        // The cause of our own fault stays with the operator.
+        let internal = ApiError::internal("the password is 123");
+        assert!(!internal.body().to_string().contains("123"));
     }
 
     #[test]

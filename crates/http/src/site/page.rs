@@ -139,4 +139,66 @@ mod tests {
             }
         }
     }
+
+    #[tokio::test]
+    async fn what_is_not_there_is_a_sentence_for_programs_and_a_page_for_people() {
+        let ask = async |accept: Option<&'static str>| {
+            let mut headers = HeaderMap::new();
+            if let Some(accept) = accept {
+                headers.insert(header::ACCEPT, HeaderValue::from_static(accept));
+            }
+            let answer = nothing_here(&headers, &[("/", "Verify a photo")]);
+            assert_eq!(answer.status(), StatusCode::NOT_FOUND);
+            let kind = answer.headers()[header::CONTENT_TYPE].to_str().unwrap();
+            let kind = kind.to_owned();
+            let body = axum::body::to_bytes(answer.into_body(), 100_000).await;
+            (kind, String::from_utf8(body.unwrap().to_vec()).unwrap())
+        };
+        for accept in [None, Some("*/*"), Some("application/json")] {
+            let (kind, text) = ask(accept).await;
+            assert_eq!(kind, "application/json", "{accept:?}");
+            assert!(text.contains("nothing at this address"), "{text}");
+        }
+        let (kind, html) = ask(Some("text/html,application/xhtml+xml;q=0.9")).await;
+        assert_eq!(kind, "text/html; charset=utf-8");
+        assert!(html.contains("<a href=\"/\">Verify a photo</a>"), "{html}");
+        assert!(!html.contains("{{"), "{html}");
+    }
+
+    /// A page is asked for anew each time, a part of it is kept for an hour, and neither may do
+    /// more than it must.
+    #[test]
+    fn pages_and_their_parts_say_how_long_they_hold_and_what_they_may_do() {
+        let header_of = |answer: &Response, name: HeaderName| {
+            answer.headers()[name].to_str().unwrap().to_owned()
+        };
+        let page_of = |policy| page(policy, "<p>");
+        let script = asset("text/javascript; charset=utf-8", "x");
+        assert_eq!(
+            header_of(&script, header::CACHE_CONTROL),
+            "public, max-age=3600"
+        );
+        let plain = page_of(Policy::Plain);
+        assert_eq!(header_of(&plain, header::CACHE_CONTROL), "no-cache");
+        for answer in [&script, &plain] {
+            let policy = header_of(answer, CONTENT_SECURITY_POLICY);
+            assert!(
+                !policy.contains("wasm") && !policy.contains("blob"),
+                "{policy}"
+            );
+        }
+        let with_wasm = page_of(Policy::WithWasm);
+        let policy = header_of(&with_wasm, CONTENT_SECURITY_POLICY);
+        assert!(policy.contains("'wasm-unsafe-eval'") && policy.contains("blob:"));
+        for policy in [policy, header_of(&plain, CONTENT_SECURITY_POLICY)] {
+            for part in [
+                "default-src 'none'",
+                "frame-ancestors 'none'",
+                "base-uri 'none'",
+            ] {
+                assert!(policy.contains(part), "{part}: {policy}");
+            }
+            assert!(!policy.contains("'unsafe-"), "{policy}");
+        }
+    }
 }
