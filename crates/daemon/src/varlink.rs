@@ -54,10 +54,11 @@ mod bounded;
 mod calling;
 mod guard;
 mod peers;
+mod seats;
 mod serving;
 mod understood;
 
 pub use bounded::{Bounded, LARGEST_MESSAGE};
 pub use calling::{CallError, connect, within};
 pub use peers::{PeerError, Peers, User};
-pub use serving::{CONNECTIONS, serve};
+pub use serving::serve;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::net::{UnixListener, UnixStream};
 use tokio::runtime::Handle;
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::oneshot;
 use tokio::task::LocalSet;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -16,11 +16,9 @@ use zlink::{ReadyListener, Server};
 use super::bounded::Bounded;
 use super::guard::Guarded;
 use super::peers::Peers;
+use super::seats::{Seat, Seats};
 use crate::idle::Idle;
 use crate::shutdown::Shutdown;
-
-/// How many callers may be connected at once; more wait in the socket's queue.
-pub const CONNECTIONS: usize = 64;
 
 /// Serves `service` to `callers` until shutdown is requested or `idle` expires, then lets running
 /// calls finish.
@@ -69,7 +67,7 @@ async fn accept<S>(listener: UnixListener, guarded: Guarded<S>, idle: Idle, shut
 where
     S: Service<Bounded> + Clone + 'static,
 {
-    let seats = Arc::new(Semaphore::new(CONNECTIONS));
+    let seats = Seats::new();
     loop {
         let stream = tokio::select! {
             biased;
@@ -101,13 +99,18 @@ where
 }
 
 /// The next caller, once there is a seat.
-async fn next(
-    listener: &UnixListener,
-    seats: &Arc<Semaphore>,
-) -> Option<(UnixStream, tokio::sync::OwnedSemaphorePermit)> {
-    let seat = Arc::clone(seats).acquire_owned().await.ok()?;
+async fn next(listener: &UnixListener, seats: &Seats) -> Option<(UnixStream, Seat)> {
+    let permit = seats.wait().await?;
     match listener.accept().await {
-        Ok((stream, _)) => Some((stream, seat)),
+        Ok((stream, _)) => {
+            // One who is gone already has no seat to take.
+            let user = stream.peer_cred().ok()?.uid();
+            let seat = seats.take(permit, user);
+            if seat.is_none() {
+                log::debug!("a caller was sent away: user {user} holds its share of connections");
+            }
+            Some((stream, seat?))
+        }
         Err(error) => {
             // Out of file descriptors, mostly: without a pause this would spin.
             log::error!("cannot accept a caller: {error}");

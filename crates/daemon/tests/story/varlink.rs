@@ -165,6 +165,48 @@ fn a_caller_who_never_reads_stalls_nobody_else() {
     assert!(call(&place.socket(), r#"{"method":"org.birthmark.Clock.Now"}"#)["error"].is_null());
 }
 
+/// One user who opens connections and keeps them leaves room for others: those beyond its share are
+/// closed at once, and a seat that is given back is anybody's.
+#[test]
+fn one_user_cannot_hold_every_seat() {
+    const NOW: &str = r#"{"method":"org.birthmark.Clock.Now"}"#;
+    let place = Place::with("");
+    let _running = place.start(&[]);
+    let mut held = Vec::new();
+    for _ in 0..32 {
+        let mut connection = open(&place.socket());
+        send(&mut connection, NOW);
+        assert!(read_answer(&mut connection)["error"].is_null());
+        held.push(connection);
+    }
+    let refused = || {
+        let mut connection = open(&place.socket());
+        // What was written to a connection that is closed at once may be refused as well.
+        let _ = connection.get_mut().write_all(NOW.as_bytes());
+        let _ = connection.get_mut().write_all(&[0]);
+        let mut answer = Vec::new();
+        matches!(connection.read_until(0, &mut answer), Ok(0) | Err(_))
+    };
+    assert!(refused() && refused());
+    held.pop();
+    // The daemon has to notice that somebody left.
+    let mut served = false;
+    for _ in 0..200 {
+        served = !refused();
+        if served {
+            break;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    assert!(served, "a seat that was given back is nobody's");
+    let mut first = held.swap_remove(0);
+    send(&mut first, NOW);
+    assert!(
+        read_answer(&mut first)["error"].is_null(),
+        "and the others stay"
+    );
+}
+
 #[test]
 fn a_running_call_is_answered_before_the_end() {
     let place = Place::with("");
