@@ -114,3 +114,60 @@ pub fn put_short_text(out: &mut Vec<u8>, text: &str) -> bool {
     out.extend_from_slice(text.as_bytes());
     true
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A length that promises more than there is must neither panic nor move the reader.
+    #[test]
+    fn what_ends_too_early_is_named_and_nothing_is_taken() {
+        let bytes = [5, b'a', b'b'];
+        let mut reader = Reader::new(&bytes);
+        assert_eq!(reader.array::<4>("key"), Err(DecodeError::Truncated("key")));
+        assert_eq!(
+            reader.slice(usize::MAX, "body"),
+            Err(DecodeError::Truncated("body"))
+        );
+        assert_eq!(reader.remaining(), 3);
+        assert_eq!(
+            reader.short_text("name"),
+            Err(DecodeError::Truncated("name"))
+        );
+        let error = Reader::new(&[]).byte("flag").unwrap_err();
+        assert_eq!(error.to_string(), "the bytes end inside flag");
+    }
+
+    #[test]
+    fn there_is_one_way_to_write_each_value() {
+        // A flag is 0 or 1, and an absent value has no bytes.
+        assert_eq!(Reader::new(&[2]).flag("is"), Err(DecodeError::Value("is")));
+        let absent = Reader::new(&[0]).optional32("digest");
+        assert_eq!(absent, Ok(None));
+        for value in [None, Some(&[7; 32])] {
+            let mut out = Vec::new();
+            put_optional32(&mut out, value);
+            assert_eq!(out.len(), value.map_or(1, |_| 33));
+            let mut reader = Reader::new(&out);
+            assert_eq!(reader.optional32("digest"), Ok(value.copied()));
+            assert_eq!(reader.end(), Ok(()));
+        }
+        let mut reader = Reader::new(&[1, b'a', 9, 9]);
+        assert_eq!(reader.short_text("name"), Ok("a"));
+        assert_eq!(reader.end(), Err(DecodeError::Trailing(2)));
+    }
+
+    #[test]
+    fn short_texts_are_utf_8_of_at_most_255_bytes() {
+        for text in ["", "é", &"x".repeat(255)] {
+            let mut out = Vec::new();
+            assert!(put_short_text(&mut out, text));
+            assert_eq!(Reader::new(&out).short_text("name"), Ok(text));
+        }
+        let mut out = vec![7];
+        assert!(!put_short_text(&mut out, &"x".repeat(256)));
+        assert_eq!(out, [7], "nothing was written");
+        let half_a_character = Reader::new(&[1, 0xC3]).short_text("name");
+        assert_eq!(half_a_character, Err(DecodeError::Value("name")));
+    }
+}

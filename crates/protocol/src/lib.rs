@@ -21,6 +21,7 @@ pub mod json;
 pub mod nuc;
 pub mod numbers;
 pub mod one_time;
+pub mod pem;
 pub mod public_key;
 pub mod python_json;
 pub mod request;

@@ -81,3 +81,86 @@ pub(crate) fn structured(form: &Form<'_>, name: &'static str) -> Result<CameraTo
         index: token.number("key_index")?,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sealed() -> SealedNuc {
+        SealedNuc {
+            ciphertext: [1; 32],
+            nonce: [2; 12],
+            tag: [3; 16],
+        }
+    }
+
+    fn key(table: i64, index: i64) -> (TableId, KeyIndex) {
+        (table.try_into().unwrap(), index.try_into().unwrap())
+    }
+
+    /// The same token spends the same, in whichever form, under whichever keys and for whichever
+    /// photo it is shown: otherwise one could be shown a second time.
+    #[test]
+    fn a_token_is_remembered_by_its_bytes_whatever_its_form() {
+        let (table, index) = key(7, 9);
+        let structured = TokenClaim::Structured(CameraToken {
+            sealed: sealed(),
+            table,
+            index,
+        });
+        let keys = [key(1, 1), key(7, 9), key(3, 3)];
+        let packed = TokenClaim::Packed(PackedToken {
+            sealed: sealed(),
+            keys,
+        });
+        assert_eq!(structured.fingerprint(), packed.fingerprint());
+        let tried: Vec<_> = packed
+            .candidates()
+            .map(|token| (token.table, token.index))
+            .collect();
+        assert_eq!(tried, keys);
+        assert_eq!(structured.candidates().count(), 1);
+        let changed = |change: &dyn Fn(&mut SealedNuc)| {
+            let mut sealed = sealed();
+            change(&mut sealed);
+            TokenClaim::Packed(PackedToken { sealed, keys }).fingerprint()
+        };
+        // The tag alone tells what it is bound to.
+        let of_another_photo = changed(&|sealed| sealed.tag[15] ^= 1);
+        assert_eq!(of_another_photo, packed.fingerprint());
+        for other in [
+            changed(&|sealed| sealed.nonce[0] ^= 1),
+            changed(&|sealed| sealed.ciphertext[31] ^= 1),
+        ] {
+            assert_ne!(other, packed.fingerprint());
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_token_is_named() {
+        let text = "00".repeat(60);
+        let packed = |tables: &str, indices: &str| {
+            let body =
+                format!(r#"{{"c":"{text}","table_references":{tables},"key_indices":{indices}}}"#);
+            let read = Form::read(body.as_bytes(), 1000, |form| TokenClaim::packed(&form, "c"));
+            read.map(|_| ()).map_err(|error| error.to_string())
+        };
+        assert_eq!(packed("[1,2,3]", "[4,5,6]"), Ok(()));
+        for (tables, indices, place) in [
+            ("[1,2,2500]", "[4,5,6]", "body.table_references[2]"),
+            ("[1,2]", "[4,5,6]", "body.table_references:"),
+            ("[1,2,3]", "[4,1000,6]", "body.key_indices[1]"),
+        ] {
+            let error = packed(tables, indices).unwrap_err();
+            assert!(error.starts_with(place), "{error}");
+        }
+        let body = format!(
+            r#"{{"t":{{"ciphertext":"{}","nonce":"{}","auth_tag":"00","table_id":0,"key_index":0}}}}"#,
+            "00".repeat(32),
+            "00".repeat(12)
+        );
+        let read = Form::read(body.as_bytes(), 1000, |form| structured(&form, "t"));
+        let error = read.unwrap_err().to_string();
+        assert!(error.starts_with("body.t.auth_tag:"), "{error}");
+    }
+}

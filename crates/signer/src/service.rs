@@ -1,6 +1,7 @@
 //! The interface `org.birthmark.Signer`. Whoever may connect can at most sign bundles that say what
 //! they say, and use up tokens; only administrators can change what this camera is.
 
+mod arguments;
 mod status;
 
 use std::sync::Arc;
@@ -10,13 +11,13 @@ use base64::engine::general_purpose::STANDARD;
 use birthmark_daemon::clock;
 use birthmark_daemon::varlink::Peers;
 use birthmark_protocol::attestation::Credential;
-use birthmark_protocol::numbers::at_most;
-use birthmark_protocol::{Bundle, Commitment, Digest, Timestamp};
+use birthmark_protocol::{Bundle, Commitment, Timestamp, pem};
 use zeroize::Zeroizing;
 use zlink::Connection;
 use zlink::connection::socket::{FetchPeerCredentials, Socket};
 
-use self::status::{not_after, pcrs, pem, status, table_ids};
+use self::arguments::{counted, decoded, digest, epoch_number, refusal};
+use self::status::{not_after, pcrs, status, table_ids};
 use crate::error::SignerError;
 use crate::keeper::Keeper;
 use crate::messages::{
@@ -315,7 +316,7 @@ where
         allow(connection, &self.roles.administrators, "enrol this camera").await?;
         let key = self.ask(move |vault| vault.enrol(again)).await?;
         Ok(EnrolReply {
-            public_key: pem(&key),
+            public_key: pem::public_key(&key.to_spki_der()),
             key_store: self.key_store,
         })
     }
@@ -469,51 +470,6 @@ where
     } else {
         Err(refusal(SignerError::NotAllowed { user, action }))
     }
-}
-
-/// What the caller hears; the operator reads the same in the journal.
-fn refusal(error: SignerError) -> SignerRefusal {
-    let reason = error.to_string();
-    match &error {
-        SignerError::NotAllowed { user, .. } => log::warn!(PEER_UID = *user; "refused: {reason}"),
-        _ => log::warn!("refused: {reason}"),
-    }
-    match error {
-        SignerError::Busy(_) => SignerRefusal::Busy { reason },
-        SignerError::Late(_) | SignerError::Stopping => SignerRefusal::Late { reason },
-        SignerError::NotAllowed { .. } => SignerRefusal::NotAllowed { reason },
-        SignerError::Input { field, reason } => SignerRefusal::BadInput {
-            field: field.to_owned(),
-            reason,
-        },
-        SignerError::NotProvisioned
-        | SignerError::NotEnrolled
-        | SignerError::CertificateEnded { .. } => SignerRefusal::NotProvisioned { reason },
-        SignerError::NoOneTimeKeys => SignerRefusal::NoOneTimeKeys { reason },
-        SignerError::Provisioning(_) | SignerError::Renewal(_) | SignerError::SelfTest(_) => {
-            SignerRefusal::BadProvisioning { reason }
-        }
-        _ => SignerRefusal::KeyStore { reason },
-    }
-}
-
-fn decoded(field: &'static str, text: &str) -> Result<Vec<u8>, SignerRefusal> {
-    STANDARD
-        .decode(text)
-        .map_err(|error| refusal(SignerError::input(field, error)))
-}
-
-fn epoch_number(epoch: i64) -> Result<u32, SignerRefusal> {
-    u32::try_from(epoch).map_err(|error| refusal(SignerError::input("epoch", error)))
-}
-
-fn counted(count: usize) -> i64 {
-    at_most(count)
-}
-
-fn digest(field: &'static str, text: &str) -> Result<Digest, SignerRefusal> {
-    text.parse()
-        .map_err(|error| refusal(SignerError::input(field, error)))
 }
 
 fn now() -> Timestamp {

@@ -14,9 +14,9 @@ mod contents;
 mod node;
 mod nodes;
 mod signing;
+mod trouble;
 
 use std::collections::HashSet;
-use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -24,15 +24,16 @@ use birthmark_daemon::{Backoff, Shutdown, durable, random};
 use birthmark_ledger::Receipt;
 use birthmark_protocol::Timestamp;
 use birthmark_sensor::clock;
-use contents::{Lacks, certificate, contents, request};
+use contents::{certificate, contents, request};
 pub use node::{Fate, Node, NodeError, Request, SetupError};
 pub use nodes::Nodes;
+use trouble::{Trouble, reasons, refusal};
 
 use crate::keep::album::{Album, RECEIPT};
 use crate::keep::queue::{Entry, EntryId, Queue, QueueError, Refusal, Stage};
 use crate::send::certificate::is_outdated;
-use crate::send::registry::{GenesisProblem, LearnError, ReceiptFault, Registry};
-use crate::send::signer::{Proof, ProvedBy, Signer, SignerError};
+use crate::send::registry::{LearnError, ReceiptFault, Registry};
+use crate::send::signer::{Proof, ProvedBy, Signer};
 
 /// The first question about a submission comes after this long; a node with four validators has an
 /// answer by then.
@@ -52,36 +53,6 @@ const QUESTIONS_TO_A_SILENT_ONE: u32 = 6;
 
 /// A signer that was away, or a disk that was full, is tried again at least this often.
 const LONGEST_OWN_WAIT: Duration = Duration::from_secs(60);
-
-/// Why an entry did not come further.
-#[derive(Debug, thiserror::Error)]
-enum Trouble {
-    #[error(transparent)]
-    Queue(#[from] QueueError),
-    #[error(transparent)]
-    Signer(#[from] SignerError),
-    #[error(transparent)]
-    Node(#[from] NodeError),
-    #[error("the receipt cannot be written: {0}")]
-    Disk(io::Error),
-    /// The one validator that was given the proof is silent; others may be well.
-    #[error(transparent)]
-    Silent(NodeError),
-    #[error(
-        "no registry is known, and {0} cannot introduce one over plain http, where anybody on the way could show his own: set `genesis`, or use https"
-    )]
-    NoIntroduction(String),
-    #[error(transparent)]
-    Genesis(#[from] GenesisProblem),
-    #[error(transparent)]
-    Receipt(#[from] ReceiptFault),
-    #[error(
-        "the camera's certificate ended too long ago: photos taken under it are signed once it is renewed (`birthmark renew`)"
-    )]
-    Outdated,
-    #[error(transparent)]
-    Entry(#[from] Lacks),
-}
 
 /// What the submission is up to, for people.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -506,26 +477,6 @@ impl Submitter {
 
     fn note(&self, change: impl FnOnce(&mut Progress)) {
         change(&mut self.progress.lock().unwrap_or_else(PoisonError::into_inner));
-    }
-}
-
-fn refusal(node: &Node, reason: String) -> Refusal {
-    Refusal {
-        node: node.address().to_owned(),
-        reason,
-    }
-}
-
-/// A single reason stands for itself; of several it is told whose they are.
-fn reasons(refusals: &[Refusal]) -> String {
-    match refusals {
-        [only] => only.reason.clone(),
-        several => {
-            let said = several
-                .iter()
-                .map(|no| format!("{}: {}", no.node, no.reason));
-            said.collect::<Vec<_>>().join("; ")
-        }
     }
 }
 

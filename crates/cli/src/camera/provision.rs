@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use anyhow::{Context as _, anyhow, ensure};
 use birthmark_client::{Authority, CallError, Options};
-use birthmark_protocol::Digest;
 use birthmark_protocol::api::{CredentialAnswer, EvidenceRequest, Nonce};
+use birthmark_protocol::{Digest, pem};
 use birthmark_signer::{KeyStoreKind, SignerClient};
 use clap::Args;
 use serde::Deserialize;
@@ -100,7 +100,7 @@ pub async fn provision(
     let request = json!({
         "device_serial": options.serial,
         "device_family": options.family,
-        "device_public_key": public_pem(&key.to_spki_der()),
+        "device_public_key": pem::public_key(&key.to_spki_der()),
         "nuc_hash": options.nuc_hash,
         "attestation": attestation,
     });
@@ -179,21 +179,6 @@ fn without_nulls(mut request: Value) -> Value {
     request
 }
 
-/// SubjectPublicKeyInfo as PEM.
-fn public_pem(spki: &[u8]) -> String {
-    use base64::Engine as _;
-    let text = base64::engine::general_purpose::STANDARD.encode(spki);
-    let lines: Vec<String> = text
-        .as_bytes()
-        .chunks(64)
-        .map(|line| String::from_utf8_lossy(line).into_owned())
-        .collect();
-    format!(
-        "-----BEGIN PUBLIC KEY-----\n{}\n-----END PUBLIC KEY-----\n",
-        lines.join("\n")
-    )
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -218,14 +203,5 @@ mod tests {
         assert!(refused.to_string().contains("only over https"), "{refused}");
         assert!(authority(&options("https://authority.example")).is_ok());
         assert!(authority(&options("http://127.0.0.1:8001")).is_ok());
-    }
-
-    #[test]
-    fn a_key_in_pem_is_the_key() {
-        let pem = public_pem(include_bytes!(
-            "../../../protocol/tests/fixtures/test-p384.spki.der"
-        ));
-        assert!(pem.lines().all(|line| line.len() <= 64), "{pem}");
-        assert!(pem.starts_with("-----BEGIN PUBLIC KEY-----\nMHYw"), "{pem}");
     }
 }

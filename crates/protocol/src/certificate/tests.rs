@@ -184,7 +184,7 @@ proptest! {
     }
 }
 
-/// Certificates of `make-chain.sh`: root 2020 to 2040, intermediate 2022 to 2032, leaf 2024 to 2030.
+/// Certificates of `make.sh chain`: root 2020 to 2040, intermediate 2022 to 2032, leaf 2024 to 2030.
 mod chain {
     use super::*;
 

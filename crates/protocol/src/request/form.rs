@@ -229,3 +229,139 @@ fn integer(value: &Value<'_>) -> std::result::Result<i64, (&'static str, &'stati
         _ => Err(("int_type", "expected an integer")),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::numbers::{KeyIndex, TableId};
+
+    /// What a reading of this body is refused for: place, kind and sentence.
+    fn refused<T>(
+        body: &str,
+        read: impl FnOnce(Form<'_>) -> Result<T>,
+    ) -> (String, &'static str, String) {
+        match Form::read(body.as_bytes(), 1000, read) {
+            Err(RequestError::Field(error)) => {
+                let place = error.to_string();
+                let place = place.split(": ").next().unwrap().to_owned();
+                (place, error.kind, error.message)
+            }
+            Err(other) => panic!("{other}"),
+            Ok(_) => panic!("{body} was taken"),
+        }
+    }
+
+    fn place_and_kind<T>(
+        body: &str,
+        read: impl FnOnce(Form<'_>) -> Result<T>,
+    ) -> (String, &'static str) {
+        let (place, kind, _) = refused(body, read);
+        (place, kind)
+    }
+
+    #[test]
+    fn a_body_beyond_its_limit_is_not_even_parsed() {
+        let body = [b' '; 11];
+        let error = Form::read(&body, 10, |_| Ok(())).unwrap_err();
+        assert_eq!(error, RequestError::TooLarge { limit: 10 });
+        assert!(Form::read(b"{}        ", 10, |_| Ok(())).is_ok());
+        let (place, kind, _) = refused("{\"a\":}", |_| Ok(()));
+        assert_eq!((&*place, kind), ("body[5]", "json_invalid"));
+        let list = place_and_kind("[]", |_| Ok(()));
+        assert_eq!(list, ("body".into(), "dict_type"));
+    }
+
+    #[test]
+    fn each_kind_of_field_is_refused_by_its_name() {
+        let number = |form: Form<'_>| form.number::<TableId>("n");
+        for (body, kind) in [
+            ("{}", "missing"),
+            (r#"{"n":"7"}"#, "int_type"),
+            (r#"{"n":7.0}"#, "int_type"),
+            (r#"{"n":true}"#, "int_type"),
+            (r#"{"n":null}"#, "int_type"),
+            (r#"{"n":2500}"#, "value_error"),
+            (r#"{"n":-1}"#, "value_error"),
+            (r#"{"n":9223372036854775808}"#, "value_error"),
+        ] {
+            assert_eq!(
+                place_and_kind(body, number),
+                ("body.n".into(), kind),
+                "{body}"
+            );
+        }
+        let text = |form: Form<'_>| form.text("t").map(str::to_owned);
+        for (body, kind) in [(r#"{"t":7}"#, "string_type"), ("{}", "missing")] {
+            assert_eq!(
+                place_and_kind(body, text),
+                ("body.t".into(), kind),
+                "{body}"
+            );
+        }
+        let name = |form: Form<'_>| form.name("t").map(str::to_owned);
+        for text in [String::new(), "x".repeat(256), "a\\nb".into()] {
+            let body = format!("{{\"t\":\"{text}\"}}");
+            assert_eq!(place_and_kind(&body, name).1, "value_error", "{body}");
+        }
+        let hex = |form: Form<'_>| form.hex::<2>("h");
+        for text in ["", "abc", "abcdef", "zzzz"] {
+            let (place, kind, message) = refused(&format!("{{\"h\":\"{text}\"}}"), hex);
+            assert_eq!((&*place, kind), ("body.h", "value_error"), "{text}");
+            assert_eq!(message, "expected 4 hexadecimal characters");
+        }
+    }
+
+    /// Nothing and null are the same for a field that may be absent; anything else must fit.
+    #[test]
+    fn an_optional_field_is_absent_null_or_right() {
+        let read = |body: &str| {
+            let body = body.as_bytes();
+            Form::read(body, 1000, |form| form.optional_digest("d"))
+        };
+        assert_eq!(read("{}"), Ok(None));
+        assert_eq!(read(r#"{"d":null}"#), Ok(None));
+        let digest = "ab".repeat(32);
+        let given = read(&format!("{{\"d\":\"{digest}\"}}")).unwrap();
+        assert_eq!(given.unwrap().to_string(), digest);
+        assert!(read(r#"{"d":""}"#).is_err() && read(r#"{"d":7}"#).is_err());
+    }
+
+    #[test]
+    fn an_item_of_a_list_is_named_by_its_place() {
+        let three = |form: Form<'_>| form.numbers::<KeyIndex, 3>("k");
+        for (body, place, kind) in [
+            (r#"{"k":7}"#, "body.k", "list_type"),
+            (r#"{"k":[1,2]}"#, "body.k", "value_error"),
+            (r#"{"k":[1,2,3,4]}"#, "body.k", "value_error"),
+            (r#"{"k":[1,"2",3]}"#, "body.k[1]", "int_type"),
+            (r#"{"k":[1,2,1000]}"#, "body.k[2]", "value_error"),
+        ] {
+            assert_eq!(place_and_kind(body, three), (place.into(), kind), "{body}");
+        }
+        let inside = |form: Form<'_>| form.form("a")?.integer("n");
+        let place = place_and_kind(r#"{"a":{"n":"x"}}"#, inside);
+        assert_eq!(place, ("body.a.n".into(), "int_type"));
+        assert_eq!(place_and_kind(r#"{"a":7}"#, inside).1, "dict_type");
+    }
+
+    /// One that cannot be read spoils no other, and too many are refused at once.
+    #[test]
+    fn things_of_a_list_are_opened_one_by_one() {
+        let body = br#"{"all":[{"n":1},7,{"n":"x"},{"n":4}]}"#;
+        let read = Form::read(body, 1000, |form| {
+            let items = form.forms("all", 4)?;
+            Ok(items.map(|item| item?.integer("n")).collect::<Vec<_>>())
+        });
+        let read = read.unwrap();
+        assert_eq!((&read[0], &read[3]), (&Ok(1), &Ok(4)));
+        let place = |place: usize| {
+            let error = read[place].as_ref().unwrap_err().to_string();
+            error.split(": ").next().unwrap().to_owned()
+        };
+        assert_eq!((&*place(1), &*place(2)), ("body.all[1]", "body.all[2].n"));
+        let body = r#"{"all":[{},{}]}"#;
+        let (place, kind, message) = refused(body, |form| form.forms("all", 1).map(|_| ()));
+        assert_eq!((&*place, kind), ("body.all", "too_long"));
+        assert_eq!(message, "expected at most 1 items, got 2");
+    }
+}

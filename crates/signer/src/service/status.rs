@@ -1,9 +1,7 @@
 //! What the signer says of itself.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use birthmark_protocol::numbers::at_most;
-use birthmark_protocol::{CameraCertificate, PublicKey, Timestamp};
+use birthmark_protocol::{CameraCertificate, Timestamp, pem};
 
 use crate::camera::Camera;
 use crate::messages::StatusReply;
@@ -23,7 +21,9 @@ pub(super) fn status(vault: &mut Vault) -> StatusReply {
     let (chip, lockout) = health.map_or((None, None), |health| (health.chip, health.lockout));
     StatusReply {
         key_store: vault.kind(),
-        public_key: public_key.ok().as_ref().map(pem),
+        public_key: public_key
+            .ok()
+            .map(|key| pem::public_key(&key.to_spki_der())),
         provisioned: camera.is_some(),
         device_serial: camera.map(|camera| camera.device_serial.clone()),
         device_family: camera.map(|camera| camera.device_family.clone()),
@@ -61,20 +61,4 @@ pub(super) fn not_after(camera: &Camera) -> Option<i64> {
 fn authority(camera: &Camera) -> Option<String> {
     let certificate = CameraCertificate::from_der(&camera.certificate).ok()?;
     Some(certificate.extensions().ma_endpoint.clone())
-}
-
-/// SubjectPublicKeyInfo in PEM.
-pub(super) fn pem(key: &PublicKey) -> String {
-    let text = STANDARD.encode(key.to_spki_der());
-    let (mut out, mut rest) = ("-----BEGIN PUBLIC KEY-----\n".to_owned(), text.as_str());
-    while let Some((line, tail)) = rest.split_at_checked(64) {
-        out.push_str(line);
-        out.push('\n');
-        rest = tail;
-    }
-    if !rest.is_empty() {
-        out.push_str(rest);
-        out.push('\n');
-    }
-    out + "-----END PUBLIC KEY-----\n"
 }

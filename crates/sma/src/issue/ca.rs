@@ -13,6 +13,7 @@ use const_oid::db::rfc5280::ID_KP_OCSP_SIGNING;
 use der::{Decode, Encode};
 use x509_cert::Certificate;
 
+pub use birthmark_protocol::pem::{certificate as pem, public_key as spki_pem};
 pub use build::{Request, authority_key, certificate_serial, time};
 pub use key::{FastKey, KeyError, PrivateKey};
 
@@ -214,24 +215,6 @@ pub fn validity(certificate: &Certificate) -> (Timestamp, Timestamp) {
         Timestamp::from_unix(time.to_unix_duration().as_secs().cast_signed())
     };
     (unix(validity.not_before), unix(validity.not_after))
-}
-
-/// A DER certificate as PEM.
-pub fn pem(der: &[u8]) -> String {
-    text("CERTIFICATE", der)
-}
-
-/// SubjectPublicKeyInfo in PEM.
-pub fn spki_pem(der: &[u8]) -> String {
-    text("PUBLIC KEY", der)
-}
-
-fn text(label: &'static str, der: &[u8]) -> String {
-    #[expect(
-        clippy::expect_used,
-        reason = "encoding into a text fails only for a wrong label or for more bytes than memory holds"
-    )]
-    der::pem::encode_string(label, der::pem::LineEnding::LF, der).expect("PEM of bytes in memory")
 }
 
 /// SHA-256 of the key in a certificate, as it is remembered of those that were issued.
