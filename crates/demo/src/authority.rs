@@ -120,3 +120,35 @@ pub(crate) fn keep_chip_makers(
     }
     Ok(path)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_authority_is_a_rehearsal_that_stays_on_this_machine() {
+        let folder = Folder::prepare(None).unwrap();
+        let authority = Authority::new(&folder, 8001, None).unwrap();
+        assert!(birthmark_daemon::Settings::check(&authority.settings).is_ok());
+        assert!(authority.settings.rehearsal);
+        assert!(authority.settings.listen.ip().is_loopback());
+        assert_eq!(authority.port(), 8001);
+        assert_eq!(authority.address(), "http://127.0.0.1:8001");
+        assert!(authority.endpoint().starts_with("http://127.0.0.1:8001/"));
+        folder.leave();
+    }
+
+    /// A folder that is opened again has its camera's chip makers already.
+    #[test]
+    fn makers_of_chips_are_kept_once() {
+        let folder = Folder::prepare(None).unwrap();
+        let certificates = ["one".to_owned(), "two".to_owned()];
+        let path = keep_chip_makers(&folder, &certificates).unwrap();
+        let changed = ["other".to_owned(), "two".to_owned()];
+        assert_eq!(keep_chip_makers(&folder, &changed).unwrap(), path);
+        let read = |name: &str| std::fs::read_to_string(path.join(name)).unwrap();
+        assert_eq!((&*read("0.pem"), &*read("1.pem")), ("one", "two"));
+        assert_eq!(std::fs::read_dir(&path).unwrap().count(), 2);
+        folder.leave();
+    }
+}

@@ -51,3 +51,44 @@ fn size(text: &str) -> Result<usize, String> {
 
 const STATUSES: &str = "Exit status: 0 all photos were verified, 1 one was not, 2 it could not run, \
                         128 and the signal's number when a signal ended it.";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(arguments: &[&str]) -> Result<Options, String> {
+        let all = std::iter::once(&"birthmark-demo").chain(arguments);
+        Options::try_parse_from(all).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn without_options_three_photos_are_taken_and_everything_stays_open() {
+        let options = parse(&[]).unwrap();
+        assert_eq!(
+            (options.photos, options.sma_port, options.node_port),
+            (3, 0, 0)
+        );
+        assert!(!options.once && !options.json && !options.verbose);
+        assert_eq!((options.dir, options.validators), (None, None));
+    }
+
+    #[test]
+    fn what_cannot_be_meant_is_refused_by_its_option() {
+        for (arguments, named) in [
+            (["--photos", "0"], "--photos"),
+            (["--photos", "1001"], "--photos"),
+            (["--sma-port", "65536"], "--sma-port"),
+            (["--node-port", "x"], "--node-port"),
+            (["--validators", "x"], "must be a number"),
+            (["--validators", "11"], "1, 4, 7 or 10"),
+        ] {
+            let refused = parse(&arguments).unwrap_err();
+            assert!(refused.contains(named), "{refused}");
+        }
+        for size in [1, 4, 7, 10] {
+            let options = parse(&["--validators", &size.to_string()]).unwrap();
+            assert_eq!(options.validators, Some(size));
+        }
+        assert_eq!(parse(&["--photos", "1000"]).unwrap().photos, 1000);
+    }
+}

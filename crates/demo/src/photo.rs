@@ -168,3 +168,58 @@ async fn pause(shutter: Instant, what: &str) -> anyhow::Result<()> {
     tokio::time::sleep(EVERY).await;
     Ok(())
 }
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    /// A photo that went the whole way.
+    pub(crate) fn walk(number: u32) -> Walk {
+        let step = |number: u32| TimelineStep {
+            name: format!("step {number}"),
+            start_us: 0,
+            duration_us: i64::from(number) * 1999,
+        };
+        Walk {
+            number,
+            path: format!("photos/{number}.jpg").into(),
+            digest: Digest::of(&number.to_be_bytes()),
+            saved_ms: 200,
+            timeline: (1..=7).map(step).collect(),
+            verified_ms: Some(1000),
+            receipt_ms: Some(1100),
+            everywhere_ms: Some(1200),
+            cosigners: Vec::new(),
+            answer: None,
+            problem: None,
+        }
+    }
+
+    /// Found somewhere is not verified: the receipt has to hold, and every validator to have it.
+    #[test]
+    fn a_photo_is_verified_only_at_the_end_of_its_way() {
+        assert!(walk(1).is_verified());
+        let changes: [fn(&mut Walk); 3] = [
+            |walk| walk.receipt_ms = None,
+            |walk| walk.everywhere_ms = None,
+            |walk| walk.problem = Some("its receipt did not come within 60 s".into()),
+        ];
+        for change in changes {
+            let mut short = walk(1);
+            change(&mut short);
+            assert!(!short.is_verified(), "{short:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn nothing_is_waited_for_without_end() {
+        let now = Instant::now();
+        pause(now, "its block").await.unwrap();
+        let Some(long_ago) = now.checked_sub(PATIENCE) else {
+            // A machine that was started within the last minute.
+            return;
+        };
+        let error = pause(long_ago, "its block").await.unwrap_err();
+        assert_eq!(error.to_string(), "its block did not come within 60 s");
+    }
+}

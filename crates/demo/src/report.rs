@@ -242,3 +242,60 @@ fn timeline(walk: &Walk) -> Vec<String> {
     let steps: Vec<_> = steps.collect();
     steps.chunks(5).map(|few| few.join(", ")).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::photo::tests::walk;
+
+    fn summary(folder: &Folder, walks: Vec<Walk>) -> serde_json::Value {
+        let addresses = ("http://127.0.0.1:1", "http://127.0.0.1:2");
+        let summary = Summary::new("a chip", addresses.0, addresses.1, folder, walks);
+        assert_eq!(
+            summary.all_verified(),
+            summary.photos.iter().all(Walk::is_verified)
+        );
+        serde_json::to_value(summary).unwrap()
+    }
+
+    /// Programs read this: one photo that is not verified is not drowned by the others.
+    #[test]
+    fn the_summary_says_what_became_of_every_photo() {
+        let folder = Folder::prepare(None).unwrap();
+        let good = summary(&folder, vec![walk(1), walk(2)]);
+        assert_eq!(good["all_verified"], true);
+        assert_eq!(good["folder"], serde_json::Value::Null, "it will be gone");
+        assert_eq!(good["photos"][1]["number"], 2);
+        assert_eq!(good["validator"], "http://127.0.0.1:2");
+        let mut failed = walk(2);
+        failed.problem = Some("the validator does not answer".into());
+        let bad = summary(&folder, vec![walk(1), failed, walk(3)]);
+        assert_eq!(bad["all_verified"], false);
+        assert_eq!(bad["photos"][1]["problem"], "the validator does not answer");
+        folder.leave();
+        let outer = tempfile::TempDir::new().unwrap();
+        let kept = Folder::prepare(Some(outer.path())).unwrap();
+        let named = summary(&kept, vec![walk(1)]);
+        assert_eq!(named["folder"], kept.path().to_str().unwrap());
+    }
+
+    #[test]
+    fn the_camera_s_account_is_in_milliseconds_and_in_lines_that_fit() {
+        let lines = timeline(&walk(1));
+        let expected = [
+            "step 1 1, step 2 3, step 3 5, step 4 7, step 5 9",
+            "step 6 11, step 7 13",
+        ];
+        assert_eq!(lines, expected);
+        let mut none = walk(1);
+        none.timeline.clear();
+        assert!(timeline(&none).is_empty());
+    }
+
+    #[test]
+    fn nothing_is_drawn_where_a_program_listens() {
+        let quiet = Reporter::new(true, Style::of_standard_output());
+        assert!(quiet.progress("key tables", 10).is_hidden());
+        assert!(quiet.spinner().is_hidden());
+    }
+}

@@ -177,3 +177,70 @@ fn link(validators: &mut [Validator]) -> anyhow::Result<()> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    fn registry(folder: &Folder, size: Option<usize>) -> anyhow::Result<Registry> {
+        let authority = Authority::new(folder, 8001, None)?;
+        Registry::new(folder, free_port(0)?, &authority, size)
+    }
+
+    #[test]
+    fn each_validator_has_keys_of_its_own_and_is_told_of_all_others() {
+        let folder = Folder::prepare(None).unwrap();
+        let registry = registry(&folder, Some(4)).unwrap();
+        assert!(registry.begun.rehearsal, "it is no registry to rely on");
+        let names: BTreeSet<_> = registry.all().map(|one| one.name().clone()).collect();
+        let addresses: BTreeSet<_> = registry.all().map(Validator::address).collect();
+        assert_eq!((names.len(), addresses.len()), (4, 4));
+        let begun = registry.begun.validators.validators().iter();
+        let begun: BTreeSet<_> = begun.map(|one| one.name.clone()).collect();
+        assert_eq!(begun, names);
+
+        let mut listening = BTreeSet::new();
+        for validator in registry.all() {
+            assert!(birthmark_daemon::Settings::check(&validator.settings).is_ok());
+            let network = validator.settings.network.as_ref().unwrap();
+            assert!(network.listen.ip().is_loopback());
+            listening.insert(network.listen);
+            let peers = network.peers.iter();
+            let others: BTreeSet<_> = peers.clone().map(|peer| peer.name.clone()).collect();
+            assert_eq!(others.len(), 3);
+            assert!(!others.contains(validator.name()));
+            for peer in peers {
+                let other = registry.all().find(|one| *one.name() == peer.name).unwrap();
+                let key = identity::link_key(&Credentials::at(&other.credentials)).unwrap();
+                assert_eq!(*key.identity(), peer.identity);
+                let listen = other.settings.network.as_ref().unwrap().listen;
+                assert_eq!(peer.address, listen.to_string());
+            }
+            for file in std::fs::read_dir(&validator.credentials).unwrap() {
+                let mode = file.unwrap().metadata().unwrap().permissions().mode();
+                assert_eq!(mode & 0o077, 0, "for its owner's eyes only");
+            }
+        }
+        assert_eq!(listening.len(), 4);
+        folder.leave();
+    }
+
+    #[test]
+    fn a_registry_that_is_opened_again_is_the_same_one() {
+        let folder = Folder::prepare(None).unwrap();
+        let first = registry(&folder, None).unwrap();
+        assert_eq!(first.all().count(), 1);
+        assert!(first.first.settings.network.is_none());
+        let again = registry(&folder, Some(1)).unwrap();
+        assert_eq!(first.begun.hash(), again.begun.hash());
+        let refused = registry(&folder, Some(4)).err().unwrap().to_string();
+        assert!(
+            refused.contains("--validators") && refused.contains("has 1, not 4"),
+            "{refused}"
+        );
+        folder.leave();
+    }
+}
