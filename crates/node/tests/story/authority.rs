@@ -110,16 +110,12 @@ impl Authority {
     /// with.
     pub async fn as_process(&mut self) -> Process {
         self.stop().await;
-        let settings = birthmark_sma::Settings {
+        self.settings = birthmark_sma::Settings {
             limits: birthmark_sma::settings::Limits::default(),
             rehearsal: false,
             ..self.settings.clone()
         };
-        let config = self.folder.join("authority.toml");
-        std::fs::write(&config, toml::to_string(&settings).unwrap()).unwrap();
-        // Built beside the node's own program.
-        let node = Path::new(env!("CARGO_BIN_EXE_birthmark-node"));
-        let program = node.with_file_name("birthmark-sma");
+        let (program, config) = self.program();
         let credentials = self.folder.join("credentials");
         let process = Process::spawn(&program, &config, &credentials, &[]);
         let health = format!("{}/health", self.url);
@@ -130,6 +126,28 @@ impl Authority {
             tokio::time::sleep(std::time::Duration::from_millis(25)).await;
         }
         panic!("the authority did not come up");
+    }
+
+    /// The authority's own program, built beside the node's, and the file with its settings.
+    fn program(&self) -> (PathBuf, PathBuf) {
+        let config = self.folder.join("authority.toml");
+        std::fs::write(&config, toml::to_string(&self.settings).unwrap()).unwrap();
+        let node = Path::new(env!("CARGO_BIN_EXE_birthmark-node"));
+        (node.with_file_name("birthmark-sma"), config)
+    }
+
+    /// What a person types on the authority's machine; what its program printed.
+    pub fn command(&self, arguments: &[&str]) -> Result<String, String> {
+        let (program, config) = self.program();
+        let mut command = std::process::Command::new(program);
+        command.args(arguments).arg("--config").arg(config);
+        command.env("CREDENTIALS_DIRECTORY", self.folder.join("credentials"));
+        let output = command.output().unwrap();
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+        match output.status.success() {
+            true => Ok(text(output.stdout)),
+            false => Err(text(output.stderr)),
+        }
     }
 
     /// Asks as this machine's administrator does, through the control socket; the answer's body.

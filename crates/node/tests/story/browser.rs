@@ -19,12 +19,12 @@ use crate::edits;
 use crate::world::{Base, World, client};
 
 /// Pictures of the test vectors, and files made from them, in a folder.
-struct Photos {
+pub struct Photos {
     folder: tempfile::TempDir,
 }
 
 impl Photos {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let photos = Self {
             folder: tempfile::tempdir().unwrap(),
         };
@@ -41,15 +41,15 @@ impl Photos {
         photos
     }
 
-    fn write(&self, name: &str, content: &[u8]) {
+    pub fn write(&self, name: &str, content: &[u8]) {
         std::fs::write(self.path(name), content).unwrap();
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
-    fn bytes(&self, name: &str) -> Vec<u8> {
+    pub fn bytes(&self, name: &str) -> Vec<u8> {
         std::fs::read(self.path(name)).unwrap()
     }
 
@@ -85,7 +85,7 @@ fn labelled(plain: &[u8]) -> Vec<u8> {
 }
 
 /// A validator with a camera's photo and an edit of it.
-async fn registry(photos: &Photos) -> (World, Authority) {
+pub async fn registry(photos: &Photos) -> (World, Authority) {
     let (world, authority, camera) = edits::stage(Base::Sqlite).await;
     let photo = photos.images("registered.jpg");
     let edited = photos.images("edited.jpg");
@@ -100,7 +100,7 @@ async fn registry(photos: &Photos) -> (World, Authority) {
 
 /// Drops files in a corner of the page, far from the box, and reads what the page says when it has
 /// finished.
-fn looked_up(browser: &Browser, photos: &Photos, names: &[&str]) -> String {
+pub fn looked_up(browser: &Browser, photos: &Photos, names: &[&str]) -> String {
     let paths: Vec<_> = names.iter().map(|name| photos.path(name)).collect();
     let paths: Vec<&Path> = paths.iter().map(PathBuf::as_path).collect();
     browser.drop_files((20, 30), &paths).unwrap();
@@ -108,17 +108,17 @@ fn looked_up(browser: &Browser, photos: &Photos, names: &[&str]) -> String {
     browser.text("#results").unwrap()
 }
 
-fn finished(browser: &Browser) {
+pub fn finished(browser: &Browser) {
     let done =
         "document.querySelector('#results .card') && !document.querySelector('.card.working')";
     browser.wait_for(&format!("!!({done})")).unwrap();
 }
 
-fn headline(browser: &Browser) -> String {
+pub fn headline(browser: &Browser) -> String {
     browser.text("#results .headline").unwrap()
 }
 
-fn opened(url: &str, window: Window) -> Browser {
+pub fn opened(url: &str, window: Window) -> Browser {
     let browser = Browser::start(window).unwrap();
     browser.open(&format!("{url}/")).unwrap();
     browser
@@ -128,7 +128,7 @@ fn opened(url: &str, window: Window) -> Browser {
 }
 
 /// Whether everything fits the width of the window.
-fn fits(browser: &Browser) {
+pub fn fits(browser: &Browser) {
     let too_wide = "[...document.querySelectorAll('body *')].filter((one) => one.getBoundingClientRect().right > innerWidth + 1 && !one.closest('.wide')).map((one) => one.outerHTML.slice(0, 200))";
     assert_eq!(browser.value(too_wide).unwrap(), json!([]));
 }
@@ -141,7 +141,7 @@ fn seen(browser: &Browser, name: &str) {
     }
 }
 
-const ABSENT: &str = "Not in this registry as of block 2";
+pub const ABSENT: &str = "Not in this registry as of block 2";
 
 const CASES: [(&str, &str, &str); 9] = [
     (
@@ -180,7 +180,7 @@ const CASES: [(&str, &str, &str); 9] = [
 ];
 
 /// Runs what waits for a browser beside the validator that answers it.
-async fn beside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+pub async fn beside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
     tokio::task::spawn_blocking(work).await.unwrap()
 }
 
@@ -694,7 +694,7 @@ fn headlines_are_larger_than_everything_else(browser: &Browser) {
 }
 
 /// Text against its background 4.5 to 1, borders of what can be used 3 to 1, as WCAG asks.
-fn readable(browser: &Browser) {
+pub fn readable(browser: &Browser) {
     let poor = r"(() => {
         const canvas = document.createElement('canvas').getContext('2d', { willReadFrequently: true });
         const rgb = (colour) => { canvas.clearRect(0, 0, 1, 1); canvas.fillStyle = colour; canvas.fillRect(0, 0, 1, 1); return canvas.getImageData(0, 0, 1, 1).data; };

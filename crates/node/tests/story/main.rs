@@ -40,6 +40,7 @@ mod operator;
 mod outage;
 mod overlap;
 mod pages;
+mod situations;
 mod store;
 mod stumbling;
 mod tokens;

@@ -135,7 +135,17 @@ async fn one_command_on_each_side_makes_a_validator_known() {
     let folder = tempfile::tempdir().unwrap();
     let mut authority = Authority::found(folder.path()).await;
     let camera = Camera::new(&authority, "CAM-0001").await;
-    let token = short_of_room(&mut authority).await;
+    // Both are the programs that ship, and the authority answers nobody whom it does not know.
+    authority
+        .restart(|settings| settings.disk_reserve_mb = u64::MAX)
+        .await;
+    let mut running = authority.as_process().await;
+    let create = ["token", "create", "library.example", "--role", "validate"];
+    let printed = authority.command(&create).unwrap();
+    let token = printed.trim().to_owned();
+    assert!(token.starts_with("bma_") && !token.contains(char::is_whitespace));
+    let again = authority.command(&create).unwrap_err();
+    assert!(again.contains("there is or was a token"), "{again}");
     let mut world = World::prepare(Base::Sqlite, folder, vec![authority.entry()]);
     let kept = world.credentials().join("birthmark-node.token.test-maker");
 
@@ -168,14 +178,16 @@ async fn one_command_on_each_side_makes_a_validator_known() {
     world.stop().await;
 
     // What it withdraws, doctor notices.
-    authority.withdraw("library.example").await;
+    let withdraw = ["token", "revoke", "library.example"];
+    let said = authority.command(&withdraw).unwrap();
+    assert!(said.contains("is withdrawn"), "{said}");
     let report = text(&command(&world, &["doctor"]).output().unwrap());
     assert!(
         report.contains("does not know this validator's token"),
         "{report}"
     );
     // While it is away, a token is kept, and that nobody asked is said.
-    authority.stop().await;
+    running.kill();
     let kept_anyway = hand_over(&world, "test-maker", &token);
     let said = text(&kept_anyway);
     assert!(said.contains("is not known"), "{said}");
