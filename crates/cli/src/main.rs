@@ -42,6 +42,7 @@ async fn run(options: Options) -> anyhow::Result<ExitCode> {
         Command::SoftwareAuthority(command) => edit::software::run(&command),
         Command::Receipt(ReceiptCommand::Show(options)) => receipt::show(&options),
         Command::Receipt(ReceiptCommand::Fetch(options)) => receipt::fetch(&options).await,
+        Command::Receipt(ReceiptCommand::Trust(options)) => receipt::trust(&options).await,
         Command::Disclose(command) => disclose::run(&command),
         Command::Digest(options) => print_digests(&options),
         Command::OldSettings(options) => old_settings::run(&options),

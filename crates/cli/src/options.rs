@@ -101,6 +101,11 @@ pub enum ReceiptCommand {
         after_help = "Exit status: 0 it was checked and kept, 1 there is none or it does not hold, 2 wrong usage, 3 it could not be found out."
     )]
     Fetch(crate::receipt::ReceiptFetchOptions),
+    /// Write down the validators that decide now, as a set to be trusted in place of the genesis
+    #[command(
+        after_help = "Exit status: 0 it was written, 2 wrong usage, 3 it could not be found out."
+    )]
+    Trust(crate::receipt::ReceiptTrustOptions),
 }
 
 /// `birthmark edit`

@@ -6,12 +6,16 @@ use std::process::ExitCode;
 use anyhow::{Context as _, ensure};
 use birthmark_daemon::reasons::in_one_line;
 use birthmark_ledger::receipt::ENDING;
-use birthmark_ledger::{Genesis, Receipt, Source};
+use birthmark_ledger::{Receipt, Source, Trusted};
 use birthmark_protocol::{Digest, DigestRole};
 use birthmark_verify::answer::Notices;
 use birthmark_verify::{Card, FileDigest, FileDigests, FileKind, Proof, Tone, proof};
 use clap::Args;
 use serde::Serialize;
+
+mod trust;
+
+pub use trust::{ReceiptTrustOptions, trust};
 
 use crate::digests;
 use crate::terminal::Style;
@@ -23,8 +27,9 @@ use crate::verify::{headline, known, private, subjects};
 pub struct ReceiptShowOptions {
     /// The receipt, as stored beside the photo
     pub receipt: PathBuf,
-    /// The genesis file of the chain the receipt must belong to
-    #[arg(long, value_name = "FILE")]
+    /// The genesis of the registry that the receipt must belong to, or a later set of its
+    /// validators that is trusted instead, as `receipt trust` writes it
+    #[arg(long, value_name = "FILE", visible_alias = "trusted")]
     pub genesis: PathBuf,
     /// The photo the receipt is said to be about
     #[arg(long, value_name = "FILE")]
@@ -51,6 +56,10 @@ pub struct ReceiptFetchOptions {
     /// The genesis of the registry. Named once, it is remembered for this validator
     #[arg(long, value_name = "FILE", env = "BIRTHMARK_GENESIS")]
     pub genesis: Option<PathBuf>,
+    /// A later set of validators, as `receipt trust` writes it: the receipt leaves out the
+    /// handovers before it, and proves something to those who trust this set
+    #[arg(long, value_name = "FILE")]
+    pub trusted: Option<PathBuf>,
     /// Where the receipt goes [default: beside the photo, its name and .birthmark]
     #[arg(long, value_name = "FILE")]
     pub out: Option<PathBuf>,
@@ -85,13 +94,13 @@ struct Shown {
 
 /// Runs `receipt show`.
 pub fn show(options: &ReceiptShowOptions) -> anyhow::Result<ExitCode> {
-    let genesis = known::read_genesis(&options.genesis)?;
+    let trusted = known::read_trusted(&options.genesis)?;
     let bytes = read_file(&options.receipt)?;
     let photo = options.photo.as_deref().map(digests::of).transpose()?;
     // Bytes that are no receipt prove as little as a receipt that does not hold.
     let checked = Receipt::parse(&bytes)
         .map_err(anyhow::Error::from)
-        .and_then(|receipt| check(&receipt, &genesis, photo.as_ref()));
+        .and_then(|receipt| check(&receipt, &trusted, photo.as_ref()));
     let finding = match checked {
         Ok(proof) => Finding {
             holds: true,
@@ -119,6 +128,10 @@ pub async fn fetch(options: &ReceiptFetchOptions) -> anyhow::Result<ExitCode> {
     let place = receipt_place(options, subject.path.as_deref())?;
     let genesis = known::genesis(&options.node, options.genesis.as_deref())?
         .context("--genesis: name the registry's genesis, against which the receipt is checked")?;
+    let named = options.trusted.as_deref().map(known::read_trusted);
+    let trusted = named
+        .transpose()?
+        .unwrap_or_else(|| Trusted::genesis(&genesis));
     let wanted: Vec<Digest> = file.digests.iter().map(|found| found.digest).collect();
     let validator = Validator::at(&options.node)?;
     let session = match private::ask(&validator, &genesis, &wanted).await {
@@ -141,7 +154,11 @@ pub async fn fetch(options: &ReceiptFetchOptions) -> anyhow::Result<ExitCode> {
     let receipt = session
         .receipt(&choice)
         .context("its record was not sent")?;
-    if let Err(error) = proof::check(receipt, &genesis, &wanted) {
+    let receipt = Receipt {
+        sets: trusted.needed(receipt.sets.clone()),
+        ..receipt.clone()
+    };
+    if let Err(error) = proof::check(&receipt, &trusted, &wanted) {
         println!("nothing is kept, the receipt does not hold: {error}");
         return Ok(ExitCode::FAILURE);
     }
@@ -173,7 +190,7 @@ fn receipt_place(options: &ReceiptFetchOptions, photo: Option<&Path>) -> anyhow:
 pub fn check_files(receipt: &Path, genesis: &Path, photo: &Path) -> anyhow::Result<()> {
     check(
         &read_receipt(receipt)?,
-        &known::read_genesis(genesis)?,
+        &known::read_trusted(genesis)?,
         Some(&digests::of(photo)?),
     )
     .map(drop)
@@ -190,17 +207,17 @@ fn read_file(path: &Path) -> anyhow::Result<Vec<u8>> {
 
 fn check(
     receipt: &Receipt,
-    genesis: &Genesis,
+    trusted: &Trusted,
     photo: Option<&FileDigests>,
 ) -> anyhow::Result<Proof> {
     // Two registries may have one name: the hashes tell which is which.
     ensure!(
-        receipt.header.chain == genesis.hash(),
+        receipt.header.chain == trusted.chain(),
         "the receipt is one of the registry {} with the genesis hash {}; the genesis given is that of {} and has the hash {}",
         receipt.chain_id,
         receipt.header.chain,
-        genesis.chain_id,
-        genesis.hash()
+        trusted.chain_id(),
+        trusted.chain()
     );
     let wanted: Vec<Digest> = match photo {
         Some(photo) => photo.digests.iter().map(|found| found.digest).collect(),
@@ -211,7 +228,7 @@ fn check(
             images.iter().map(|image| image.digest).collect()
         }
     };
-    Ok(proof::check(receipt, genesis, &wanted)?)
+    Ok(proof::check(receipt, trusted, &wanted)?)
 }
 
 impl Shown {

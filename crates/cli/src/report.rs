@@ -13,7 +13,7 @@ use askama::Template;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use birthmark_daemon::durable;
-use birthmark_ledger::{Genesis, Receipt};
+use birthmark_ledger::{Genesis, Receipt, Trusted};
 use birthmark_protocol::image_data::without_metadata;
 use birthmark_verify::family::Family;
 use birthmark_verify::{Card, Proof, proof};
@@ -164,7 +164,7 @@ fn chain(receipt: &Receipt, card: &Card, genesis: &Genesis) -> anyhow::Result<Ch
     let bytes = receipt.encode();
     let receipt = Receipt::parse(&bytes)?;
     let digests: Vec<_> = card.digests.iter().map(|found| found.digest).collect();
-    let Proof { verified, .. } = proof::check(&receipt, genesis, &digests)?;
+    let Proof { verified, .. } = proof::check(&receipt, &Trusted::genesis(genesis), &digests)?;
     Ok(Chain {
         index: verified.index,
         height: verified.height.get(),

@@ -6,9 +6,10 @@
 //! as well ([`Trusted::later`]).
 
 use birthmark_protocol::Digest;
+use serde::{Deserialize, Serialize};
 
 use crate::certificate::{CertificateError, CommitCertificate};
-use crate::genesis::Genesis;
+use crate::genesis::{Genesis, GenesisError};
 use crate::head::Head;
 use crate::header::{BlockHeader, BlockTime, Height};
 use crate::label::{ChainId, KeyName};
@@ -17,11 +18,20 @@ use crate::receipt::{DecidedHeader, Receipt, SetLink, needed_anchor};
 use crate::record::Record;
 use crate::validators::{ValidatorId, ValidatorSet};
 
-/// What the verifier believes before it reads the receipt.
-#[derive(Clone, PartialEq, Eq, Debug)]
+/// What the verifier believes before it reads the receipt: a genesis, or the validators that took
+/// over later.
+///
+/// Such a later set can be named in a file of its own, TOML or JSON: the registry's name, the hash
+/// of its genesis, whether it is a rehearsal, the first height that the set decides, and the set as
+/// in a genesis. Whoever trusts it needs only the handovers since, and believes no former
+/// validators any more.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Trusted {
     chain_id: ChainId,
+    #[serde(rename = "genesis")]
     chain: Digest,
+    rehearsal: bool,
     since: Height,
     validators: ValidatorSet,
 }
@@ -72,6 +82,21 @@ pub enum VerifyError {
     /// Changes of validators are not in order.
     #[error("the changes of validators are not in ascending order of heights")]
     LinkOrder,
+    /// The handovers do not begin with the validators that are trusted.
+    #[error(
+        "block {block} was decided by the validators {named}; trusted are, from block {since} on, the validators {trusted}, \
+         and the handovers in between are missing"
+    )]
+    OtherSet {
+        /// The first block whose validators would have to be the trusted ones.
+        block: Height,
+        /// The hash of the set that its header names.
+        named: Digest,
+        /// The hash of the trusted set.
+        trusted: Digest,
+        /// The first height of the trusted set.
+        since: Height,
+    },
     /// A change of validators was not decided.
     #[error("change of validators at height {height}: {error}")]
     Link {
@@ -119,8 +144,19 @@ impl Trusted {
         Self {
             chain_id: genesis.chain_id.clone(),
             chain: genesis.hash(),
+            rehearsal: genesis.rehearsal,
             since: Height::new(1),
             validators: genesis.validators.clone(),
+        }
+    }
+
+    /// Reads the JSON of a genesis, or of a later set.
+    pub fn from_json(text: &str) -> Result<Self, GenesisError> {
+        match serde_json::from_str(text) {
+            Ok(trusted) => Ok(trusted),
+            // Only a set says since when; what is wrong with anything else is said of a genesis.
+            Err(error) if text.contains("\"since\"") => Err(error.into()),
+            Err(_) => Genesis::from_json(text).map(|genesis| Self::genesis(&genesis)),
         }
     }
 
@@ -131,6 +167,27 @@ impl Trusted {
             validators,
             ..self
         }
+    }
+
+    /// The registry's name.
+    pub const fn chain_id(&self) -> &ChainId {
+        &self.chain_id
+    }
+
+    /// The hash of its genesis.
+    pub const fn chain(&self) -> Digest {
+        self.chain
+    }
+
+    /// Whether the registry is a rehearsal.
+    pub const fn is_rehearsal(&self) -> bool {
+        self.rehearsal
+    }
+
+    /// The handovers that are still needed by whoever trusts this.
+    pub fn needed(&self, mut links: Vec<SetLink>) -> Vec<SetLink> {
+        links.retain(|link| link.header.height >= self.since);
+        links
     }
 
     /// The first height that the trusted validators decide.
@@ -161,6 +218,18 @@ impl Trusted {
             .chain([header.height]);
         if !heights.is_sorted_by(|one, next| one < next) {
             return Err(VerifyError::LinkOrder);
+        }
+        let mut needed = links.iter().map(|link| &link.header).chain([header]);
+        let first = needed.find(|header| header.height >= self.since);
+        let trusted = self.validators.hash();
+        if let Some(first) = first.filter(|first| first.validators_hash != trusted) {
+            self.check_chain(first)?;
+            return Err(VerifyError::OtherSet {
+                block: first.height,
+                named: first.validators_hash,
+                trusted,
+                since: self.since,
+            });
         }
         let mut validators = &self.validators;
         for link in links.iter().filter(|link| link.header.height >= self.since) {
@@ -237,6 +306,12 @@ pub fn verify_head(head: &Head, trusted: Trusted) -> Result<Trusted, VerifyError
             None => trusted,
         },
     )
+}
+
+impl From<&Genesis> for Trusted {
+    fn from(genesis: &Genesis) -> Self {
+        Self::genesis(genesis)
+    }
 }
 
 /// The time of the anchor, if it can be proven by what is trusted.

@@ -85,25 +85,28 @@ impl Lookup {
     }
 }
 
-/// A genesis's registry, as JSON: `registry`, `genesis` (its hash), `rehearsal`, `validators`.
+/// The registry of a genesis, or of a later set of its validators that is trusted instead, as JSON:
+/// `registry`, `genesis` (its hash), `rehearsal`, `validators` (how many), `since` (the first block
+/// that they decide) and `set` (its hash).
 #[wasm_bindgen]
-pub fn registry(genesis: &str) -> Result<String, JsError> {
-    Ok(serde_json::to_string(&look::registry(genesis)?)?)
+pub fn registry(trusted: &str) -> Result<String, JsError> {
+    Ok(serde_json::to_string(&look::registry(trusted)?)?)
 }
 
-/// What is shown of a receipt that somebody kept, as JSON: `file` is what `FileDigests.finish` gave
+/// What is shown of a receipt that somebody kept, as JSON: `trusted` is a genesis or a later set of
+/// validators, `file` is what `FileDigests.finish` gave
 /// of the photo beside it, `inside` what `metadata` said of that, `notices` a validator's answer at
 /// `api/v1/notices`, each where there is one.
 #[wasm_bindgen]
 pub fn kept(
-    genesis: &str,
+    trusted: &str,
     receipt: &[u8],
     file: Option<String>,
     inside: Option<String>,
     notices: Option<String>,
 ) -> Result<String, JsError> {
     let (file, inside, notices) = (file.as_deref(), inside.as_deref(), notices.as_deref());
-    let judged = look::kept(genesis, receipt, file, inside, notices)?;
+    let judged = look::kept(trusted, receipt, file, inside, notices)?;
     Ok(serde_json::to_string(&judged)?)
 }
 

@@ -1,6 +1,6 @@
 //! What the page hands over and gets back, in texts.
 
-use birthmark_ledger::{Genesis, Receipt, ReceiptError};
+use birthmark_ledger::{Genesis, Receipt, ReceiptError, Trusted};
 use birthmark_protocol::api::Notices;
 use birthmark_protocol::{Digest, DigestError};
 use birthmark_verify::family::{Family, Provenance};
@@ -26,6 +26,10 @@ pub struct Registry {
     genesis: Digest,
     rehearsal: bool,
     validators: usize,
+    /// The first block that they decide.
+    since: u64,
+    /// The hash of the set.
+    set: Digest,
 }
 
 /// What the page does next.
@@ -43,14 +47,16 @@ pub struct Step {
 #[derive(Debug)]
 pub struct Lookup(Session);
 
-/// Names a registry.
-pub fn registry(genesis: &str) -> Result<Registry, LookError> {
-    let genesis = Genesis::from_json(genesis).map_err(LookError::Genesis)?;
+/// Names a registry, and which of its validators are trusted.
+pub fn registry(trusted: &str) -> Result<Registry, LookError> {
+    let trusted = Trusted::from_json(trusted).map_err(LookError::Genesis)?;
     Ok(Registry {
-        registry: genesis.chain_id.to_string(),
-        genesis: genesis.hash(),
-        rehearsal: genesis.rehearsal,
-        validators: genesis.validators.len(),
+        registry: trusted.chain_id().to_string(),
+        genesis: trusted.chain(),
+        rehearsal: trusted.is_rehearsal(),
+        validators: trusted.validators().len(),
+        since: trusted.since().get(),
+        set: trusted.validators().hash(),
     })
 }
 
@@ -108,16 +114,16 @@ impl Lookup {
     }
 }
 
-/// What is shown of a receipt that somebody kept: with the file it lies beside, what that says
+/// What is shown of a receipt that somebody kept, to whoever trusts a genesis or a later set: with the file it lies beside, what that says
 /// about itself, and what is known against cameras, each as JSON where there is one.
 pub fn kept(
-    genesis: &str,
+    trusted: &str,
     bytes: &[u8],
     file: Option<&str>,
     metadata: Option<&str>,
     notices: Option<&str>,
 ) -> Result<Judged, LookError> {
-    let genesis = Genesis::from_json(genesis).map_err(LookError::Genesis)?;
+    let trusted = Trusted::from_json(trusted).map_err(LookError::Genesis)?;
     let file: Option<FileDigests> = optional(file)?;
     let metadata: Option<Metadata> = optional(metadata)?;
     let notices: Option<Notices> = optional(notices)?;
@@ -127,7 +133,7 @@ pub fn kept(
         metadata: metadata.as_ref(),
         notices: notices.as_ref().map(|notices| notices.notices.as_slice()),
     };
-    Ok(kept.judge(&genesis))
+    Ok(kept.judge(&trusted))
 }
 
 /// What a receipt is about, unverified: to find the photo it belongs to.

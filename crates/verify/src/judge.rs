@@ -1,7 +1,7 @@
 //! From what a validator sent to what is shown: no receipt that holds, no word that says
 //! registered.
 
-use birthmark_ledger::{Genesis, Receipt};
+use birthmark_ledger::{Genesis, Receipt, Trusted};
 use birthmark_protocol::Digest;
 use serde::Serialize;
 
@@ -64,8 +64,8 @@ pub fn judge(file: &FileDigests, fetched: &Fetched<'_>, genesis: &Genesis) -> Ju
 
 fn proven(file: &FileDigests, fetched: &Fetched<'_>, genesis: &Genesis) -> Result<Proof, String> {
     let digests: Vec<Digest> = file.digests.iter().map(|found| found.digest).collect();
-    let proof =
-        proof::check(fetched.receipt?, genesis, &digests).map_err(|error| error.to_string())?;
+    let checked = proof::check(fetched.receipt?, &Trusted::genesis(genesis), &digests);
+    let proof = checked.map_err(|error| error.to_string())?;
     // What was withdrawn is told of one record; another record's receipt must not stand beside it.
     match fetched.choice.index {
         Some(index) if index != proof.verified.index => Err(format!(

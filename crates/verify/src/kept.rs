@@ -1,7 +1,7 @@
 //! A receipt that somebody kept, checked beside its photo or alone, without asking anybody about
 //! the photo.
 
-use birthmark_ledger::{Genesis, Receipt};
+use birthmark_ledger::{Receipt, Trusted};
 use birthmark_protocol::api::Notice;
 use birthmark_protocol::{Digest, DigestRole};
 
@@ -30,25 +30,25 @@ pub struct Kept<'a> {
 }
 
 impl Kept<'_> {
-    /// What is shown of it.
-    pub fn judge(&self, genesis: &Genesis) -> Judged {
+    /// What is shown of it to whoever trusts a genesis, or a later set.
+    pub fn judge(&self, trusted: &Trusted) -> Judged {
         let receipt = match Receipt::parse(self.bytes) {
             Ok(receipt) => receipt,
             Err(error) => return self.refused(&error.to_string()),
         };
         // Two registries may have one name: the hashes tell which is which.
-        if receipt.header.chain != genesis.hash() {
+        if receipt.header.chain != trusted.chain() {
             return self.refused(&format!(
                 "it is one of the registry {} with the genesis hash {}; the genesis here is that of {} and has the hash {}",
                 receipt.chain_id,
                 receipt.header.chain,
-                genesis.chain_id,
-                genesis.hash(),
+                trusted.chain_id(),
+                trusted.chain(),
             ));
         }
         let file = self.file.cloned().unwrap_or_else(|| about(&receipt));
         let digests: Vec<Digest> = file.digests.iter().map(|found| found.digest).collect();
-        let proof = match proof::check(&receipt, genesis, &digests) {
+        let proof = match proof::check(&receipt, trusted, &digests) {
             Ok(proof) => proof,
             Err(error) => return self.refused(&error.to_string()),
         };
@@ -100,6 +100,7 @@ pub fn about(receipt: &Receipt) -> FileDigests {
 
 #[cfg(test)]
 mod tests {
+    use birthmark_ledger::{Genesis, Height};
     use birthmark_protocol::Timestamp;
 
     use super::*;
@@ -119,7 +120,7 @@ mod tests {
             metadata: None,
             notices: None,
         };
-        kept.judge(genesis).card
+        kept.judge(&Trusted::genesis(genesis)).card
     }
 
     #[test]
@@ -182,8 +183,38 @@ mod tests {
             metadata: None,
             notices: Some(&[notice]),
         };
-        let card = kept.judge(&genesis).card;
+        let card = kept.judge(&Trusted::genesis(&genesis)).card;
         assert_eq!(card.tone, Tone::Withdrawn);
         assert!(card.notes.is_empty());
+    }
+
+    #[test]
+    fn a_receipt_that_begins_later_than_what_is_trusted_says_which_set_to_name() {
+        let (receipt, genesis) = stored();
+        let bytes = receipt.encode();
+        let kept = Kept {
+            bytes: &bytes,
+            file: None,
+            metadata: None,
+            notices: None,
+        };
+        let trusted = Trusted::genesis(&genesis);
+        let others = genesis.validators.validators()[1..].to_vec();
+        let others = birthmark_ledger::ValidatorSet::new(others).unwrap();
+        let other = trusted.clone().later(Height::new(1), others);
+        let card = kept.judge(&other).card;
+        let set = genesis.validators.hash().to_hex();
+        assert!(
+            !card.holds() && card.sentence.contains(&set) && card.sentence.contains("name the set"),
+            "{}",
+            card.sentence
+        );
+        let later = trusted.later(Height::new(900), genesis.validators.clone());
+        let card = kept.judge(&later).card;
+        assert!(
+            card.sentence.contains("is older than the trusted"),
+            "{}",
+            card.sentence
+        );
     }
 }

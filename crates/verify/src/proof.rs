@@ -2,7 +2,7 @@
 
 use birthmark_ledger::genesis::GenesisError;
 use birthmark_ledger::{
-    ChainId, Genesis, Receipt, ReceiptError, Trusted, Verified, VerifyError, verify_receipt,
+    ChainId, Receipt, ReceiptError, Trusted, Verified, VerifyError, verify_receipt,
 };
 use birthmark_protocol::Digest;
 
@@ -46,18 +46,21 @@ fn hint(error: &VerifyError) -> &'static str {
         VerifyError::OtherRegistry(_) => {
             ": registries of one name are told apart by the hash of their genesis"
         }
+        VerifyError::OtherSet { .. } => {
+            ": name the set as trusted that this receipt begins with, or take one that goes back further"
+        }
         _ => "",
     }
 }
 
-/// Checks a receipt against a genesis, and that it is about the first of these digests that stands
+/// Checks a receipt against a genesis or a later set, and that it is about the first of these digests that stands
 /// in it.
 pub fn check(
     receipt: &Receipt,
-    genesis: &Genesis,
+    trusted: &Trusted,
     digests: &[Digest],
 ) -> Result<Proof, CheckError> {
-    let verified = verify_receipt(receipt, &Trusted::genesis(genesis))?;
+    let verified = verify_receipt(receipt, trusted)?;
     let digest = digests
         .iter()
         .find(|digest| verified.record.image(digest).is_some())
@@ -65,9 +68,9 @@ pub fn check(
         .ok_or(CheckError::OtherPhoto)?;
     Ok(Proof {
         verified,
-        registry: genesis.chain_id.clone(),
-        genesis: genesis.hash(),
-        is_rehearsal: genesis.rehearsal,
+        registry: trusted.chain_id().clone(),
+        genesis: trusted.chain(),
+        is_rehearsal: trusted.is_rehearsal(),
         digest,
     })
 }
@@ -114,16 +117,23 @@ impl Proof {
 pub(crate) mod tests {
     use serde_json::Value;
 
+    use birthmark_ledger::Genesis;
+
     use super::*;
 
     pub(crate) fn vectors() -> Value {
         serde_json::from_str(include_str!("../../../spec/vectors/ledger.json")).unwrap()
     }
 
+    pub(crate) fn genesis(vectors: &Value) -> Trusted {
+        let genesis = Genesis::from_json(&vectors["genesis"].to_string()).unwrap();
+        Trusted::genesis(&genesis)
+    }
+
     pub(crate) fn proof() -> Proof {
         let vectors = vectors();
         let receipt: Receipt = serde_json::from_value(vectors["receipt"].clone()).unwrap();
-        let genesis = Genesis::from_json(&vectors["genesis"].to_string()).unwrap();
+        let genesis = genesis(&vectors);
         let digest = receipt.record.images().last().unwrap().digest;
         check(&receipt, &genesis, &[Digest::of(b"other"), digest]).unwrap()
     }
@@ -143,7 +153,7 @@ pub(crate) mod tests {
     fn a_receipt_for_another_photo_proves_nothing_about_this_one() {
         let vectors = vectors();
         let receipt: Receipt = serde_json::from_value(vectors["receipt"].clone()).unwrap();
-        let genesis = Genesis::from_json(&vectors["genesis"].to_string()).unwrap();
+        let genesis = genesis(&vectors);
         let error = check(&receipt, &genesis, &[Digest::of(b"other")]).unwrap_err();
         assert!(matches!(error, CheckError::OtherPhoto), "{error}");
     }
@@ -151,7 +161,7 @@ pub(crate) mod tests {
     #[test]
     fn a_bent_receipt_proves_nothing() {
         let vectors = vectors();
-        let genesis = Genesis::from_json(&vectors["genesis"].to_string()).unwrap();
+        let genesis = genesis(&vectors);
         let receipt: Receipt = serde_json::from_value(vectors["receipt"].clone()).unwrap();
         let other: Receipt = serde_json::from_value(vectors["anchored_receipt"].clone()).unwrap();
         let bent = Receipt {

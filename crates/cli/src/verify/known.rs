@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use birthmark_daemon::durable;
-use birthmark_ledger::Genesis;
+use birthmark_ledger::{Genesis, Trusted};
 
 use crate::demonstration::Demonstration;
 
@@ -42,12 +42,29 @@ pub fn genesis(node: &str, named: Option<&Path>) -> anyhow::Result<Option<Genesi
 
 /// Reads a genesis, TOML or JSON.
 pub fn read_genesis(path: &Path) -> anyhow::Result<Genesis> {
-    let text = std::fs::read_to_string(path)
-        .with_context(|| format!("cannot read the genesis {}", path.display()))?;
+    let text = read(path)?;
     if text.trim_start().starts_with('{') {
         return Ok(Genesis::from_json(&text)?);
     }
     toml::from_str(&text).with_context(|| format!("{} is not a genesis", path.display()))
+}
+
+/// Reads a genesis, or a later set of validators that is trusted in its place; TOML or JSON.
+pub fn read_trusted(path: &Path) -> anyhow::Result<Trusted> {
+    let text = read(path)?;
+    if text.trim_start().starts_with('{') {
+        return Trusted::from_json(&text).with_context(|| path.display().to_string());
+    }
+    // A genesis does not say from which block on its validators decide: from the first.
+    match text.lines().any(|line| line.starts_with("since")) {
+        true => toml::from_str(&text).with_context(|| path.display().to_string()),
+        false => Ok(Trusted::genesis(&read_genesis(path)?)),
+    }
+}
+
+fn read(path: &Path) -> anyhow::Result<String> {
+    std::fs::read_to_string(path)
+        .with_context(|| format!("cannot read the genesis {}", path.display()))
 }
 
 fn remember(named: &Path, file: &Path) -> std::io::Result<()> {

@@ -369,6 +369,51 @@ fn what_cannot_be_found_out_is_never_reported_as_unknown() {
     assert!(texts(&wrong).1.contains("does not begin with http"));
 }
 
+#[test]
+fn a_set_of_validators_is_named_in_a_file_and_trusted_in_place_of_the_genesis() {
+    let desk = Desk::new();
+    let (photo, genesis) = (desk.photo(), desk.genesis());
+    let (photo, genesis) = (photo.to_str().unwrap(), genesis.to_str().unwrap());
+    let at = |name: &str| desk.folder().join(name);
+    let (set, kept) = (at("registry.trusted"), at("short.birthmark"));
+    let (set_name, kept_name) = (set.to_str().unwrap(), kept.to_str().unwrap());
+    let asked = ["--node", desk.node(), "--genesis", genesis];
+    let run = |words: &[&str]| {
+        let ended = output(&[&["receipt"], words].concat(), desk.folder());
+        let (text, errors) = texts(&ended);
+        (ended.status.code(), text + &errors)
+    };
+    let (status, said) = run(&[&["trust", set_name], &asked[..]].concat());
+    assert_eq!(status, Some(0), "{said}");
+    assert!(said.contains("that decide from block 1 on"), "{said}");
+    let (status, said) = run(&[&["trust", set_name], &asked[..]].concat());
+    assert!(
+        status == Some(2) && said.contains("not overwritten"),
+        "{said}"
+    );
+    let named = ["--trusted", set_name, "--out", kept_name];
+    let (status, said) = run(&[&["fetch", photo], &asked[..], &named].concat());
+    assert_eq!(status, Some(0), "{said}");
+    let (status, said) = desk.show_against(&set, &kept, Path::new(photo));
+    assert_eq!(status, Some(0), "{said}");
+
+    // Other validators in it, and the receipt says which ones it needs.
+    let mut other: Value = serde_json::from_str(&fs::read_to_string(&set).unwrap()).unwrap();
+    let vectors = include_str!("../../../../spec/vectors/ledger.json");
+    let vectors: Value = serde_json::from_str(vectors).unwrap();
+    other["validators"] = vectors["genesis"]["validators"].clone();
+    fs::write(&set, other.to_string()).unwrap();
+    let (status, said) = desk.show_against(&set, &kept, Path::new(photo));
+    assert!(
+        status == Some(1) && said.contains("name the set as trusted"),
+        "{said}"
+    );
+    other["since"] = "tomorrow".into();
+    fs::write(&set, other.to_string()).unwrap();
+    let (status, said) = desk.show_against(&set, &kept, Path::new(photo));
+    assert!(status == Some(2) && said.contains("tomorrow"), "{said}");
+}
+
 /// Drops APP1 to APP15 and comments, as services do.
 fn without_metadata(jpeg: &[u8]) -> Vec<u8> {
     let mut out = jpeg[..2].to_vec();

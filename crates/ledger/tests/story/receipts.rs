@@ -191,13 +191,12 @@ fn a_way_with_a_missing_moved_or_forged_step_is_refused() {
         verify_receipt(&receipt, &trusted).unwrap_err()
     };
     let others = CertificateError::OtherValidators;
-    assert_eq!(
-        bent(&|receipt| drop(receipt.sets.pop())),
-        others.clone().into()
-    );
-    let skipped = VerifyError::Link {
-        height: Height::new(4),
-        error: others,
+    assert_eq!(bent(&|receipt| drop(receipt.sets.pop())), others.into());
+    let skipped = VerifyError::OtherSet {
+        block: Height::new(4),
+        named: good.sets[0].validators.hash(),
+        trusted: world.genesis.validators.hash(),
+        since: Height::new(1),
     };
     assert_eq!(bent(&|receipt| drop(receipt.sets.remove(0))), skipped);
     assert_eq!(
@@ -222,6 +221,51 @@ fn a_later_set_can_be_trusted_and_then_nothing_older_is() {
         since,
     };
     assert_eq!(verify_receipt(&old, &trusted), Err(too_old));
+}
+
+#[test]
+fn whoever_trusts_a_named_set_needs_only_the_handovers_since() {
+    let (world, links, receipt) = handed_over();
+    let genesis = Trusted::genesis(&world.genesis);
+    // The first handover was block 2: its new validators decide from block 3 on.
+    let named = genesis
+        .clone()
+        .later(Height::new(3), links[0].validators.clone());
+    let text = serde_json::to_string(&named).unwrap();
+    assert_eq!(Trusted::from_json(&text).unwrap(), named);
+    let short = Receipt {
+        sets: named.needed(receipt.sets.clone()),
+        ..receipt.clone()
+    };
+    assert_eq!(short.sets, links[1..]);
+    let read = Receipt::parse(&short.encode()).unwrap();
+    let verified = verify_receipt(&read, &named).unwrap();
+    assert_eq!(verified, verify_receipt(&receipt, &genesis).unwrap());
+    // To the genesis alone it proves nothing, and says why.
+    let said = verify_receipt(&read, &genesis).unwrap_err().to_string();
+    let set = links[0].validators.hash();
+    assert!(
+        said.contains(&format!("was decided by the validators {set}"))
+            && said.ends_with("the handovers in between are missing"),
+        "{said}"
+    );
+}
+
+#[test]
+fn what_is_trusted_is_a_genesis_or_a_set_and_nothing_else() {
+    let (world, _, _) = handed_over();
+    let genesis = serde_json::to_string(&world.genesis).unwrap();
+    let trusted = Trusted::genesis(&world.genesis);
+    assert_eq!(Trusted::from_json(&genesis).unwrap(), trusted);
+    let set = serde_json::to_string(&trusted).unwrap();
+    for wrong in [
+        genesis.replacen("chain_id", "chain", 1),
+        set.replacen("rehearsal", "start", 1),
+        set.replacen("\"since\":1", "\"since\":-1", 1),
+        "[]".to_owned(),
+    ] {
+        assert!(Trusted::from_json(&wrong).is_err(), "{wrong}");
+    }
 }
 
 /// A photo anchored to block 2 and registered in block 4.

@@ -21,6 +21,8 @@ const address = saved ? saved.dataset.registry : location.origin;
 // What was dropped last. Answers to an earlier question are written into cards that no longer stand on the page.
 let round = 0;
 let genesis = null;
+// Validators that took over later, trusted in place of the genesis for receipts that begin with them.
+let trusted = null;
 
 function element(name, text, className) {
   const made = document.createElement(name);
@@ -156,7 +158,7 @@ class Subject {
     const file = this.file ? JSON.stringify(this.digests) : undefined;
     const inside = await this.lookInside();
     this.receipt = this.kept;
-    this.show(JSON.parse(kept(genesis, this.kept, file, inside, await notices())));
+    this.show(JSON.parse(kept(trusted ?? genesis, this.kept, file, inside, await notices())));
   }
 
   // What the file says about itself, as JSON.
@@ -304,26 +306,41 @@ function details(card) {
   return made;
 }
 
+// The family as a picture: originals above, the photo in the middle with its other data, what was made from it below. It is a
+// list, so that whoever has the page read out hears the same in the same order.
 function drawnFamily(family) {
-  const made = [];
-  const part = (title, members) => {
-    if (!members.length) return;
-    const list = element("ul");
-    for (const member of members) {
-      const item = element("li");
-      const link = element("a", member.digest.slice(0, 12) + "…", "hash");
-      link.href = "#" + member.digest;
-      item.append(member.what + " ", link);
-      if (member.notice) item.append(element("strong", " Withdrawn: " + member.notice));
-      list.append(item);
-    }
-    made.push(element("h3", title), list);
+  if (!family.made_from.length && !family.made_into.length && !family.same_photo.length) return [];
+  const tree = element("ol", null, "tree");
+  const box = (kind, label, member) => {
+    const item = element("li", null, kind);
+    item.append(element("span", label, "kind"));
+    if (member) item.append(" ", relative(member));
+    tree.append(item);
+    return item;
   };
-  part("Made from", family.made_from);
-  part("Made from this", family.made_into);
-  part("The same photo in other data", family.same_photo);
-  if (made.length) made.push(element("p", family.limits[0], "soft"));
-  return made;
+  for (const member of [...family.made_from].reverse()) box("from", "Made from", member);
+  const own = box("own", "This photo");
+  if (family.same_photo.length) {
+    const data = element("ul");
+    for (const member of family.same_photo) {
+      const item = element("li");
+      item.append(relative(member));
+      data.append(item);
+    }
+    own.append(element("p", "The same photo in other data"), data);
+  }
+  for (const member of family.made_into) box("into", "Made from this", member);
+  return [element("h3", "Its family"), tree, element("p", family.limits[0], "soft")];
+}
+
+// One relative: what it is, as a link to look it up, and first of all what was withdrawn of it.
+function relative(member) {
+  const shown = element("span");
+  if (member.notice) shown.append(element("strong", "Withdrawn: " + member.notice + ". "));
+  const link = element("a", member.digest.slice(0, 12) + "…", "hash");
+  link.href = "#" + member.digest;
+  shown.append(member.what + " ", link);
+  return shown;
 }
 
 const WORDS = {
@@ -435,6 +452,23 @@ class Receipts {
 }
 
 const isReceipt = (name) => name.toLowerCase().endsWith(".birthmark");
+const isSet = (name) => name.toLowerCase().endsWith(".trusted");
+
+// A set of validators that was dropped is trusted until the page is loaded again: whoever drops it answers for it.
+async function trust(name, file) {
+  try {
+    if (file.size > LARGEST_RECEIPT) throw new Error("it is too large for a set of validators");
+    const text = await file.text();
+    const about = JSON.parse(registry(text));
+    await connect();
+    const own = JSON.parse(registry(genesis));
+    if (about.genesis !== own.genesis) throw new Error("it belongs to the registry with the genesis " + about.genesis.slice(0, 16) + "…, and this page to that with " + own.genesis.slice(0, 16) + "…");
+    trusted = text;
+    tell("Receipts are now checked against the " + about.validators + " validators in " + name + ", trusted from block " + about.since + " on. Their set has the hash " + about.set + ": compare it with what others publish.");
+  } catch (error) {
+    tell("The validators in " + name + " are not trusted: " + error.message + ".");
+  }
+}
 
 // Looks subjects up, as many as one question holds at a time.
 async function run(subjects, receipts) {
@@ -535,7 +569,8 @@ async function startFiles(named) {
   const receipts = new Receipts();
   const photos = [];
   for (const [name, file] of named.slice(0, MOST_FILES)) {
-    if (isReceipt(name)) await receipts.take(name, file);
+    if (isSet(name)) await trust(name, file);
+    else if (isReceipt(name)) await receipts.take(name, file);
     else photos.push(new Subject(name, file));
   }
   if (mine === round) start(photos, receipts);

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use birthmark_ledger::index::Prefix;
-use birthmark_ledger::{Frontier, IndexTree, RecordsPart};
+use birthmark_ledger::{Frontier, Height, IndexTree, RecordsPart, Trusted};
 use birthmark_node::settings::NoticeSettings;
 use birthmark_protocol::image_data::{image_data, without_metadata};
 use birthmark_protocol::{Digest, Timestamp};
@@ -307,6 +307,13 @@ async fn kept_receipts_are_checked_without_a_network_on_the_page_and_in_the_save
     std::fs::write(&saved, page.bytes().await.unwrap()).unwrap();
     let asked = client().get(format!("{url}/birthmark.html?registry=https://a.example;"));
     assert_eq!(asked.send().await.unwrap().status(), 422);
+    // Validators that are trusted in place of the genesis: from the first block on, and too late.
+    let trusted = Trusted::genesis(&world.genesis);
+    let set = trusted.validators().clone();
+    let late = trusted.clone().later(Height::new(900), set);
+    for (name, trusted) in [("first.trusted", trusted), ("late.trusted", late)] {
+        photos.write(name, &serde_json::to_vec(&trusted).unwrap());
+    }
     let photos = beside(move || {
         let browser = opened(&url, Window::DESKTOP);
         looked_up(&browser, &photos, &["registered.jpg"]);
@@ -355,6 +362,17 @@ async fn kept_receipts_are_checked_without_a_network_on_the_page_and_in_the_save
         the_receipts_are_checked(&disk, &photos);
         assert!(disk.text("#results").unwrap().contains("nobody was asked"));
         seen(&disk, "desktop-saved");
+        let kept = ["registered.jpg", "registered.jpg.birthmark"];
+        let text = looked_up(&disk, &photos, &[&["late.trusted"], &kept[..]].concat());
+        assert_eq!(headline(&disk), "This receipt was refused");
+        assert!(text.contains("older than the trusted validators"), "{text}");
+        let said = disk.text("#say").unwrap();
+        assert!(
+            said.contains("late.trusted, trusted from block 900 on"),
+            "{said}"
+        );
+        looked_up(&disk, &photos, &[&["first.trusted"], &kept[..]].concat());
+        assert_eq!(headline(&disk), "Registered");
         looked_up(&disk, &photos, &["unknown.jpg"]);
         assert_eq!(headline(&disk), "It could not be found out");
     })
@@ -621,6 +639,11 @@ async fn a_shared_link_names_no_photo_to_the_validator() {
         other.click("#results .actions button").unwrap();
         other.wait_for("document.querySelector('.family').innerText.includes('edit, content changed')").unwrap();
         assert!(other.sent().unwrap().iter().any(|sent| sent.url.contains("/api/v1/provenance/")));
+        // It is drawn: the photo itself once, with what was made from it below.
+        let drawn = "[...document.querySelectorAll('.tree > li')].map((box) => box.className).join(' ')";
+        let drawn = other.value(drawn).unwrap();
+        let drawn = drawn.as_str().unwrap();
+        assert!(drawn.starts_with("own into"), "{drawn}");
         seen(&other, "phone-family");
     })
     .await;

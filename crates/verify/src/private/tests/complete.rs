@@ -3,12 +3,15 @@
 //!
 //! `BIRTHMARK_RECORDS` names another size than the small one that every run takes.
 
-use birthmark_ledger::part::PART_RECORDS;
+use std::time::Instant;
+
+use birthmark_ledger::part::{PART_HEADERS, PART_RECORDS};
 
 use super::*;
+use crate::{Card, FileDigests};
 
 const RECORDS: u64 = 1200;
-const RECORDS_PER_BLOCK: u64 = 300;
+const RECORDS_PER_BLOCK: u64 = 600;
 
 fn name(record: u64) -> String {
     format!("photo {record}")
@@ -31,6 +34,11 @@ fn registry(records: u64) -> World {
 impl World {
     /// The part of records of a number, with its blocks.
     fn part(&self, number: u64) -> RecordsPart {
+        RecordsPart::parse(&self.records(number)).unwrap()
+    }
+
+    /// The same as bytes.
+    fn records(&self, number: u64) -> Vec<u8> {
         let (first, end) = (number * PART_RECORDS, (number + 1) * PART_RECORDS);
         let holds = |header: &BlockHeader| header.tree_size > first && header.first_index() < end;
         let blocks = self.blocks.iter().zip(&self.before);
@@ -43,7 +51,60 @@ impl World {
             .map(|((block, by), _)| (block.encode(), by.encode()))
             .collect();
         let bytes = stored.iter().map(|(block, by)| (&block[..], &by[..]));
-        RecordsPart::parse(&RecordsPart::write(&before, bytes)).unwrap()
+        RecordsPart::write(&before, bytes)
+    }
+
+    /// The part of headers of a number.
+    fn headers(&self, number: u64) -> Vec<u8> {
+        let first = (number * PART_HEADERS) as usize;
+        let blocks = self.blocks.iter().skip(first).take(PART_HEADERS as usize);
+        let stored: Vec<_> = blocks
+            .map(|(block, by)| (block.header.encode(), by.encode()))
+            .collect();
+        HeadersPart::write(stored.iter().map(|(header, by)| (&header[..], &by[..])))
+    }
+
+    /// What a validator that says the truth, or a mirror, answers.
+    fn file(&self, name: &str) -> Vec<u8> {
+        let number = |prefix: &str| name.strip_prefix(prefix)?.parse::<u64>().ok();
+        if name == Standing::ADDRESS {
+            return self.head().to_string().into_bytes();
+        }
+        if name == NOTICES {
+            return self.notices.to_string().into_bytes();
+        }
+        if let Some(part) = number("api/v1/records/") {
+            return self.records(part);
+        }
+        if let Some(part) = number("api/v1/headers/") {
+            return self.headers(part);
+        }
+        let (_, prefix) = name.rsplit_once('/').unwrap();
+        self.named.prove(prefix.parse().unwrap()).encode()
+    }
+
+    /// Asks about a photo without naming it: the card, the bytes that came, and how long it took to
+    /// check them.
+    fn looked_up(&self, name: &str) -> (Card, usize, u128) {
+        let file = FileDigests::of_digest(digest(name));
+        let mut session = Session::new(self.genesis.clone(), [digest(name)], [3; 32]);
+        let (mut bytes, mut millis) = (0, 0);
+        loop {
+            let begun = Instant::now();
+            let wanted = session.wants().unwrap();
+            millis += begun.elapsed().as_millis();
+            if wanted.is_empty() {
+                break;
+            }
+            for wanted in wanted {
+                let answer = self.file(&wanted);
+                bytes += answer.len();
+                let begun = Instant::now();
+                session.take(&wanted, Some(&answer));
+                millis += begun.elapsed().as_millis();
+            }
+        }
+        (session.judge(&file, None).card, bytes, millis)
     }
 }
 
@@ -98,6 +159,16 @@ fn every_record_is_proven_its_neighbours_are_absent_and_whoever_hides_one_is_cau
             }
         }
     }
+    for (asked, is_there) in [
+        (name(records / 3), true),
+        ("no such photo".to_owned(), false),
+    ] {
+        let (card, bytes, millis) = world.looked_up(&asked);
+        assert_eq!(card.holds(), is_there, "{card:?}");
+        let checked = card.checked.unwrap();
+        assert!(is_there || checked.starts_with("Proven: not in this registry"));
+        println!("{asked}: {bytes} bytes, {millis} ms to check");
+    }
     // Whichever record is left out, the answer about its range leads to another root.
     for hidden in (0..records).step_by((records / 8).max(1) as usize) {
         let others = (0..records).filter(|position| *position != hidden);
@@ -109,6 +180,16 @@ fn every_record_is_proven_its_neighbours_are_absent_and_whoever_hides_one_is_cau
             matches!(answer, Err(LookupError::Range(RangeError::Root))),
             "{hidden}"
         );
+    }
+    // A whole run of them as well: the answer about any one of them.
+    let run = records / 2..records / 2 + records / 10;
+    let mut lie = IndexTree::new();
+    let others = (0..records).filter(|position| !run.contains(position));
+    lie.insert_all(others.map(|position| (digest(&name(position)), position)));
+    for hidden in run.step_by(7) {
+        let question = standing.question(&digest(&name(hidden)));
+        let answer = standing.range(question, &lie.prove(question).encode());
+        assert!(answer.is_err(), "{hidden}");
     }
     println!("{records} records in {} ranges", ranges.len());
 }
