@@ -130,6 +130,13 @@ impl HttpClient {
         self.send(Method::POST, path, Some(body)).await
     }
 
+    /// Sends a text to something below the address.
+    pub async fn post_text(&self, path: &str, text: String) -> Result<Answer, CallError> {
+        let request = self.client.post(self.url(path)?);
+        let request = request.header(header::CONTENT_TYPE, "text/plain; charset=utf-8");
+        self.finish(request.body(text)).await
+    }
+
     /// Sends any request.
     pub async fn send<B: Serialize + ?Sized>(
         &self,

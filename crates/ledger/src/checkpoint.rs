@@ -23,9 +23,9 @@ use crate::note::{NoteError, NoteSignature, SignedNote};
 use crate::validators::{Validator, ValidatorSet};
 
 /// The byte that stands for timestamped Ed25519 cosignatures in key ids.
-const COSIGNATURE: u8 = 4;
+pub(crate) const COSIGNATURE: u8 = 4;
 /// The byte that stands for plain Ed25519 signatures, as logs make them.
-const LOG: u8 = 1;
+pub(crate) const LOG: u8 = 1;
 
 /// The registry at one size.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -144,14 +144,16 @@ impl Checkpoint {
         format!("cosignature/v1\ntime {seconds}\n{}", self.text())
     }
 
-    /// When `validator` says it saw this; `None` if its key did not sign.
-    fn verify_one(&self, validator: &Validator, signature: &[u8]) -> Option<Timestamp> {
+    /// When the holder of `key` says it saw this; `None` if that key did not sign.
+    pub(crate) fn cosigned_at(
+        &self,
+        key: &CheckpointPublicKey,
+        signature: &[u8],
+    ) -> Option<Timestamp> {
         let (seconds, signature) = signature.split_first_chunk::<8>()?;
         let seconds = u64::from_be_bytes(*seconds);
         let message = self.cosigned_message(seconds);
-        let holds = validator
-            .checkpoint_key
-            .verifies(message.as_bytes(), signature.try_into().ok()?);
+        let holds = key.verifies(message.as_bytes(), signature.try_into().ok()?);
         i64::try_from(seconds)
             .ok()
             .filter(|_| holds)
@@ -168,6 +170,11 @@ impl SignedCheckpoint {
             checkpoint,
             signatures: note.signatures().to_vec(),
         })
+    }
+
+    /// The same as a note.
+    pub fn to_note(&self) -> Result<SignedNote, NoteError> {
+        SignedNote::new(self.checkpoint.text(), self.signatures.clone())
     }
 
     /// When each validator of `set` that cosigned says it saw this. Lines of others are passed
@@ -187,7 +194,8 @@ impl SignedCheckpoint {
             let Some(validator) = set.validators().iter().find(own) else {
                 continue;
             };
-            let time = self.checkpoint.verify_one(validator, &line.signature);
+            let key = &validator.checkpoint_key;
+            let time = self.checkpoint.cosigned_at(key, &line.signature);
             let time = time.ok_or_else(|| NoteError::Invalid(validator.name.clone()))?;
             cosigners.insert(validator.name.clone(), time);
         }
@@ -266,13 +274,13 @@ impl ValidatorSet {
     }
 }
 
-fn verifier_key(name: &str, kind: u8, key: &CheckpointPublicKey) -> String {
+pub(crate) fn verifier_key(name: &str, kind: u8, key: &CheckpointPublicKey) -> String {
     let id = hex::encode(key_id(name, kind, key));
     let key = [[kind].as_slice(), &key.to_bytes()].concat();
     format!("{name}+{id}+{}", BASE64_STANDARD.encode(key))
 }
 
-fn key_id(name: &str, kind: u8, key: &CheckpointPublicKey) -> [u8; 4] {
+pub(crate) fn key_id(name: &str, kind: u8, key: &CheckpointPublicKey) -> [u8; 4] {
     let hashed = [name.as_bytes(), b"\n", &[kind], &key.to_bytes()].concat();
     let [a, b, c, d, ..] = *Digest::of(&hashed).as_bytes();
     [a, b, c, d]

@@ -40,6 +40,7 @@ pub mod validators;
 mod varint;
 pub mod verify;
 pub mod vote;
+pub mod witness;
 
 pub use birthmark_protocol::Source;
 pub use birthmark_protocol::one_time::SpentKey;

@@ -9,6 +9,7 @@ mod start;
 mod status;
 mod token;
 mod transfer;
+mod witness;
 
 use std::io::Write as _;
 use std::path::PathBuf;
@@ -35,6 +36,7 @@ pub fn add(program: Program<Settings>) -> Program<Settings> {
     let program = plan_chain::add(program);
     let program = status::add(program);
     let program = token::add(program);
+    let program = witness::add(program);
     doctor::add(program)
 }
 

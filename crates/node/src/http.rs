@@ -22,6 +22,7 @@ use crate::pulse::Pulse;
 use crate::registry::{Registry, RegistryError};
 use crate::settings::Settings;
 use crate::store::StoreError;
+use crate::witness::{Witness, Witnesses};
 
 mod absence;
 mod answer;
@@ -42,6 +43,7 @@ mod submission;
 mod submit;
 mod tiles;
 mod verify;
+mod witness;
 
 pub use answer::{finding, no_finding};
 pub use front::Front;
@@ -75,6 +77,10 @@ pub struct App {
     pub pulse: Arc<Pulse>,
     /// The other validators, where there are several.
     pub neighbours: Option<Neighbours>,
+    /// Who is asked to cosign this registry's checkpoints.
+    pub witnesses: Witnesses,
+    /// Where this validator is a witness of other registries.
+    pub witness: Option<Arc<Witness>>,
     /// When the daemon started.
     pub started: Instant,
 }
@@ -113,6 +119,9 @@ pub fn router(app: Arc<App>) -> Router {
         )
         .route("/api/v1/checkpoint", get(checkpoints::newest))
         .route("/checkpoint", get(checkpoints::newest))
+        .route("/api/v1/checkpoint/witnessed", get(checkpoints::witnessed))
+        .route("/witness/add-checkpoint", post(witness::add_checkpoint))
+        .route("/witness/{origin_hash}/checkpoint", get(witness::last))
         .route("/api/v1/tlog-policy", get(checkpoints::policy))
         .route("/tile/{*path}", get(tiles::tile))
         .route("/api/v1/consistency", get(checkpoints::consistency))

@@ -33,6 +33,11 @@ pub const SAFETY_STOP: MessageId = MessageId::new("5d0c1f0e6c8b4b0f9d4e4f1a1b7c2
 /// A validator said two things where one is allowed.
 pub const MISBEHAVIOUR: MessageId = MessageId::new("b3a1de0f27c84a6c8a54c6a1f0a9d7b2");
 
+/// A witness outside of the registry does not sign, or signs what it should not.
+pub const WITNESS_TROUBLE: MessageId = MessageId::new("0f6a8a1d6d0b4f0c8f7b3c1de2a94b57");
+/// A witness signs again.
+pub const WITNESS_BACK: MessageId = MessageId::new("7be1c2a94c7d4e55a4a10c8e5f3d9b26");
+
 /// Why nothing can be stored at the moment.
 pub fn outage(error: &(dyn Error + 'static)) -> MessageId {
     let causes = std::iter::successors(Some(error), |error| (*error).source());

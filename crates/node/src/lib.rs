@@ -28,6 +28,7 @@ pub mod settings;
 pub mod setup;
 mod signatures;
 pub mod store;
+pub mod witness;
 
 pub use guard::Guard;
 pub use network::LINKS_SOCKET;

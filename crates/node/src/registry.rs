@@ -21,6 +21,7 @@ use crate::settings::MemorySettings;
 use crate::store::{NewBlock, STORED_LEVEL, Store, StoreError, StoredBlock};
 
 mod cache;
+mod checkpoints;
 mod decided;
 mod index;
 mod indexer;
@@ -86,6 +87,9 @@ pub enum RegistryError {
     /// No block can be made before the index has come further.
     #[error("the index of digests has not come to block {0} yet")]
     IndexBehind(u64),
+    /// The tree was never of these sizes.
+    #[error("consistency: {0}")]
+    Consistency(#[from] birthmark_ledger::MerkleError),
     /// A receipt could not be cut.
     #[error("receipt: {0}")]
     Receipt(#[from] ReceiptError),

@@ -32,6 +32,7 @@ use crate::registry::Registry;
 use crate::row_keys::RowKeys;
 use crate::settings::Settings;
 use crate::store::Store;
+use crate::witness::{Asking, Witness, Witnesses};
 
 /// The name of the HTTP socket, for systemd and for whoever starts the node inside another program.
 pub const HTTP_SOCKET: &str = "http";
@@ -99,7 +100,7 @@ pub async fn run(settings: Settings, mut context: Context) -> anyhow::Result<()>
         let reason = "it is not this validator's in the genesis; load the one that was made with the vote key";
         return Err(identity::unusable(identity::CHECKPOINT_KEY, reason).into());
     }
-    let name = entry.name.to_string();
+    let (entry_name, name) = (entry.name.clone(), entry.name.to_string());
     // A newer version may have to rewrite tens of millions of records first.
     let opening = Store::open_or_explain(&settings.database, settings.memory.database_mb);
     let store = context.service.patiently("Opening the database", opening);
@@ -243,7 +244,21 @@ pub async fn run(settings: Settings, mut context: Context) -> anyhow::Result<()>
         trusted_proxies: settings.http.trusted_proxies.clone(),
         ..ServerLimits::default()
     };
+    let witness = settings.witness.as_ref().map(|witness| {
+        let folder = settings.witness_folder();
+        let folder = folder.context("`witness.folder` must name a folder on this machine")?;
+        let key = identity::checkpoint_key(&context.credentials)?;
+        let (name, own) = (entry_name.clone(), &registry.genesis().chain_id);
+        anyhow::Ok(Arc::new(Witness::open(witness, folder, name, key, own)?))
+    });
+    let witness = witness.transpose()?;
+    let witnesses = Witnesses::open(&settings.witnesses, &registry).await?;
+    for asking in witnesses.iter() {
+        tasks.witness(asking);
+    }
     let app = Arc::new(App {
+        witnesses,
+        witness,
         metrics: Metrics::default(),
         submissions: RateLimit::per_minute(settings.limits.submissions_per_minute),
         requests: RateLimit::per_minute(settings.limits.requests_per_minute),
@@ -339,6 +354,14 @@ impl Tasks {
         let shutdown = self.shutdown.clone();
         self.set.spawn(async move {
             lane.run(shutdown).await;
+            Ok(())
+        });
+    }
+
+    fn witness(&mut self, asking: &Arc<Asking>) {
+        let running = Arc::clone(asking).run(self.shutdown.clone());
+        self.set.spawn(async move {
+            running.await;
             Ok(())
         });
     }

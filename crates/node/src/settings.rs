@@ -15,11 +15,13 @@ mod authority;
 mod memory;
 mod network;
 mod notice;
+mod witness;
 
 pub use authority::{AuthoritySettings, ServerSettings, SoftwareAuthoritySettings};
 pub use memory::MemorySettings;
 pub use network::{NetworkSettings, PeerSettings};
 pub use notice::NoticeSettings;
+pub use witness::{LogSettings, WitnessOfUs, WitnessSettings};
 
 /// The node's configuration.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -46,6 +48,12 @@ pub struct Settings {
     /// The other validators, where there are several.
     #[serde(default)]
     pub network: Option<NetworkSettings>,
+    /// Who is asked, outside of the registry, to cosign its checkpoints.
+    #[serde(default)]
+    pub witnesses: Vec<WitnessOfUs>,
+    /// Where this validator is a witness of other registries.
+    #[serde(default)]
+    pub witness: Option<WitnessSettings>,
     /// What strangers may ask of us.
     #[serde(default)]
     pub limits: LimitSettings,
@@ -173,6 +181,8 @@ impl Settings {
             http: HttpSettings::default(),
             blocks: BlockSettings::default(),
             network: None,
+            witnesses: Vec::new(),
+            witness: None,
             limits: LimitSettings::default(),
             memory: MemorySettings::default(),
             default_authority: None,
@@ -215,6 +225,14 @@ impl Settings {
         named.or_else(beside)
     }
 
+    /// The folder of what was cosigned last as a witness.
+    pub fn witness_folder(&self) -> Option<PathBuf> {
+        let witness = self.witness.as_ref();
+        let named = witness.and_then(|witness| witness.folder.clone());
+        let beside = || Some(self.guard()?.path().with_extension("witness"));
+        named.or_else(beside)
+    }
+
     /// The memory of how far this validator has signed.
     pub fn guard(&self) -> Option<Guard> {
         let beside = || Some(self.database.file()?.with_extension("signed"));
@@ -243,6 +261,10 @@ impl birthmark_daemon::Settings for Settings {
         }
         if let Some(network) = &self.network {
             network.check()?;
+        }
+        witness::check_asked(&self.witnesses)?;
+        if let Some(witness) = &self.witness {
+            witness.check()?;
         }
         if self.limits.queue == 0 {
             return Err(ConfigError::field("limits.queue", "must be at least 1"));

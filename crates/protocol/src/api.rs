@@ -16,5 +16,5 @@ pub use authority::{
 pub use error::{Detail, ErrorBody, FieldProblem};
 pub use validator::{
     Accepted, CaptureView, Fate, Finding, Findings, MemberStatus, Notice, Notices, Question,
-    Sighting, Stage, Status, ValidatorHealth,
+    Sighting, Stage, Status, ValidatorHealth, WitnessStatus,
 };

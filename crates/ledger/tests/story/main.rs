@@ -21,4 +21,5 @@ mod receipt_files;
 mod receipts;
 mod validators;
 mod vectors;
+mod witnesses;
 mod world;

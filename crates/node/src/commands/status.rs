@@ -3,7 +3,7 @@
 use anyhow::Context as _;
 use birthmark_daemon::Program;
 use birthmark_protocol::Timestamp;
-use birthmark_protocol::api::{MemberStatus, Status};
+use birthmark_protocol::api::{MemberStatus, Status, WitnessStatus};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
@@ -12,6 +12,7 @@ use super::{command, say};
 use crate::clock;
 use crate::network;
 use crate::settings::Settings;
+use crate::witness;
 
 pub(super) fn add(program: Program<Settings>) -> Program<Settings> {
     let status = command(
@@ -63,10 +64,16 @@ fn screen(status: &Status, now: Timestamp) -> String {
     ];
     let members: Vec<_> = status.members.iter().map(member).collect();
     let members = members.iter().map(|said| ("member", said));
+    let witnesses: Vec<_> = status.witnesses.iter().map(witness).collect();
+    let witnesses = witnesses.iter().map(|said| ("witness", said));
     let troubles = status.trouble.iter().map(|said| ("TROUBLE", said));
     let warnings = status.warnings.iter().map(|said| ("warning", said));
     let lines = lines.iter().map(|(name, value)| (*name, value));
-    let lines = lines.chain(members).chain(troubles).chain(warnings);
+    let lines = lines
+        .chain(members)
+        .chain(witnesses)
+        .chain(troubles)
+        .chain(warnings);
     let lines: Vec<_> = lines
         .map(|(name, value)| format!("{name:<12}{value}"))
         .collect();
@@ -77,6 +84,11 @@ fn screen(status: &Status, now: Timestamp) -> String {
 fn member(member: &MemberStatus) -> String {
     let (state, votes) = (network::in_words(member), network::votes(member));
     format!("{}: {state}, missed {votes}", member.name)
+}
+
+/// A witness outside of the registry, in one line.
+fn witness(witness: &WitnessStatus) -> String {
+    format!("{}: {}", witness.name, witness::in_words(witness))
 }
 
 /// How long ago that was, in the largest unit that fits; nothing if the validator wrote no moment.
@@ -125,6 +137,12 @@ mod tests {
                 votes_missed: 7,
                 votes_expected: 100,
             }],
+            witnesses: vec![WitnessStatus {
+                name: "witness.example".to_owned(),
+                records: Some(10_200),
+                time: Some("2026-11-30T12:59:00Z".to_owned()),
+                trouble: Some("is busy: status 503".to_owned()),
+            }],
         }
     }
 
@@ -145,6 +163,7 @@ mod tests {
             "waiting     7 for their authority, 2 for a block",
             "validators  1 (single)",
             "member      archive.example: 3 blocks behind, missed 7 of its last 100 votes",
+            "witness     witness.example: cosigned 10200 records at 2026-11-30T12:59:00Z; it is busy: status 503",
             "warning     the authority maker does not answer",
         ] {
             assert!(

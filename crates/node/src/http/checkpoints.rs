@@ -1,19 +1,17 @@
 //! The registry as verifiers of transparency logs follow it: checkpoints, proofs of growth, proofs
 //! of inclusion.
 
-use std::collections::BTreeMap;
-
 use axum::extract::State;
 use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use birthmark_http::{ApiError, Path, Query};
-use birthmark_ledger::{Checkpoint, ConsistencyProof, ProofPlan, SignedCheckpoint};
+use birthmark_ledger::SignedCheckpoint;
 use serde::Deserialize;
 
 use super::{App, FRESH, IMMUTABLE, Shared, digest_of};
-use crate::registry::Decided;
+use crate::registry::{Decided, RegistryError};
 
-const TEXT: (header::HeaderName, HeaderValue) = (
+pub(super) const TEXT: (header::HeaderName, HeaderValue) = (
     header::CONTENT_TYPE,
     HeaderValue::from_static("text/plain; charset=utf-8"),
 );
@@ -29,18 +27,15 @@ pub struct Sizes {
 
 impl App {
     fn checkpoint_of(&self, decided: &Decided) -> SignedCheckpoint {
-        let checkpoint = Checkpoint::after(
-            self.registry.genesis().chain_id.clone(),
-            &decided.block.header,
-        );
-        SignedCheckpoint {
-            checkpoint,
-            signatures: decided.checkpoint_lines.clone(),
-        }
+        let mut signed = self.registry.checkpoint_of(decided);
+        let witnesses = self.witnesses.lines(&signed.checkpoint);
+        signed.signatures.extend(witnesses);
+        signed
     }
 }
 
-/// The newest checkpoint with the validators' cosignatures (c2sp.org/tlog-checkpoint).
+/// The newest checkpoint with the validators' cosignatures, and those of witnesses who have signed
+/// it already (c2sp.org/tlog-checkpoint).
 #[utoipa::path(get, path = "/api/v1/checkpoint", tag = "Transparency", responses((status = 200, description = "a signed note"), (status = 404, description = "no block yet")))]
 pub async fn newest(State(app): Shared) -> Result<Response, ApiError> {
     let height = app.registry.tip().height().get();
@@ -50,6 +45,15 @@ pub async fn newest(State(app): Shared) -> Result<Response, ApiError> {
         .await?
         .ok_or_else(|| ApiError::not_found("there is no block yet"))?;
     Ok(([TEXT, FRESH], app.checkpoint_of(&decided).to_string()).into_response())
+}
+
+/// The newest checkpoint that a witness outside of the registry has cosigned. Witnesses are asked
+/// at most every ten seconds, so it may be older than the newest.
+#[utoipa::path(get, path = "/api/v1/checkpoint/witnessed", tag = "Transparency", responses((status = 200, description = "a signed note"), (status = 404, description = "no witness has signed yet")))]
+pub async fn witnessed(State(app): Shared) -> Result<Response, ApiError> {
+    let newest = app.witnesses.newest();
+    let newest = newest.ok_or_else(|| ApiError::not_found("no witness has signed yet"))?;
+    Ok(([TEXT, FRESH], newest.to_string()).into_response())
 }
 
 /// By which keys and how many of them other software accepts a checkpoint of this registry
@@ -72,20 +76,11 @@ pub async fn consistency(
             "the registry has not so many records yet",
         ));
     }
-    let plan = ProofPlan::consistency(sizes.old, sizes.new)
-        .map_err(|error| ApiError::bad_request(error.to_string()))?;
-    let mut hashes = BTreeMap::new();
-    for node in plan.nodes() {
-        hashes.insert(node, app.registry.subtree(node).await?);
-    }
-    let path = plan
-        .assemble(|node| hashes.get(&node).copied())
-        .map_err(ApiError::internal)?;
-    let proof = ConsistencyProof {
-        old: sizes.old,
-        new: sizes.new,
-        path,
-    };
+    let proof = app.registry.consistency(sizes.old, sizes.new).await;
+    let proof = proof.map_err(|error| match error {
+        RegistryError::Consistency(error) => ApiError::bad_request(error.to_string()),
+        error => error.into(),
+    })?;
     Ok(([IMMUTABLE], axum::Json(proof)).into_response())
 }
 

@@ -5,7 +5,7 @@ use utoipa::OpenApi;
 
 use super::{
     blocks, checkpoints, epochs, events, index, provenance, servers, status, submission, submit,
-    tiles, verify,
+    tiles, verify, witness,
 };
 
 #[derive(OpenApi)]
@@ -33,6 +33,9 @@ use super::{
         blocks::head,
         events::blocks,
         checkpoints::newest,
+        checkpoints::witnessed,
+        witness::add_checkpoint,
+        witness::last,
         checkpoints::policy,
         tiles::tile,
         checkpoints::consistency,

@@ -51,6 +51,7 @@ impl App {
             trouble: self.pulse.trouble().map(str::to_owned),
             warnings: self.warnings(),
             members: self.members(),
+            witnesses: self.witnesses.status(),
         })
     }
 

@@ -21,6 +21,8 @@ pub struct Sizes {
     pub disk_bytes: u64,
 }
 
+/// Under names that begin so, what witnesses cosigned last is kept.
+const COSIGNED: &str = "cosigned/";
 /// Under names that begin so, proofs of members' misbehaviour are kept.
 const MISBEHAVIOUR: &str = "misbehaviour/";
 
@@ -48,6 +50,20 @@ impl Store {
             sqlx::query(PUT).bind(name).bind(proof.to_vec()).execute(pool).await?;
         });
         Ok(())
+    }
+
+    /// Keeps the checkpoint that a witness cosigned last.
+    pub async fn put_cosigned(&self, witness: &str, checkpoint: &[u8]) -> Result<(), StoreError> {
+        let name = format!("{COSIGNED}{witness}");
+        on!(&self.write, pool => {
+            sqlx::query(PUT).bind(name).bind(checkpoint.to_vec()).execute(pool).await?;
+        });
+        Ok(())
+    }
+
+    /// The checkpoint that a witness cosigned last.
+    pub async fn cosigned(&self, witness: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        self.state(&format!("{COSIGNED}{witness}")).await
     }
 
     /// Every proof of a member's misbehaviour.

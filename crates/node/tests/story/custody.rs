@@ -278,6 +278,7 @@ async fn pretender(validators: usize, moves: bool) -> String {
             trouble: None,
             warnings: Vec::new(),
             members: Vec::new(),
+            witnesses: Vec::new(),
         }))
     };
     let router = axum::Router::new().route("/api/v1/status", get(status));

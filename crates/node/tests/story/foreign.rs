@@ -1,5 +1,7 @@
 //! Verifiers that are not ours accept what a registry says of itself.
 
+mod packages;
+
 use std::cell::RefCell;
 
 use birthmark_protocol::Digest;

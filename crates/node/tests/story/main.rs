@@ -44,3 +44,4 @@ mod situations;
 mod store;
 mod stumbling;
 mod tokens;
+mod witnesses;

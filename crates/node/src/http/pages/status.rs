@@ -7,7 +7,7 @@ use axum::extract::State;
 use axum::response::Response;
 use birthmark_http::ApiError;
 use birthmark_http::site::Policy;
-use birthmark_protocol::api::MemberStatus;
+use birthmark_protocol::api::{MemberStatus, WitnessStatus};
 use serde_json::Value;
 
 use super::rendered;
@@ -45,6 +45,7 @@ struct StatusPage<'a> {
     facts: Vec<(String, String)>,
     authorities: Vec<AuthorityRow>,
     members: Vec<MemberRow>,
+    witnesses: Vec<(String, String)>,
 }
 
 struct MemberRow {
@@ -77,6 +78,7 @@ pub async fn status(State(app): Shared) -> Result<Response, ApiError> {
         facts: facts(&status),
         authorities: authorities(&app),
         members: app.members().iter().map(member).collect(),
+        witnesses: app.witnesses.status().iter().map(witness).collect(),
     };
     rendered(Policy::Plain, &page)
 }
@@ -89,6 +91,13 @@ fn member(member: &MemberStatus) -> MemberRow {
         block: block.unwrap_or_else(|| "unknown".to_owned()),
         votes: network::votes(member),
     }
+}
+
+fn witness(of_us: &WitnessStatus) -> (String, String) {
+    (
+        of_us.name.clone(),
+        capitalised(&crate::witness::in_words(of_us)),
+    )
 }
 
 fn in_short(app: &App, status: &Value) -> (&'static str, &'static str, String) {
@@ -134,6 +143,7 @@ fn facts(status: &Value) -> Vec<(String, String)> {
     fields.remove("trouble");
     // Said below, in a table.
     fields.remove("members");
+    fields.remove("witnesses");
     let known = NAMES.map(|(field, name)| (name.to_owned(), fields.remove(field)));
     let others = fields
         .into_iter()
