@@ -4,6 +4,7 @@
 //! others from running.
 
 mod card;
+mod foreign;
 mod leftovers;
 mod nix;
 mod rust;
@@ -55,11 +56,13 @@ const STEPS: &[Step] = &[
     Step::new("licences", rust::licences),
     Step::new("advisories", rust::advisories),
     Step::new("browser", browser),
+    Step::new("npm", npm),
     Step::new("fuzz", fuzzing),
     Step::new("shipped-signer", rust::shipped_signer),
     Step::new("shipped-camera", rust::shipped_camera),
     Step::new("tests", rust::tests),
     Step::new("doc-tests", rust::doc_tests),
+    Step::new("foreign", foreign::packages),
     Step::new("machines", machines),
 ];
 
@@ -136,6 +139,22 @@ fn browser(house: &House, _: &Options) -> Result<Outcome> {
     if let wasm::Compared::OtherCompiler = wasm::compare(house, &page, &toolchain)? {
         house::say("compiled, not compared: another compiler made what is checked in");
     }
+    Ok(Outcome::passed())
+}
+
+/// The verifier as a package of npm, installed and used by a program of Node.
+fn npm(house: &House, _: &Options) -> Result<Outcome> {
+    let toolchain = match wasm::Toolchain::find(house) {
+        Ok(toolchain) => toolchain,
+        Err(reason) => return Ok(Outcome::skipped(reason)),
+    };
+    let (Some(node), Some(_)) = (tools::find("node"), tools::find("npm")) else {
+        return Ok(Outcome::skipped("node or npm is not installed"));
+    };
+    wasm::build(house, &toolchain)?;
+    let folder = wasm::package(house)?;
+    let mut test = house.program(node);
+    house::run(test.arg("scripts/tests/npm.mjs").arg(folder))?;
     Ok(Outcome::passed())
 }
 

@@ -90,6 +90,19 @@ fn own_folder() -> Option<PathBuf> {
     Some(cache?.join("birthmark"))
 }
 
+/// Where pyenv keeps the programs of each Python, the newest last in the alphabet and first here.
+pub(crate) fn pyenv_folders() -> Vec<PathBuf> {
+    let named = std::env::var_os("PYENV_ROOT").map(PathBuf::from);
+    let usual = || Some(PathBuf::from(std::env::var_os("HOME")?).join(".pyenv"));
+    let versions = named.or_else(usual).map(|root| root.join("versions"));
+    let versions = versions.and_then(|folder| std::fs::read_dir(folder).ok());
+    let versions = versions.into_iter().flatten().flatten();
+    let mut folders: Vec<_> = versions.map(|version| version.path().join("bin")).collect();
+    folders.sort();
+    folders.reverse();
+    folders
+}
+
 /// Debian keeps the server's programs off the PATH, one folder per version.
 fn postgresql_folders() -> Vec<PathBuf> {
     let versions = std::fs::read_dir("/usr/lib/postgresql");

@@ -75,6 +75,16 @@ pub(crate) fn run(house: &House, options: &Options) -> Result<()> {
     check_in(house, &page, &toolchain)
 }
 
+/// The verifier as a package of npm, which was built before, in a folder of its own.
+pub(crate) fn package(house: &House) -> Result<PathBuf> {
+    let folder = house.target().join("npm");
+    if folder.exists() {
+        fs::remove_dir_all(&folder)?;
+    }
+    npm::write(house, &folder)?;
+    Ok(folder)
+}
+
 /// Puts what was built where the validator takes it from.
 fn check_in(house: &House, page: &Path, toolchain: &Toolchain) -> Result<()> {
     let pages = house.path(PAGES);
