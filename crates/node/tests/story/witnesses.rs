@@ -338,6 +338,6 @@ async fn nobody_waits_for_a_witness_and_each_bad_one_has_its_sentence() {
     let (status, _) = fetch(format!("{}/api/v1/checkpoint/witnessed", world.url)).await;
     assert_eq!(status, 404);
     let (_, page) = fetch(format!("{}/status", world.url)).await;
-    assert!(page.contains("Witnesses") && page.contains("has cosigned nothing yet"));
+    assert!(page.contains("Witnesses") && page.contains("Has cosigned nothing yet"));
     world.stop().await;
 }
