@@ -256,23 +256,24 @@ export function family(provenance, index) {
 }
 
 /**
- * What is shown of a receipt that somebody kept, as JSON: `file` is what `FileDigests.finish` gave
+ * What is shown of a receipt that somebody kept, as JSON: `trusted` is a genesis or a later set of
+ * validators, `file` is what `FileDigests.finish` gave
  * of the photo beside it, `inside` what `metadata` said of that, `notices` a validator's answer at
  * `api/v1/notices`, each where there is one.
- * @param {string} genesis
+ * @param {string} trusted
  * @param {Uint8Array | number[]} receipt
  * @param {string | null} [file]
  * @param {string | null} [inside]
  * @param {string | null} [notices]
  * @returns {string}
  */
-export function kept(genesis, receipt, file, inside, notices) {
+export function kept(trusted, receipt, file, inside, notices) {
     let deferred7_0;
     let deferred7_1;
     try {
         let ptr0, len0, ptr1, len1, ptr2, len2, ptr3, len3, ptr4, len4;
         try {
-            ptr0 = passStringToWasm0(genesis, wasm.__wbindgen_malloc, wasm.__wbindgen_realloc);
+            ptr0 = passStringToWasm0(trusted, wasm.__wbindgen_malloc, wasm.__wbindgen_realloc);
             len0 = WASM_VECTOR_LEN;
             ptr1 = passArray8ToWasm0(receipt, wasm.__wbindgen_malloc);
             len1 = WASM_VECTOR_LEN;
@@ -359,15 +360,17 @@ export function receipt_about(receipt) {
 }
 
 /**
- * A genesis's registry, as JSON: `registry`, `genesis` (its hash), `rehearsal`, `validators`.
- * @param {string} genesis
+ * The registry of a genesis, or of a later set of its validators that is trusted instead, as JSON:
+ * `registry`, `genesis` (its hash), `rehearsal`, `validators` (how many), `since` (the first block
+ * that they decide) and `set` (its hash).
+ * @param {string} trusted
  * @returns {string}
  */
-export function registry(genesis) {
+export function registry(trusted) {
     let deferred3_0;
     let deferred3_1;
     try {
-        const ptr0 = passStringToWasm0(genesis, wasm.__wbindgen_malloc, wasm.__wbindgen_realloc);
+        const ptr0 = passStringToWasm0(trusted, wasm.__wbindgen_malloc, wasm.__wbindgen_realloc);
         const len0 = WASM_VECTOR_LEN;
         const ret = wasm.registry(ptr0, len0);
         var ptr2 = ret[0];
