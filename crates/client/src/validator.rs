@@ -4,7 +4,7 @@ use std::path::Path;
 
 use birthmark_protocol::Digest;
 use birthmark_protocol::api::{
-    Accepted, EpochStatements, Fate, Finding, Findings, Question, Status,
+    Accepted, ChangeTaken, EpochStatements, Fate, Finding, Findings, Question, Status,
 };
 use birthmark_protocol::one_time::OneTimeSubmission;
 use serde::Serialize;
@@ -166,6 +166,11 @@ impl Validator {
             404 => Ok(None),
             _ => Ok(Some(answer.success()?.to_vec())),
         }
+    }
+
+    /// Hands a change of validators in.
+    pub async fn change_members(&self, change: &impl Serialize) -> Result<ChangeTaken, CallError> {
+        self.0.post("api/v1/members/change", change).await?.json()
     }
 
     /// How it is doing.

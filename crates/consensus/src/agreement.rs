@@ -25,7 +25,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use birthmark_ledger::{
-    BlockTime, ChainId, CheckpointKey, Height, KeyName, Tip, ValidatorId, VoteSigner,
+    BlockTime, ChainId, CheckpointKey, Height, KeyName, Tip, ValidatorId, ValidatorSet, VoteSigner,
 };
 use birthmark_protocol::Digest;
 use tokio::sync::{Notify, mpsc, watch};
@@ -64,8 +64,12 @@ const MESSAGES_AT_ONCE: usize = 64;
 
 /// The way to the other members. Messages may be lost, doubled and reordered; nothing here waits.
 pub trait Links: Send + Sync {
-    /// To every member that can be reached.
+    /// To everybody that can be reached, members and followers: what anybody may know.
     fn broadcast(&self, message: &Message);
+
+    /// To the others of these validators. Proposed blocks carry evidence, which nobody else is to
+    /// see.
+    fn to_members(&self, members: &ValidatorSet, message: &Message);
 
     /// To one member.
     fn send(&self, to: &KeyName, message: &Message);
@@ -281,9 +285,9 @@ impl<A: Shared, V: VoteSigner + Send + Sync, L: Links, C: Clock> Agreement<A, V,
         let build = self.running.as_ref().and_then(|running| running.build);
         let timers = self.timers.iter().map(|(at, _)| *at);
         let others = [
-            self.again.filter(|_| !self.is_over()),
+            self.again.filter(|_| !self.sits_out()),
             self.bodies.next_judgement(),
-            (self.running.is_none() && self.again.is_none() && !self.is_over())
+            (self.running.is_none() && self.again.is_none() && !self.sits_out())
                 .then_some(self.backlog_at),
             build.map(|_| self.backlog_at),
             self.catch_up.next_answer(),
@@ -301,6 +305,22 @@ impl<A: Shared, V: VoteSigner + Send + Sync, L: Links, C: Clock> Agreement<A, V,
         now: BlockTime,
     ) -> Result<(), AgreementError> {
         self.catch_up.heard(&from, now);
+        let is_for_members = matches!(
+            message,
+            Message::Vote(_)
+                | Message::Proposal(_)
+                | Message::Votes(_)
+                | Message::Body { .. }
+                | Message::BareBody { .. }
+                | Message::WantTransactions { .. }
+                | Message::Transactions { .. }
+                | Message::WantBody { .. }
+        );
+        if is_for_members && !(self.is_member() && self.is_name_of_member(&from)) {
+            // A follower has no part in decisions. What was decided it fetches, and so do we where
+            // we follow.
+            return Ok(());
+        }
         match message {
             Message::Status(height) => self.told(&from, height),
             Message::Vote(vote) => {
@@ -372,7 +392,7 @@ impl<A: Shared, V: VoteSigner + Send + Sync, L: Links, C: Clock> Agreement<A, V,
         &mut self,
         from: &KeyName,
         height: Height,
-        holds: impl FnOnce(&birthmark_ledger::ValidatorSet) -> bool,
+        holds: impl FnOnce(&ValidatorSet) -> bool,
     ) -> bool {
         if height <= self.tip.height() {
             // Who still talks about it does not know that it is decided.
@@ -439,7 +459,7 @@ impl<A: Shared, V: VoteSigner + Send + Sync, L: Links, C: Clock> Agreement<A, V,
 
     /// Begins the next height if it is due.
     async fn begin_if_due(&mut self, now: BlockTime) -> Result<(), AgreementError> {
-        if self.running.is_some() || self.is_over() {
+        if self.running.is_some() || self.sits_out() {
             return Ok(());
         }
         let passed = self.clock.passed();
@@ -474,6 +494,11 @@ impl<A: Shared, V: VoteSigner + Send + Sync, L: Links, C: Clock> Agreement<A, V,
         self.pacer.ends_at(self.tip.height())
     }
 
+    /// Whether no height is begun here: we follow, or the configuration ends this version.
+    fn sits_out(&self) -> bool {
+        self.is_over() || !self.is_member()
+    }
+
     /// The pause after our own store failed.
     async fn pause(&self) {
         let again = self.clock.passed() + AFTER_FAILURE;
@@ -488,6 +513,13 @@ impl<A: Shared, V: VoteSigner + Send + Sync, L: Links, C: Clock> Agreement<A, V,
     fn is_member(&self) -> bool {
         let entry = self.tip.validators().get(&self.own);
         entry.is_some_and(|entry| is_of(entry, &self.checkpoint_key))
+    }
+
+    /// Whether a validator of the next height has this name. A member that is behind a change of
+    /// validators may take one that came later for a follower: it fetches, and then it knows.
+    fn is_name_of_member(&self, name: &KeyName) -> bool {
+        let mut validators = self.tip.validators().validators().iter();
+        validators.any(|validator| validator.name == *name)
     }
 
     async fn report_all(&mut self) {

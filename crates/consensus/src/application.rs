@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use birthmark_ledger::note::NoteSignature;
 use birthmark_ledger::{
-    Block, BlockHeader, BlockTime, CommitCertificate, Height, IndexRoot, Known, Lookups, Tip,
-    Transaction, TransactionHash, ValidatorSet,
+    Block, BlockHeader, BlockTime, CommitCertificate, Height, IndexRoot, Known, Lookups, SetChange,
+    Tip, Transaction, TransactionHash, ValidatorSet,
 };
 use birthmark_protocol::Digest;
 
@@ -98,6 +98,15 @@ pub trait Application: Send + Sync {
         &self,
         height: Height,
     ) -> impl Future<Output = Result<Option<Digest>, Self::Error>> + Send;
+
+    /// The change of validators that the block after this tip is to carry, if one waits whose time
+    /// has come. Nobody but a proposer asks.
+    fn change(
+        &self,
+        _tip: &Tip,
+    ) -> impl Future<Output = Result<Option<SetChange>, Self::Error>> + Send {
+        std::future::ready(Ok(None))
+    }
 
     /// The authorities as configured now.
     fn authorities(&self) -> Arc<dyn Authorities>;

@@ -8,7 +8,7 @@ use std::error::Error;
 
 use birthmark_ledger::block::BlockFormatError;
 use birthmark_ledger::{
-    Block, BlockError, BlockHeader, BlockTime, Height, Known, Lookups, NotAdded, Rules,
+    Block, BlockError, BlockHeader, BlockTime, Height, Known, Lookups, NotAdded, Rules, SetChange,
     SigningError, Tip, TransactionFault, TransactionHash, ValidatorId, Vote, VoteKind, VoteSigner,
 };
 use birthmark_protocol::Signature;
@@ -184,9 +184,32 @@ pub async fn propose<A: Application>(
         }
     }
     Ok(Proposal {
-        block: builder.finish(proposer, application.index(tip).await?, None),
+        block: builder.finish(
+            proposer,
+            application.index(tip).await?,
+            change_after(application, tip).await?,
+        ),
         evidence: kept,
     })
+}
+
+/// The change of validators that waits, if every voter will take it.
+async fn change_after<A: Application>(
+    application: &A,
+    tip: &Tip,
+) -> Result<Option<SetChange>, A::Error> {
+    let Some(change) = application.change(tip).await? else {
+        return Ok(None);
+    };
+    let height = tip.height().next();
+    match change.verify(tip.chain(), tip.validators(), height) {
+        Ok(()) => Ok(Some(change)),
+        Err(error) => {
+            // One that the rules refuse must not cost this validator its turn.
+            log::warn!(BLOCK_HEIGHT = height.get(); "a change of validators is not proposed: {error}");
+            Ok(None)
+        }
+    }
 }
 
 fn is_final(error: &NotAdded) -> bool {

@@ -170,6 +170,7 @@ fn link(validators: &mut [Validator]) -> anyhow::Result<()> {
     for (validator, own) in validators.iter_mut().zip(&peers) {
         let others = peers.iter().filter(|peer| peer.name != own.name);
         validator.settings.network = Some(NetworkSettings {
+            follow: false,
             listen: own.address.parse().context("a validator's address")?,
             log: None,
             peers: others.cloned().collect(),

@@ -67,6 +67,16 @@ impl VoteKey {
     }
 }
 
+impl<K: VoteSigner + ?Sized> VoteSigner for std::sync::Arc<K> {
+    fn public_key(&self) -> PublicKey {
+        (**self).public_key()
+    }
+
+    fn sign(&self, message: &[u8]) -> Result<Signature, SigningError> {
+        (**self).sign(message)
+    }
+}
+
 impl VoteSigner for VoteKey {
     fn public_key(&self) -> PublicKey {
         PublicKey::from(*self.0.verifying_key())

@@ -3,6 +3,7 @@
 mod backup;
 mod check;
 mod doctor;
+mod members;
 mod plan_chain;
 mod running;
 mod start;
@@ -37,6 +38,7 @@ pub fn add(program: Program<Settings>) -> Program<Settings> {
     let program = status::add(program);
     let program = token::add(program);
     let program = witness::add(program);
+    let program = members::add(program);
     doctor::add(program)
 }
 

@@ -9,6 +9,7 @@ use axum::http::{HeaderName, HeaderValue, header};
 use axum::routing::{get, post};
 use birthmark_http::site::{self, RateLimit};
 use birthmark_http::{ApiError, LogThrottle, Seats};
+use birthmark_ledger::ValidatorId;
 use birthmark_protocol::Digest;
 use tower::ServiceBuilder;
 use tower_http::cors::CorsLayer;
@@ -16,6 +17,7 @@ use tower_http::cors::CorsLayer;
 use crate::admission::Admission;
 use crate::authorities::AuthorityBook;
 use crate::authority::LaneReport;
+use crate::changes::Changes;
 use crate::metrics::Metrics;
 use crate::network::Neighbours;
 use crate::pulse::Pulse;
@@ -34,6 +36,7 @@ mod front;
 mod headers;
 mod index;
 mod limits;
+mod members;
 mod openapi;
 mod pages;
 mod provenance;
@@ -59,8 +62,12 @@ pub struct App {
     pub book: Arc<AuthorityBook>,
     /// The configuration.
     pub settings: Settings,
-    /// This validator's name.
+    /// This node's name.
     pub name: String,
+    /// Which validator it is, where its key is one's.
+    pub own: ValidatorId,
+    /// The change of validators that waits.
+    pub changes: Arc<Changes>,
     /// How the authorities have been answering, by name.
     pub lanes: Vec<(String, Arc<Mutex<LaneReport>>)>,
     /// What is counted.
@@ -134,6 +141,7 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/api/v1/records/{part}", get(index::records))
         .route("/api/v1/headers/{part}", get(index::headers))
         .route("/api/v1/events/blocks", get(events::blocks))
+        .route("/api/v1/members/change", post(members::change))
         .merge(pages())
         .fallback(pages::nothing_here)
         .method_not_allowed_fallback(|| async {

@@ -7,6 +7,8 @@ use birthmark_link::LinkKey;
 use birthmark_protocol::Digest;
 
 use crate::lookup_key::LookupKey;
+use crate::settings::Settings;
+use crate::setup;
 
 /// The credential with the key of votes and transactions: P-256, PKCS#8 in PEM.
 pub const VOTE_KEY: &str = "vote-key";
@@ -31,6 +33,16 @@ pub fn keys(credentials: &Credentials) -> anyhow::Result<ValidatorKeys<VoteKey>>
 pub fn vote_key(credentials: &Credentials) -> anyhow::Result<VoteKey> {
     let secret = credentials.secret(VOTE_KEY)?;
     Ok(VoteKey::from_pem(secret.text()?).map_err(|error| unusable(VOTE_KEY, error))?)
+}
+
+/// The key this node votes with. A node that only follows has none: it gets one that nobody knows
+/// and that is gone when it stops, so that no set of validators can ever hold it.
+pub fn voter(settings: &Settings, credentials: &Credentials) -> anyhow::Result<VoteKey> {
+    let network = settings.network.as_ref();
+    match network.is_some_and(|network| network.follow) {
+        true => setup::passing_vote_key(),
+        false => vote_key(credentials),
+    }
 }
 
 /// Reads the checkpoint key.

@@ -32,6 +32,8 @@ pub const OTHER_INDEX: MessageId = MessageId::new("b6e933cf74624bf1931815ae2e7fd
 pub const SAFETY_STOP: MessageId = MessageId::new("5d0c1f0e6c8b4b0f9d4e4f1a1b7c2e93");
 /// A validator said two things where one is allowed.
 pub const MISBEHAVIOUR: MessageId = MessageId::new("b3a1de0f27c84a6c8a54c6a1f0a9d7b2");
+/// Who decides changes, or is about to.
+pub const VALIDATORS_CHANGE: MessageId = MessageId::new("7d0e3b5c92f84a1e8c4d6f20b1a97e35");
 
 /// A witness outside of the registry does not sign, or signs what it should not.
 pub const WITNESS_TROUBLE: MessageId = MessageId::new("0f6a8a1d6d0b4f0c8f7b3c1de2a94b57");

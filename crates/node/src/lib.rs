@@ -4,6 +4,7 @@
 pub mod admission;
 pub mod authorities;
 pub mod authority;
+pub mod changes;
 pub mod clock;
 pub mod commands;
 mod contradictions;
@@ -27,6 +28,7 @@ mod run;
 pub mod settings;
 pub mod setup;
 mod signatures;
+mod standing;
 pub mod store;
 pub mod witness;
 

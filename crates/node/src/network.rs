@@ -11,7 +11,7 @@ use birthmark_consensus::{
     ValidatorKeys,
 };
 use birthmark_daemon::{ConfigError, Shutdown, StaysStopped};
-use birthmark_ledger::{BlockTime, Genesis, KeyName, ValidatorSet, VoteSigner};
+use birthmark_ledger::{BlockTime, KeyName, ValidatorSet, VoteSigner};
 use birthmark_link::{Channel, Hub, Incoming, LinkKey, Peer};
 use birthmark_protocol::Digest;
 use tokio::net::TcpListener;
@@ -39,16 +39,16 @@ const INBOX: usize = 512;
 /// How many messages about the pool wait.
 const POOL_INBOX: usize = 64;
 
-/// Refuses settings that do not fit the genesis, with the reason.
-pub fn check(settings: &Settings, genesis: &Genesis, own: &str) -> Result<(), ConfigError> {
-    let others = genesis.validators.len() - 1;
+/// Refuses settings that do not fit the present validators, with the reason.
+pub fn check(settings: &Settings, validators: &ValidatorSet, own: &str) -> Result<(), ConfigError> {
+    let others = unreachable(&[], validators, own).len();
     let Some(network) = &settings.network else {
         return match others {
             0 => Ok(()),
             _ => Err(ConfigError::field(
                 "network",
                 format!(
-                    "the genesis has {others} other validators; [network] must say how they are reached"
+                    "there are {others} other validators; [network] must say how they are reached"
                 ),
             )),
         };
@@ -59,15 +59,6 @@ pub fn check(settings: &Settings, genesis: &Genesis, own: &str) -> Result<(), Co
             "must name a file on this machine: it keeps this validator from voting twice",
         ));
     }
-    let names = |set: &ValidatorSet| -> Vec<KeyName> {
-        let all = set.validators().iter().map(|validator| &validator.name);
-        all.filter(|name| name.as_str() != own).cloned().collect()
-    };
-    for name in names(&genesis.validators) {
-        if !network.peers.iter().any(|peer| peer.name == name) {
-            log::warn!("[[network.peers]] has no entry for {name}, a validator of the genesis");
-        }
-    }
     if network.peers.iter().any(|peer| peer.name.as_str() == own) {
         return Err(ConfigError::field(
             "network.peers",
@@ -75,6 +66,23 @@ pub fn check(settings: &Settings, genesis: &Genesis, own: &str) -> Result<(), Co
         ));
     }
     Ok(())
+}
+
+/// The other validators that `peers` do not name: nothing that is said to them arrives.
+pub fn unreachable(peers: &[KeyName], validators: &ValidatorSet, own: &str) -> Vec<KeyName> {
+    let names = validators
+        .validators()
+        .iter()
+        .map(|validator| &validator.name);
+    names
+        .filter(|name| name.as_str() != own && !peers.contains(name))
+        .cloned()
+        .collect()
+}
+
+/// That a validator is not in the settings.
+pub fn has_no_peer(name: &KeyName) -> String {
+    format!("{name} is a validator, and [[network.peers]] has no entry for it here")
 }
 
 /// What the size of a network is worth, where it is worth less than it looks.
@@ -103,6 +111,15 @@ impl Links for HubLinks {
     fn broadcast(&self, message: &Message) {
         self.0
             .broadcast(Channel::Agreement, &message.encode().into());
+    }
+
+    fn to_members(&self, members: &ValidatorSet, message: &Message) {
+        let bytes: Arc<[u8]> = message.encode().into();
+        for member in members.validators() {
+            // There is no link to this validator itself.
+            self.0
+                .send(&member.name, Channel::Agreement, Arc::clone(&bytes));
+        }
     }
 
     fn send(&self, to: &KeyName, message: &Message) {

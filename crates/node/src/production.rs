@@ -11,7 +11,8 @@ use birthmark_consensus::{
 use birthmark_daemon::{MessageId, Shutdown};
 use birthmark_ledger::note::NoteSignature;
 use birthmark_ledger::{
-    BlockTime, Height, IndexRoot, Known, Lookups, Tip, Transaction, TransactionHash, VoteSigner,
+    BlockTime, Height, IndexRoot, Known, Lookups, SetChange, Tip, Transaction, TransactionHash,
+    ValidatorId, ValidatorSet, VoteKey, VoteSigner,
 };
 use birthmark_protocol::Digest;
 use birthmark_protocol::numbers::at_most;
@@ -19,6 +20,7 @@ use tokio::sync::Notify;
 use zeroize::Zeroizing;
 
 use crate::authorities::AuthorityBook;
+use crate::changes::{self, Changes};
 use crate::clock;
 use crate::contradictions::Contradictions;
 use crate::guard::Guard;
@@ -44,16 +46,22 @@ pub struct Node {
     book: Arc<AuthorityBook>,
     guard: Option<Guard>,
     contradictions: Arc<Contradictions>,
+    changes: Arc<Changes>,
+    key: Arc<VoteKey>,
+    own: ValidatorId,
 }
 
 impl Node {
-    /// Over this registry, with these authorities.
-    pub const fn new(
+    /// Over this registry, with these authorities. It signs anew, by this key, what it took under a
+    /// key that counts no longer.
+    pub fn new(
         registry: Arc<Registry>,
         rows: Arc<RowKeys>,
         book: Arc<AuthorityBook>,
         guard: Option<Guard>,
         contradictions: Arc<Contradictions>,
+        changes: Arc<Changes>,
+        key: Arc<VoteKey>,
     ) -> Self {
         Self {
             registry,
@@ -61,6 +69,9 @@ impl Node {
             book,
             guard,
             contradictions,
+            changes,
+            own: ValidatorId::of(&key.public_key()),
+            key,
         }
     }
 }
@@ -69,6 +80,75 @@ impl Node {
     /// The registry.
     pub fn registry(&self) -> &Registry {
         &self.registry
+    }
+
+    /// The change of validators that waits.
+    pub fn changes(&self) -> &Changes {
+        &self.changes
+    }
+
+    /// Whether this node is a validator at the next height.
+    pub fn is_validator(&self) -> bool {
+        self.registry.tip().validators().get(&self.own).is_some()
+    }
+
+    /// Signs by this validator's key what it took from cameras under another one that counts no
+    /// longer, and that no block holds; how many transactions those were. What was accepted must
+    /// not be lost because its validator changed its key.
+    pub async fn sign_anew(&self) -> Result<usize, RegistryError> {
+        if !self.is_validator() {
+            return Ok(0);
+        }
+        let (tip, store) = (self.registry.tip(), self.registry.store());
+        let mut signed = 0;
+        for old in store.pooled_under_other_keys(&self.own, LOOKED_AT).await? {
+            if tip.validators().get(&old.submitter).is_some() {
+                continue;
+            }
+            let unreadable = |error: &dyn std::fmt::Display| {
+                StoreError::Corrupt(format!("transaction {}: {error}", old.hash))
+            };
+            let transaction = Transaction::parse(&old.body).map_err(|error| unreadable(&error))?;
+            let evidence = self.open_evidence(&old)?;
+            let records = transaction.records().to_vec();
+            let anew = Transaction::sign(tip.chain(), records, &*self.key);
+            let anew = anew.map_err(|error| unreadable(&error))?;
+            let hash = anew.hash();
+            let pooled = Pooled {
+                hash,
+                submitter: self.own,
+                records: old.records,
+                since_ms: old.since_ms,
+                body: anew.encode(),
+                evidence: self.seal_evidence(&hash, &evidence)?,
+            };
+            store.replace_pooled(&old.hash, &pooled).await?;
+            signed += 1;
+        }
+        if signed > 0 {
+            log::info!("{signed} waiting transactions were signed by this validator's new key");
+        }
+        Ok(signed)
+    }
+
+    /// Says who comes and who goes with a block that was stored.
+    fn tell_change(&self, decided: &Decided, before: &ValidatorSet) {
+        let next = decided.tip.validators();
+        let words = match changes::Step::between(before, next) {
+            Ok(step) => step.to_string(),
+            Err(error) => error.to_string(),
+        };
+        let (height, count) = (decided.block.header.height.get(), next.len());
+        log::info!(MESSAGE_ID = journal::VALIDATORS_CHANGE, BLOCK_HEIGHT = height; "after block {height}, {count} validators decide: {words}");
+        match (before.get(&self.own), next.get(&self.own)) {
+            (Some(_), None) => {
+                log::warn!(MESSAGE_ID = journal::VALIDATORS_CHANGE, BLOCK_HEIGHT = height; "this node is no validator any more after block {height}: it follows, and answers")
+            }
+            (None, Some(_)) => {
+                log::info!(MESSAGE_ID = journal::VALIDATORS_CHANGE, BLOCK_HEIGHT = height; "this node is a validator after block {height}")
+            }
+            _ => {}
+        }
     }
 
     /// Reads the evidence of a waiting transaction.
@@ -194,16 +274,27 @@ impl Application for Node {
 
     async fn backlog(&self) -> Result<Backlog, RegistryError> {
         let waiting = self.registry.store().pool_waiting().await?;
-        let records = at_most(waiting.records);
+        let change = self
+            .changes
+            .due(&self.registry.tip(), clock::now_millis())
+            .map(|change| change.since);
+        let oldest = waiting.oldest_ms.map(BlockTime::from_millis);
         Ok(Backlog {
-            records,
-            oldest: waiting.oldest_ms.map(BlockTime::from_millis),
+            records: at_most(waiting.records),
+            oldest: oldest.into_iter().chain(change).min(),
         })
     }
 
     async fn waiting(&self, records: usize) -> Result<Vec<Offer>, RegistryError> {
         let (mut offers, mut room) = (Vec::new(), records);
-        for pooled in self.registry.store().pooled(LOOKED_AT).await? {
+        let tip = self.registry.tip();
+        let mut waiting = self.registry.store().pooled(LOOKED_AT).await?;
+        let is_stranger = |pooled: &Pooled| tip.validators().get(&pooled.submitter).is_none();
+        // Before it is offered: what no block can hold is discarded.
+        if waiting.iter().any(is_stranger) && self.sign_anew().await? > 0 {
+            waiting = self.registry.store().pooled(LOOKED_AT).await?;
+        }
+        for pooled in waiting {
             let Some(left) = room.checked_sub(pooled.records as usize) else {
                 break;
             };
@@ -230,7 +321,28 @@ impl Application for Node {
     }
 
     async fn commit(&self, decided: &Decided) -> Result<(), RegistryError> {
-        self.registry.append(decided, self.guard.as_ref()).await
+        let before = decided.block.change.as_ref();
+        let before = before.map(|_| self.registry.tip().validators().clone());
+        self.registry.append(decided, self.guard.as_ref()).await?;
+        if let Some(before) = before {
+            self.tell_change(decided, &before);
+        }
+        Ok(())
+    }
+
+    async fn change(&self, tip: &Tip) -> Result<Option<SetChange>, RegistryError> {
+        let Some(waiting) = self.changes.due(tip, clock::now_millis()) else {
+            return Ok(None);
+        };
+        // What the leaver took first stands in a block; not for ever, for the change may be there
+        // because nothing good comes from it.
+        if tip.height().next() < waiting.change.not_after
+            && let Some(leaver) = waiting.step.leaver()
+            && self.registry.store().pool_of(&leaver.id()).await? > 0
+        {
+            return Ok(None);
+        }
+        Ok(Some(waiting.change))
     }
 
     async fn index(&self, tip: &Tip) -> Result<IndexRoot, RegistryError> {

@@ -288,6 +288,15 @@ impl Registry {
         set.get(id).map(|validator| validator.name.to_string())
     }
 
+    /// The name of a validator that decided earlier blocks, as it was last.
+    pub fn former_name(&self, id: &ValidatorId) -> Option<String> {
+        let links = self.links.read().unwrap_or_else(PoisonError::into_inner);
+        let later = links.iter().rev().map(|link| &link.validators);
+        let mut sets = later.chain([&self.genesis.validators]);
+        let found = sets.find_map(|set| set.get(id));
+        found.map(|validator| validator.name.to_string())
+    }
+
     /// Answers a block's lookups.
     pub async fn known(&self, lookups: &Lookups) -> Result<Known, RegistryError> {
         let mut known = Known::default();

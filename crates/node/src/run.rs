@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use birthmark_consensus::is_of;
+use birthmark_consensus::ValidatorKeys;
 use birthmark_daemon::{Context, Credentials, Shutdown};
 use birthmark_http::site::{KeyedLimit, RateLimit};
 use birthmark_http::{Listener, LogThrottle, Seats, ServerLimits, serve};
@@ -16,6 +16,7 @@ use crate::admission::{Admission, QueueRoom};
 use crate::authorities::{Authority, AuthorityBook};
 use crate::authority::epochs::Herald;
 use crate::authority::{AuthorityClient, Lane, Settler, revocations};
+use crate::changes::Changes;
 use crate::clock;
 use crate::contradictions::Contradictions;
 use crate::disk::{Disk, Space};
@@ -31,6 +32,7 @@ use crate::pulse::Pulse;
 use crate::registry::Registry;
 use crate::row_keys::RowKeys;
 use crate::settings::Settings;
+use crate::standing;
 use crate::store::Store;
 use crate::witness::{Asking, Witness, Witnesses};
 
@@ -90,23 +92,20 @@ pub(crate) async fn secrets(
 
 /// Runs the node until it is asked to stop.
 pub async fn run(settings: Settings, mut context: Context) -> anyhow::Result<()> {
-    let keys = identity::keys(&context.credentials)?;
+    let signer = Arc::new(identity::voter(&settings, &context.credentials)?);
+    let checkpoint = identity::checkpoint_key(&context.credentials)?;
+    let link_key = identity::link_key(&context.credentials)?;
     let genesis = identity::read_genesis(&settings.genesis)?;
-    let entry = identity::entry(&genesis, &keys).ok_or_else(|| {
-        let reason = "it belongs to no validator of the genesis";
-        identity::unusable(identity::VOTE_KEY, reason)
-    })?;
-    if !is_of(entry, &keys.checkpoint) {
-        let reason = "it is not this validator's in the genesis; load the one that was made with the vote key";
-        return Err(identity::unusable(identity::CHECKPOINT_KEY, reason).into());
+    let own = ValidatorId::of(&signer.public_key());
+    // Whoever decides alone has nobody to follow.
+    if settings.network.is_none() {
+        standing::check_keys(&genesis.validators, &own, &checkpoint)?;
     }
-    let (entry_name, name) = (entry.name.clone(), entry.name.to_string());
     // A newer version may have to rewrite tens of millions of records first.
     let opening = Store::open_or_explain(&settings.database, settings.memory.database_mb);
     let store = context.service.patiently("Opening the database", opening);
     let store = store.await?;
     let numbers = Arc::new(ListNumbers::load(&store).await?);
-    let own = ValidatorId::of(&keys.vote.public_key());
     let book = Arc::new(AuthorityBook::read(&settings, own, &numbers)?);
     book.take_tokens(&context.credentials)?;
     revocations::restore(&book, &numbers, &store).await?;
@@ -116,7 +115,13 @@ pub async fn run(settings: Settings, mut context: Context) -> anyhow::Result<()>
     let registry = Arc::new(registry);
     check_clock(registry.tip().time(), clock::now_millis())?;
 
-    network::check(&settings, registry.genesis(), &name)?;
+    let name = standing::name(&registry, &own, &checkpoint, link_key.identity())?;
+    network::check(&settings, registry.tip().validators(), &name)?;
+    let changes = Arc::new(Changes::load(&registry).await?);
+    let keys = ValidatorKeys {
+        vote: Arc::clone(&signer),
+        checkpoint,
+    };
     let guard = settings.guard();
     // In a network the others are there: it abstains until they have passed what it may have
     // signed.
@@ -146,7 +151,6 @@ pub async fn run(settings: Settings, mut context: Context) -> anyhow::Result<()>
     .await?;
     let budget = KeyedLimit::per_hour(settings.limits.photos_per_camera_per_hour);
     let admission = Arc::new(admission.with_budget(budget));
-    let signer = Arc::new(identity::vote_key(&context.credentials)?);
     let chain = registry.genesis().hash();
     let settler = Settler::new(
         store.clone(),
@@ -161,7 +165,7 @@ pub async fn run(settings: Settings, mut context: Context) -> anyhow::Result<()>
     let herald = Arc::new(Herald {
         registry: Arc::clone(&registry),
         rows: Arc::clone(&rows),
-        key: signer,
+        key: Arc::clone(&signer),
         pooled: Arc::clone(&pooled),
     });
 
@@ -198,6 +202,8 @@ pub async fn run(settings: Settings, mut context: Context) -> anyhow::Result<()>
         of_book,
         guard,
         Arc::clone(&contradictions),
+        Arc::clone(&changes),
+        signer,
     );
     let pulse = Arc::new(Pulse::default());
     let beat = Arc::clone(&pulse);
@@ -210,7 +216,7 @@ pub async fn run(settings: Settings, mut context: Context) -> anyhow::Result<()>
         let log_folder = settings.consensus_log();
         let place = Place {
             keys,
-            link_key: identity::link_key(&context.credentials)?,
+            link_key,
             log_folder: log_folder.context("`network.log` must name a folder on this machine")?,
             pacing,
         };
@@ -248,7 +254,8 @@ pub async fn run(settings: Settings, mut context: Context) -> anyhow::Result<()>
         let folder = settings.witness_folder();
         let folder = folder.context("`witness.folder` must name a folder on this machine")?;
         let key = identity::checkpoint_key(&context.credentials)?;
-        let (name, own) = (entry_name.clone(), &registry.genesis().chain_id);
+        let own = &registry.genesis().chain_id;
+        let name = name.parse().context("this node's name")?;
         anyhow::Ok(Arc::new(Witness::open(witness, folder, name, key, own)?))
     });
     let witness = witness.transpose()?;
@@ -272,6 +279,8 @@ pub async fn run(settings: Settings, mut context: Context) -> anyhow::Result<()>
         book,
         settings,
         name,
+        own,
+        changes,
         lanes,
     });
     let (checked, stop) = (Arc::clone(&app), context.shutdown.clone());

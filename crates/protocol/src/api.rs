@@ -15,6 +15,6 @@ pub use authority::{
 };
 pub use error::{Detail, ErrorBody, FieldProblem};
 pub use validator::{
-    Accepted, CaptureView, Fate, Finding, Findings, MemberStatus, Notice, Notices, Question,
-    Sighting, Stage, Status, ValidatorHealth, WitnessStatus,
+    Accepted, CaptureView, ChangeTaken, Fate, Finding, Findings, MemberStatus, Notice, Notices,
+    Question, Sighting, Stage, Status, ValidatorHealth, WitnessStatus,
 };

@@ -195,7 +195,12 @@ fn settings(
     settings.default_authority = Some(authority.id.clone());
     settings.authorities = vec![authority.clone()];
     let log = None;
-    settings.network = (!peers.is_empty()).then_some(NetworkSettings { listen, log, peers });
+    settings.network = (!peers.is_empty()).then_some(NetworkSettings {
+        listen,
+        log,
+        follow: false,
+        peers,
+    });
     Ok(settings)
 }
 

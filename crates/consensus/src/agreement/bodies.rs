@@ -347,7 +347,8 @@ impl<A: Shared, V: VoteSigner + Send + Sync, L: Links, C: Clock> Agreement<A, V,
     pub(super) fn ask_for_bodies(&self) {
         let height = self.tip.height().next();
         for block in self.bodies.wanted.iter().copied() {
-            self.links.broadcast(&Message::WantBody { height, block });
+            let wanted = Message::WantBody { height, block };
+            self.links.to_members(self.tip.validators(), &wanted);
         }
     }
 }

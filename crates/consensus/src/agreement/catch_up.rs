@@ -97,7 +97,9 @@ impl<A: Shared, V: VoteSigner + Send + Sync, L: Links, C: Clock> Agreement<A, V,
         }
         let is_trusted = other.distrusted_until.is_none_or(|until| until <= passed);
         if height > self.tip.height() && is_trusted {
-            self.pacer.told(height);
+            if self.is_name_of_member(from) {
+                self.pacer.told(height);
+            }
             self.catch_up.behind_since.get_or_insert(passed);
             self.ask_for_blocks();
         }

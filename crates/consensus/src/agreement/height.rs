@@ -195,7 +195,7 @@ impl<A: Shared, V: VoteSigner + Send + Sync, L: Links, C: Clock> Agreement<A, V,
         {
             self.send_body_to_all(&proposal.proposed.block);
         }
-        self.links.broadcast(&message);
+        self.links.to_members(self.tip.validators(), &message);
         Ok(())
     }
 
@@ -203,8 +203,8 @@ impl<A: Shared, V: VoteSigner + Send + Sync, L: Links, C: Clock> Agreement<A, V,
         let height = self.tip.height().next();
         if let Some(body) = self.bodies.get(block) {
             let proposal = BareProposal::of(&body.proposal.block).encode().into();
-            self.links
-                .broadcast(&Message::BareBody { height, proposal });
+            let body = Message::BareBody { height, proposal };
+            self.links.to_members(self.tip.validators(), &body);
         }
     }
 
@@ -232,7 +232,7 @@ impl<A: Shared, V: VoteSigner + Send + Sync, L: Links, C: Clock> Agreement<A, V,
         // The others began this height for something that may still be on its way to us. In the end
         // an empty block is better than a round that fails.
         let patience = self.timing.propose / 2;
-        let is_empty = proposal.block.transactions.is_empty();
+        let is_empty = proposal.block.transactions.is_empty() && proposal.block.change.is_none();
         if is_empty
             && !self.pacer.is_heartbeat_due(now, self.tip.time())
             && self.since(since) < patience

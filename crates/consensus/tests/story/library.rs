@@ -33,13 +33,18 @@ pub fn keys(number: u8) -> ValidatorKeys<VoteKey> {
     }
 }
 
-pub fn genesis(validators: u8) -> Genesis {
-    let entry = |number| Validator {
-        name: format!("library-{number}.example").parse().unwrap(),
+/// The entry under this name with the test keys of this number.
+pub fn entry_with(name: u8, number: u8) -> Validator {
+    Validator {
+        name: format!("library-{name}.example").parse().unwrap(),
         vote_key: keys(number).vote.public_key(),
         checkpoint_key: keys(number).checkpoint.public_key(),
         log_key: keys(number).checkpoint.log_public_key(),
-    };
+    }
+}
+
+pub fn genesis(validators: u8) -> Genesis {
+    let entry = |number| entry_with(number, number);
     Genesis {
         chain_id: "birthmark.example/registry".parse().unwrap(),
         start: Timestamp::from_unix(START),
@@ -223,6 +228,7 @@ pub struct State {
     pub genesis: Option<Genesis>,
     pub promised: u64,
     pub reported: Vec<Misbehaviour>,
+    pub change: Option<SetChange>,
 }
 
 impl Memory {
@@ -274,9 +280,12 @@ impl Application for Memory {
             .iter()
             .map(|(offer, _)| offer.transaction.records().len())
             .sum();
+        // What changes the validators makes a block due as a photo does.
+        let change = state.change.iter().map(|_| at(0.0));
+        let oldest = state.pool.iter().map(|(_, since)| *since).chain(change);
         Ok(Backlog {
             records,
-            oldest: state.pool.iter().map(|(_, since)| *since).min(),
+            oldest: oldest.min(),
         })
     }
 
@@ -372,11 +381,18 @@ impl Application for Memory {
             "blocks follow one another"
         );
         state.chain.push(decided.clone());
+        if decided.block.change.is_some() {
+            state.change = None;
+        }
         if failure == Some(Failure::After) {
             Err(Gone)
         } else {
             Ok(())
         }
+    }
+
+    async fn change(&self, _tip: &Tip) -> Result<Option<SetChange>, Gone> {
+        Ok(self.read()?.change.clone())
     }
 
     fn authorities(&self) -> Arc<dyn Authorities> {
@@ -425,11 +441,17 @@ impl Shared for Memory {
     async fn cosigned(&self, height: Height) -> Result<Option<Cosigned>, Gone> {
         let state = self.read()?;
         let decided = state.chain.get(height.get() as usize - 1);
-        let validators = state
-            .genesis
-            .clone()
-            .unwrap_or_else(|| genesis(1))
-            .validators;
+        let before = state.chain.get((height.get() as usize).wrapping_sub(2));
+        let validators = before.map_or_else(
+            || {
+                state
+                    .genesis
+                    .clone()
+                    .unwrap_or_else(|| genesis(1))
+                    .validators
+            },
+            |before| before.tip.validators().clone(),
+        );
         Ok(decided.map(|decided| Cosigned {
             header: decided.block.header.clone(),
             validators,

@@ -93,6 +93,8 @@ fn simulate(story: impl Future<Output = ()>) {
     });
 }
 
+mod members;
+
 type Inbox = mpsc::Sender<(KeyName, Message)>;
 
 /// The genesis of four, made once: keys take their time.
@@ -129,6 +131,8 @@ struct Wires {
     /// Who passes on each block before it arrives, with evidence that carries nothing, and where it
     /// has the transactions from.
     spoiler: Mutex<Option<(KeyName, Memory)>>,
+    /// How many proposed blocks, transactions with evidence and votes each received.
+    private: Mutex<BTreeMap<KeyName, u64>>,
 }
 
 impl Wires {
@@ -167,6 +171,17 @@ impl Wires {
         };
         // What travels is bytes.
         let message = Message::parse(&message.encode(), &chain()).unwrap();
+        let is_private = matches!(
+            message,
+            Message::Body { .. }
+                | Message::BareBody { .. }
+                | Message::Transactions { .. }
+                | Message::Vote(_)
+        );
+        if is_private {
+            let mut private = self.private.lock().unwrap();
+            *private.entry(to.clone()).or_default() += 1;
+        }
         let is_doubled = self.loss.load(Ordering::Relaxed) > 0 && self.draw(10) == 0;
         for _ in 0..=u8::from(is_doubled) {
             let (inbox, from, message) = (inbox.clone(), from.clone(), message.clone());
@@ -200,6 +215,14 @@ impl Links for SimLinks {
         let others: Vec<_> = self.wires.inboxes.lock().unwrap().keys().cloned().collect();
         for other in others.iter().filter(|other| **other != self.own) {
             self.wires.carry(&self.own, other, message);
+        }
+    }
+
+    fn to_members(&self, members: &ValidatorSet, message: &Message) {
+        for member in members.validators() {
+            if member.name != self.own {
+                self.wires.carry(&self.own, &member.name, message);
+            }
         }
     }
 
@@ -266,6 +289,11 @@ struct Network {
 
 impl Network {
     fn new() -> Self {
+        Self::of(4)
+    }
+
+    /// With so many machines, of which the genesis names four.
+    fn of(machines: usize) -> Self {
         let wires = Arc::new(Wires {
             seed: AtomicU64::new(7),
             ..Wires::default()
@@ -284,7 +312,7 @@ impl Network {
         };
         Self {
             wires,
-            members: (0..4).map(member).collect(),
+            members: (0..machines).map(member).collect(),
             photos: 0,
             halt_after: None,
         }
@@ -299,8 +327,12 @@ impl Network {
     }
 
     async fn start(&mut self, number: u8) {
+        self.start_with(number, keys(number)).await;
+    }
+
+    /// Starts a machine with other keys than it had.
+    async fn start_with(&mut self, number: u8, own: ValidatorKeys<VoteKey>) {
         let member = &mut self.members[usize::from(number)];
-        let own = keys(number);
         let keys = ValidatorKeys {
             vote: Key(own.vote, Arc::clone(&member.key_is_out)),
             checkpoint: own.checkpoint,
@@ -354,6 +386,41 @@ impl Network {
             let member = &self.members[usize::from(*pool)];
             member.memory.push(offer.clone(), now);
             member.pooled.notify_one();
+        }
+    }
+
+    /// A change that `signers` of the present set agreed on, in the hands of all that run.
+    fn change(
+        &self,
+        present: &ValidatorSet,
+        next: Vec<Validator>,
+        signers: &[ValidatorKeys<VoteKey>],
+    ) {
+        let next = ValidatorSet::new(next).unwrap();
+        let mut change = SetChange::propose(present, next, Height::new(1), Height::new(1000));
+        for signer in signers {
+            change.sign(&chain(), present, &signer.vote).unwrap();
+        }
+        for member in &self.members {
+            member.memory.state().change = Some(change.clone());
+            member.pooled.notify_one();
+        }
+    }
+
+    /// Waits until these have followed a change to this set.
+    async fn followed(&self, members: &[u8], set: &ValidatorSet) {
+        let began = time().passed();
+        let has = |number: &u8| {
+            let state = self.members[usize::from(*number)].memory.state();
+            let last = state.chain.last();
+            last.is_some_and(|last| last.tip.validators() == set)
+        };
+        while !members.iter().all(has) {
+            assert!(
+                time().passed() - began < Duration::from_secs(60),
+                "the change is not decided"
+            );
+            sleep(Duration::from_millis(10)).await;
         }
     }
 
@@ -418,15 +485,15 @@ impl Network {
             );
             assert_eq!(photos, distinct, "each photo once");
             let state = memory.state();
-            let set = four().validators;
             let (mut tip, mut seen) = (Tip::genesis(&four()), Known::default());
             for decided in &state.chain {
+                let set = tip.validators().clone();
                 tip = tip.check(&decided.block, &seen).unwrap();
                 decided
                     .certificate
                     .verify(&decided.block.header, &set)
                     .unwrap();
-                assert!(decided.certificate.signatures.len() >= 3);
+                assert!(decided.certificate.signatures.len() >= set.quorum());
                 seen.transactions
                     .extend(decided.block.transactions.iter().map(Transaction::hash));
             }

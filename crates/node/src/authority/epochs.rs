@@ -11,7 +11,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use birthmark_daemon::Shutdown;
 use birthmark_ledger::transaction::MAX_STATEMENTS;
-use birthmark_ledger::{Epochs, Transaction, VoteKey};
+use birthmark_ledger::{Epochs, Transaction, ValidatorId, VoteKey, VoteSigner as _};
 use birthmark_protocol::Timestamp;
 use birthmark_protocol::one_time::{EpochError, SignedEpochStatement};
 use tokio::sync::Notify;
@@ -115,7 +115,10 @@ impl Herald {
         statements: Vec<SignedEpochStatement>,
     ) -> Result<usize, HeraldError> {
         let count = statements.len();
-        if count == 0 {
+        let own = ValidatorId::of(&self.key.public_key());
+        let is_validator = self.registry.tip().validators().get(&own).is_some();
+        // A follower leaves that to the validators.
+        if count == 0 || !is_validator {
             return Ok(0);
         }
         let chain = self.registry.genesis().hash();

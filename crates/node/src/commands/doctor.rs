@@ -10,7 +10,7 @@ use anyhow::Context as _;
 use birthmark_consensus::is_of;
 use birthmark_daemon::{Context, CredentialError, Program};
 use birthmark_http::database::cannot_open;
-use birthmark_ledger::{Genesis, ValidatorId, VoteSigner as _};
+use birthmark_ledger::{Genesis, ValidatorId, ValidatorSet, VoteSigner as _};
 use birthmark_protocol::api::Status;
 use birthmark_protocol::numbers::at_most;
 use clap::{Arg, ArgAction, value_parser};
@@ -79,6 +79,23 @@ pub(super) fn add(program: Program<Settings>) -> Program<Settings> {
     })
 }
 
+/// The registry, and who decides its next block. Without a database that can be read those of the
+/// genesis do: that it cannot be read is said by itself.
+async fn present(settings: &Settings) -> anyhow::Result<(Genesis, ValidatorSet)> {
+    let genesis = identity::read_genesis(&settings.genesis)?;
+    let looking = async {
+        let store = Store::look(&settings.database).await.ok()??;
+        let registry = Registry::open(store.clone(), genesis.clone()).await;
+        let found = registry.ok().map(|one| one.tip().validators().clone());
+        store.close().await;
+        found
+    };
+    let found = tokio::time::timeout(DATABASE_PATIENCE, looking).await;
+    let validators = found.ok().flatten();
+    let validators = validators.unwrap_or_else(|| genesis.validators.clone());
+    Ok((genesis, validators))
+}
+
 /// Which validators contradicted themselves, in words; nothing where the database is of another
 /// registry.
 async fn contradictions(store: &Store, genesis: Genesis) -> anyhow::Result<Vec<String>> {
@@ -119,7 +136,7 @@ impl Report {
         settings: &Settings,
         context: &Context,
     ) -> anyhow::Result<Option<ValidatorId>> {
-        let own = self.keys(settings, context)?;
+        let own = self.keys(settings, context, present(settings).await)?;
         self.clock()?;
         self.patient_with_database(settings).await?;
         self.disk(settings)?;
@@ -228,7 +245,7 @@ impl Report {
             return Ok(());
         };
         if let Some(advice) = network::size_advice(genesis.validators.len()) {
-            // Nothing can be done about it any more.
+            // It is left by taking in a member, or letting one go.
             self.well(&advice)?;
         }
         let peers = settings.network.iter().flat_map(|network| &network.peers);
@@ -271,8 +288,13 @@ impl Report {
         &mut self,
         settings: &Settings,
         context: &Context,
+        genesis: anyhow::Result<(Genesis, ValidatorSet)>,
     ) -> anyhow::Result<Option<ValidatorId>> {
-        let genesis = identity::read_genesis(&settings.genesis);
+        let network = settings.network.as_ref();
+        if network.is_some_and(|network| network.follow) {
+            self.well("this node follows the registry and needs no vote key")?;
+            return Ok(None);
+        }
         let keys = identity::keys(&context.credentials);
         if let Err(error) = identity::lookup_key(&context.credentials)
             && !are_not_ours_to_see(&error)
@@ -284,11 +306,12 @@ impl Report {
             return Ok(None);
         }
         match (genesis, keys) {
-            (Ok(genesis), Ok(keys)) => {
-                match identity::entry(&genesis, &keys) {
+            (Ok((genesis, validators)), Ok(keys)) => {
+                let own = ValidatorId::of(&keys.vote.public_key());
+                match validators.get(&own) {
                     Some(entry) if !is_of(entry, &keys.checkpoint) => {
                         self.ill(
-                            "the checkpoint key is not the one in the genesis",
+                            "the checkpoint key is not this validator's in the registry",
                             "Load the key that was made together with the vote key.",
                         )?;
                     }
@@ -297,14 +320,14 @@ impl Report {
                             "keys belong to {} in the registry {}",
                             entry.name, genesis.chain_id
                         ))?;
-                        self.peers(settings, &genesis, entry.name.as_str())?;
+                        self.peers(settings, &validators, entry.name.as_str())?;
                     }
                     None => self.ill(
-                        "the vote key belongs to no validator of the genesis",
-                        "Load the right credential, or ask the others to take you in.",
+                        "the vote key belongs to no validator of the registry",
+                        "Load the right credential, or ask the others to take you in. In a network this node follows until then.",
                     )?,
                 }
-                Ok(Some(ValidatorId::of(&keys.vote.public_key())))
+                Ok(Some(own))
             }
             (genesis, keys) => {
                 let errors = [genesis.err(), keys.err()];
@@ -316,9 +339,24 @@ impl Report {
         }
     }
 
-    fn peers(&mut self, settings: &Settings, genesis: &Genesis, own: &str) -> anyhow::Result<()> {
-        let count = genesis.validators.len();
-        match network::check(settings, genesis, own) {
+    fn peers(
+        &mut self,
+        settings: &Settings,
+        validators: &ValidatorSet,
+        own: &str,
+    ) -> anyhow::Result<()> {
+        let count = validators.len();
+        let peers = settings.network.iter().flat_map(|network| &network.peers);
+        let peers: Vec<_> = peers.map(|peer| peer.name.clone()).collect();
+        if settings.network.is_some() {
+            for name in network::unreachable(&peers, validators, own) {
+                self.ill(
+                    &network::has_no_peer(&name),
+                    "Add it with its address and identity, and start this validator again.",
+                )?;
+            }
+        }
+        match network::check(settings, validators, own) {
             Ok(()) if count == 1 => {
                 self.well("this validator is the whole set: there are no peers to reach")
             }

@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use birthmark_client::{CallError, Options, Validator};
-use birthmark_protocol::api::Status;
+use birthmark_protocol::api::{ChangeTaken, Status};
 use clap::{Arg, ArgMatches};
 
+use crate::changes::ChangeFile;
 use crate::settings::{HttpSettings, Settings};
 
 /// The node is on the same machine, and answers from memory and a small query.
@@ -44,6 +45,10 @@ impl RunningNode {
 
     pub(super) fn address(&self) -> &str {
         self.0.address()
+    }
+
+    pub(super) async fn change_members(&self, file: &ChangeFile) -> Result<ChangeTaken, CallError> {
+        self.0.change_members(file).await
     }
 
     pub(super) async fn status(&self) -> Result<Status, CallError> {

@@ -130,6 +130,7 @@ mod tests {
             warnings: vec!["the authority maker does not answer".to_owned()],
             members: vec![MemberStatus {
                 name: "archive.example".to_owned(),
+                is_validator: true,
                 is_linked: true,
                 heard_seconds_ago: Some(1),
                 block_height: Some(409),

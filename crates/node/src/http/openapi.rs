@@ -4,8 +4,8 @@ use axum::response::{IntoResponse, Response};
 use utoipa::OpenApi;
 
 use super::{
-    blocks, checkpoints, epochs, events, index, provenance, servers, status, submission, submit,
-    tiles, verify, witness,
+    blocks, checkpoints, epochs, events, index, members, provenance, servers, status, submission,
+    submit, tiles, verify, witness,
 };
 
 #[derive(OpenApi)]
@@ -44,6 +44,7 @@ use super::{
         index::records,
         index::headers,
         index::notices,
+        members::change,
         status::status,
         status::health,
         status::metrics,

@@ -49,6 +49,7 @@ pub async fn submit(State(app): Shared, request: Request) -> Result<Response, Ap
         )
     };
     let server = server.ok_or_else(unauthorized)?;
+    app.check_standing()?;
     app.admission.check_room()?;
     let hash = match RegisteredHash::parse(&body::read(request, MAX_SUBMISSION).await?) {
         Ok(hash) => hash,

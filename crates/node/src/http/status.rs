@@ -35,7 +35,12 @@ impl App {
                 None
             },
             validator_nodes: validators,
-            consensus_mode: if validators == 1 { "single" } else { "bft" }.into(),
+            consensus_mode: match validators {
+                _ if !self.is_validator() => "follower",
+                1 => "single",
+                _ => "bft",
+            }
+            .into(),
             uptime: format!(
                 "{}d {:02}h {:02}m {:02}s",
                 seconds / 86_400,
@@ -57,9 +62,9 @@ impl App {
 
     /// The other validators of a network.
     pub fn members(&self) -> Vec<MemberStatus> {
-        let height = self.registry.tip().height();
+        let tip = self.registry.tip();
         let neighbours = self.neighbours.as_ref();
-        neighbours.map_or_else(Vec::new, |all| all.members(height, clock::now_millis()))
+        neighbours.map_or_else(Vec::new, |all| all.members(&tip, clock::now_millis()))
     }
 
     /// What does not keep the node from its work, and should be looked at.
@@ -98,9 +103,16 @@ impl App {
                 warnings.push(format!("the authority {name} does not answer"));
             }
         }
+        let tip = self.registry.tip();
         if let Some(neighbours) = &self.neighbours {
-            let height = self.registry.tip().height();
-            warnings.extend(neighbours.warnings(height, clock::now_millis()));
+            warnings.extend(neighbours.warnings(&tip, &self.name, clock::now_millis()));
+        }
+        if let Some(waiting) = self.changes.waiting(&tip) {
+            let (first, last) = (waiting.change.not_before, waiting.change.not_after);
+            warnings.push(format!(
+                "a change of validators waits for a block from {first} to {last}: {}",
+                waiting.step
+            ));
         }
         let height = self.registry.tip().height().get();
         if let Some(halt) = self

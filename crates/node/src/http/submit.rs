@@ -80,6 +80,7 @@ struct Probe {
 
 /// Room is looked for before anything is read.
 async fn read(app: &App, request: Request) -> Result<Bytes, ApiError> {
+    app.check_standing()?;
     app.admission
         .check_room()
         .map_err(|refused| app.turned_away(refused))?;

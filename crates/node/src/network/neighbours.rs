@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use birthmark_consensus::NetworkState;
-use birthmark_ledger::{BlockTime, Height, KeyName};
+use birthmark_ledger::{BlockTime, KeyName, Tip};
 use birthmark_link::Hub;
 use birthmark_protocol::api::MemberStatus;
 use tokio::sync::watch;
 
+use super::{has_no_peer, unreachable};
 use crate::contradictions::Contradictions;
 
 /// After so many seconds without a word a member is away.
@@ -62,8 +63,9 @@ impl Neighbours {
     }
 
     /// How each of the others is doing, in the order of their names.
-    pub fn members(&self, own: Height, now: BlockTime) -> Vec<MemberStatus> {
+    pub fn members(&self, tip: &Tip, now: BlockTime) -> Vec<MemberStatus> {
         let state = self.state.borrow().clone();
+        let (own, validators) = (tip.height(), tip.validators().validators());
         let member = |name: &KeyName| {
             let heard = state.members.get(name);
             let decided = heard.map(|member| member.decided.get());
@@ -71,6 +73,7 @@ impl Neighbours {
             let silent = heard.map(|member| now.millis_since(member.heard).max(0));
             MemberStatus {
                 name: name.to_string(),
+                is_validator: validators.iter().any(|one| one.name == *name),
                 is_linked: self.hub.is_connected(name),
                 heard_seconds_ago: silent.map(|millis| millis.unsigned_abs() / 1000),
                 block_height: decided,
@@ -83,20 +86,26 @@ impl Neighbours {
     }
 
     /// What should be looked at, in words.
-    pub fn warnings(&self, own: Height, now: BlockTime) -> Vec<String> {
+    pub fn warnings(&self, tip: &Tip, own: &str, now: BlockTime) -> Vec<String> {
         let mut warnings = self.contradictions.list();
         if let Some(until) = self.state.borrow().abstains_until {
             warnings.push(format!(
                 "this validator does not vote up to height {until}: it may have voted there before"
             ));
         }
-        warnings.extend(self.members(own, now).iter().filter_map(trouble));
+        let peers: Vec<_> = self.hub.names().cloned().collect();
+        let strangers = unreachable(&peers, tip.validators(), own);
+        warnings.extend(strangers.iter().map(has_no_peer));
+        warnings.extend(self.members(tip, now).iter().filter_map(trouble));
         warnings
     }
 }
 
-/// What is wrong with a member, if anything is.
+/// What is wrong with a member, if anything is. A follower may come and go.
 fn trouble(member: &MemberStatus) -> Option<String> {
+    if !member.is_validator {
+        return None;
+    }
     let name = &member.name;
     let silent = member
         .heard_seconds_ago
@@ -113,8 +122,15 @@ fn trouble(member: &MemberStatus) -> Option<String> {
     }
 }
 
-/// How a member is doing, in words.
+/// How another node is doing, in words.
 pub fn in_words(member: &MemberStatus) -> String {
+    match member.is_validator {
+        true => state_of(member),
+        false => format!("a follower, {}", state_of(member)),
+    }
+}
+
+fn state_of(member: &MemberStatus) -> String {
     let Some(seconds) = member.heard_seconds_ago else {
         return "not heard of".to_owned();
     };
@@ -132,6 +148,9 @@ pub fn in_words(member: &MemberStatus) -> String {
 
 /// How many votes of a member were missed, in words.
 pub fn votes(member: &MemberStatus) -> String {
+    if !member.is_validator {
+        return "none, it has none".to_owned();
+    }
     let (missed, expected) = (member.votes_missed, member.votes_expected);
     format!("{missed} of its last {expected} votes")
 }
@@ -143,6 +162,7 @@ mod tests {
     fn member() -> MemberStatus {
         MemberStatus {
             name: "archive.example".to_owned(),
+            is_validator: true,
             is_linked: true,
             heard_seconds_ago: Some(2),
             block_height: Some(400),
@@ -184,6 +204,8 @@ mod tests {
         ] {
             assert_eq!(said, format!("archive.example {wanted}"));
         }
+        let follows = told(|one| (one.is_validator, one.is_linked) = (false, false));
+        assert_eq!(follows, "", "a follower may come and go");
         let few = told(|one| (one.votes_missed, one.votes_expected) = (9, 9));
         assert_eq!(few, "", "too few to say anything");
     }
@@ -196,6 +218,8 @@ mod tests {
             in_words(&changed)
         };
         assert_eq!(said(|_| {}), "level with this one");
+        let follows = said(|one| one.is_validator = false);
+        assert_eq!(follows, "a follower, level with this one");
         assert_eq!(said(|one| one.blocks_behind = Some(12)), "12 blocks behind");
         let away = said(|one| one.heard_seconds_ago = Some(90));
         assert_eq!(away, "not heard of for 90 s, level with this one then");

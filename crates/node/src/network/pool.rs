@@ -8,22 +8,27 @@
 //! ```text
 //! u8 1 push: u32 length ‖ transaction, then its evidence up to the end
 //! u8 2 have: 32 bytes for each transaction that need not be pushed again
+//! u8 3 a change of validators, until a block holds it
+//! u8 4 have: the 32 bytes by which such a change is named
 //! ```
 //!
 //! Whoever can read these messages can match photos to commitments and to cameras: they travel on
-//! links only.
+//! links between validators only, and a follower gets none.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use birthmark_consensus::{Application as _, Evidence};
-use birthmark_ledger::{KeyName, Lookups, NotAdded, Transaction, TransactionHash, ValidatorId};
+use birthmark_ledger::{
+    KeyName, Lookups, NotAdded, SetChange, Transaction, TransactionHash, ValidatorId,
+};
 use birthmark_link::{Channel, Hub, Incoming};
-use birthmark_protocol::PublicKey;
 use birthmark_protocol::bytes::{DecodeError, Reader};
+use birthmark_protocol::{Digest, PublicKey};
 use tokio::sync::{Notify, mpsc};
 
+use crate::changes;
 use crate::clock;
 use crate::production::Node;
 use crate::registry::RegistryError;
@@ -38,6 +43,8 @@ const AGAIN: Duration = Duration::from_secs(3);
 
 const PUSH: u8 = 1;
 const HAVE: u8 = 2;
+const CHANGE: u8 = 3;
+const HAVE_CHANGE: u8 = 4;
 
 /// This validator's side of the shared pool.
 pub struct SharedPool {
@@ -52,6 +59,10 @@ pub struct SharedPool {
     pushed: BTreeMap<TransactionHash, Pushed>,
     /// Up to which row of the pool everything was pushed once.
     seen: i64,
+    /// The change of validators that waits, and who has it.
+    change: Option<(Digest, BTreeSet<KeyName>)>,
+    /// The validators after whose change the pool was looked through.
+    looked_through: Option<Digest>,
 }
 
 struct Pushed {
@@ -93,6 +104,8 @@ impl SharedPool {
             wake,
             pushed: BTreeMap::new(),
             seen: 0,
+            change: None,
+            looked_through: None,
         }
     }
 
@@ -111,6 +124,8 @@ impl SharedPool {
                     self.push_new().await;
                 }
                 _ = look.tick() => {
+                    self.follow_validators().await;
+                    self.push_change();
                     self.push_again().await;
                     self.push_new().await;
                 }
@@ -118,8 +133,85 @@ impl SharedPool {
         }
     }
 
+    /// The other validators of the next height to whom there are links.
+    fn members(&self) -> Vec<KeyName> {
+        let names = self.hub.names();
+        names.filter(|name| self.is_member(name)).cloned().collect()
+    }
+
+    fn is_member(&self, name: &KeyName) -> bool {
+        let tip = self.node.registry().tip();
+        let mut validators = tip.validators().validators().iter();
+        validators.any(|validator| validator.name == *name)
+    }
+
+    /// After a change of validators: what was taken here under a key that counts no longer is
+    /// signed by the one that does, and everything is pushed to whoever is new.
+    async fn follow_validators(&mut self) {
+        let set = self.node.registry().tip().validators().hash();
+        if self.looked_through == Some(set) {
+            return;
+        }
+        match self.node.sign_anew().await {
+            Ok(_) => self.looked_through = Some(set),
+            Err(error) => log::debug!("what waits is not signed anew yet: {error}"),
+        }
+    }
+
+    /// Pushes the change of validators that waits to whoever lacks it, and wakes the engine when
+    /// its time has come.
+    fn push_change(&mut self) {
+        let tip = self.node.registry().tip();
+        let Some(waiting) = self.node.changes().waiting(&tip) else {
+            self.change = None;
+            return;
+        };
+        let name = changes::name_of(&waiting.change);
+        let is_known = self
+            .change
+            .as_ref()
+            .is_some_and(|(known, _)| *known == name);
+        if !is_known {
+            self.change = Some((name, BTreeSet::new()));
+        }
+        let had_by = self.change.iter().flat_map(|(_, had_by)| had_by);
+        let had_by: BTreeSet<_> = had_by.cloned().collect();
+        let message: Arc<[u8]> = [&[CHANGE], waiting.change.encode().as_slice()]
+            .concat()
+            .into();
+        let members = self.members();
+        for member in members.iter().filter(|name| !had_by.contains(*name)) {
+            self.hub.send(member, Channel::Pool, Arc::clone(&message));
+        }
+        if self.node.changes().due(&tip, clock::now_millis()).is_some() {
+            self.wake.notify_one();
+        }
+    }
+
+    async fn take_change(&self, from: &KeyName, bytes: &[u8]) {
+        let change = match SetChange::parse(bytes) {
+            Ok(change) => change,
+            Err(error) => {
+                log::warn!("{from} sent a change of validators that is none: {error}");
+                return;
+            }
+        };
+        let name = changes::name_of(&change);
+        match self.node.changes().take(self.node.registry(), change).await {
+            Ok(_) => {
+                let message = [&[HAVE_CHANGE], name.as_bytes().as_slice()].concat();
+                self.hub.send(from, Channel::Pool, message.into());
+            }
+            // It was decided meanwhile, or we are behind and come to it.
+            Err(error) => log::debug!("a change of validators of {from} is not taken: {error}"),
+        }
+    }
+
     /// Pushes what was not pushed yet.
     async fn push_new(&mut self) {
+        if !self.node.is_validator() {
+            return;
+        }
         loop {
             let new = self
                 .node
@@ -134,10 +226,12 @@ impl SharedPool {
                     return;
                 }
             };
-            let is_all = new.len() < PORTION;
+            let (is_all, members) = (new.len() < PORTION, self.members());
             for (seq, pooled) in new {
                 if let Some(message) = self.message(&pooled) {
-                    self.hub.broadcast(Channel::Pool, &message);
+                    for member in &members {
+                        self.hub.send(member, Channel::Pool, Arc::clone(&message));
+                    }
                 }
                 let pushed = Pushed {
                     had_by: BTreeSet::new(),
@@ -161,6 +255,7 @@ impl SharedPool {
             .map(|(hash, _)| *hash)
             .take(PORTION)
             .collect();
+        let members = self.members();
         for hash in due {
             let pooled = match self.node.registry().store().pooled_one(&hash).await {
                 Ok(Some(pooled)) => pooled,
@@ -180,11 +275,7 @@ impl SharedPool {
                 continue;
             };
             pushed.last = Instant::now();
-            let lacking = self
-                .hub
-                .names()
-                .filter(|name| !pushed.had_by.contains(*name));
-            for name in lacking {
+            for name in members.iter().filter(|name| !pushed.had_by.contains(*name)) {
                 self.hub.send(name, Channel::Pool, Arc::clone(&message));
             }
         }
@@ -207,6 +298,11 @@ impl SharedPool {
     }
 
     async fn receive(&mut self, from: KeyName, bytes: Vec<u8>) {
+        // A follower has nothing to say about what waits. One that is a validator already where we
+        // are not yet says it again.
+        if !self.is_member(&from) {
+            return;
+        }
         match bytes.split_first() {
             Some((&PUSH, pushed)) => match self.take(pushed).await {
                 Ok(hash) => {
@@ -224,6 +320,14 @@ impl SharedPool {
                     if let Some(pushed) = self.pushed.get_mut(&hash) {
                         pushed.had_by.insert(from.clone());
                     }
+                }
+            }
+            Some((&CHANGE, change)) => self.take_change(&from, change).await,
+            Some((&HAVE_CHANGE, name)) => {
+                if let Some((change, had_by)) = &mut self.change
+                    && change.as_bytes() == name
+                {
+                    had_by.insert(from);
                 }
             }
             _ => log::warn!("{from} sent something about the pool that is no message"),

@@ -19,15 +19,19 @@ pub struct NetworkSettings {
     /// never on a volume that is rolled back.
     #[serde(default)]
     pub log: Option<PathBuf>,
-    /// Every other validator.
+    /// Whether this node has no vote key and only follows: it fetches what the others decide, and
+    /// answers.
+    #[serde(default)]
+    pub follow: bool,
+    /// Every other validator, and every node that follows.
     pub peers: Vec<PeerSettings>,
 }
 
-/// Another validator.
+/// Another validator, or a follower. Which of the two the registry says.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PeerSettings {
-    /// Its name in the genesis.
+    /// Its name among the validators; of a follower any other name.
     pub name: KeyName,
     /// Host and port of its `network.listen`.
     pub address: String,

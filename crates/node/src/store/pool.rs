@@ -121,6 +121,49 @@ impl Store {
         rows.into_iter().map(read).collect()
     }
 
+    /// What this validator took from cameras and signed under another key than this, at most
+    /// `limit`: what others pushed here took no claims.
+    pub async fn pooled_under_other_keys(
+        &self,
+        own: &ValidatorId,
+        limit: usize,
+    ) -> Result<Vec<Pooled>, StoreError> {
+        const SQL: &str = "SELECT seq, hash, submitter, records, since_ms, epoch, body, evidence FROM pool \
+            WHERE submitter <> $1 AND LENGTH(claims) > 0 ORDER BY seq LIMIT $2";
+        let rows: Vec<Row> = on!(&self.read, pool => {
+            let query = sqlx::query_as(SQL).bind(own.as_bytes().to_vec());
+            query.bind(super::to_i64(limit as u64)).fetch_all(pool).await?
+        });
+        rows.into_iter()
+            .map(|row| read(row).map(|(_, pooled)| pooled))
+            .collect()
+    }
+
+    /// Puts a transaction in the place of one with the same records that can enter no block any
+    /// more. It gets a row of its own, so that it is pushed.
+    ///
+    /// If we stop before the commit, the old one is there and is replaced again.
+    pub async fn replace_pooled(
+        &self,
+        old: &TransactionHash,
+        new: &Pooled,
+    ) -> Result<(), StoreError> {
+        const COPY: &str = "INSERT INTO pool (hash, submitter, records, since_ms, epoch, claims, tokens, body, evidence) \
+            SELECT $2, $3, records, since_ms, $4, claims, tokens, $5, $6 FROM pool WHERE hash = $1";
+        const POINT: &str = "UPDATE submissions SET tx = $2 WHERE tx = $1";
+        on!(&self.write, pool => {
+            let mut tx = pool.begin().await?;
+            let (old, hash) = (old.as_bytes().to_vec(), new.hash.as_bytes().to_vec());
+            let copy = sqlx::query(COPY).bind(old.clone()).bind(hash.clone());
+            let copy = copy.bind(new.submitter.as_bytes().to_vec()).bind(new.evidence.epoch);
+            copy.bind(new.body.clone()).bind(new.evidence.bytes.clone()).execute(&mut *tx).await?;
+            sqlx::query(POINT).bind(old.clone()).bind(hash).execute(&mut *tx).await?;
+            sqlx::query("DELETE FROM pool WHERE hash = $1").bind(old).execute(&mut *tx).await?;
+            tx.commit().await?;
+        });
+        Ok(())
+    }
+
     /// How many records of one validator wait.
     pub async fn pool_of(&self, submitter: &ValidatorId) -> Result<u64, StoreError> {
         const SQL: &str =

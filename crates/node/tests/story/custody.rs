@@ -238,10 +238,11 @@ async fn doctor_knows_a_set_of_several_and_what_its_settings_lack() {
     setup::write_genesis(&world.settings.genesis, &genesis).unwrap();
     let report = text(&node(&world, &["doctor"]));
     assert!(
-        report.contains("PROBLEM  `network`: the genesis has 3 other validators"),
+        report.contains("PROBLEM  `network`: there are 3 other validators"),
         "{report}"
     );
     world.settings.network = Some(birthmark_node::settings::NetworkSettings {
+        follow: false,
         listen: "127.0.0.1:0".parse().unwrap(),
         log: None,
         peers: Vec::new(),
@@ -249,6 +250,10 @@ async fn doctor_knows_a_set_of_several_and_what_its_settings_lack() {
     let report = text(&node(&world, &["doctor"]));
     assert!(
         report.contains("ok       4 validators decide together"),
+        "{report}"
+    );
+    assert!(
+        report.contains("PROBLEM  two.example is a validator, and [[network.peers]] has no entry"),
         "{report}"
     );
 }

@@ -34,6 +34,7 @@ mod journal;
 mod kill;
 mod lists;
 mod lookups;
+mod members;
 mod network;
 mod one_time;
 mod operator;

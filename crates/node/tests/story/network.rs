@@ -22,14 +22,14 @@ use crate::camera::{Camera, digest, now};
 use crate::process::{Process, at_a_free_port};
 use crate::world::{Base, World};
 
-struct Member {
-    world: World,
-    process: Option<Process>,
+pub struct Member {
+    pub world: World,
+    pub process: Option<Process>,
 }
 
-struct Network {
-    members: Vec<Member>,
-    genesis: Genesis,
+pub struct Network {
+    pub members: Vec<Member>,
+    pub genesis: Genesis,
     camera: Camera,
     _authority: Authority,
     _folder: tempfile::TempDir,
@@ -41,8 +41,9 @@ fn free_port() -> std::net::SocketAddr {
 }
 
 impl Network {
-    /// Four validators with one genesis and one authority; nothing runs.
-    async fn founded(size: usize) -> Self {
+    /// Machines with one authority and one genesis, which names only the first of them as
+    /// validators; all know one another, and nothing runs.
+    pub async fn founded_by(size: usize, founders: usize) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let authority = Authority::found(folder.path()).await;
         let camera = Camera::new(&authority, "CAM-0001").await;
@@ -57,6 +58,7 @@ impl Network {
         let mut worlds: Vec<_> = (0..size).map(world).collect();
         let entries = worlds
             .iter()
+            .take(founders)
             .map(|world| world.genesis.validators.at(0).unwrap().clone());
         let genesis = setup::genesis(
             ChainId::new("test.example/registry").unwrap(),
@@ -82,6 +84,7 @@ impl Network {
                 .enumerate()
                 .filter(|(other, _)| *other != number);
             world.settings.network = Some(NetworkSettings {
+                follow: false,
                 listen: peers[number].address.parse().unwrap(),
                 log: None,
                 peers: others.map(|(_, peer)| peer.clone()).collect(),
@@ -101,8 +104,12 @@ impl Network {
         }
     }
 
-    async fn started(size: usize) -> Self {
-        let mut network = Self::founded(size).await;
+    pub async fn started(size: usize) -> Self {
+        Self::started_by(size, size).await
+    }
+
+    pub async fn started_by(size: usize, founders: usize) -> Self {
+        let mut network = Self::founded_by(size, founders).await;
         for number in 0..size {
             network.start(number);
         }
@@ -112,26 +119,35 @@ impl Network {
         network
     }
 
-    fn start(&mut self, number: usize) {
+    pub fn start(&mut self, number: usize) {
         let member = &mut self.members[number];
         member.process = Some(Process::start(&member.world));
     }
 
-    async fn healthy(&mut self, number: usize) {
+    pub async fn healthy(&mut self, number: usize) {
         let Member { world, process } = &mut self.members[number];
         process.as_mut().unwrap().healthy(world).await;
     }
 
-    fn kill(&mut self, number: usize) {
+    pub fn kill(&mut self, number: usize) {
         self.members[number].process.take().unwrap().kill();
     }
 
-    fn world(&self, number: usize) -> &World {
+    pub fn world(&self, number: usize) -> &World {
         &self.members[number].world
     }
 
+    /// What a member answers to a new photo that it does not take.
+    pub async fn turned_away(&self, number: usize) -> String {
+        let body = self.camera.certificate_plan(digest(), now());
+        let world = self.world(number);
+        let (status, answer) = world.post("/api/v1/submit-cert", &body).await;
+        assert_eq!(status, 503, "{answer}");
+        answer["detail"].as_str().unwrap().to_owned()
+    }
+
     /// Submits a new photo; what is accepted must never be lost.
-    async fn submit(&self, number: usize) -> (Digest, String) {
+    pub async fn submit(&self, number: usize) -> (Digest, String) {
         let photo = digest();
         let body = self.camera.certificate_plan(photo, now());
         (
@@ -143,7 +159,7 @@ impl Network {
     }
 
     /// Waits until these members answer that the photo is registered.
-    async fn registered(&self, photo: &Digest, members: &[usize]) -> Duration {
+    pub async fn registered(&self, photo: &Digest, members: &[usize]) -> Duration {
         let began = Instant::now();
         for number in members {
             loop {
@@ -163,7 +179,7 @@ impl Network {
         began.elapsed()
     }
 
-    async fn blocks(&self, number: usize) -> Vec<Vec<u8>> {
+    pub async fn blocks(&self, number: usize) -> Vec<Vec<u8>> {
         let store = Store::open(&self.world(number).settings.database)
             .await
             .unwrap();

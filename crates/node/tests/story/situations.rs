@@ -180,7 +180,10 @@ fn a_folder_without_files(browser: &Browser, photos: &Photos) {
         .wait_for("document.getElementById('say').innerText.trim() !== ''")
         .unwrap();
     let said = browser.text("#say").unwrap();
-    assert!(said.contains("There is no file in what was dropped"), "{said}");
+    assert!(
+        said.contains("There is no file in what was dropped"),
+        "{said}"
+    );
     assert_eq!(
         browser
             .value("document.querySelectorAll('#results .card').length")

@@ -175,6 +175,71 @@ async fn a_number_of_the_pool_is_never_used_again_on_postgresql() {
     a_number_of_the_pool_is_never_used_again(Base::postgres()).await;
 }
 
+/// What a validator took under a key that counts no longer is signed anew: the new row keeps what
+/// the old one took, and is pushed.
+async fn a_transaction_is_replaced_with_all_that_it_took(base: Base) {
+    let (_world, store) = prepared(base).await;
+    let (claim, own) = (key(1, 1), ValidatorId::from_bytes([8; 32]));
+    let pooled = |number: u8, submitter: u8| Pooled {
+        hash: TransactionHash::from_bytes([number; 32]),
+        submitter: ValidatorId::from_bytes([submitter; 32]),
+        records: 1,
+        since_ms: 5,
+        body: vec![number],
+        evidence: Sealed::stored(i64::from(number), vec![number]),
+    };
+    let taken = [(claim.clone(), id(1))];
+    let settlement = |_: &Owners| {
+        Ok(Settlement {
+            pooled: Some(pooled(7, 9)),
+            claims: taken.to_vec(),
+            ..Settlement::default()
+        })
+    };
+    let asked = Wanted {
+        claims: vec![claim.clone()],
+        tokens: Vec::new(),
+    };
+    store.settle(&asked, &[], now(), settlement).await.unwrap();
+    // What another validator pushed here took nothing.
+    store.pool(&pooled(6, 9)).await.unwrap();
+    let old = store.pooled_under_other_keys(&own, 10).await.unwrap();
+    assert_eq!(old.len(), 1, "{old:?}");
+    let last = store.pooled_of(&old[0].submitter, 0, 10).await.unwrap();
+    let last = last.last().unwrap().0;
+    let new = pooled(5, 8);
+    store.replace_pooled(&old[0].hash, &new).await.unwrap();
+    let found = store.pooled_of(&own, last, 10).await.unwrap();
+    assert_eq!(found.len(), 1, "in a row after all others");
+    assert_eq!((found[0].1.hash, &found[0].1.body), (new.hash, &new.body));
+    assert!(store.pooled_one(&old[0].hash).await.unwrap().is_none());
+    assert!(
+        store
+            .pooled_under_other_keys(&own, 10)
+            .await
+            .unwrap()
+            .is_empty()
+    );
+    // It gives back what the old one took.
+    store
+        .discard(&new.hash, "the clock was set back", now())
+        .await
+        .unwrap();
+    let owners = reserve(&store, &[(claim.clone(), id(2))]).await;
+    assert_eq!(owners.claims[&claim], id(2));
+    store.close().await;
+}
+
+#[tokio::test]
+async fn a_transaction_is_replaced_with_all_that_it_took_on_sqlite() {
+    a_transaction_is_replaced_with_all_that_it_took(Base::Sqlite).await;
+}
+
+#[tokio::test]
+async fn a_transaction_is_replaced_with_all_that_it_took_on_postgresql() {
+    a_transaction_is_replaced_with_all_that_it_took(Base::postgres()).await;
+}
+
 /// What was taken for a transaction that can never stand in a block is given back with it.
 async fn a_discarded_photo_may_come_again(base: Base) {
     let (_world, store) = prepared(base).await;

@@ -338,7 +338,7 @@ pub struct Status {
     pub last_block_time: Option<String>,
     /// How many validators decide.
     pub validator_nodes: usize,
-    /// `single` or `bft`.
+    /// `single` or `bft`; `follower` if this node is no validator.
     #[cfg_attr(feature = "openapi", schema(value_type = String))]
     pub consensus_mode: Cow<'static, str>,
     /// Since the daemon started.
@@ -360,7 +360,7 @@ pub struct Status {
     /// What does not, and should be looked at.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
-    /// The other validators of its network, as it sees them.
+    /// The other nodes of its network, as it sees them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub members: Vec<MemberStatus>,
     /// Who is asked, outside of the registry, to cosign its checkpoints.
@@ -385,13 +385,24 @@ pub struct WitnessStatus {
     pub trouble: Option<String>,
 }
 
-/// Another validator, as this one sees it. It may be otherwise: what the others see says more than
-/// one alone.
+/// `202` to a change of validators.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct ChangeTaken {
+    /// What becomes of it, in words.
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
+    pub message: Cow<'static, str>,
+}
+
+/// Another node of the network, as this one sees it. It may be otherwise: what the others see says
+/// more than one alone.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct MemberStatus {
-    /// Its name in the genesis.
+    /// Its name among the validators, or in the settings.
     pub name: String,
+    /// Whether it decides the next block; otherwise it follows.
+    pub is_validator: bool,
     /// Whether messages reach it.
     pub is_linked: bool,
     /// How long ago it said anything, in seconds; absent if it never did since this validator

@@ -105,6 +105,13 @@ fn in_short(app: &App, status: &Value) -> (&'static str, &'static str, String) {
         let text = format!("{}. Answers are given as always.", capitalised(trouble));
         return ("unproven", "Photos are not taken in", text);
     }
+    if status["consensus_mode"] == "follower" {
+        let records = &status["total_hashes"];
+        let text = format!(
+            "{records} records are answered for. Photos are taken in by the validators, whom this node follows."
+        );
+        return ("registered", "All is well", text);
+    }
     let silent: Vec<_> = app
         .lanes
         .iter()
@@ -162,6 +169,7 @@ fn in_words(value: Value) -> Option<String> {
         Value::String(text) => Some(match text.as_str() {
             "single" => "this validator alone".to_owned(),
             "bft" => "more than two thirds of the validators".to_owned(),
+            "follower" => "the validators: this node follows them".to_owned(),
             _ => text,
         }),
         value => Some(value.to_string()),
