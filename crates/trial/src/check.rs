@@ -18,6 +18,8 @@ pub(crate) struct History {
     pub(crate) blocks: Vec<Vec<u8>>,
     /// In which blocks each photo is.
     pub(crate) photos: BTreeMap<Digest, Vec<u64>>,
+    /// How many proofs it has that a validator contradicted itself.
+    pub(crate) contradictions: usize,
 }
 
 impl History {
@@ -36,6 +38,7 @@ impl History {
             }
             history.blocks.push(decided.bytes.clone());
         }
+        history.contradictions = store.misbehaviours().await?.len();
         store.close().await;
         Ok(history)
     }
@@ -64,6 +67,12 @@ pub(crate) fn faults(histories: &[History], pages: &Pages) -> Vec<String> {
         }
     }
     for (number, history) in (1..).zip(histories) {
+        if history.contradictions > 0 {
+            let count = history.contradictions;
+            faults.push(format!(
+                "validator {number} has {count} proofs that somebody contradicted itself"
+            ));
+        }
         let times = |digest: &Digest| history.photos.get(digest).map_or(0, Vec::len);
         let accepted = pages.accepted.iter().map(|sent| sent.digest);
         let lost = accepted.clone().filter(|digest| times(digest) == 0).count();
@@ -93,7 +102,7 @@ mod tests {
     fn history(blocks: &[u8], photos: &[&[u8]]) -> History {
         let mut history = History {
             blocks: blocks.iter().map(|byte| vec![*byte]).collect(),
-            photos: BTreeMap::new(),
+            ..History::default()
         };
         for photo in photos {
             history.photos.entry(Digest::of(photo)).or_default().push(1);
@@ -146,5 +155,13 @@ mod tests {
                 "{wanted}: {found:?}"
             );
         }
+        let mut twofold = good();
+        twofold.contradictions = 1;
+        let found = faults(&[twofold], &pages(&[], &[]));
+        assert!(
+            found
+                .iter()
+                .any(|fault| fault.contains("contradicted itself"))
+        );
     }
 }

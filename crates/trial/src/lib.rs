@@ -8,6 +8,7 @@
 //! connected, and something is decided where they are. At the end every history is read from its
 //! database: all must be the same, byte for byte, and hold everything that was accepted once.
 
+mod changes;
 mod check;
 mod figures;
 mod load;

@@ -13,6 +13,8 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::http;
 
+/// The files of its database.
+const DATABASE: [&str; 3] = ["node.db", "node.db-wal", "node.db-shm"];
 /// How long a validator may take to start, or to stop.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -104,15 +106,11 @@ impl Member {
         if self.process.is_some() {
             return Ok(());
         }
-        let config = self.folder.join("node.toml");
-        std::fs::write(&config, toml::to_string(&self.settings)?)?;
+        std::fs::write(self.config(), toml::to_string(&self.settings)?)?;
         let mut journal = File::options();
         let journal = journal.create(true).append(true).open(self.journal())?;
         let process = Process::spawn(
-            Command::new(&self.program)
-                .arg("--config")
-                .arg(&config)
-                .env("CREDENTIALS_DIRECTORY", self.folder.join("keys"))
+            self.command()
                 .stdin(Stdio::null())
                 .stdout(Stdio::null())
                 .stderr(journal),
@@ -121,6 +119,46 @@ impl Member {
             process.signal(Signal::STOP)?;
         }
         self.process = Some(process);
+        Ok(())
+    }
+
+    /// The program with its settings and its keys.
+    pub(crate) fn command(&self) -> Command {
+        let mut command = Command::new(&self.program);
+        command.arg("--config").arg(self.config());
+        command.env("CREDENTIALS_DIRECTORY", self.folder.join("keys"));
+        command
+    }
+
+    fn config(&self) -> PathBuf {
+        self.folder.join("node.toml")
+    }
+
+    /// Copies the database of a validator that does not run into a folder beside it, as a snapshot
+    /// of its volume would.
+    pub(crate) fn snapshot(&self) -> anyhow::Result<()> {
+        let kept = self.folder.join("snapshot");
+        std::fs::create_dir_all(&kept)?;
+        for file in DATABASE {
+            if self.folder.join(file).exists() {
+                std::fs::copy(self.folder.join(file), kept.join(file))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Sets the database of a validator that does not run back to the snapshot.
+    pub(crate) fn set_back(&self) -> anyhow::Result<()> {
+        let kept = self.folder.join("snapshot");
+        for file in DATABASE {
+            let (here, kept) = (self.folder.join(file), kept.join(file));
+            if here.exists() {
+                std::fs::remove_file(&here)?;
+            }
+            if kept.exists() {
+                std::fs::copy(kept, here)?;
+            }
+        }
         Ok(())
     }
 

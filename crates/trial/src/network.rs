@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use anyhow::{Context as _, bail, ensure};
 use birthmark_daemon::Credentials;
+use birthmark_ledger::validators::quorum;
 use birthmark_ledger::{Genesis, KeyName};
 use birthmark_node::settings::{AuthoritySettings, NetworkSettings, PeerSettings};
 use birthmark_node::{Settings, identity, setup};
@@ -17,6 +18,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
 use crate::authority;
+use crate::changes::{Change, Kind};
 use crate::member::{Member, Process};
 use crate::relay::{Link, Weather};
 
@@ -25,6 +27,7 @@ const QUEUE: u64 = 1_000_000;
 
 /// Validators of one registry, and the links between them.
 pub(crate) struct Network {
+    pub(crate) folder: PathBuf,
     pub(crate) members: Vec<Member>,
     pub(crate) genesis: Genesis,
     /// The authority's address.
@@ -33,17 +36,27 @@ pub(crate) struct Network {
     links: Vec<(usize, usize, Arc<Link>)>,
     /// To which part each validator belongs; those of different parts do not reach each other.
     parts: Vec<usize>,
+    /// Which of the machines are validators.
+    validators: Vec<bool>,
     weather: Weather,
     _relays: JoinSet<()>,
     _authority: Process,
 }
 
 impl Network {
-    /// Keys, genesis, settings, relays and a running authority; no validator runs.
-    pub(crate) async fn found(folder: &Path, size: usize, seed: u64) -> anyhow::Result<Self> {
+    /// Keys, genesis, settings, relays and a running authority; no validator runs. The first
+    /// `size` of the machines are validators from the beginning, the others follow.
+    pub(crate) async fn found(
+        folder: &Path,
+        size: usize,
+        machines: usize,
+        seed: u64,
+    ) -> anyhow::Result<Self> {
         let (process, address) = start_authority(&folder.join("authority")).await?;
         let entry = authority::entry(&folder.join("authority"), address);
-        let places: Vec<_> = (1..=size).map(|at| folder.join(at.to_string())).collect();
+        let places: Vec<_> = (1..=machines)
+            .map(|at| folder.join(at.to_string()))
+            .collect();
         let mut entries = Vec::new();
         for (place, number) in places.iter().zip(1..) {
             entries.push(setup::create_keys(&place.join("keys"), name(number)?)?);
@@ -51,14 +64,17 @@ impl Network {
         let chain = "trial.birthmark.example/registry".parse();
         let chain = chain.context("the registry's name")?;
         let start = Timestamp::from_unix(1_790_000_000);
+        entries.truncate(size);
         let genesis = setup::genesis(chain, start, true, entries)?;
         setup::write_genesis(&folder.join("genesis.toml"), &genesis)?;
         let mut network = Self {
+            folder: folder.to_owned(),
             members: Vec::new(),
             genesis,
             authority: address,
             links: Vec::new(),
-            parts: vec![0; size],
+            parts: vec![0; machines],
+            validators: (0..machines).map(|at| at < size).collect(),
             weather: Weather::default(),
             _relays: JoinSet::new(),
             _authority: process,
@@ -140,9 +156,11 @@ impl Network {
     /// How many validators that run reach each other, at most.
     pub(crate) fn connected(&self) -> usize {
         let in_part = |part: &usize| {
-            let members = self.members.iter().zip(&self.parts);
+            let members = self.members.iter().zip(&self.parts).zip(&self.validators);
             members
-                .filter(|(member, of)| member.is_up() && *of == part)
+                .filter(|((member, of), is_validator)| {
+                    **is_validator && member.is_up() && *of == part
+                })
                 .count()
         };
         self.parts.iter().map(in_part).max().unwrap_or(0)
@@ -150,7 +168,24 @@ impl Network {
 
     /// More than two thirds.
     pub(crate) fn quorum(&self) -> usize {
-        self.genesis.validators.quorum()
+        quorum(self.validators())
+    }
+
+    /// How many validators there are.
+    pub(crate) fn validators(&self) -> usize {
+        self.validators.iter().filter(|is| **is).count()
+    }
+
+    /// Whether a machine is a validator.
+    pub(crate) fn is_validator(&self, at: usize) -> bool {
+        self.validators.get(at).is_some_and(|is| *is)
+    }
+
+    /// A change was decided.
+    pub(crate) fn set_validator(&mut self, change: Change) {
+        if let Some(is_validator) = self.validators.get_mut(change.who) {
+            *is_validator = change.kind != Kind::Leave;
+        }
     }
 
     /// Bytes that went over links so far, both ways, without the heads of packets.
@@ -159,7 +194,7 @@ impl Network {
     }
 }
 
-fn name(number: usize) -> anyhow::Result<KeyName> {
+pub(crate) fn name(number: usize) -> anyhow::Result<KeyName> {
     let name = format!("validator-{number}.trial.example").parse();
     name.context("the validator's name")
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use anyhow::{Context as _, ensure};
 use clap::{Parser, Subcommand};
 
+use crate::changes::{self as change, At, Change};
 use crate::plan::{self, Kind, Trouble, When};
 use crate::relay::Weather;
 
@@ -38,6 +39,19 @@ pub(crate) struct Options {
     /// Cut validators off from all others; they reach each other
     #[arg(long, value_name = "WHO@FROM+FOR")]
     partition: Vec<When>,
+    /// Set the database of validators back to what it was: 4@5+20 keeps a snapshot after 5 seconds
+    /// and puts it in place 20 seconds later
+    #[arg(long, value_name = "WHO@FROM+FOR")]
+    rollback: Vec<When>,
+    /// A further machine, which follows from the beginning, becomes a validator: 5@10
+    #[arg(long, value_name = "WHO@FROM")]
+    join: Vec<At>,
+    /// A validator leaves and follows from then on
+    #[arg(long, value_name = "WHO@FROM")]
+    leave: Vec<At>,
+    /// A validator is started with another vote key, which the others then take for its old one
+    #[arg(long, value_name = "WHO@FROM")]
+    replace: Vec<At>,
     /// What every link delays, one way
     #[arg(long, value_name = "MILLISECONDS", default_value_t = 0)]
     delay: u64,
@@ -51,7 +65,7 @@ pub(crate) struct Options {
     #[arg(long)]
     pub(crate) seed: Option<u64>,
     /// Measure with so many photos at once: rate, latency, CPU, bytes on links, catching up
-    #[arg(long, value_name = "PHOTOS", conflicts_with_all = ["soak", "kill", "pause", "partition"])]
+    #[arg(long, value_name = "PHOTOS", conflicts_with_all = ["soak", "kill", "pause", "partition", "rollback", "join", "leave", "replace"])]
     pub(crate) measure: Option<usize>,
     /// Keep databases and journals in this folder, which must not exist; they are kept in a
     /// temporary one if the trial fails
@@ -83,15 +97,36 @@ impl Options {
             ("--kill", Kind::Kill, &self.kill),
             ("--pause", Kind::Pause, &self.pause),
             ("--partition", Kind::Partition, &self.partition),
+            ("--rollback", Kind::Rollback, &self.rollback),
         ];
         for (option, kind, all) in kinds {
             for when in all {
-                let trouble = when.trouble(kind, self.validators);
+                let trouble = when.trouble(kind, self.machines());
                 troubles.push(trouble.context(option)?);
             }
         }
         troubles.sort_by_key(|trouble| trouble.from);
         Ok(troubles)
+    }
+
+    /// Which validators come, go and change their keys.
+    pub(crate) fn changes(&self) -> Vec<Change> {
+        let kinds = [
+            (change::Kind::Join, &self.join),
+            (change::Kind::Leave, &self.leave),
+            (change::Kind::Replace, &self.replace),
+        ];
+        let all = kinds
+            .into_iter()
+            .flat_map(|(kind, all)| all.iter().map(move |at| at.change(kind)));
+        all.collect()
+    }
+
+    /// How many machines there are: the validators, and those that join them.
+    pub(crate) fn machines(&self) -> usize {
+        let changes = self.changes();
+        let last = changes.iter().map(|change| change.who + 1).max();
+        self.validators.max(last.unwrap_or(0))
     }
 
     /// How long photos are offered; until Ctrl-C if nothing says it.
@@ -103,6 +138,8 @@ impl Options {
             return minutes_of(minutes).map(Some);
         }
         let ends = troubles.iter().map(|trouble| trouble.from + trouble.lasts);
+        let changes = self.changes();
+        let ends = ends.chain(changes.iter().map(|change| change.from));
         Ok(ends.max().map(|last| last + AFTERWARDS))
     }
 

@@ -26,6 +26,8 @@ pub(crate) enum Kind {
     Pause,
     /// Cut off from all others.
     Partition,
+    /// Its database is set back to what it was at the beginning of the trouble.
+    Rollback,
 }
 
 impl Kind {
@@ -35,6 +37,7 @@ impl Kind {
             Self::Kill => ["killed", "started again"],
             Self::Pause => ["held", "let go on"],
             Self::Partition => ["cut off from the others", "linked again"],
+            Self::Rollback => ["kept a snapshot", "set back to the snapshot"],
         }
     }
 }

@@ -11,6 +11,7 @@ use tempfile::TempDir;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::camera::Camera;
+use crate::changes::Changes;
 use crate::check;
 use crate::figures;
 use crate::network::Network;
@@ -100,7 +101,8 @@ async fn try_out(options: &Options, place: &Place) -> anyhow::Result<bool> {
     let (size, began) = (options.validators, Instant::now());
     let mut view = View::new(began);
     view.print(&format!("{size} validators, seed {seed}"));
-    let mut network = Network::found(&place.path, size, seed).await?;
+    let machines = options.machines();
+    let mut network = Network::found(&place.path, size, machines, seed).await?;
     network.set_weather(weather);
     network.start().await?;
     let addresses: Vec<_> = network
@@ -122,7 +124,7 @@ async fn try_out(options: &Options, place: &Place) -> anyhow::Result<bool> {
         },
         None => {
             tokio::select! {
-                ended = trial.disturb(troubles, length, options.rate) => ended?,
+                ended = trial.disturb(troubles, Changes::new(options.changes()), length, options.rate) => ended?,
                 () = interrupted => trial.view.say("ended by hand"),
             }
             None

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::ensure;
 
 use crate::camera::Camera;
+use crate::changes::Changes;
 use crate::check::History;
 use crate::load::{Book, Senders, pace};
 use crate::network::Network;
@@ -69,20 +70,26 @@ impl Trial {
     pub(crate) async fn disturb(
         &mut self,
         troubles: Vec<Trouble>,
+        changes: Changes,
         length: Option<Duration>,
         rate: f64,
     ) -> anyhow::Result<()> {
-        let addresses: Vec<_> = self
-            .network
-            .members
-            .iter()
-            .map(|one| one.address())
+        // What was accepted where a database is set back may be lost with it: nothing is sent
+        // there.
+        let is_set_back = |at: &usize| {
+            let mut all = troubles.iter();
+            all.any(|one| one.kind == Kind::Rollback && one.who.contains(at))
+        };
+        let members = self.network.members.iter().enumerate();
+        let addresses: Vec<_> = members
+            .filter(|(at, _)| !is_set_back(at))
+            .map(|(_, one)| one.address())
             .collect();
         let mut senders = Senders::start(&self.book, &addresses, CONNECTIONS);
         let cameras = std::mem::take(&mut self.cameras);
         let ended = tokio::select! {
             ended = pace(&mut senders, &cameras, rate) => ended,
-            ended = self.follow(troubles, length) => ended,
+            ended = self.follow(troubles, changes, length) => ended,
         };
         self.cameras = cameras;
         ended
@@ -91,6 +98,7 @@ impl Trial {
     async fn follow(
         &mut self,
         troubles: Vec<Trouble>,
+        mut changes: Changes,
         length: Option<Duration>,
     ) -> anyhow::Result<()> {
         let began = Instant::now();
@@ -102,7 +110,7 @@ impl Trial {
         }
         loop {
             let passed = began.elapsed();
-            if length.is_some_and(|length| passed >= length) {
+            if length.is_some_and(|length| passed >= length) && changes.are_over() {
                 return Ok(());
             }
             while let Some(next) = due.first_entry()
@@ -110,6 +118,9 @@ impl Trial {
             {
                 let (begins, trouble) = next.remove();
                 self.happen(trouble, begins)?;
+            }
+            if let Some(words) = changes.turn(&mut self.network, passed).await? {
+                self.view.say(&words);
             }
             self.look()?;
             tokio::time::sleep(TICK).await;
@@ -121,6 +132,7 @@ impl Trial {
             Kind::Kill => &mut self.down,
             Kind::Pause => &mut self.held,
             Kind::Partition => &mut self.apart,
+            Kind::Rollback => return self.set_back(trouble, begins),
         };
         for who in &trouble.who {
             if let Some(count) = counts.get_mut(*who) {
@@ -132,6 +144,29 @@ impl Trial {
             }
         }
         self.apply()?;
+        self.say(trouble, begins);
+        Ok(())
+    }
+
+    /// Keeps a snapshot of databases, or puts it in place: without warning, as when a volume is
+    /// rolled back under a machine.
+    fn set_back(&mut self, trouble: &Trouble, begins: bool) -> anyhow::Result<()> {
+        for who in &trouble.who {
+            let Some(member) = self.network.members.get_mut(*who) else {
+                continue;
+            };
+            member.kill()?;
+            match begins {
+                true => member.snapshot()?,
+                false => member.set_back()?,
+            }
+        }
+        self.apply()?;
+        self.say(trouble, begins);
+        Ok(())
+    }
+
+    fn say(&mut self, trouble: &Trouble, begins: bool) {
         let numbers: Vec<_> = trouble
             .who
             .iter()
@@ -144,7 +179,6 @@ impl Trial {
             "{} {words}: {connected} connected, {quorum} needed",
             numbers.join(", ")
         ));
-        Ok(())
     }
 
     /// Makes everybody what the troubles say.
@@ -195,6 +229,7 @@ impl Trial {
             () if is_in(&self.down) => "down",
             () if is_in(&self.held) => "held",
             () if is_in(&self.apart) => "cut off",
+            () if !self.network.is_validator(at) => "follows",
             () => "up",
         }
     }

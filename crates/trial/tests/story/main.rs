@@ -65,3 +65,25 @@ fn what_cannot_be_tried_is_said_in_one_line() {
     assert_eq!(status, Some(2), "{said}");
     assert!(said.contains("take 1 or 4"), "{said}");
 }
+
+/// Four become five, the first of the founders leaves, another one changes its key, and the
+/// database of a third is set back under it: photos go on coming in, and nobody loses one or signs
+/// twice.
+#[test]
+fn members_come_go_and_change_their_keys_under_load() {
+    let network = "--validators 4 --rate 10 --seconds 12 --seed 3";
+    let changes = "--join 5@2 --leave 1@3 --replace 2@4 --rollback 4@1+6";
+    let (status, said) = trial(&format!("{network} {changes}"));
+    assert_eq!(status, Some(0), "{said}");
+    for words in [
+        "5 joins after",
+        "5 validators, 4 needed",
+        "1 leaves after",
+        "4 validators, 3 needed",
+        "2 changes its key after",
+        "4 set back to the snapshot",
+        "the same bytes at all 5",
+    ] {
+        assert!(said.contains(words), "{words}: {said}");
+    }
+}
