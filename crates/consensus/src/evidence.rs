@@ -94,11 +94,14 @@ pub trait Authorities: Send + Sync {
     /// or it signs none.
     fn verdict_keys(&self, authority: &Label, at: Timestamp) -> Vec<PublicKey>;
 
-    /// Whether one of those keys signed this verdict. Override it to verify faster, or to remember
-    /// what was verified.
+    /// Whether one of those keys signed this verdict.
     fn is_signed(&self, authority: &Label, signed: &SignedVerdict) -> bool {
-        let keys = self.verdict_keys(authority, signed.verdict.time());
-        keys.iter().any(|key| signed.verify(key).is_ok())
+        let (keys, digest) = (
+            self.verdict_keys(authority, signed.verdict.time()),
+            signed.verdict.digest(),
+        );
+        keys.iter()
+            .any(|key| self.signature_holds(key, &digest, &signed.signature))
     }
 
     /// Whether this key made this signature. Override it to verify faster.

@@ -254,8 +254,12 @@ impl Transaction {
         if ValidatorId::of(key) != self.submitter {
             return Err(SignatureError::Mismatch.into());
         }
-        let message = self.content.signed_message(chain, &self.submitter);
-        Ok(key.verify(&message, &self.signature)?)
+        Ok(key.verify(&self.signed_message(chain), &self.signature)?)
+    }
+
+    /// What its submitter signs in this registry.
+    pub fn signed_message(&self, chain: &Digest) -> Vec<u8> {
+        self.content.signed_message(chain, &self.submitter)
     }
 
     /// The leaf hashes of the records, in order.

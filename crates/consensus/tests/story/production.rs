@@ -34,14 +34,14 @@ async fn one_photo_waits_for_company_and_then_goes_alone() {
     let memory = Memory::default();
     let mut library = library(&memory);
     memory.push(offer(vec![photo("one")]), at(10.0));
-    assert_eq!(library.step(at(10.2)).await.unwrap(), Step::Wait(at(11.0)));
-    let decided = committed(library.step(at(11.0)).await.unwrap());
+    assert_eq!(library.step(at(10.2)).await.unwrap(), Step::Wait(at(10.7)));
+    let decided = committed(library.step(at(10.7)).await.unwrap());
     assert_eq!(
         (decided.block.header.records, decided.block.header.time),
-        (1, at(11.0))
+        (1, at(10.7))
     );
     assert_eq!(decided.certificate.signatures.len(), 1);
-    assert_eq!(library.step(at(11.1)).await.unwrap(), Step::Wait(at(611.0)));
+    assert_eq!(library.step(at(11.1)).await.unwrap(), Step::Wait(at(610.7)));
 }
 
 #[tokio::test]
@@ -146,7 +146,7 @@ async fn what_cannot_enter_yet_makes_no_empty_blocks() {
     memory.push(offer(vec![ahead]), at(10.0));
     for second in 11..60 {
         let step = library.step(at(second.into())).await.unwrap();
-        assert_eq!(step, Step::Wait(at(f64::from(second) + 1.0)));
+        assert_eq!(step, Step::Wait(at(f64::from(second) + 0.7)));
     }
     assert_eq!(memory.state().pool.len(), 1);
     let decided = committed(library.step(at(500.0)).await.unwrap());

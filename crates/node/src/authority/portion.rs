@@ -7,6 +7,7 @@ use birthmark_protocol::authority_request::Question;
 use super::answers::{Joined, Open, join};
 use super::{AskError, Verdicts};
 use crate::authorities::Authority;
+use crate::signatures;
 
 /// How many questions go into one request.
 pub(super) const BATCH: usize = 500;
@@ -66,9 +67,8 @@ fn genuine(
 }
 
 pub(super) fn is_genuine(authority: &Authority, verdict: &SignedVerdict) -> bool {
+    let digest = verdict.verdict.digest();
+    let holds = |key| signatures::verify_digest(key, &digest, &verdict.signature);
     verdict.verdict.manufacturer() == authority.settings.id
-        && authority
-            .verdict_keys()
-            .iter()
-            .any(|key| verdict.verify(key).is_ok())
+        && authority.verdict_keys().iter().any(holds)
 }

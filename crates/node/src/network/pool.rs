@@ -32,6 +32,7 @@ use crate::changes;
 use crate::clock;
 use crate::production::Node;
 use crate::registry::RegistryError;
+use crate::signatures;
 use crate::store::Pooled;
 
 /// How many records of one validator wait here. What is beyond stays with it and is pushed again.
@@ -350,6 +351,15 @@ impl SharedPool {
         {
             return Ok(hash);
         }
+        let tip = registry.tip();
+        let submitter = tip.validators().get(transaction.submitter());
+        let message = || transaction.signed_message(tip.chain());
+        // At its fastest; the ledger's rules verify whatever is not known to hold.
+        if submitter
+            .is_some_and(|by| signatures::verify(&by.vote_key, &message(), transaction.signature()))
+        {
+            registry.remember_verified(hash);
+        }
         let lookups = Lookups::of(std::slice::from_ref(&transaction));
         let known = registry.known(&lookups).await?;
         if known.transactions.contains(&hash) {
@@ -364,10 +374,9 @@ impl SharedPool {
         if waiting.saturating_add(records.into()) > SHARE {
             return Err(NotTaken::Share);
         }
-        let tip = registry.tip();
         let mut builder = tip.builder(clock::now_millis(), &known);
         match builder.add(transaction.clone()) {
-            Ok(()) => registry.remember_verified(hash),
+            Ok(()) => {}
             // Its original may be on its way.
             Err(NotAdded::Fault(fault)) if !fault.is_final() => {}
             Err(error) => return Err(NotTaken::Never(error.to_string())),
