@@ -52,13 +52,6 @@ fn draw_vote_key() -> anyhow::Result<p256::SecretKey> {
     }
 }
 
-/// A vote key that is written nowhere.
-pub(crate) fn passing_vote_key() -> anyhow::Result<VoteKey> {
-    let secret = draw_vote_key()?;
-    let bytes = Zeroizing::new(<[u8; 32]>::from(secret.to_bytes()));
-    Ok(VoteKey::from_bytes(&bytes)?)
-}
-
 fn write_secret(path: &Path, content: &[u8]) -> anyhow::Result<()> {
     durable::create(path, content, durable::PRIVATE).with_context(|| {
         format!(

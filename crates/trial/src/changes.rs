@@ -129,7 +129,7 @@ impl Changes {
             if network.is_decided(change, &waiting.key).await? {
                 let seconds = waiting.since.elapsed().as_secs_f64();
                 self.waiting = None;
-                network.set_validator(change);
+                network.set_validator(change.who, change.kind != Kind::Leave);
                 let (count, quorum) = (network.validators(), network.quorum());
                 return Ok(Some(format!(
                     "{} after {seconds:.1} s: {count} validators, {quorum} needed",

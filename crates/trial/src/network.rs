@@ -18,7 +18,6 @@ use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
 use crate::authority;
-use crate::changes::{Change, Kind};
 use crate::member::{Member, Process};
 use crate::relay::{Link, Weather};
 
@@ -182,9 +181,9 @@ impl Network {
     }
 
     /// A change was decided.
-    pub(crate) fn set_validator(&mut self, change: Change) {
-        if let Some(is_validator) = self.validators.get_mut(change.who) {
-            *is_validator = change.kind != Kind::Leave;
+    pub(crate) fn set_validator(&mut self, who: usize, is_one: bool) {
+        if let Some(is_validator) = self.validators.get_mut(who) {
+            *is_validator = is_one;
         }
     }
 
