@@ -251,4 +251,53 @@ mod tests {
         first.leave();
         assert!(Folder::prepare(Some(outer.path())).is_ok());
     }
+
+    /// Whoever else uses this machine reads none of the keys.
+    #[test]
+    fn parts_and_files_are_for_their_owner_alone_and_nothing_is_overwritten() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let folder = Folder::prepare(None).unwrap();
+        let part = folder.part("authority/credentials").unwrap();
+        let file = folder
+            .file("authority/credentials/vault", b"a secret")
+            .unwrap();
+        for (path, expected) in [(&part, 0o700), (&file, 0o600)] {
+            let mode = path.metadata().unwrap().permissions().mode() & 0o777;
+            assert_eq!(mode, expected, "{}", path.display());
+        }
+        // A folder that is opened again keeps its keys.
+        let again = folder.file("authority/credentials/vault", b"another");
+        let refused = format!("{:#}", again.unwrap_err());
+        assert!(refused.contains("credentials/vault"), "{refused}");
+        assert_eq!(fs::read(&file).unwrap(), b"a secret");
+        assert_eq!(folder.part("authority/credentials").unwrap(), part);
+        folder.leave();
+    }
+
+    /// The path of a socket has at most 107 bytes, however deep the folder is that was chosen.
+    #[test]
+    fn sockets_have_short_paths_and_go_with_the_demonstration() {
+        let outer = TempDir::new().unwrap();
+        let deep = outer.path().join("x".repeat(120));
+        let folder = Folder::prepare(Some(&deep)).unwrap();
+        let socket = folder.socket("org.birthmark.Capture");
+        assert!(socket.as_os_str().len() < 108, "{}", socket.display());
+        std::os::unix::net::UnixListener::bind(&socket).unwrap();
+        let goes: Vec<_> = folder.temporary().map(Path::to_owned).collect();
+        assert_eq!(goes, [socket.parent().unwrap()]);
+        folder.leave();
+        assert!(!socket.exists() && deep.join(README).exists());
+    }
+
+    #[test]
+    fn a_note_that_was_damaged_is_named_and_not_taken_for_none() {
+        let outer = TempDir::new().unwrap();
+        let folder = Folder::prepare(Some(outer.path())).unwrap();
+        folder.keep(&kept()).unwrap();
+        let note = folder.path().join(WHOLE);
+        fs::write(&note, "sma_port = 'x'").unwrap();
+        let error = format!("{:#}", folder.kept().unwrap_err());
+        assert!(error.contains("demo.toml is damaged"), "{error}");
+        folder.leave();
+    }
 }
