@@ -188,8 +188,7 @@ mod tests {
     use super::*;
 
     const TEXT: &str = "//! Of the\n//! whole file.\n\n/// Its name.\nfn a(x: [u8; 2]) -> fn(u8) {\n    \
-                        // Why.\n b()\n}\n\ntrait T {\n fn c();\n}\n\n/// One more that\n/// says a
-                        // \
+                        // Why.\n    b()\n}\n\ntrait T {\n    fn c();\n}\n\n/// One more that\n/// says a \
                         lot.\nconst X: u8 = 1; // here\n\n#[cfg(test)]\nmod tests {\n    fn d() {}\n}\n";
 
     #[test]
