@@ -87,7 +87,8 @@ def formats():
 
 def files():
     for path in sorted(FIXTURES.glob("test-*")):
-        seed("keys" if "spki" in path.name else "certificate", path.name, path.read_bytes())
+        is_key = "spki" in path.name or ".pub." in path.name
+        seed("keys" if is_key else "certificate", path.name, path.read_bytes())
     for case in cases("attestation"):
         seed("attestation", "evidence", json.dumps(case["evidence"]))
         for name in ["endorsement_key", "attestation_key", "signing_key", "statement"]:
