@@ -57,6 +57,7 @@ pub mod durable;
 pub mod logging;
 pub mod random;
 pub mod reasons;
+pub mod seats;
 pub mod users;
 pub mod varlink;
 

@@ -54,7 +54,6 @@ mod bounded;
 mod calling;
 mod guard;
 mod peers;
-mod seats;
 mod serving;
 mod understood;
 

@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{Ipv6Addr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use birthmark_daemon::seats::Seats;
 use birthmark_ledger::KeyName;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
@@ -17,7 +18,7 @@ use tokio_rustls::server::TlsStream;
 
 use crate::identity::{Identity, LinkKey};
 use crate::queue::{Channel, Incoming};
-use crate::seats::Seats;
+use crate::seats::{customer, handshakes};
 use crate::{HANDSHAKE, KNOWN, MAX_FRAME, Peer, SILENCE, tls};
 
 /// How much room a message gets before its bytes are here.
@@ -26,7 +27,7 @@ const FIRST_ROOM: usize = 64 << 10;
 pub(crate) struct Acceptor {
     tls: TlsAcceptor,
     names: BTreeMap<Identity, KeyName>,
-    handshakes: Seats,
+    handshakes: Seats<Ipv6Addr>,
     agreement: mpsc::Sender<Incoming>,
     pool: mpsc::Sender<Incoming>,
     /// A validator's newest connection on a channel; the one before ends.
@@ -44,7 +45,7 @@ impl Acceptor {
         Ok(Arc::new(Self {
             tls: TlsAcceptor::from(tls::server(key, peers)?),
             names: names.collect(),
-            handshakes: Seats::new(),
+            handshakes: handshakes(),
             agreement,
             pool,
             newest: Mutex::default(),
@@ -70,7 +71,7 @@ impl Acceptor {
                     continue;
                 }
             };
-            let Some(seat) = self.handshakes.take(permit, address.ip()) else {
+            let Some(seat) = self.handshakes.take(permit, customer(address.ip())) else {
                 refused(address, &"too many from there are in a handshake");
                 continue;
             };

@@ -16,9 +16,15 @@ use zlink::{ReadyListener, Server};
 use super::bounded::Bounded;
 use super::guard::Guarded;
 use super::peers::Peers;
-use super::seats::{Seat, Seats};
 use crate::idle::Idle;
+use crate::seats::{Seat, Seats};
 use crate::shutdown::Shutdown;
+
+/// How many callers may be connected at once; more wait in the socket's queue.
+const CALLERS: usize = 64;
+/// How many of them one user of this machine may be; one more is closed at once. Root is counted
+/// like everybody: a tool that hangs as root must not keep a person from the camera's switch.
+const CALLERS_OF_ONE: usize = 32;
 
 /// Serves `service` to `callers` until shutdown is requested or `idle` expires, then lets running
 /// calls finish.
@@ -67,7 +73,7 @@ async fn accept<S>(listener: UnixListener, guarded: Guarded<S>, idle: Idle, shut
 where
     S: Service<Bounded> + Clone + 'static,
 {
-    let seats = Seats::new();
+    let seats = Seats::new(CALLERS, CALLERS_OF_ONE);
     loop {
         let stream = tokio::select! {
             biased;
@@ -99,7 +105,7 @@ where
 }
 
 /// The next caller, once there is a seat.
-async fn next(listener: &UnixListener, seats: &Seats) -> Option<(UnixStream, Seat)> {
+async fn next(listener: &UnixListener, seats: &Seats<u32>) -> Option<(UnixStream, Seat<u32>)> {
     let permit = seats.wait().await?;
     match listener.accept().await {
         Ok((stream, _)) => {
