@@ -18,7 +18,7 @@
 //!   9 lines:     u64 height, lines
 //!   10 want lines: u64 height
 //!   11 bare body: u64 height, then a bare proposal (see there) up to the end
-//!   12 want transactions: u64 height, 32 block hash, u16 number, each: u16 place in the block
+//!   12 want transactions: u64 height, 32 block hash, u16 number, each, ascending: u16 place in the block
 //!   13 transactions: u64 height, 32 block hash, u16 number, each: u16 place in the block, u32 + transaction, u32 + evidence
 //! vote:  32 validator, u8 kind (1 prevote, 2 precommit), u64 height, u32 round, u8 0|1 and 32 block hash, 64 signature
 //! lines: u16 number, each: u8 + name, 4 key id, u16 + signature
@@ -443,11 +443,10 @@ impl Message {
             }
             12 => {
                 let (height, block, count) = take_of_block(&mut reader)?;
-                let mut place = || reader.array("place in a block").map(u16::from_be_bytes);
                 Self::WantTransactions {
                     height,
                     block,
-                    places: (0..count).map(|_| place()).collect::<Result<_, _>>()?,
+                    places: take_places(&mut reader, count)?,
                 }
             }
             13 => {
@@ -523,6 +522,19 @@ fn take_of_block(reader: &mut Reader<'_>) -> Result<(Height, Digest, usize), Dec
         return Err(DecodeError::Value("number of transactions"));
     }
     Ok((height, block, count))
+}
+
+/// Each place once, in order: whoever asked for one a thousand times would be sent it as often.
+fn take_places(reader: &mut Reader<'_>, count: usize) -> Result<Vec<u16>, DecodeError> {
+    let mut places: Vec<u16> = Vec::with_capacity(count);
+    for _ in 0..count {
+        let place = u16::from_be_bytes(reader.array("place in a block")?);
+        if places.last().is_some_and(|last| place <= *last) {
+            return Err(DecodeError::Value("place in a block"));
+        }
+        places.push(place);
+    }
+    Ok(places)
 }
 
 fn put_kind_height(out: &mut Vec<u8>, kind: u8, height: Height) {

@@ -111,14 +111,14 @@ impl<A: Shared, V: VoteSigner + Send + Sync, L: Links, C: Clock> Agreement<A, V,
 
     /// Judges a block as soon as nothing of it is missing.
     async fn complete(&mut self, block: BlockHash, now: BlockTime) -> Result<(), AgreementError> {
-        let Some(incomplete) = self.bodies.incomplete.remove(&block) else {
-            return Ok(());
-        };
-        if incomplete.offers.iter().any(Option::is_none) {
-            self.bodies.incomplete.insert(block, incomplete);
+        let is_whole = |body: &Incomplete| body.offers.iter().all(Option::is_some);
+        if !self.bodies.incomplete.get(&block).is_some_and(is_whole) {
             return Ok(());
         }
-        let Incomplete { bare, offers, from } = incomplete;
+        let Some(whole) = self.bodies.incomplete.remove(&block) else {
+            return Ok(());
+        };
+        let Incomplete { bare, offers, from } = whole;
         let proposal = bare.with(offers.into_iter().flatten().collect());
         let bytes: Arc<[u8]> = proposal.encode().into();
         self.learn_whole(&from, proposal, bytes, now).await

@@ -168,6 +168,21 @@ fn a_proposal_reads_back_with_its_evidence() {
 }
 
 #[test]
+fn nobody_asks_for_one_transaction_many_times_in_one_message() {
+    let wanted = |places: &[u16]| {
+        let message = Message::WantTransactions {
+            height: Height::new(7),
+            block: digest("a"),
+            places: places.to_vec(),
+        };
+        Message::parse(&message.encode(), &genesis(1).hash())
+    };
+    assert!(wanted(&[0, 1, 999]).is_ok());
+    assert!(wanted(&[0; 1000]).is_err());
+    assert!(wanted(&[1, 0]).is_err());
+}
+
+#[test]
 fn a_block_of_names_reads_back_and_becomes_the_proposal_again() {
     let whole = proposal();
     let bare = BareProposal::of(&whole.block);
