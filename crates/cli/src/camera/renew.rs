@@ -38,12 +38,13 @@ pub async fn run(options: &RenewOptions, sockets: &Sockets) -> anyhow::Result<Ex
     if options.if_due && !is_due(&status, birthmark_daemon::clock::seconds()) {
         return Ok(ExitCode::SUCCESS);
     }
-    let before = status
-        .certificate_not_after
-        .context("this camera has not been provisioned: there is no certificate to renew")?;
-    let until = renew(&mut signer, options, &status).await?;
+    ensure!(
+        status.certificate_not_after.is_some(),
+        "this camera has not been provisioned: there is no certificate to renew"
+    );
+    let (until, is_new) = renew(&mut signer, options, &status).await?;
     let style = Style::of_standard_output();
-    match until > before {
+    match is_new {
         true => println!(
             "{} the certificate, until {}",
             style.good("renewed"),
@@ -66,12 +67,12 @@ fn is_due(status: &StatusReply, now: i64) -> bool {
 }
 
 /// Has the chip attest the key, fetches the certificate and gives it to the signer; answers its
-/// last second.
+/// last second and whether it is a new one.
 async fn renew(
     signer: &mut SignerClient,
     options: &RenewOptions,
     status: &StatusReply,
-) -> anyhow::Result<i64> {
+) -> anyhow::Result<(i64, bool)> {
     let authority = authority(options, status)?;
     let told = |error: CallError| anyhow!("the authority at {} {error}", authority.address());
     let begun = authority.begin_renewal().await.map_err(told)?;
@@ -99,6 +100,7 @@ async fn renew(
         device_certificate,
         certificate_chain,
         not_after,
+        is_new,
         ..
     } = authority.renew(&proven).await.map_err(told)?;
     // If we stop here, the authority gives the same certificate again.
@@ -106,7 +108,7 @@ async fn renew(
         .renew(&device_certificate, &certificate_chain.concat())
         .await
         .context("the signer refuses what the authority sent")?;
-    Ok(not_after)
+    Ok((not_after, is_new))
 }
 
 fn authority(options: &RenewOptions, status: &StatusReply) -> anyhow::Result<Authority> {

@@ -201,4 +201,7 @@ pub struct Renewed {
     pub certificate_chain: Vec<String>,
     /// The certificate's last second, Unix time.
     pub not_after: i64,
+    /// Whether the certificate was made for this request. Its last second does not tell: two
+    /// certificates of one second end together.
+    pub is_new: bool,
 }

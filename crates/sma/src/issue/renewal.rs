@@ -28,7 +28,7 @@ impl Authority {
             present.ok_or_else(|| ApiError::internal("a camera without a certificate"))?;
         let now = clock::now();
         if !is_due(&present, now) {
-            return Ok(self.renewed(&row, &present));
+            return Ok(self.renewed(&row, &present, false));
         }
         let certificate = self.certify_again(&row, &key, now)?;
         let renewed = self.store.renew(&self.vault, &row, &certificate).await?;
@@ -41,7 +41,7 @@ impl Authority {
         self.remember_renewal(&row).map_err(ApiError::internal)?;
         self.log_act("its chip", "renew certificate", &row.serial)
             .await;
-        Ok(self.renewed(&row, &certificate))
+        Ok(self.renewed(&row, &certificate, true))
     }
 
     fn proven(&self, request: &RenewalRequest) -> Result<(DeviceKey, [u8; 32]), ApiError> {
@@ -103,12 +103,13 @@ impl Authority {
         certificate_row(&der, &self.keyring().issuer.id())
     }
 
-    fn renewed(&self, row: &DeviceRow, certificate: &CertificateRow) -> Renewed {
+    fn renewed(&self, row: &DeviceRow, certificate: &CertificateRow, is_new: bool) -> Renewed {
         Renewed {
             device_serial: row.serial.clone(),
             device_certificate: pem(&certificate.der),
             certificate_chain: self.keyring().chain(Some(&certificate.issuer)),
             not_after: certificate.expires_at,
+            is_new,
         }
     }
 }

@@ -516,6 +516,7 @@ async fn a_chip_has_its_camera_s_certificate_renewed_and_the_former_one_stays_go
             "{same}"
         );
         assert_eq!(same["device_serial"], "CAM-1");
+        assert_eq!(same["is_new"], false);
         assert!(same["master_keys"].is_null(), "{same}");
     }
 
@@ -532,6 +533,10 @@ async fn a_chip_has_its_camera_s_certificate_renewed_and_the_former_one_stays_go
     assert_ne!(former.serial(), present.serial());
     assert!(present.validity().1 >= former.validity().1);
     assert_eq!(answer["not_after"], present.validity().1.unix());
+    assert_eq!(
+        answer["is_new"], true,
+        "even within the second of the first"
+    );
     // Photos that waited come with the former one.
     for _ in 0..2 {
         assert!(is_believed(&stand, &first).await && is_believed(&stand, &second).await);
