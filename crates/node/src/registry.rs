@@ -1,17 +1,15 @@
 //! The registry as this node holds it: the tip in memory, everything else looked up in the store.
 
-use std::collections::BTreeSet;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use birthmark_consensus::Decided as Agreed;
 use birthmark_ledger::merkle::Node;
 use birthmark_ledger::note::NoteSignature;
 use birthmark_ledger::{
-    Block, DecidedHeader, Epochs, Frontier, Genesis, Height, Known, Lookups, Outline, Receipt,
-    ReceiptError, SetLink, Tip, Transaction, TransactionHash, ValidatorId, ValidatorSet,
-    needed_anchor,
+    Block, DecidedHeader, Epochs, Frontier, Genesis, Height, Outline, Receipt, ReceiptError,
+    SetLink, Tip, Transaction, TransactionHash, needed_anchor,
 };
-use birthmark_protocol::{Digest, ModificationLevel};
+use birthmark_protocol::Digest;
 use tokio::sync::watch;
 
 use crate::filter::Filter;
@@ -25,7 +23,9 @@ mod checkpoints;
 mod decided;
 mod index;
 mod indexer;
+mod known;
 mod lookup;
+mod sets;
 mod shelf;
 mod verified;
 
@@ -176,21 +176,6 @@ impl Registry {
         Ok(())
     }
 
-    fn remember_link(&self, decided: &Decided) {
-        let Some(change) = &decided.block.change else {
-            return;
-        };
-        let link = SetLink {
-            header: decided.block.header.clone(),
-            certificate: decided.certificate.clone(),
-            validators: change.next.clone(),
-        };
-        self.links
-            .write()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push(Arc::new(link));
-    }
-
     async fn read_epochs(&self) -> Result<(), RegistryError> {
         let mut epochs = Epochs::default();
         for height in self.store.statement_heights().await? {
@@ -262,104 +247,6 @@ impl Registry {
     /// Bytes of the blocks that are kept for answers.
     pub fn kept_bytes(&self) -> usize {
         self.shelf.bytes()
-    }
-
-    /// Changes of validators before `height`, oldest first.
-    pub fn links_before(&self, height: u64) -> Vec<SetLink> {
-        let links = self.links.read().unwrap_or_else(PoisonError::into_inner);
-        links
-            .iter()
-            .filter(|link| link.header.height.get() < height)
-            .map(|link| SetLink::clone(link))
-            .collect()
-    }
-
-    /// Who decides the block after `height`.
-    pub fn validators_after(&self, height: u64) -> ValidatorSet {
-        let last = self.links_before(height.saturating_add(1)).pop();
-        last.map_or_else(|| self.genesis.validators.clone(), |link| link.validators)
-    }
-
-    /// The name under which a validator of this height is known.
-    pub fn validator_name(&self, height: u64, id: &ValidatorId) -> Option<String> {
-        let links = self.links.read().unwrap_or_else(PoisonError::into_inner);
-        let last = links.iter().rfind(|link| link.header.height.get() < height);
-        let set = last.map_or(&self.genesis.validators, |link| &link.validators);
-        set.get(id).map(|validator| validator.name.to_string())
-    }
-
-    /// The name of a validator that decided earlier blocks, as it was last.
-    pub fn former_name(&self, id: &ValidatorId) -> Option<String> {
-        let links = self.links.read().unwrap_or_else(PoisonError::into_inner);
-        let later = links.iter().rev().map(|link| &link.validators);
-        let mut sets = later.chain([&self.genesis.validators]);
-        let found = sets.find_map(|set| set.get(id));
-        found.map(|validator| validator.name.to_string())
-    }
-
-    /// Answers a block's lookups.
-    pub async fn known(&self, lookups: &Lookups) -> Result<Known, RegistryError> {
-        let mut known = Known::default();
-        for original in &lookups.originals {
-            if let Some(level) = self.lowest_level(original).await? {
-                known.originals.insert(*original, level);
-            }
-        }
-        known.transactions = self.registered(&lookups.transactions).await?;
-        known.verified = self.verified.among(&lookups.transactions);
-        known.epochs = self.epochs();
-        for name in &lookups.one_time_keys {
-            if self.store.spender(name).await?.is_some() {
-                known.spent.insert(*name);
-            }
-        }
-        for height in &lookups.anchors {
-            if let Some(hash) = self.block_hash(*height).await? {
-                known.anchors.insert(*height, hash);
-            }
-        }
-        Ok(known)
-    }
-
-    /// The hash of a decided block; the genesis hash for height 0.
-    pub async fn block_hash(&self, height: Height) -> Result<Option<Digest>, RegistryError> {
-        if height == Height::GENESIS {
-            return Ok(Some(self.genesis.hash()));
-        }
-        let tip = self.tip();
-        if height == tip.height() {
-            return Ok(Some(*tip.hash()));
-        }
-        if height > tip.height() {
-            return Ok(None);
-        }
-        let decided = self.stored_block(height.get()).await?;
-        Ok(decided.map(|decided| decided.block.header.hash()))
-    }
-
-    async fn registered(
-        &self,
-        hashes: &BTreeSet<TransactionHash>,
-    ) -> Result<BTreeSet<TransactionHash>, RegistryError> {
-        let mut known = BTreeSet::new();
-        for hash in hashes {
-            if self.store.transaction(hash).await?.is_some() {
-                known.insert(*hash);
-            }
-        }
-        Ok(known)
-    }
-
-    /// The lowest level an image is registered at.
-    pub async fn lowest_level(
-        &self,
-        digest: &Digest,
-    ) -> Result<Option<ModificationLevel>, RegistryError> {
-        let found = self.find(digest).await?;
-        Ok(found
-            .iter()
-            .filter_map(|found| Some(found.record().image(digest)?.level))
-            .min())
     }
 
     /// Appends a block that was judged and decided.

@@ -1,16 +1,15 @@
 //! `doctor`: looks at everything the node depends on and says what to do about what is not well.
 
 mod authorities;
+mod database;
+mod keys;
+mod network;
 
-use std::os::unix::fs::MetadataExt as _;
-use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use birthmark_consensus::is_of;
-use birthmark_daemon::{Context, CredentialError, Program};
-use birthmark_http::database::cannot_open;
-use birthmark_ledger::{Genesis, ValidatorId, ValidatorSet, VoteSigner as _};
+use birthmark_daemon::{Context, Program};
+use birthmark_ledger::{Genesis, ValidatorId, ValidatorSet};
 use birthmark_protocol::api::Status;
 use birthmark_protocol::numbers::at_most;
 use clap::{Arg, ArgAction, value_parser};
@@ -19,9 +18,6 @@ use x509_cert::Certificate;
 use super::running::{RunningNode, at_argument};
 use super::{command, say};
 use crate::authorities::AuthorityBook;
-use crate::contradictions::Contradictions;
-use crate::disk::free_bytes;
-use crate::network;
 use crate::registry::Registry;
 use crate::settings::Settings;
 use crate::store::Store;
@@ -32,13 +28,6 @@ const MONTH: i64 = 30 * 86_400;
 const DATABASE_PATIENCE: Duration = Duration::from_secs(10);
 /// The pause before a node that does not answer, or whose height stays, is asked again.
 const BETWEEN_LOOKS: Duration = Duration::from_secs(1);
-/// Somebody's shell has no credentials; that is no fault of the node's.
-const KEYS_NOT_SEEN: &str = "skipped  keys: systemd hands them to the node alone. To look at them too:
-         systemd-run --quiet --wait --pipe --collect -p User=birthmark-node \\
-             -p LoadCredential=vote-key:/etc/credstore/birthmark-node.vote-key \\
-             -p LoadCredential=checkpoint-key:/etc/credstore/birthmark-node.checkpoint-key \\
-             -p LoadCredential=lookup-key:/etc/credstore/birthmark-node.lookup-key birthmark-node doctor";
-
 pub(super) fn add(program: Program<Settings>) -> Program<Settings> {
     let doctor = command(
         "doctor",
@@ -94,23 +83,6 @@ async fn present(settings: &Settings) -> anyhow::Result<(Genesis, ValidatorSet)>
     let validators = found.ok().flatten();
     let validators = validators.unwrap_or_else(|| genesis.validators.clone());
     Ok((genesis, validators))
-}
-
-/// Which validators contradicted themselves, in words; nothing where the database is of another
-/// registry.
-async fn contradictions(store: &Store, genesis: Genesis) -> anyhow::Result<Vec<String>> {
-    let stored = store.state("genesis").await?;
-    let is_ours = stored.as_deref() == Some(genesis.hash().as_bytes());
-    if !is_ours || store.misbehaviours().await?.is_empty() {
-        return Ok(Vec::new());
-    }
-    let registry = Registry::open(store.clone(), genesis).await?;
-    Ok(Contradictions::load(&registry).await?.list())
-}
-
-fn are_not_ours_to_see(error: &anyhow::Error) -> bool {
-    let missing = error.downcast_ref();
-    matches!(missing, Some(CredentialError::NoDirectory { .. }))
 }
 
 #[derive(Default)]
@@ -238,135 +210,6 @@ impl Report {
         Ok(())
     }
 
-    /// How many validators there are, whether they can be reached, and who of them contradicted
-    /// itself.
-    async fn network(&mut self, settings: &Settings) -> anyhow::Result<()> {
-        let Ok(genesis) = identity::read_genesis(&settings.genesis) else {
-            return Ok(());
-        };
-        if let Some(advice) = network::size_advice(genesis.validators.len()) {
-            // It is left by taking in a member, or letting one go.
-            self.well(&advice)?;
-        }
-        let peers = settings.network.iter().flat_map(|network| &network.peers);
-        for peer in peers {
-            let connecting = tokio::net::TcpStream::connect(&peer.address);
-            match tokio::time::timeout(Duration::from_secs(5), connecting).await {
-                Ok(Ok(_)) => self.well(&format!("{} answers at {}", peer.name, peer.address))?,
-                Ok(Err(_)) | Err(_) => self.ill(
-                    &format!("{} does not answer at {}", peer.name, peer.address),
-                    "Ask its operator; look at the address and at firewalls on both sides.",
-                )?,
-            }
-        }
-        // What is wrong with the database was said before.
-        if self.database_hangs {
-            return Ok(());
-        }
-        let Ok(Some(store)) = Store::look(&settings.database).await else {
-            return Ok(());
-        };
-        match contradictions(&store, genesis).await {
-            Ok(sentences) => {
-                for sentence in sentences {
-                    self.ill(
-                        &sentence,
-                        "Both signatures are kept. Two machines may run with one key, or one was set back: call its operator.",
-                    )?;
-                }
-            }
-            Err(error) => self.ill(
-                &format!("whether a validator contradicted itself cannot be read: {error:#}"),
-                "`birthmark-node fsck` reads all of the database.",
-            )?,
-        }
-        store.close().await;
-        Ok(())
-    }
-
-    fn keys(
-        &mut self,
-        settings: &Settings,
-        context: &Context,
-        genesis: anyhow::Result<(Genesis, ValidatorSet)>,
-    ) -> anyhow::Result<Option<ValidatorId>> {
-        let network = settings.network.as_ref();
-        if network.is_some_and(|network| network.follow) {
-            self.well("this node follows the registry and needs no vote key")?;
-            return Ok(None);
-        }
-        let keys = identity::keys(&context.credentials);
-        if let Err(error) = identity::lookup_key(&context.credentials)
-            && !are_not_ours_to_see(&error)
-        {
-            self.ill(&format!("{error:#}"), "See docs/VALIDATOR.md, first start.")?;
-        }
-        if genesis.is_ok() && keys.as_ref().err().is_some_and(are_not_ours_to_see) {
-            say(KEYS_NOT_SEEN)?;
-            return Ok(None);
-        }
-        match (genesis, keys) {
-            (Ok((genesis, validators)), Ok(keys)) => {
-                let own = ValidatorId::of(&keys.vote.public_key());
-                match validators.get(&own) {
-                    Some(entry) if !is_of(entry, &keys.checkpoint) => {
-                        self.ill(
-                            "the checkpoint key is not this validator's in the registry",
-                            "Load the key that was made together with the vote key.",
-                        )?;
-                    }
-                    Some(entry) => {
-                        self.well(&format!(
-                            "keys belong to {} in the registry {}",
-                            entry.name, genesis.chain_id
-                        ))?;
-                        self.peers(settings, &validators, entry.name.as_str())?;
-                    }
-                    None => self.ill(
-                        "the vote key belongs to no validator of the registry",
-                        "Load the right credential, or ask the others to take you in. In a network this node follows until then.",
-                    )?,
-                }
-                Ok(Some(own))
-            }
-            (genesis, keys) => {
-                let errors = [genesis.err(), keys.err()];
-                for error in errors.into_iter().flatten() {
-                    self.ill(&format!("{error:#}"), "See docs/VALIDATOR.md, first start.")?;
-                }
-                Ok(None)
-            }
-        }
-    }
-
-    fn peers(
-        &mut self,
-        settings: &Settings,
-        validators: &ValidatorSet,
-        own: &str,
-    ) -> anyhow::Result<()> {
-        let count = validators.len();
-        let peers = settings.network.iter().flat_map(|network| &network.peers);
-        let peers: Vec<_> = peers.map(|peer| peer.name.clone()).collect();
-        if settings.network.is_some() {
-            for name in network::unreachable(&peers, validators, own) {
-                self.ill(
-                    &network::has_no_peer(&name),
-                    "Add it with its address and identity, and start this validator again.",
-                )?;
-            }
-        }
-        match network::check(settings, validators, own) {
-            Ok(()) if count == 1 => {
-                self.well("this validator is the whole set: there are no peers to reach")
-            }
-            Ok(()) => self.well(&format!(
-                "{count} validators decide together, and the settings say how they are reached"
-            )),
-            Err(error) => self.ill(&format!("{error}"), "See docs/NETWORK.md."),
-        }
-    }
-
     fn clock(&mut self) -> anyhow::Result<()> {
         let synchronised = std::path::Path::new("/run/systemd/timesync/synchronized").exists();
         let now = clock::now().unix();
@@ -379,164 +222,6 @@ impl Report {
             (true, false) => {
                 self.well("the clock is plausible; whether it is synchronised, `timedatectl` says")
             }
-        }
-    }
-
-    /// However large the database is and whatever it is busy with, doctor does not wait for ever,
-    /// and does not keep it busy.
-    async fn patient_with_database(&mut self, settings: &Settings) -> anyhow::Result<()> {
-        let looked = tokio::time::timeout(DATABASE_PATIENCE, self.database(settings)).await;
-        let Ok(looked) = looked else {
-            self.database_hangs = true;
-            return self.ill(
-                &format!(
-                    "the database did not answer within {} s, and nothing more is asked of it",
-                    DATABASE_PATIENCE.as_secs()
-                ),
-                "Look at its server and disk, and at who holds its locks; `birthmark-node fsck` reads all of it.",
-            );
-        };
-        looked
-    }
-
-    /// Looks at the database without making or changing anything: whoever runs this may be another
-    /// user than the daemon.
-    async fn database(&mut self, settings: &Settings) -> anyhow::Result<()> {
-        self.ownership(settings)?;
-        let store = match Store::look(&settings.database).await {
-            Ok(Some(store)) => store,
-            Ok(None) => {
-                return self.well("there is no database yet: the node makes it at its first start");
-            }
-            Err(error) => {
-                let explained = cannot_open(settings.database.as_str(), &error);
-                return self.ill(
-                    &format!("{explained} ({error})"),
-                    "Start it, or correct `database` in the configuration.",
-                );
-            }
-        };
-        let looked = self.contents(settings, &store).await;
-        store.close().await;
-        looked
-    }
-
-    async fn contents(&mut self, settings: &Settings, store: &Store) -> anyhow::Result<()> {
-        let unreadable = "Run `birthmark-node fsck`, then restore a backup.";
-        let stored = match store.state("genesis").await {
-            Ok(stored) => stored,
-            Err(error) => return self.ill(&format!("database: {error}"), unreadable),
-        };
-        match store.waiting_authorities().await {
-            Ok(waiting) => {
-                for (name, count, since) in waiting {
-                    let seconds = clock::now().since(since);
-                    self.well(&format!(
-                        "{count} submissions wait for the authority {name:?}, the oldest for {seconds} s"
-                    ))?;
-                }
-            }
-            Err(error) => self.ill(&format!("database: {error}"), unreadable)?,
-        }
-        // What is wrong with the genesis file was said with the keys.
-        let Ok(genesis) = identity::read_genesis(&settings.genesis) else {
-            return Ok(());
-        };
-        let Some(stored) = stored else {
-            return self.well("the database is empty");
-        };
-        let given = genesis.hash();
-        if stored != given.as_bytes() {
-            let held = hex::encode(&stored);
-            return self.ill(
-                &format!("the database holds the registry with the genesis hash {held}, the genesis file has {given}"),
-                "Name the genesis file of this database in `genesis`, or another `database`. Nothing is damaged.",
-            );
-        }
-        match Registry::open(store.clone(), genesis).await {
-            Ok(registry) => {
-                let tip = registry.tip();
-                self.well(&format!(
-                    "database holds {} records in {} blocks",
-                    tip.frontier().size(),
-                    tip.height()
-                ))
-            }
-            Err(error) => self.ill(&format!("database: {error}"), unreadable),
-        }
-    }
-
-    /// A file of the database that belongs to another user than its folder: the daemon reads it and
-    /// cannot write.
-    fn ownership(&mut self, settings: &Settings) -> anyhow::Result<()> {
-        let Some(file) = settings.database.file() else {
-            return Ok(());
-        };
-        let owner = |path: &Path| std::fs::metadata(path).map(|about| about.uid()).ok();
-        let Some(folder) = settings.data_folder() else {
-            return Ok(());
-        };
-        let Some(of_folder) = owner(&folder) else {
-            return Ok(());
-        };
-        for ending in ["", "-wal", "-shm"] {
-            let mut name = file.as_os_str().to_owned();
-            name.push(ending);
-            let path = PathBuf::from(name);
-            if owner(&path).is_some_and(|of_file| of_file != of_folder) {
-                self.ill(
-                    &format!(
-                        "{} does not belong to the user its folder belongs to",
-                        path.display()
-                    ),
-                    &format!(
-                        "The daemon cannot write it: chown --reference={} {}",
-                        folder.display(),
-                        path.display()
-                    ),
-                )?;
-            }
-        }
-        Ok(())
-    }
-
-    fn disk(&mut self, settings: &Settings) -> anyhow::Result<()> {
-        let Some(folder) = settings.data_folder() else {
-            return Ok(());
-        };
-        // Before the first start systemd has not made the folder; its disk is that of the folder
-        // above.
-        let mut existing = folder.as_path();
-        while !existing.exists() {
-            let Some(above) = existing.parent() else {
-                return Ok(());
-            };
-            existing = if above.as_os_str().is_empty() {
-                Path::new(".")
-            } else {
-                above
-            };
-        }
-        if existing != folder {
-            self.well(&format!(
-                "{} is not there yet: systemd makes it at the first start",
-                folder.display()
-            ))?;
-        }
-        let reserve = settings.limits.disk_reserve_mb.saturating_mul(1 << 20);
-        match free_bytes(existing) {
-            Ok(free) if free < reserve => self.ill(
-                &format!("{} MiB are free on the database's disk", free >> 20),
-                "Make room: below `limits.disk_reserve_mb` submissions are turned away, and a full disk stops the node.",
-            ),
-            Ok(free) => self.well(&format!(
-                "{} GiB are free on the database's disk",
-                free >> 30
-            )),
-            Err(error) => self.ill(
-                &format!("the disk of {}: {error}", existing.display()),
-                "Correct `database` in the configuration.",
-            ),
         }
     }
 
