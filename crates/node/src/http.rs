@@ -175,6 +175,7 @@ fn pages() -> Router<Arc<App>> {
         .route("/favicon.ico", get(site::icon))
         .route("/verify.js", get(pages::verify_script))
         .route("/verifier.js", get(pages::verifier_script))
+        .route("/texts.de.json", get(pages::german))
         .route("/verifier.wasm", get(pages::verifier))
         .route("/docs.js", get(site::docs_script))
 }

@@ -21,6 +21,8 @@ use super::{App, FRESH, Shared, provenance, verify};
 
 mod saved;
 mod status;
+#[cfg(test)]
+mod texts;
 
 pub use saved::saved;
 pub use status::status;
@@ -102,6 +104,8 @@ assets! {
     verify_script: "text/javascript; charset=utf-8", "verify.js";
     /// What lets that script call the verifier.
     verifier_script: "text/javascript; charset=utf-8", "verifier.js";
+    /// The page's and the verifier's texts in German.
+    german: "application/json", "texts.de.json";
     /// The verifier: the Rust code of `verify-wasm`, built by `cargo xtask wasm`.
     verifier: "application/wasm", "verifier.wasm";
 }

@@ -24,6 +24,52 @@ let genesis = null;
 // Validators that took over later, trusted in place of the genesis for receipts that begin with them.
 let trusted = null;
 
+// The texts of another language: what stands in the code and what the verifier says is English, and the key to the same in that
+// language. Names in braces stand for what differs from one answer to the next.
+const texts = await (async () => {
+  const wanted = new URLSearchParams(location.search).get("lang") ?? navigator.language.slice(0, 2);
+  const kept = byId("texts-" + wanted);
+  if (kept) return { language: wanted, ...JSON.parse(kept.textContent) };
+  if (saved || wanted !== "de") return { language: "en" };
+  const answer = await fetch("/texts.de.json").catch(() => null);
+  return answer?.ok ? { ...(await answer.json()), language: wanted } : { language: "en" };
+})();
+
+// Each text as an expression that finds what stands for the names in it. Longer ones first: they say more.
+const patterns = Object.keys(texts)
+  .filter((key) => key.includes("{") && key !== "language")
+  .map((key) => {
+    const names = [];
+    const escaped = key.replace(/[.*+?^$()|[\]\\]/g, "\\$&");
+    const source = escaped.replace(/\{(\w+)\}/g, (_, name) => {
+      names.push(name);
+      return "([^]*?)";
+    });
+    return { key, names, expression: new RegExp("^" + source + "$"), length: key.replace(/\{\w+\}/g, "").length };
+  })
+  .sort((one, other) => other.length - one.length);
+
+function filled(text, values) {
+  return text.replace(/\{(\w+)\}/g, (whole, name) => values[name] ?? whole);
+}
+
+// A text in the reader's language; in English where there is no other. What is in it is told in the same language.
+function said(text) {
+  if (texts.language === "en" || typeof text !== "string") return text;
+  if (Object.hasOwn(texts, text)) return texts[text];
+  for (const { key, names, expression } of patterns) {
+    const found = expression.exec(text);
+    if (found) return filled(texts[key], Object.fromEntries(names.map((name, at) => [name, said(found[at + 1])])));
+  }
+  const whole = text.charAt(0).toUpperCase() + text.slice(1);
+  return whole !== text && said(whole) !== whole ? said(whole) : text;
+}
+
+// A text of this page with its values, which are not translated.
+function t(text, values = {}) {
+  return filled(Object.hasOwn(texts, text) ? texts[text] : text, values);
+}
+
 function element(name, text, className) {
   const made = document.createElement(name);
   if (text !== undefined && text !== null) made.textContent = text;
@@ -47,13 +93,13 @@ const pause = (seconds) => new Promise((done) => setTimeout(done, seconds * 1000
 // Fetches a file of the registry; null where there is none. Where the validator is busy and says when to come back, it is
 // asked again; what it cannot answer becomes a sentence.
 async function ask(path, waiting) {
-  if (!address) throw new Error("This saved page does not know where its registry is: it checks receipts, and asks nobody about photos.");
+  if (!address) throw new Error(t("This saved page does not know where its registry is: it checks receipts, and asks nobody about photos."));
   for (let attempt = 0; ; attempt += 1) {
     let response;
     try {
       response = await fetch(address + "/" + path, { credentials: "omit", referrerPolicy: "no-referrer" });
     } catch {
-      throw new Error("The validator cannot be reached. Check your connection, then try again.");
+      throw new Error(t("The validator cannot be reached. Check your connection, then try again."));
     }
     if (response.ok) return response;
     if (response.status === 404) return null;
@@ -62,12 +108,12 @@ async function ask(path, waiting) {
     const after = Number(response.headers.get("retry-after"));
     const isBusy = response.status === 429 || response.status === 503;
     if (!isBusy) {
-      throw new Error(detail ? "The validator says: " + detail + "." : "The validator answered with status " + response.status + ".");
+      throw new Error(detail ? t("The validator says: {detail}.", { detail }) : t("The validator answered with status {status}.", { status: response.status }));
     }
     const when = after > 0 ? after : 5;
-    const why = detail ? "The validator says: " + detail + "." : "The validator is busy.";
-    if (attempt === 3 || when > 30) throw new Error(why + " Try again in " + when + " seconds.");
-    waiting(why + " Asking again in " + when + " seconds …");
+    const why = detail ? t("The validator says: {detail}.", { detail }) : t("The validator is busy.");
+    if (attempt === 3 || when > 30) throw new Error(t("{why} Try again in {seconds} seconds.", { why, seconds: when }));
+    waiting(t("{why} Asking again in {seconds} seconds …", { why, seconds: when }));
     await pause(when);
   }
 }
@@ -76,7 +122,7 @@ async function ask(path, waiting) {
 async function drive(lookup, waiting) {
   for (let fetched = 0; ; ) {
     const step = JSON.parse(lookup.wants());
-    if (step.failed) throw new Error("It could not be asked: " + step.failed + ".");
+    if (step.failed) throw new Error(t("It could not be asked: {reason}.", { reason: said(step.failed) }));
     if (step.refused || !step.fetch.length) return;
     const files = step.fetch;
     const work = async () => {
@@ -86,7 +132,7 @@ async function drive(lookup, waiting) {
         if (bytes) lookup.take(file, bytes);
         else lookup.missing(file);
         fetched += 1;
-        waiting("Asking the validator, file " + fetched + " …");
+        waiting(t("Asking the validator, file {number} …", { number: fetched }));
       }
     };
     // All must have ended before the lookup is given up.
@@ -103,7 +149,7 @@ class Subject {
     this.file = file;
     this.card = element("article", null, "card working");
     this.card.setAttribute("aria-label", name);
-    this.working("Waiting …");
+    this.working(t("Waiting …"));
   }
 
   working(what) {
@@ -112,9 +158,9 @@ class Subject {
     this.card.replaceChildren(words);
   }
 
-  failed(error, headline = "It could not be found out") {
+  failed(error, headline = t("It could not be found out")) {
     const words = element("div", null, "words");
-    const again = element("button", "Try again");
+    const again = element("button", t("Try again"));
     again.type = "button";
     again.addEventListener("click", () => run([this]));
     words.append(element("p", this.name, "name"), element("h2", headline, "headline"), element("p", error.message));
@@ -137,7 +183,7 @@ class Subject {
       read += value.length;
       if (this.file.size > 20_000_000 && read - shown > 10_000_000) {
         shown = read;
-        this.working("Reading, " + Math.floor((read / this.file.size) * 100) + " % …");
+        this.working(t("Reading, {percent} % …", { percent: Math.floor((read / this.file.size) * 100) }));
       }
     }
     this.digests = JSON.parse(hasher.finish());
@@ -153,7 +199,7 @@ class Subject {
 
   // By the receipt that lies beside it: the photo is looked up nowhere.
   async findKept() {
-    this.working("Checking the receipt …");
+    this.working(t("Checking the receipt …"));
     await connect();
     const file = this.file ? JSON.stringify(this.digests) : undefined;
     const inside = await this.lookInside();
@@ -175,10 +221,10 @@ class Subject {
     this.card.className = "card " + card.tone;
     const top = element("div", null, "top");
     const words = element("div", null, "words");
-    words.append(element("p", this.name, "name"), element("h2", card.headline, "headline"));
-    if (card.warnings.length) words.append(list(card.warnings, "warnings"));
+    words.append(element("p", this.name, "name"), element("h2", said(card.headline), "headline"));
+    if (card.warnings.length) words.append(list(card.warnings.map(said), "warnings"));
     const sentence = element("blockquote", null, "sentence");
-    sentence.append(element("p", card.sentence));
+    sentence.append(element("p", said(card.sentence)));
     words.append(sentence);
     if (card.times) words.append(times(card.times));
     top.append(words);
@@ -199,7 +245,7 @@ class Subject {
     this.bytes = null;
     const figure = element("figure");
     const image = element("img");
-    image.alt = "The picture in " + this.name;
+    image.alt = t("The picture in {name}", { name: this.name });
     image.src = URL.createObjectURL(shown);
     image.addEventListener("load", () => URL.revokeObjectURL(image.src));
     image.addEventListener("error", () => {
@@ -210,8 +256,8 @@ class Subject {
     });
     figure.append(image);
     if (isPictureOnly) {
-      const turned = this.isTurned ? "; the file itself asks viewers to turn or mirror it" : "";
-      figure.append(element("figcaption", "As registered, without the file's metadata" + turned));
+      const turned = t("As registered, without the file's metadata; the file itself asks viewers to turn or mirror it");
+      figure.append(element("figcaption", this.isTurned ? turned : t("As registered, without the file's metadata")));
     }
     return figure;
   }
@@ -219,10 +265,10 @@ class Subject {
   more(card) {
     const more = element("div", null, "more");
     const part = (title, sentences) => {
-      if (sentences.length) more.append(element("h3", title), list(sentences));
+      if (sentences.length) more.append(element("h3", title), list(sentences.map(said)));
     };
-    part("What this file says, and the record does not", card.not_covered);
-    part("What is not proven", card.not_proven);
+    part(t("What this file says, and the record does not"), card.not_covered);
+    part(t("What is not proven"), card.not_proven);
     const relatives = element("div", null, "family");
     if (card.parent && !card.family?.made_from.length) {
       const original = { what: "another registered image", digest: card.parent };
@@ -230,7 +276,7 @@ class Subject {
     }
     if (card.family) relatives.append(...drawnFamily(card.family));
     if (card.matched) more.append(relatives);
-    part("About this file", card.notes);
+    part(t("About this file"), card.notes);
     if (card.facts.length || card.digests.length) more.append(details(card));
     if (card.matched) more.append(this.actions(card));
     return more.childElementCount ? more : null;
@@ -240,22 +286,22 @@ class Subject {
     const row = element("p", null, "row actions");
     if (this.receipt && card.checked) {
       const name = this.file ? this.name.split("/").pop() : card.matched.digest.slice(0, 16);
-      const receipt = element("a", "Download the receipt", "button");
+      const receipt = element("a", t("Download the receipt"), "button");
       receipt.href = URL.createObjectURL(new Blob([this.receipt], { type: "application/octet-stream" }));
       receipt.download = name + ".birthmark";
       row.append(receipt);
     }
     // What stands behind # is not sent to any server.
-    const link = element("a", "Link to this record", "button");
+    const link = element("a", t("Link to this record"), "button");
     link.href = address + "/#" + card.matched.digest;
     row.append(link);
     row.append(this.relativesButton(card));
     if (navigator.clipboard) {
-      const copy = element("button", "Copy the sentence", "plain");
+      const copy = element("button", t("Copy the sentence"), "plain");
       copy.type = "button";
       copy.addEventListener("click", async () => {
-        await navigator.clipboard.writeText(card.sentence);
-        copy.textContent = "Copied";
+        await navigator.clipboard.writeText(said(card.sentence));
+        copy.textContent = t("Copied");
       });
       row.append(copy);
     }
@@ -264,7 +310,7 @@ class Subject {
 
   // What was made from a photo can only be asked by naming it, so nothing is asked before somebody wants it.
   relativesButton(card) {
-    const button = element("button", "Ask for its edits (names the photo to this validator)", "plain");
+    const button = element("button", t("Ask for its edits (names the photo to this validator)"), "plain");
     button.type = "button";
     button.addEventListener("click", async () => {
       button.disabled = true;
@@ -272,7 +318,7 @@ class Subject {
       try {
         const answer = await ask("api/v1/provenance/" + card.matched.digest, () => {});
         const drawn = answer ? drawnFamily(JSON.parse(family(await answer.text(), card.index))) : [];
-        place.replaceChildren(...(drawn.length ? drawn : [element("p", "This validator knows of no edit of it.")]));
+        place.replaceChildren(...(drawn.length ? drawn : [element("p", t("This validator knows of no edit of it."))]));
       } catch (error) {
         place.replaceChildren(element("p", error.message));
         button.disabled = false;
@@ -284,24 +330,24 @@ class Subject {
 
 function times(times) {
   const made = element("ul", null, "times");
-  if (times.after) made.append(element("li", "Not before " + times.after + " (proven)"));
-  made.append(element("li", "Existed before " + times.before + " (proven)"));
-  made.append(element("li", "Taken at " + times.claimed + " by the device's own clock (claimed)"));
+  if (times.after) made.append(element("li", t("Not before {time} (proven)", { time: times.after })));
+  made.append(element("li", t("Existed before {time} (proven)", { time: times.before })));
+  made.append(element("li", t("Taken at {time} by the device's own clock (claimed)", { time: times.claimed })));
   return made;
 }
 
 function details(card) {
   const made = element("details");
-  made.append(element("summary", "Details"));
+  made.append(element("summary", t("Details")));
   const facts = element("dl");
-  for (const fact of card.facts) facts.append(element("dt", fact.name), element("dd", fact.value));
+  for (const fact of card.facts) facts.append(element("dt", said(fact.name)), element("dd", said(fact.value)));
   for (const found of card.digests) {
-    if (found.digest !== card.matched?.digest) facts.append(element("dt", "SHA-256, " + found.role), element("dd", found.digest));
+    if (found.digest !== card.matched?.digest) facts.append(element("dt", t("SHA-256, {role}", { role: said(found.role) })), element("dd", found.digest));
   }
   made.append(facts);
   if (card.checked) {
-    made.append(element("p", card.checked));
-    made.append(element("p", "This was checked in your browser. The receipt proves it again without a network, for ever: birthmark receipt show FILE.birthmark --genesis genesis.json", "soft"));
+    made.append(element("p", said(card.checked)));
+    made.append(element("p", t("This was checked in your browser. The receipt proves it again without a network, for ever: {command}", { command: "birthmark receipt show FILE.birthmark --genesis genesis.json" }), "soft"));
   }
   return made;
 }
@@ -318,8 +364,8 @@ function drawnFamily(family) {
     tree.append(item);
     return item;
   };
-  for (const member of [...family.made_from].reverse()) box("from", "Made from", member);
-  const own = box("own", "This photo");
+  for (const member of [...family.made_from].reverse()) box("from", t("Made from"), member);
+  const own = box("own", t("This photo"));
   if (family.same_photo.length) {
     const data = element("ul");
     for (const member of family.same_photo) {
@@ -327,19 +373,19 @@ function drawnFamily(family) {
       item.append(relative(member));
       data.append(item);
     }
-    own.append(element("p", "The same photo in other data"), data);
+    own.append(element("p", t("The same photo in other data")), data);
   }
-  for (const member of family.made_into) box("into", "Made from this", member);
-  return [element("h3", "Its family"), tree, element("p", family.limits[0], "soft")];
+  for (const member of family.made_into) box("into", t("Made from this"), member);
+  return [element("h3", t("Its family")), tree, element("p", said(family.limits[0]), "soft")];
 }
 
 // One relative: what it is, as a link to look it up, and first of all what was withdrawn of it.
 function relative(member) {
   const shown = element("span");
-  if (member.notice) shown.append(element("strong", "Withdrawn: " + member.notice + ". "));
+  if (member.notice) shown.append(element("strong", t("Withdrawn: {notice}. ", { notice: member.notice })));
   const link = element("a", member.digest.slice(0, 12) + "…", "hash");
   link.href = "#" + member.digest;
-  shown.append(member.what + " ", link);
+  shown.append(said(member.what) + " ", link);
   return shown;
 }
 
@@ -357,13 +403,13 @@ const WORDS = {
 function summarise(subjects) {
   const counts = new Map();
   for (const subject of subjects) counts.set(subject.tone, (counts.get(subject.tone) || 0) + 1);
-  const parts = Object.entries(WORDS).filter(([tone]) => counts.has(tone)).map(([tone, words]) => counts.get(tone) + " " + words);
-  summary.textContent = subjects.length === 1 ? "" : subjects.length + " files: " + parts.join("; ");
+  const parts = Object.entries(WORDS).filter(([tone]) => counts.has(tone)).map(([tone, words]) => counts.get(tone) + " " + t(words));
+  summary.textContent = subjects.length === 1 ? "" : t("{count} files: {parts}", { count: subjects.length, parts: parts.join("; ") });
 }
 
 // How far it is, some twenty times in all: whoever has the page read out would hear nothing else otherwise.
 function progress(done, all, what) {
-  if (all > 1 && done % Math.ceil(all / 20) === 0) summary.textContent = done + " of " + all + " files " + what;
+  if (all > 1 && done % Math.ceil(all / 20) === 0) summary.textContent = t(what, { done, all });
 }
 
 // Where there are many, a card that found nothing is folded.
@@ -374,7 +420,7 @@ function fold(subjects) {
   const sorted = [...subjects].sort((one, two) => rank(one) - rank(two));
   const open = sorted.filter((subject) => subject.tone !== "unknown");
   const folded = element("details");
-  folded.append(element("summary", subjects.length - open.length + " files without a record"));
+  folded.append(element("summary", t("{count} files without a record", { count: subjects.length - open.length })));
   folded.append(...sorted.slice(open.length).map((subject) => subject.card));
   const shown = open.map((subject) => subject.card);
   results.replaceChildren(...shown, ...(open.length < subjects.length ? [folded] : []));
@@ -387,7 +433,7 @@ async function connect() {
     return;
   }
   const answer = await ask("api/v1/genesis", (what) => tell(what));
-  if (!answer) throw new Error("This address has no genesis, so nothing can be checked.");
+  if (!answer) throw new Error(t("This address has no genesis, so nothing can be checked."));
   const text = await answer.text();
   // A registry never changes its genesis. Whoever was here before would be told, were this another registry.
   const { genesis: hash } = JSON.parse(registry(text));
@@ -401,8 +447,8 @@ async function connect() {
   }
   if (known && known !== hash) {
     tell(
-      "This address now serves another registry than when this browser was here last: its genesis was " + known.slice(0, 16) + "…, and is " + hash.slice(0, 16) + "….",
-      "Do not rely on its answers before you know why.",
+      t("This address now serves another registry than when this browser was here last: its genesis was {old}…, and is {new}….", { old: known.slice(0, 16), new: hash.slice(0, 16) }),
+      t("Do not rely on its answers before you know why."),
     );
   }
 }
@@ -423,7 +469,7 @@ class Receipts {
 
   async take(name, file) {
     try {
-      if (file.size > LARGEST_RECEIPT) throw new Error("it is too large for a receipt");
+      if (file.size > LARGEST_RECEIPT) throw new Error(t("it is too large for a receipt"));
       const bytes = new Uint8Array(await file.arrayBuffer());
       const about = receipt_about(bytes);
       this.unused.set(bytes, { name, about });
@@ -457,16 +503,16 @@ const isSet = (name) => name.toLowerCase().endsWith(".trusted");
 // A set of validators that was dropped is trusted until the page is loaded again: whoever drops it answers for it.
 async function trust(name, file) {
   try {
-    if (file.size > LARGEST_RECEIPT) throw new Error("it is too large for a set of validators");
+    if (file.size > LARGEST_RECEIPT) throw new Error(t("it is too large for a set of validators"));
     const text = await file.text();
     const about = JSON.parse(registry(text));
     await connect();
     const own = JSON.parse(registry(genesis));
-    if (about.genesis !== own.genesis) throw new Error("it belongs to the registry with the genesis " + about.genesis.slice(0, 16) + "…, and this page to that with " + own.genesis.slice(0, 16) + "…");
+    if (about.genesis !== own.genesis) throw new Error(t("it belongs to the registry with the genesis {other}…, and this page to that with {own}…", { other: about.genesis.slice(0, 16), own: own.genesis.slice(0, 16) }));
     trusted = text;
-    tell("Receipts are now checked against the " + about.validators + " validators in " + name + ", trusted from block " + about.since + " on. Their set has the hash " + about.set + ": compare it with what others publish.");
+    tell(t("Receipts are now checked against the {count} validators in {name}, trusted from block {since} on. Their set has the hash {set}: compare it with what others publish.", { ...about, count: about.validators, name }));
   } catch (error) {
-    tell("The validators in " + name + " are not trusted: " + error.message + ".");
+    tell(t("The validators in {name} are not trusted: {reason}.", { name, reason: said(error.message) }));
   }
 }
 
@@ -490,9 +536,9 @@ async function run(subjects, receipts) {
         if (mine !== round) return;
         await subject.find(lookup).catch((error) => subject.failed(error));
         answered += 1;
-        progress(answered, subjects.length, "answered");
+        progress(answered, subjects.length, "{done} of {all} files answered");
       }
-      told.textContent = lookup.told();
+      told.textContent = said(lookup.told());
     } catch (error) {
       batch.forEach((subject) => subject.failed(error));
     } finally {
@@ -502,21 +548,21 @@ async function run(subjects, receipts) {
   for (const subject of subjects) {
     if (mine !== round) return;
     subject.card.className = "card working";
-    subject.working("Reading …");
+    subject.working(t("Reading …"));
     try {
       await subject.read();
     } catch {
-      subject.failed(new Error("The file cannot be read. It may have been moved, changed or deleted since it was chosen."));
+      subject.failed(new Error(t("The file cannot be read. It may have been moved, changed or deleted since it was chosen.")));
       continue;
     }
     read += 1;
-    progress(read, subjects.length, "read");
+    progress(read, subjects.length, "{done} of {all} files read");
     subject.kept ??= receipts?.of(subject.digests);
     if (subject.kept) {
       await subject.findKept().catch((error) => subject.failed(error));
     } else {
       asked.push(subject);
-      subject.working("Asking the validator …");
+      subject.working(t("Asking the validator …"));
     }
     if (asked.length >= FILES_PER_QUESTION) await flush();
   }
@@ -539,7 +585,7 @@ async function alone(receipts) {
   for (const [name, reason] of receipts?.refused ?? []) {
     const subject = new Subject(name, null);
     results.append(subject.card);
-    subject.failed(new Error("This receipt cannot be read: " + reason + "."), "This receipt was refused");
+    subject.failed(new Error(t("This receipt cannot be read: {reason}.", { reason: said(reason) })), t("This receipt was refused"));
     subject.tone = "unproven";
     subjects.push(subject);
   }
@@ -551,17 +597,17 @@ function start(subjects, receipts) {
   summary.textContent = "";
   told.textContent = "";
   results.replaceChildren(...subjects.map((subject) => subject.card));
-  summary.textContent = subjects.length > 1 ? subjects.length + " files" : "";
+  summary.textContent = subjects.length > 1 ? t("{count} files", { count: subjects.length }) : "";
   results.scrollIntoView({ block: "nearest" });
   return run(subjects, receipts);
 }
 
 async function startFiles(named) {
   if (!named.length) {
-    tell("There is no file in what was dropped.");
+    tell(t("There is no file in what was dropped."));
     return;
   }
-  tell(...(named.length > MOST_FILES ? ["These are " + named.length + " files; the first " + MOST_FILES + " are looked up. For more use the command: birthmark verify FOLDER --node " + address] : []));
+  tell(...(named.length > MOST_FILES ? [t("These are {count} files; the first {most} are looked up. For more use the command: {command}", { count: named.length, most: MOST_FILES, command: "birthmark verify FOLDER --node " + address })] : []));
   // What was there before goes at once: nobody shall take it for the answer about these.
   round += 1;
   const mine = round;
@@ -581,7 +627,7 @@ function startDigest(text) {
   try {
     digests = JSON.parse(typed_digest(text));
   } catch (error) {
-    tell("This is no SHA-256 digest: " + error.message + ".");
+    tell(t("This is no SHA-256 digest: {reason}.", { reason: said(error.message) }));
     return;
   }
   tell();
@@ -620,11 +666,11 @@ async function dropped(event) {
   const isFromPage = [...transfer.types].some((type) => type === "text/uri-list" || type === "text/html");
   const files = await filesOf(transfer).catch(() => []);
   if (!files.length && isFromPage) {
-    tell("A picture dragged from another page does not bring its file along. Save it first (open its menu, “Save image as”), then drop the saved file here.");
+    tell(t("A picture dragged from another page does not bring its file along. Save it first (open its menu, “Save image as”), then drop the saved file here."));
     return;
   }
   startFiles(files);
-  if (isFromPage && files.length) tell("This picture came from another page. Browsers may hand it over changed: if it is not found, save it there and drop the saved file.");
+  if (isFromPage && files.length) tell(t("This picture came from another page. Browsers may hand it over changed: if it is not found, save it there and drop the saved file."));
 }
 
 function listen() {
@@ -660,6 +706,22 @@ function startLinked() {
   return linked !== "";
 }
 
+// The page's own texts, and a link to the same page in the other language.
+function translatePage() {
+  const other = texts.language === "en" ? "de" : "en";
+  const names = { de: "Deutsch", en: "English" };
+  const place = byId("language");
+  place.href = "?lang=" + other + location.hash;
+  place.lang = other;
+  place.textContent = names[other];
+  place.hidden = false;
+  document.documentElement.lang = texts.language;
+  document.title = said(document.title);
+  for (const shown of document.querySelectorAll("[data-said]")) shown.textContent = said(shown.textContent.trim().replace(/\s+/g, " "));
+  drop.setAttribute("aria-label", said(drop.getAttribute("aria-label")));
+}
+
+translatePage();
 const command = "birthmark verify photo.jpg --node " + (address || "URL");
 try {
   const bytes = saved && Uint8Array.from(atob(saved.textContent.trim()), (character) => character.charCodeAt(0));
@@ -667,9 +729,9 @@ try {
   drop.hidden = false;
   listen();
   if (!window.isSecureContext) {
-    tell("This page came over plain HTTP: whoever is on the way could have changed it. For an answer that counts, use the command: " + command + " --genesis FILE");
+    tell(t("This page came over plain HTTP: whoever is on the way could have changed it. For an answer that counts, use the command: {command}", { command: command + " --genesis FILE" }));
   }
   if (!startLinked() && byId("image_hash").value.trim()) startDigest(byId("image_hash").value);
 } catch {
-  tell("This browser cannot run the verifier (WebAssembly). Enter a digest below, or use the command: " + command);
+  tell(t("This browser cannot run the verifier (WebAssembly). Enter a digest below, or use the command: {command}", { command }));
 }

@@ -616,6 +616,65 @@ async fn a_lying_validator_is_not_believed_by_the_page() {
     drop(authority);
 }
 
+/// What people read is in their language, whatever was found, and the other one is a link away.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_page_speaks_german_to_whoever_wants_that() {
+    let photos = Photos::new();
+    let (mut world, authority) = registry(&photos).await;
+    let url = world.url.clone();
+    beside(move || {
+        for (name, window) in [
+            ("desktop", Window::DESKTOP),
+            ("phone-dark", Window::PHONE.dark()),
+        ] {
+            let browser = Browser::start(window).unwrap();
+            browser.open(&format!("{url}/?lang=de")).unwrap();
+            browser
+                .wait_for("!document.getElementById('drop').hidden")
+                .unwrap();
+            let page = browser.text("body").unwrap();
+            assert!(
+                page.contains("Ist dieses Foto registriert?") && page.contains("English"),
+                "{page}"
+            );
+            let all = [
+                "registered.jpg",
+                "labelled.jpg",
+                "stripped.jpg",
+                "edited.jpg",
+                "unknown.jpg",
+            ];
+            for photo in all
+                .into_iter()
+                .chain(["cut.jpg", "letter.txt", "empty.jpg"])
+            {
+                let found = looked_up(&browser, &photos, &[photo]);
+                let told = browser.text("#told").unwrap();
+                for english in [
+                    " the ", " was ", " is ", " of ", " with ", "Proven", "proven",
+                ] {
+                    assert!(
+                        !found.contains(english) && !told.contains(english),
+                        "{found}{told}"
+                    );
+                }
+                fits(&browser);
+                seen(&browser, &format!("{name}-german-{photo}"));
+            }
+            looked_up(&browser, &photos, &all);
+            seen(&browser, &format!("{name}-german-many"));
+            assert_eq!(browser.complaints().unwrap(), [""; 0]);
+            browser.click("#language").unwrap();
+            browser
+                .wait_for("document.title === 'Is this photo registered?'")
+                .unwrap();
+        }
+    })
+    .await;
+    world.stop().await;
+    drop(authority);
+}
+
 /// A link that somebody shares names the photo behind #, which no browser sends.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_shared_link_names_no_photo_to_the_validator() {

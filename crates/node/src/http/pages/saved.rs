@@ -30,6 +30,8 @@ pub(super) struct Parts {
     pub(super) script: String,
     /// The verifier, in base64.
     pub(super) verifier: String,
+    /// The page's texts in German.
+    pub(super) texts: String,
     /// The one stylesheet.
     pub(super) style: &'static str,
     /// By which the policy names script and style.
@@ -64,6 +66,8 @@ static PARTS: LazyLock<Parts> = LazyLock::new(|| {
     };
     Parts {
         hashes: [hash(&script), hash(style)],
+        // In a block of data nothing else could end the block.
+        texts: include_str!("../../pages/texts.de.json").replace('<', "\\u003c"),
         verifier: STANDARD.encode(include_bytes!("../../pages/verifier.wasm")),
         script,
         style,
