@@ -113,6 +113,7 @@ def ledger():
         seed("notes", name, vectors[name])
     seed("receipt", "genesis", json.dumps(vectors["genesis"]))
     seed("receipt", "receipt", base64.b64decode(vectors["receipt"]))
+    seed("receipt", "handed_over_receipt", base64.b64decode(vectors["handed_over_receipt"]))
 
 
 if __name__ == "__main__":

@@ -198,11 +198,11 @@ def check_receipt(receipt, genesis):
     assert receipt["chain_id"] == genesis["chain_id"], "another registry"
     chain, validators, height = genesis_hash(genesis), genesis["validators"], 0
     check_anchor(receipt, chain, validators)
-    for link in receipt["sets"]:
+    for link in receipt["handovers"]:
         assert link["header"]["height"] > height, "handovers out of order"
         check_decision(link["header"], link["certificate"], validators, chain)
-        assert bytes.fromhex(link["header"]["next_validators_hash"]) == set_hash(link["validators"]), "another set"
-        validators, height = link["validators"], link["header"]["height"]
+        validators, height = set_after(link, validators), link["header"]["height"]
+        assert bytes.fromhex(link["header"]["next_validators_hash"]) == set_hash(validators), "another set"
     header, proof = receipt["header"], receipt["proof"]
     assert header["height"] > height, "handovers out of order"
     check_decision(header, receipt["certificate"], validators, chain)
@@ -212,14 +212,22 @@ def check_receipt(receipt, genesis):
     assert root_of(leaf, proof["index"], proof["size"], path).hex() == header["tree_root"], "another root"
 
 
+def set_after(link, validators):
+    """Those who were not named as having left, and those who joined."""
+    ordered = sorted(validators, key=validator_id)
+    left = [ordered[position] for position in link["left"]]
+    assert not any(entry in left for entry in link["joined"]), "somebody both left and joined"
+    return [entry for entry in ordered if entry not in left] + link["joined"]
+
+
 def check_anchor(receipt, chain, validators):
     """The block that the camera had checked: the photo is younger than it."""
     named, anchor = (receipt["record"]["capture"] or {}).get("anchor"), receipt["anchor"]
     assert (anchor["header"]["height"] if anchor else None) == (named or None), "another anchor"
     if anchor:
-        for link in receipt["sets"]:
+        for link in receipt["handovers"]:
             if link["header"]["height"] < named:
-                validators = link["validators"]
+                validators = set_after(link, validators)
         check_decision(anchor["header"], anchor["certificate"], validators, chain)
 
 
@@ -305,10 +313,15 @@ def read_decided(data, chain):
     return dict(header=header, certificate=dict(height=header["height"], round=round_, block=block, signatures=signatures))
 
 
-def read_set(data):
-    assert data.take(1) == b"\1", "another version of the set"
+def read_handover(data, chain):
+    """The former validators' last block, who of them left, and who joined."""
+    link = read_decided(data, chain)
+    left = [data.varint() for _ in range(data.varint())]
     one = lambda: dict(name=data.text(), vote_key=data.take(33).hex(), checkpoint_key=data.hash(), log_key=data.hash())
-    return [one() for _ in range(data.varint())]
+    joined = [one() for _ in range(data.varint())]
+    ids = [validator_id(entry) for entry in joined]
+    assert left == sorted(set(left)) and ids == sorted(set(ids)), "a handover in another order"
+    return dict(link, left=left, joined=joined)
 
 
 def read_receipt(data):
@@ -325,7 +338,7 @@ def read_receipt(data):
     receipt.update(read_decided(data, chain))
     receipt["proof"] = dict(index=index, size=receipt["header"]["tree_size"], path=path)
     receipt["anchor"] = read_decided(data, chain) if data.flag() else None
-    receipt["sets"] = [dict(read_decided(data, chain), validators=read_set(data)) for _ in range(data.varint())]
+    receipt["handovers"] = [read_handover(data, chain) for _ in range(data.varint())]
     data.end()
     return receipt
 
@@ -427,6 +440,9 @@ def check_vectors(vectors):
     assert encode_set(genesis["validators"]) == data("validators")
     check_receipt(receipt, genesis)
     check_receipt(anchored, genesis)
+    handed_over = stored_receipt(vectors["handed_over_receipt"])
+    assert len(handed_over["handovers"][0]["left"]) == 1 and len(handed_over["handovers"][0]["joined"]) == 2
+    check_receipt(handed_over, genesis)
     assert encode_leaf(receipt["record"], receipt["submitter"]) == data("leaf")
     assert encode_header(receipt["header"]) == data("header")
     transaction = data("transaction")

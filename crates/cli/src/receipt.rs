@@ -155,7 +155,7 @@ pub async fn fetch(options: &ReceiptFetchOptions) -> anyhow::Result<ExitCode> {
         .receipt(&choice)
         .context("its record was not sent")?;
     let receipt = Receipt {
-        sets: trusted.needed(receipt.sets.clone()),
+        handovers: trusted.needed(receipt.handovers.clone()),
         ..receipt.clone()
     };
     if let Err(error) = proof::check(&receipt, &trusted, &wanted) {

@@ -18,10 +18,11 @@ use birthmark_protocol::bytes::{DecodeError, Reader};
 
 use crate::block::{Block, BlockFormatError, MAX_TRANSACTIONS, transactions_root};
 use crate::certificate::CommitCertificate;
+use crate::handover::Handover;
 use crate::header::{BlockHeader, Height};
 use crate::label::ChainId;
 use crate::merkle::{Frontier, MerkleError};
-use crate::receipt::{DecidedHeader, Receipt, ReceiptError, SetLink};
+use crate::receipt::{DecidedHeader, Receipt, ReceiptError};
 use crate::record::Record;
 use crate::tip::count_records;
 use crate::varint;
@@ -164,7 +165,7 @@ impl RecordsPart {
         chain_id: ChainId,
         index: u64,
         anchor: Option<DecidedHeader>,
-        sets: &[SetLink],
+        handovers: &[Handover],
     ) -> Result<Receipt, ReceiptError> {
         let missing = ReceiptError::NoRecord(index);
         let (block, certificate) = self.block_of(index).ok_or(missing)?;
@@ -174,10 +175,9 @@ impl RecordsPart {
             .take_while(|earlier| earlier.header.height < block.header.height)
             .flat_map(Block::leaf_hashes)
             .for_each(|leaf| before.append(leaf));
-        let sets = sets
+        let earlier = handovers
             .iter()
-            .filter(|link| link.header.height < block.header.height);
-        let sets = sets.cloned().collect();
+            .filter(|handover| handover.header.height < block.header.height);
         Receipt::cut(
             chain_id,
             block,
@@ -185,7 +185,7 @@ impl RecordsPart {
             &before,
             index,
             anchor,
-            sets,
+            earlier.cloned().collect(),
         )
     }
 }

@@ -11,6 +11,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use crate::block::Block;
 use crate::certificate::CommitCertificate;
 use crate::checkpoint::SignedCheckpoint;
+use crate::handover::Handover;
 use crate::header::{BlockHeader, Height};
 use crate::label::ChainId;
 use crate::merkle::{Frontier, InclusionProof, MerkleError, prove_in_block};
@@ -46,7 +47,7 @@ pub struct Receipt {
     /// genesis: both ends of the photo's time are then proven.
     pub anchor: Option<DecidedHeader>,
     /// Every change of validators between the genesis and this block, oldest first.
-    pub sets: Vec<SetLink>,
+    pub handovers: Vec<Handover>,
 }
 
 /// A block's header and the decision on it.
@@ -59,7 +60,7 @@ pub struct DecidedHeader {
     pub certificate: CommitCertificate,
 }
 
-/// A block whose validators handed over to others.
+/// A block whose validators handed over to others, with all of them.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SetLink {
@@ -115,7 +116,7 @@ impl Receipt {
         before: &Frontier,
         index: u64,
         anchor: Option<DecidedHeader>,
-        sets: Vec<SetLink>,
+        handovers: Vec<Handover>,
     ) -> Result<Self, ReceiptError> {
         let found = block.records().find(|(at, _, _)| *at == index);
         let (_, transaction, record) = found.ok_or(ReceiptError::NoRecord(index))?;
@@ -136,7 +137,7 @@ impl Receipt {
             header: block.header.clone(),
             certificate,
             anchor,
-            sets,
+            handovers,
         })
     }
 

@@ -117,14 +117,14 @@ impl Validator {
         ValidatorId::of(&self.vote_key)
     }
 
-    fn put(&self, out: &mut Vec<u8>) {
+    pub(crate) fn put(&self, out: &mut Vec<u8>) {
         self.name.put(out);
         out.extend(self.vote_key.to_compressed());
         out.extend(self.checkpoint_key.to_bytes());
         out.extend(self.log_key.to_bytes());
     }
 
-    fn take(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+    pub(crate) fn take(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
         let name = label::take(reader, "validator's name")?;
         let vote_key = PublicKey::from_sec1(&reader.array::<33>("vote key")?);
         let checkpoint_key = CheckpointPublicKey::from_bytes(&reader.array("checkpoint key")?);

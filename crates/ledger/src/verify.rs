@@ -5,11 +5,14 @@
 //! left long ago kept their keys and now sign another past. Against the second, trust a recent set
 //! as well ([`Trusted::later`]).
 
+use std::borrow::Cow;
+
 use birthmark_protocol::Digest;
 use serde::{Deserialize, Serialize};
 
 use crate::certificate::{CertificateError, CommitCertificate};
 use crate::genesis::{Genesis, GenesisError};
+use crate::handover::Handover;
 use crate::head::Head;
 use crate::header::{BlockHeader, BlockTime, Height};
 use crate::label::{ChainId, KeyName};
@@ -185,9 +188,15 @@ impl Trusted {
     }
 
     /// The handovers that are still needed by whoever trusts this.
-    pub fn needed(&self, mut links: Vec<SetLink>) -> Vec<SetLink> {
-        links.retain(|link| link.header.height >= self.since);
-        links
+    pub fn needed(&self, mut handovers: Vec<Handover>) -> Vec<Handover> {
+        handovers.retain(|handover| handover.header.height >= self.since);
+        handovers
+    }
+
+    /// The changes of validators since, as receipts show them.
+    pub fn handovers(&self, links: &[SetLink]) -> Vec<Handover> {
+        let since = links.iter().filter(|link| link.header.height >= self.since);
+        Handover::chain(&self.validators, since)
     }
 
     /// The first height that the trusted validators decide.
@@ -204,22 +213,21 @@ impl Trusted {
     fn validators_of<'a>(
         &'a self,
         header: &BlockHeader,
-        links: &'a [SetLink],
-    ) -> Result<&'a ValidatorSet, VerifyError> {
+        handovers: &[Handover],
+    ) -> Result<Cow<'a, ValidatorSet>, VerifyError> {
         if header.height < self.since {
             return Err(VerifyError::TooOld {
                 block: header.height,
                 since: self.since,
             });
         }
-        let heights = links
-            .iter()
-            .map(|link| link.header.height)
-            .chain([header.height]);
+        let heights = handovers.iter().map(|handover| handover.header.height);
+        let heights = heights.chain([header.height]);
         if !heights.is_sorted_by(|one, next| one < next) {
             return Err(VerifyError::LinkOrder);
         }
-        let mut needed = links.iter().map(|link| &link.header).chain([header]);
+        let headers = handovers.iter().map(|handover| &handover.header);
+        let mut needed = headers.chain([header]);
         let first = needed.find(|header| header.height >= self.since);
         let trusted = self.validators.hash();
         if let Some(first) = first.filter(|first| first.validators_hash != trusted) {
@@ -231,26 +239,27 @@ impl Trusted {
                 since: self.since,
             });
         }
-        let mut validators = &self.validators;
-        for link in links.iter().filter(|link| link.header.height >= self.since) {
-            validators = self.follow(link, validators)?;
+        let mut validators = Cow::Borrowed(&self.validators);
+        let is_needed = |handover: &&Handover| handover.header.height >= self.since;
+        for handover in handovers.iter().filter(is_needed) {
+            validators = Cow::Owned(self.follow(handover, &validators)?);
         }
         Ok(validators)
     }
 
-    fn follow<'a>(
+    fn follow(
         &self,
-        link: &'a SetLink,
+        handover: &Handover,
         present: &ValidatorSet,
-    ) -> Result<&'a ValidatorSet, VerifyError> {
-        let height = link.header.height;
-        self.check_chain(&link.header)?;
-        let decided = link.certificate.verify(&link.header, present);
+    ) -> Result<ValidatorSet, VerifyError> {
+        let header = &handover.header;
+        let height = header.height;
+        self.check_chain(header)?;
+        let decided = handover.certificate.verify(header, present);
         decided.map_err(|error| VerifyError::Link { height, error })?;
-        if link.header.next_validators_hash != link.validators.hash() {
-            return Err(VerifyError::LinkValidators(height));
-        }
-        Ok(&link.validators)
+        let next = handover.next(present);
+        let next = next.filter(|next| header.next_validators_hash == next.hash());
+        next.ok_or(VerifyError::LinkValidators(height))
     }
 
     fn check_chain(&self, header: &BlockHeader) -> Result<(), VerifyError> {
@@ -269,8 +278,8 @@ pub fn verify_receipt(receipt: &Receipt, trusted: &Trusted) -> Result<Verified, 
     if receipt.chain_id != trusted.chain_id {
         return Err(VerifyError::OtherRegistry(receipt.chain_id.clone()));
     }
-    let validators = trusted.validators_of(header, &receipt.sets)?;
-    receipt.certificate.verify(header, validators)?;
+    let validators = trusted.validators_of(header, &receipt.handovers)?;
+    receipt.certificate.verify(header, &validators)?;
     check_place(receipt)?;
     let not_before = check_anchor(receipt, trusted)?;
     Ok(Verified {
@@ -284,7 +293,7 @@ pub fn verify_receipt(receipt: &Receipt, trusted: &Trusted) -> Result<Verified, 
         block: header.hash(),
         block_time: header.time,
         not_before,
-        signers: signers(&receipt.certificate, validators),
+        signers: signers(&receipt.certificate, &validators),
         validators: validators.len(),
     })
 }
@@ -297,8 +306,13 @@ pub fn verify_head(head: &Head, trusted: Trusted) -> Result<Trusted, VerifyError
     if head.chain_id != trusted.chain_id {
         return Err(VerifyError::OtherRegistry(head.chain_id.clone()));
     }
-    let validators = trusted.validators_of(&head.header, &head.sets)?;
-    head.certificate.verify(&head.header, validators)?;
+    let ascends = |one: &SetLink, next: &SetLink| one.header.height < next.header.height;
+    if !head.sets.is_sorted_by(ascends) {
+        return Err(VerifyError::LinkOrder);
+    }
+    let handovers = trusted.handovers(&head.sets);
+    let validators = trusted.validators_of(&head.header, &handovers)?;
+    head.certificate.verify(&head.header, &validators)?;
     let last = head.sets.last();
     Ok(
         match last.filter(|link| link.header.height >= trusted.since) {
@@ -330,16 +344,16 @@ fn check_anchor(receipt: &Receipt, trusted: &Trusted) -> Result<Option<BlockTime
     };
     trusted.check_chain(header)?;
     let earlier = receipt
-        .sets
-        .partition_point(|link| link.header.height < header.height);
-    let (links, _) = receipt.sets.split_at(earlier);
-    let validators = match trusted.validators_of(header, links) {
+        .handovers
+        .partition_point(|handover| handover.header.height < header.height);
+    let (handovers, _) = receipt.handovers.split_at(earlier);
+    let validators = match trusted.validators_of(header, handovers) {
         Ok(validators) => validators,
         Err(VerifyError::TooOld { .. }) => return Ok(None),
         Err(error) => return Err(error),
     };
     certificate
-        .verify(header, validators)
+        .verify(header, &validators)
         .map_err(VerifyError::AnchorCertificate)?;
     Ok(Some(header.time))
 }

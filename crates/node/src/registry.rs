@@ -6,8 +6,8 @@ use birthmark_consensus::Decided as Agreed;
 use birthmark_ledger::merkle::Node;
 use birthmark_ledger::note::NoteSignature;
 use birthmark_ledger::{
-    Block, DecidedHeader, Epochs, Frontier, Genesis, Height, Outline, Receipt, ReceiptError,
-    SetLink, Tip, Transaction, TransactionHash, needed_anchor,
+    Block, DecidedHeader, Epochs, Frontier, Genesis, Handover, Height, Outline, Receipt,
+    ReceiptError, SetLink, Tip, Transaction, TransactionHash, needed_anchor,
 };
 use birthmark_protocol::Digest;
 use tokio::sync::watch;
@@ -400,7 +400,7 @@ impl Registry {
             &before,
             found.leaf,
             anchor,
-            self.links_before(height),
+            Handover::chain(&self.genesis.validators, &self.links_before(height)),
         )?)
     }
 

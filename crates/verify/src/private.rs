@@ -19,7 +19,7 @@ use birthmark_ledger::index::{Entry, Positions, Prefix, Range, RangeError, Range
 use birthmark_ledger::part::{HeadersPart, PartError, RecordsPart};
 use birthmark_ledger::part::{part_of_height, part_of_record};
 use birthmark_ledger::{
-    BlockHeader, DecidedHeader, Genesis, Head, Height, IndexKey, Receipt, ReceiptError, Record,
+    BlockHeader, DecidedHeader, Genesis, Handover, Head, Height, IndexKey, Receipt, ReceiptError, Record,
     Trusted, VerifyError, needed_anchor, verify_head, verify_receipt,
 };
 use birthmark_protocol::Digest;
@@ -41,6 +41,8 @@ pub const DECOYS: usize = 7;
 pub struct Standing {
     genesis: Genesis,
     head: Head,
+    /// The changes of validators since, as receipts show them.
+    handovers: Vec<Handover>,
 }
 
 /// The blocks since the index that the newest header names.
@@ -126,8 +128,11 @@ impl Standing {
     /// genesis.
     pub fn read(genesis: &Genesis, text: &str) -> Result<Self, LookupError> {
         let head = Head::from_json(text).map_err(LookupError::Head)?;
-        verify_head(&head, Trusted::genesis(genesis))?;
+        let trusted = Trusted::genesis(genesis);
+        let handovers = trusted.handovers(&head.sets);
+        verify_head(&head, trusted)?;
         Ok(Self {
+            handovers,
             genesis: genesis.clone(),
             head,
         })
@@ -226,7 +231,7 @@ impl Standing {
             Some(height) => Some(parts.header(height)?.clone()),
         };
         let chain = self.genesis.chain_id.clone();
-        let receipt = part.receipt(chain, position, anchor, &self.head.sets)?;
+        let receipt = part.receipt(chain, position, anchor, &self.handovers)?;
         verify_receipt(&receipt, &Trusted::genesis(&self.genesis))?;
         Ok(receipt)
     }

@@ -14,7 +14,7 @@
 //! u8       number of hashes in its path (0–64), then 32 bytes each, the leaf's sibling first
 //! decided  the block that holds the record
 //! u8       0, or 1 and decided: the block that the record is anchored to
-//! varint   number of handovers (0–1,000), oldest first, each: decided, the validator set that took over
+//! varint   number of handovers (0–1,000), oldest first, each: decided, who left and who joined ([`Handover`])
 //!
 //! decided  varint height ‖ 32 previous ‖ i64 time ‖ 32 proposer ‖ varint records ‖ varint leaves ‖ 32 tree root
 //!          ‖ 32 transactions root ‖ 32 validators ‖ u8 0 if the next validators are the same, or 1 and 32
@@ -24,14 +24,15 @@
 use birthmark_protocol::Digest;
 use birthmark_protocol::bytes::{DecodeError, Reader};
 
-use super::{DecidedHeader, MAX_LINKS, MAX_RECEIPT_BYTES, Receipt, ReceiptError, SetLink};
+use super::{DecidedHeader, MAX_LINKS, MAX_RECEIPT_BYTES, Receipt, ReceiptError};
 use crate::certificate::CommitCertificate;
+use crate::handover::Handover;
 use crate::header::{BlockHeader, BlockTime, Height};
 use crate::label;
 use crate::merkle::{InclusionProof, MAX_PATH};
 use crate::record::Record;
 use crate::signatures;
-use crate::validators::{ValidatorId, ValidatorSet};
+use crate::validators::ValidatorId;
 use crate::varint;
 
 /// How every receipt begins, so that whoever opens it as text learns what it is.
@@ -61,10 +62,10 @@ impl Receipt {
         if let Some(anchor) = &self.anchor {
             put_decided(&mut out, &anchor.header, &anchor.certificate);
         }
-        varint::put(&mut out, self.sets.len() as u64);
-        for link in &self.sets {
-            put_decided(&mut out, &link.header, &link.certificate);
-            out.extend(link.validators.encode());
+        varint::put(&mut out, self.handovers.len() as u64);
+        for handover in &self.handovers {
+            put_decided(&mut out, &handover.header, &handover.certificate);
+            handover.put_changes(&mut out);
         }
         out
     }
@@ -97,17 +98,18 @@ impl Receipt {
             false => None,
         };
         let count = varint::take_count(&mut reader, 0, MAX_LINKS, "number of handovers")?;
-        let mut sets = Vec::new();
+        let mut handovers = Vec::new();
         for _ in 0..count {
             let DecidedHeader {
                 header,
                 certificate,
             } = take_decided(&mut reader, chain)?;
-            let validators = ValidatorSet::take(&mut reader)?;
-            sets.push(SetLink {
+            let (left, joined) = Handover::take_changes(&mut reader)?;
+            handovers.push(Handover {
                 header,
                 certificate,
-                validators,
+                left,
+                joined,
             });
         }
         reader.end()?;
@@ -120,7 +122,7 @@ impl Receipt {
             header,
             certificate,
             anchor,
-            sets,
+            handovers,
         })
     }
 }

@@ -183,7 +183,7 @@ fn a_receipt_carries_the_way_from_the_first_validators_to_its_own() {
 
 #[test]
 fn a_way_with_a_missing_moved_or_forged_step_is_refused() {
-    let (world, _, good) = handed_over();
+    let (world, links, good) = handed_over();
     let trusted = Trusted::genesis(&world.genesis);
     let bent = |bend: &dyn Fn(&mut Receipt)| {
         let mut receipt = good.clone();
@@ -191,22 +191,60 @@ fn a_way_with_a_missing_moved_or_forged_step_is_refused() {
         verify_receipt(&receipt, &trusted).unwrap_err()
     };
     let others = CertificateError::OtherValidators;
-    assert_eq!(bent(&|receipt| drop(receipt.sets.pop())), others.into());
+    assert_eq!(bent(&|receipt| drop(receipt.handovers.pop())), others.into());
     let skipped = VerifyError::OtherSet {
         block: Height::new(4),
-        named: good.sets[0].validators.hash(),
+        named: links[0].validators.hash(),
         trusted: world.genesis.validators.hash(),
         since: Height::new(1),
     };
-    assert_eq!(bent(&|receipt| drop(receipt.sets.remove(0))), skipped);
+    assert_eq!(bent(&|receipt| drop(receipt.handovers.remove(0))), skipped);
     assert_eq!(
-        bent(&|receipt| receipt.sets.swap(0, 1)),
+        bent(&|receipt| receipt.handovers.swap(0, 1)),
         VerifyError::LinkOrder
     );
-    let usurped = bent(&|receipt| receipt.sets[1].validators = set_of(&members(20..25)));
+    let usurped = bent(&|receipt| receipt.handovers[1].joined = set_of(&members(20..25)).into());
     assert_eq!(usurped, VerifyError::LinkValidators(Height::new(4)));
-    let doubled = bent(&|receipt| receipt.sets.insert(0, receipt.sets[0].clone()));
+    let stays = bent(&|receipt| receipt.handovers[1].left.truncate(2));
+    assert_eq!(stays, VerifyError::LinkValidators(Height::new(4)));
+    let nobody = bent(&|receipt| receipt.handovers[1].left.push(4));
+    assert_eq!(nobody, VerifyError::LinkValidators(Height::new(4)));
+    let doubled = bent(&|receipt| receipt.handovers.insert(0, receipt.handovers[0].clone()));
     assert_eq!(doubled, VerifyError::LinkOrder);
+}
+
+/// One registry's receipt has one form: a handover names nobody who both left and joined, and lists
+/// everybody in one order.
+#[test]
+fn a_handover_has_one_form() {
+    let (world, links, good) = handed_over();
+    let trusted = Trusted::genesis(&world.genesis);
+    // Of the four, three left for four others.
+    let last = &good.handovers[1];
+    assert_eq!((last.left.len(), last.joined.len()), (3, 4));
+    let before = &links[0].validators;
+    let stayed = (0..4).find(|at| !last.left.contains(at)).unwrap();
+    let mut both = good.clone();
+    let handover = &mut both.handovers[1];
+    handover.left = (0..4).collect();
+    handover.joined = links[1].validators.validators().to_vec();
+    assert!(handover.joined.contains(before.at(stayed.into()).unwrap()));
+    let read = Receipt::parse(&both.encode()).unwrap();
+    assert_eq!(
+        verify_receipt(&read, &trusted),
+        Err(VerifyError::LinkValidators(Height::new(4)))
+    );
+    let said = |bend: &dyn Fn(&mut Handover)| {
+        let mut bent = good.clone();
+        bend(&mut bent.handovers[1]);
+        Receipt::parse(&bent.encode()).unwrap_err().to_string()
+    };
+    let left = said(&|handover| handover.left.reverse());
+    assert!(left.contains("order of those who left"), "{left}");
+    let twice = said(&|handover| handover.left.insert(0, handover.left[0]));
+    assert!(twice.contains("order of those who left"), "{twice}");
+    let joined = said(&|handover| handover.joined.reverse());
+    assert!(joined.contains("order of those who joined"), "{joined}");
 }
 
 #[test]
@@ -234,10 +272,11 @@ fn whoever_trusts_a_named_set_needs_only_the_handovers_since() {
     let text = serde_json::to_string(&named).unwrap();
     assert_eq!(Trusted::from_json(&text).unwrap(), named);
     let short = Receipt {
-        sets: named.needed(receipt.sets.clone()),
+        handovers: named.needed(receipt.handovers.clone()),
         ..receipt.clone()
     };
-    assert_eq!(short.sets, links[1..]);
+    assert_eq!(short.handovers, receipt.handovers[1..]);
+    assert_eq!(short.handovers, named.handovers(&links));
     let read = Receipt::parse(&short.encode()).unwrap();
     let verified = verify_receipt(&read, &named).unwrap();
     assert_eq!(verified, verify_receipt(&receipt, &genesis).unwrap());

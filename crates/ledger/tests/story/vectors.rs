@@ -70,7 +70,31 @@ fn computed() -> Value {
         "receipt": receipt,
         "anchored_receipt": anchored,
         "one_time": one_time,
+        "handed_over_receipt": handed_over_receipt(),
     })
+}
+
+/// In another run of the registry: one validator left and two joined before the photo came.
+fn handed_over_receipt() -> Receipt {
+    let mut world = World::new(4);
+    let (present, next) = (world.tip.validators().clone(), members(1..6));
+    let (first, last) = (Height::new(1), Height::new(9));
+    let mut change = SetChange::propose(&present, set_of(&next), first, last);
+    for member in &world.members[..3] {
+        change
+            .sign(world.tip.chain(), &present, &member.vote)
+            .unwrap();
+    }
+    let block = world.build(vec![], Some(change));
+    let link = SetLink {
+        header: block.header.clone(),
+        certificate: world.certify(&block),
+        validators: set_of(&next),
+    };
+    world.commit(block);
+    world.members = next;
+    world.commit_records(vec![photo("after")]);
+    world.receipt(2, 0, vec![link])
 }
 
 /// In a registry of its own: what an authority states, and a photo under a one-time key.

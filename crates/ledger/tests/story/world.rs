@@ -130,7 +130,7 @@ impl World {
             &self.frontiers[height - 1],
             index,
             anchor,
-            sets,
+            Handover::chain(&self.genesis.validators, &sets),
         )
         .unwrap()
     }
