@@ -15,9 +15,11 @@ use birthmark_ledger::index::Prefix;
 use birthmark_ledger::part::{
     HeadersPart, PART_HEADERS, PART_RECORDS, RecordsPart, part_of_height, part_of_record,
 };
-use birthmark_ledger::{BlockHeader, DecidedHeader, Genesis, Head, IndexKey};
+use birthmark_ledger::{
+    BlockHeader, DecidedHeader, Genesis, Head, IndexKey, Trusted, VerifyError, verify_head,
+};
 use birthmark_verify::audit::{Audit, AuditError};
-use birthmark_verify::private::{AMONG, Standing};
+use birthmark_verify::private::{AMONG, LookupError, Standing};
 use clap::Args;
 
 use crate::terminal::watched;
@@ -38,6 +40,10 @@ pub struct MirrorOptions {
     /// The genesis of the registry. Named once, it is remembered for this validator
     #[arg(long, value_name = "FILE", env = "BIRTHMARK_GENESIS")]
     pub genesis: Option<PathBuf>,
+    /// A later set of validators that is trusted in place of the genesis, as `receipt trust` writes
+    /// it: the newest block must lead to it
+    #[arg(long, value_name = "FILE")]
+    pub trusted: Option<PathBuf>,
 }
 
 /// `birthmark audit`
@@ -46,9 +52,18 @@ pub struct AuditOptions {
     /// A folder that `mirror` wrote
     #[arg(value_name = "FOLDER")]
     pub folder: PathBuf,
-    /// The genesis of the registry
-    #[arg(long, value_name = "FILE", env = "BIRTHMARK_GENESIS")]
-    pub genesis: PathBuf,
+    /// The genesis of the registry [default: the folder's, if --trusted names its hash]
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "BIRTHMARK_GENESIS",
+        required_unless_present = "trusted"
+    )]
+    pub genesis: Option<PathBuf>,
+    /// A later set of validators, as `receipt trust` writes it: the newest block must have been
+    /// decided by them or by those that they handed over to
+    #[arg(long, value_name = "FILE")]
+    pub trusted: Option<PathBuf>,
 }
 
 /// `birthmark follow`
@@ -63,6 +78,10 @@ pub struct FollowOptions {
     /// The genesis of the registry. Named once, it is remembered for this validator
     #[arg(long, value_name = "FILE", env = "BIRTHMARK_GENESIS")]
     pub genesis: Option<PathBuf>,
+    /// A later set of validators that is trusted in place of the genesis, as `receipt trust` writes
+    /// it
+    #[arg(long, value_name = "FILE")]
+    pub trusted: Option<PathBuf>,
     /// Look once and end
     #[arg(long)]
     pub once: bool,
@@ -71,20 +90,21 @@ pub struct FollowOptions {
     pub every: u64,
 }
 
-fn known_genesis(url: &str, named: Option<&Path>) -> anyhow::Result<Genesis> {
-    known::genesis(url, named)?.context(
+fn believed(url: &str, genesis: Option<&Path>, trusted: Option<&Path>) -> anyhow::Result<Trusted> {
+    known::trusted(url, genesis, trusted)?.context(
         "no genesis is named: get this registry's from somebody you trust and give it once with --genesis FILE",
     )
 }
 
 /// Runs `mirror`.
 pub async fn mirror(options: &MirrorOptions) -> anyhow::Result<ExitCode> {
-    let genesis = known_genesis(&options.url, options.genesis.as_deref())?;
+    let (genesis, set) = (options.genesis.as_deref(), options.trusted.as_deref());
+    let trusted = believed(&options.url, genesis, set)?;
     let copying = Copying {
         from: Validator::at(&options.url)?,
         folder: options.folder.clone(),
     };
-    let header = watched("Copying the registry", copying.run(&genesis)).await?;
+    let header = watched("Copying the registry", copying.run(&trusted)).await?;
     println!(
         "The registry up to block {} with {} records is in {}. `birthmark audit` checks all of it.",
         header.height,
@@ -100,11 +120,12 @@ struct Copying {
 }
 
 impl Copying {
-    async fn run(&self, genesis: &Genesis) -> anyhow::Result<BlockHeader> {
+    async fn run(&self, trusted: &Trusted) -> anyhow::Result<BlockHeader> {
         let head = self.fetch(Standing::ADDRESS).await?;
-        let standing = Standing::read(genesis, std::str::from_utf8(&head)?)?;
+        let standing = Standing::read(trusted, std::str::from_utf8(&head)?)?;
         let newest = standing.newest();
-        self.write(GENESIS, &serde_json::to_vec(genesis)?)?;
+        let genesis = genesis_of(trusted, &self.fetch(GENESIS).await?)?;
+        self.write(GENESIS, &serde_json::to_vec(&genesis)?)?;
         self.headers(newest).await?;
         if let Some(last) = newest.tree_size.checked_sub(1) {
             for part in 0..=part_of_record(last) {
@@ -201,6 +222,14 @@ impl Copying {
     }
 }
 
+/// The genesis that whoever is trusted names by its hash, from bytes that anybody sent.
+fn genesis_of(trusted: &Trusted, bytes: &[u8]) -> anyhow::Result<Genesis> {
+    let genesis = Genesis::from_json(std::str::from_utf8(bytes)?)?;
+    let other = || AuditError::Head(VerifyError::OtherRegistry(genesis.chain_id.clone()));
+    ensure!(genesis.hash() == trusted.chain(), other());
+    Ok(genesis)
+}
+
 /// The ranges in which `verify` asks: every one of them is a file.
 fn ranges(newest: &BlockHeader) -> impl Iterator<Item = Prefix> {
     let any = IndexKey::from_number(0);
@@ -209,9 +238,19 @@ fn ranges(newest: &BlockHeader) -> impl Iterator<Item = Prefix> {
 
 /// Runs `audit`.
 pub fn audit(options: &AuditOptions) -> anyhow::Result<ExitCode> {
-    let genesis = known::read_genesis(&options.genesis)?;
+    let named = options.genesis.as_deref();
+    let set = options.trusted.as_deref();
+    let genesis = named.map(known::read_genesis).transpose()?;
+    let trusted = match (&genesis, set) {
+        (Some(genesis), None) => Trusted::genesis(genesis),
+        _ => believed("", named, set)?,
+    };
     let folder = Folder(&options.folder);
-    match folder.audit(&genesis) {
+    let audited = match genesis {
+        Some(genesis) => folder.audit(&genesis, &trusted),
+        None => folder.audit_by_set(&trusted),
+    };
+    match audited {
         Ok(header) => {
             println!(
                 "All of it holds: {} blocks with {} records, every certificate, signature and index root, and the index after \
@@ -242,8 +281,17 @@ struct Wrong {
 struct Folder<'a>(&'a Path);
 
 impl Folder<'_> {
-    fn audit(&self, genesis: &Genesis) -> anyhow::Result<BlockHeader> {
+    /// With the folder's own genesis, if it is the one whose hash stands in the set: the newest
+    /// block is believed for the set, and what came before it because each block names the one
+    /// before.
+    fn audit_by_set(&self, trusted: &Trusted) -> anyhow::Result<BlockHeader> {
+        let genesis = genesis_of(trusted, &self.read(GENESIS)?)?;
+        self.audit(&genesis, trusted)
+    }
+
+    fn audit(&self, genesis: &Genesis, trusted: &Trusted) -> anyhow::Result<BlockHeader> {
         let head = Head::from_json(std::str::from_utf8(&self.read(Standing::ADDRESS)?)?)?;
+        verify_head(&head, trusted.clone()).map_err(AuditError::Head)?;
         let newest = head.header.clone();
         let (mut audit, mut next) = (Audit::begin(genesis, head)?, 0);
         let parts = newest.tree_size.div_ceil(PART_RECORDS);
@@ -262,7 +310,7 @@ impl Folder<'_> {
             next += 1;
         }
         audit.finish()?;
-        self.check_ranges(genesis, &newest)?;
+        self.check_ranges(trusted, &newest)?;
         Ok(newest)
     }
 
@@ -271,9 +319,9 @@ impl Folder<'_> {
         Ok(HeadersPart::parse(&bytes).map_err(AuditError::Part)?)
     }
 
-    fn check_ranges(&self, genesis: &Genesis, newest: &BlockHeader) -> anyhow::Result<()> {
+    fn check_ranges(&self, trusted: &Trusted, newest: &BlockHeader) -> anyhow::Result<()> {
         let head = self.read(Standing::ADDRESS)?;
-        let standing = Standing::read(genesis, std::str::from_utf8(&head)?)?;
+        let standing = Standing::read(trusted, std::str::from_utf8(&head)?)?;
         for range in ranges(newest) {
             let bytes = self.read(&standing.address(range))?;
             standing.range(range, &bytes).map_err(|error| Wrong {
@@ -292,10 +340,11 @@ impl Folder<'_> {
 
 /// Runs `follow`.
 pub async fn follow(options: &FollowOptions) -> anyhow::Result<ExitCode> {
-    let genesis = known_genesis(&options.url, options.genesis.as_deref())?;
+    let (genesis, set) = (options.genesis.as_deref(), options.trusted.as_deref());
+    let trusted = believed(&options.url, genesis, set)?;
     let validator = Validator::at(&options.url)?;
     loop {
-        match look(&validator, &genesis, &options.state).await {
+        match look(&validator, &trusted, &options.state).await {
             Ok(header) => println!(
                 "block {} with {} records follows what was seen before",
                 header.height, header.tree_size
@@ -330,13 +379,13 @@ struct Fork {
 
 async fn look(
     validator: &Validator,
-    genesis: &Genesis,
+    trusted: &Trusted,
     state: &Path,
 ) -> anyhow::Result<BlockHeader> {
     let head = validator.file(Standing::ADDRESS).await?;
     let head = head.context("it does not say where it stands")?;
-    let new = Standing::read(genesis, std::str::from_utf8(&head)?)?;
-    let (new, old) = (new.newest(), remembered(genesis, state)?);
+    let new = Standing::read(trusted, std::str::from_utf8(&head)?)?;
+    let (new, old) = (new.newest(), remembered(trusted, state)?);
     if let Some(old) = &old
         && let Some(reason) = contradiction(validator, old, new).await?
     {
@@ -355,13 +404,16 @@ async fn look(
     Ok(new.clone())
 }
 
-fn remembered(genesis: &Genesis, state: &Path) -> anyhow::Result<Option<BlockHeader>> {
+fn remembered(trusted: &Trusted, state: &Path) -> anyhow::Result<Option<BlockHeader>> {
     match std::fs::read_to_string(state) {
-        Ok(text) => {
-            let standing = Standing::read(genesis, &text);
-            let standing = standing.with_context(|| state.display().to_string())?;
-            Ok(Some(standing.newest().clone()))
-        }
+        Ok(text) => match Standing::read(trusted, &text) {
+            Ok(standing) => Ok(Some(standing.newest().clone())),
+            // It was checked when it was written, against what was trusted then.
+            Err(LookupError::Undecided(VerifyError::TooOld { .. })) => {
+                Ok(Some(Head::from_json(&text)?.header))
+            }
+            Err(error) => Err(error).with_context(|| state.display().to_string()),
+        },
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error).with_context(|| format!("cannot read {}", state.display())),
     }

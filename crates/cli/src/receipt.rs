@@ -126,15 +126,12 @@ pub async fn fetch(options: &ReceiptFetchOptions) -> anyhow::Result<ExitCode> {
     let subject = subjects::one(&options.subject)?;
     let file = subject.digests.map_err(anyhow::Error::msg)?;
     let place = receipt_place(options, subject.path.as_deref())?;
-    let genesis = known::genesis(&options.node, options.genesis.as_deref())?
+    let (named, set) = (options.genesis.as_deref(), options.trusted.as_deref());
+    let trusted = known::trusted(&options.node, named, set)?
         .context("--genesis: name the registry's genesis, against which the receipt is checked")?;
-    let named = options.trusted.as_deref().map(known::read_trusted);
-    let trusted = named
-        .transpose()?
-        .unwrap_or_else(|| Trusted::genesis(&genesis));
     let wanted: Vec<Digest> = file.digests.iter().map(|found| found.digest).collect();
     let validator = Validator::at(&options.node)?;
-    let session = match private::ask(&validator, &genesis, &wanted).await {
+    let session = match private::ask(&validator, &trusted, &wanted).await {
         Ok(session) => session,
         Err(error) => {
             eprintln!("birthmark: {error:#}");
@@ -154,11 +151,7 @@ pub async fn fetch(options: &ReceiptFetchOptions) -> anyhow::Result<ExitCode> {
     let receipt = session
         .receipt(&choice)
         .context("its record was not sent")?;
-    let receipt = Receipt {
-        handovers: trusted.needed(receipt.handovers.clone()),
-        ..receipt.clone()
-    };
-    if let Err(error) = proof::check(&receipt, &trusted, &wanted) {
+    if let Err(error) = proof::check(receipt, &trusted, &wanted) {
         println!("nothing is kept, the receipt does not hold: {error}");
         return Ok(ExitCode::FAILURE);
     }

@@ -13,7 +13,7 @@ use askama::Template;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use birthmark_daemon::durable;
-use birthmark_ledger::{Genesis, Receipt, Trusted};
+use birthmark_ledger::{Receipt, Trusted};
 use birthmark_protocol::image_data::without_metadata;
 use birthmark_verify::family::Family;
 use birthmark_verify::{Card, Proof, proof};
@@ -59,7 +59,7 @@ struct Page<'a> {
     photos: Vec<Photo<'a>>,
 }
 
-/// A validator that the genesis names.
+/// A validator that the genesis names, or the later set that was trusted.
 struct Institution {
     name: String,
     key: String,
@@ -102,12 +102,12 @@ pub async fn run(options: &ReportOptions) -> anyhow::Result<ExitCode> {
         "--to: {} exists and is not overwritten",
         options.to.display()
     );
-    let genesis = options.asking.genesis()?.context(
+    let trusted = options.asking.trusted()?.context(
         "--genesis: name the registry's genesis, against which every receipt is checked",
     )?;
-    let asked = verify::look_up(&options.asking, Some(&genesis), &options.subjects);
+    let asked = verify::look_up(&options.asking, Some(&trusted), &options.subjects);
     let findings = asked.await?;
-    let text = page(options, &genesis, &findings)?;
+    let text = page(options, &trusted, &findings)?;
     durable::create(&options.to, text.as_bytes(), durable::PUBLIC)
         .with_context(|| format!("cannot write {}", options.to.display()))?;
     println!("{} photos: {}", findings.len(), options.to.display());
@@ -116,37 +116,37 @@ pub async fn run(options: &ReportOptions) -> anyhow::Result<ExitCode> {
 
 fn page(
     options: &ReportOptions,
-    genesis: &Genesis,
+    trusted: &Trusted,
     findings: &[Finding],
 ) -> anyhow::Result<String> {
-    let photos = findings.iter().map(|finding| photo(finding, genesis));
-    let institutions = genesis.validators.validators().iter();
+    let photos = findings.iter().map(|finding| photo(finding, trusted));
+    let institutions = trusted.validators().validators().iter();
     let page = Page {
         title: options.title.as_deref().unwrap_or("Where photos come from"),
         made: moment(OffsetDateTime::now_utc().unix_timestamp()),
         version: env!("CARGO_PKG_VERSION"),
         node: &options.asking.node,
-        registry: genesis.chain_id.to_string(),
-        genesis_hash: genesis.hash().to_hex(),
-        is_rehearsal: genesis.rehearsal,
+        registry: trusted.chain_id().to_string(),
+        genesis_hash: trusted.chain().to_hex(),
+        is_rehearsal: trusted.is_rehearsal(),
         validators: institutions
             .map(|validator| Institution {
                 name: validator.name.to_string(),
                 key: validator.verifier_key(),
             })
             .collect(),
-        quorum: genesis.validators.quorum(),
+        quorum: trusted.validators().quorum(),
         is_private: !options.asking.direct,
         photos: photos.collect::<anyhow::Result<_>>()?,
     };
     Ok(page.render()?)
 }
 
-fn photo<'a>(finding: &'a Finding, genesis: &Genesis) -> anyhow::Result<Photo<'a>> {
+fn photo<'a>(finding: &'a Finding, trusted: &Trusted) -> anyhow::Result<Photo<'a>> {
     let judged = finding.judged();
     let card = judged.map(|judged| &judged.card);
     let chain = match (finding.receipt(), card) {
-        (Some(receipt), Some(card)) => Some(chain(receipt, card, genesis)?),
+        (Some(receipt), Some(card)) => Some(chain(receipt, card, trusted)?),
         _ => None,
     };
     Ok(Photo {
@@ -160,11 +160,11 @@ fn photo<'a>(finding: &'a Finding, genesis: &Genesis) -> anyhow::Result<Photo<'a
 }
 
 /// What the receipt says, checked once more from the very bytes that the page holds.
-fn chain(receipt: &Receipt, card: &Card, genesis: &Genesis) -> anyhow::Result<Chain> {
+fn chain(receipt: &Receipt, card: &Card, trusted: &Trusted) -> anyhow::Result<Chain> {
     let bytes = receipt.encode();
     let receipt = Receipt::parse(&bytes)?;
     let digests: Vec<_> = card.digests.iter().map(|found| found.digest).collect();
-    let Proof { verified, .. } = proof::check(&receipt, &Trusted::genesis(genesis), &digests)?;
+    let Proof { verified, .. } = proof::check(&receipt, trusted, &digests)?;
     Ok(Chain {
         index: verified.index,
         height: verified.height.get(),

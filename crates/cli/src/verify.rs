@@ -17,7 +17,7 @@ pub use print::{described, headline};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use birthmark_ledger::{Genesis, Receipt};
+use birthmark_ledger::{Receipt, Trusted};
 use birthmark_protocol::Digest;
 use birthmark_verify::answer::{Answer, Choice, choose};
 use birthmark_verify::private::Session;
@@ -50,6 +50,10 @@ pub struct Asking {
     /// remembered for this validator
     #[arg(long, value_name = "FILE", env = "BIRTHMARK_GENESIS")]
     pub genesis: Option<PathBuf>,
+    /// A later set of validators that is trusted in place of the genesis, as `receipt trust` writes
+    /// it. Records from before it are then not proven
+    #[arg(long, value_name = "FILE")]
+    pub trusted: Option<PathBuf>,
     /// The validator to ask
     #[arg(
         long,
@@ -66,9 +70,10 @@ pub struct Asking {
 }
 
 impl Asking {
-    /// The genesis that is believed, if one is known.
-    pub fn genesis(&self) -> anyhow::Result<Option<Genesis>> {
-        known::genesis(&self.node, self.genesis.as_deref())
+    /// What is believed, if anything is known.
+    pub fn trusted(&self) -> anyhow::Result<Option<Trusted>> {
+        let (genesis, trusted) = (self.genesis.as_deref(), self.trusted.as_deref());
+        known::trusted(&self.node, genesis, trusted)
     }
 }
 
@@ -111,8 +116,8 @@ pub enum Outcome {
 
 /// Runs the command.
 pub async fn run(options: &VerifyOptions) -> anyhow::Result<ExitCode> {
-    let genesis = options.asking.genesis()?;
-    let findings = look_up(&options.asking, genesis.as_ref(), &options.subjects).await?;
+    let trusted = options.asking.trusted()?;
+    let findings = look_up(&options.asking, trusted.as_ref(), &options.subjects).await?;
     if options.json {
         println!("{}", serde_json::to_string_pretty(&findings)?);
     } else {
@@ -125,18 +130,18 @@ pub async fn run(options: &VerifyOptions) -> anyhow::Result<ExitCode> {
     Ok(exit_status(&findings))
 }
 
-/// What is known about each subject, checked against this genesis.
+/// What is known about each subject, checked against what is believed.
 pub async fn look_up(
     asking: &Asking,
-    genesis: Option<&Genesis>,
+    trusted: Option<&Trusted>,
     subjects: &[String],
 ) -> anyhow::Result<Vec<Finding>> {
     let validator = Validator::at(&asking.node)?;
     let subjects = subjects::read(subjects)?;
     let found = async {
         match asking.direct {
-            true => find_all(&validator, genesis, subjects).await,
-            false => find_privately(&validator, genesis, subjects).await,
+            true => find_all(&validator, trusted, subjects).await,
+            false => find_privately(&validator, trusted, subjects).await,
         }
     };
     Ok(watched("Asking the validator", found).await)
@@ -146,14 +151,14 @@ pub async fn look_up(
 /// which proves nothing.
 async fn find_privately(
     validator: &Validator,
-    genesis: Option<&Genesis>,
+    trusted: Option<&Trusted>,
     subjects: Vec<Subject>,
 ) -> Vec<Finding> {
     let digests = digests_of(&subjects);
     let asked = async {
-        let believed = match genesis {
-            Some(genesis) => genesis.clone(),
-            None => validator.own_genesis().await?,
+        let believed = match trusted {
+            Some(trusted) => trusted.clone(),
+            None => Trusted::genesis(&validator.own_genesis().await?),
         };
         private::ask(validator, &believed, &digests).await
     };
@@ -168,7 +173,7 @@ async fn find_privately(
                     path: subject.path.as_deref(),
                     file: &file,
                 };
-                let no_genesis = genesis.is_none().then(|| no_genesis(validator));
+                let no_genesis = trusted.is_none().then(|| no_genesis(validator));
                 let (judged, receipt) = looked_at.privately(session, no_genesis);
                 Finding {
                     receipt,
@@ -241,7 +246,7 @@ fn no_genesis(validator: &Validator) -> String {
 /// claimed.
 async fn find_all(
     validator: &Validator,
-    genesis: Option<&Genesis>,
+    trusted: Option<&Trusted>,
     subjects: Vec<Subject>,
 ) -> Vec<Finding> {
     let digests = digests_of(&subjects);
@@ -252,7 +257,7 @@ async fn find_all(
     let mut findings = Vec::with_capacity(subjects.len());
     for subject in subjects {
         findings.push(match &answers {
-            Ok(answers) => find(validator, genesis, subject, answers).await,
+            Ok(answers) => find(validator, trusted, subject, answers).await,
             Err(reason) => Finding::unclear(subject.name, reason.clone()),
         });
     }
@@ -261,7 +266,7 @@ async fn find_all(
 
 async fn find(
     validator: &Validator,
-    genesis: Option<&Genesis>,
+    trusted: Option<&Trusted>,
     subject: Subject,
     answers: &[Answer],
 ) -> Finding {
@@ -277,7 +282,7 @@ async fn find(
             ..finding
         };
     };
-    let Some(genesis) = genesis else {
+    let Some(trusted) = trusted else {
         let reason = no_genesis(validator);
         return Finding::of(subject.name, Card::unproven(&file, &reason).into());
     };
@@ -294,7 +299,7 @@ async fn find(
         provenance: provenance.as_ref(),
         metadata: metadata.as_ref(),
     };
-    let finding = Finding::of(subject.name, judge(&file, &fetched, genesis));
+    let finding = Finding::of(subject.name, judge(&file, &fetched, trusted));
     Finding {
         path: subject.path,
         receipt: receipt.ok(),

@@ -86,9 +86,7 @@ impl Handover {
             varint::put(out, (*position).into());
         }
         varint::put(out, self.joined.len() as u64);
-        self.joined
-            .iter()
-            .for_each(|validator| validator.put(out));
+        self.joined.iter().for_each(|validator| validator.put(out));
     }
 
     /// Reads who left and who joined, in the one order in which they are written.

@@ -41,11 +41,11 @@ pub struct Lookup(look::Lookup);
 
 #[wasm_bindgen]
 impl Lookup {
-    /// Begins: the genesis as JSON, a JSON list of what `FileDigests.finish` gave of each file, and
-    /// 32 fresh random bytes.
+    /// Begins: the genesis or a later set of validators as JSON, a JSON list of what
+    /// `FileDigests.finish` gave of each file, and 32 fresh random bytes.
     #[wasm_bindgen(constructor)]
-    pub fn new(genesis: &str, files: &str, seed: &[u8]) -> Result<Self, JsError> {
-        Ok(Self(look::Lookup::new(genesis, files, seed)?))
+    pub fn new(trusted: &str, files: &str, seed: &[u8]) -> Result<Self, JsError> {
+        Ok(Self(look::Lookup::new(trusted, files, seed)?))
     }
 
     /// What to do next, as JSON: `fetch` lists files below the registry's address, an empty list

@@ -1,6 +1,6 @@
 //! What the page hands over and gets back, in texts.
 
-use birthmark_ledger::{Genesis, Receipt, ReceiptError, Trusted};
+use birthmark_ledger::{Receipt, ReceiptError, Trusted};
 use birthmark_protocol::api::Notices;
 use birthmark_protocol::{Digest, DigestError};
 use birthmark_verify::family::{Family, Provenance};
@@ -62,13 +62,13 @@ pub fn registry(trusted: &str) -> Result<Registry, LookError> {
 
 impl Lookup {
     /// Begins a question about files, given as a list of what `finish` gave of each.
-    pub fn new(genesis: &str, files: &str, seed: &[u8]) -> Result<Self, LookError> {
-        let genesis = Genesis::from_json(genesis).map_err(LookError::Genesis)?;
+    pub fn new(trusted: &str, files: &str, seed: &[u8]) -> Result<Self, LookError> {
+        let trusted = Trusted::from_json(trusted).map_err(LookError::Genesis)?;
         let files: Vec<FileDigests> = serde_json::from_str(files).map_err(LookError::Json)?;
         let seed = seed.try_into().map_err(|_| LookError::Seed)?;
         let digests = files.iter().flat_map(|file| &file.digests);
         let digests = digests.map(|found| found.digest);
-        Ok(Self(Session::new(genesis, digests, seed)))
+        Ok(Self(Session::new(trusted, digests, seed)))
     }
 
     /// What to fetch next.

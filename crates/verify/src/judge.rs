@@ -1,7 +1,7 @@
 //! From what a validator sent to what is shown: no receipt that holds, no word that says
 //! registered.
 
-use birthmark_ledger::{Genesis, Receipt, Trusted};
+use birthmark_ledger::{Receipt, Trusted};
 use birthmark_protocol::Digest;
 use serde::Serialize;
 
@@ -42,8 +42,8 @@ impl From<Card> for Judged {
 }
 
 /// Decides what is shown of a file for which a validator claims a record.
-pub fn judge(file: &FileDigests, fetched: &Fetched<'_>, genesis: &Genesis) -> Judged {
-    match proven(file, fetched, genesis) {
+pub fn judge(file: &FileDigests, fetched: &Fetched<'_>, trusted: &Trusted) -> Judged {
+    match proven(file, fetched, trusted) {
         Ok(proof) => {
             let index = proof.verified.index;
             let provenance = fetched.provenance;
@@ -62,9 +62,9 @@ pub fn judge(file: &FileDigests, fetched: &Fetched<'_>, genesis: &Genesis) -> Ju
     }
 }
 
-fn proven(file: &FileDigests, fetched: &Fetched<'_>, genesis: &Genesis) -> Result<Proof, String> {
+fn proven(file: &FileDigests, fetched: &Fetched<'_>, trusted: &Trusted) -> Result<Proof, String> {
     let digests: Vec<Digest> = file.digests.iter().map(|found| found.digest).collect();
-    let checked = proof::check(fetched.receipt?, &Trusted::genesis(genesis), &digests);
+    let checked = proof::check(fetched.receipt?, trusted, &digests);
     let proof = checked.map_err(|error| error.to_string())?;
     // What was withdrawn is told of one record; another record's receipt must not stand beside it.
     match fetched.choice.index {
@@ -78,6 +78,8 @@ fn proven(file: &FileDigests, fetched: &Fetched<'_>, genesis: &Genesis) -> Resul
 
 #[cfg(test)]
 mod tests {
+    use birthmark_ledger::Genesis;
+
     use super::*;
     use crate::card::Tone;
     use crate::proof::tests::{proof, vectors};
@@ -111,7 +113,7 @@ mod tests {
             provenance: None,
             metadata: None,
         };
-        judge(&asked.file, &fetched, &asked.genesis).card
+        judge(&asked.file, &fetched, &Trusted::genesis(&asked.genesis)).card
     }
 
     #[test]
@@ -163,7 +165,7 @@ mod tests {
             provenance: Some(&provenance),
             metadata: None,
         };
-        let judged = judge(&asked.file, &fetched, &asked.genesis);
+        let judged = judge(&asked.file, &fetched, &Trusted::genesis(&asked.genesis));
         assert_eq!(judged.card.tone, Tone::Withdrawn);
         assert_eq!(judged.family.unwrap().made_from.len(), 1);
     }

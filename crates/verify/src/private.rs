@@ -19,7 +19,7 @@ use birthmark_ledger::index::{Entry, Positions, Prefix, Range, RangeError, Range
 use birthmark_ledger::part::{HeadersPart, PartError, RecordsPart};
 use birthmark_ledger::part::{part_of_height, part_of_record};
 use birthmark_ledger::{
-    BlockHeader, DecidedHeader, Genesis, Handover, Head, Height, IndexKey, Receipt, ReceiptError, Record,
+    BlockHeader, DecidedHeader, Handover, Head, Height, IndexKey, Receipt, ReceiptError, Record,
     Trusted, VerifyError, needed_anchor, verify_head, verify_receipt,
 };
 use birthmark_protocol::Digest;
@@ -39,7 +39,7 @@ pub const DECOYS: usize = 7;
 /// Where the registry stands, believed for its certificate.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Standing {
-    genesis: Genesis,
+    trusted: Trusted,
     head: Head,
     /// The changes of validators since, as receipts show them.
     handovers: Vec<Handover>,
@@ -124,16 +124,14 @@ impl Standing {
     /// Where it is asked for.
     pub const ADDRESS: &str = "api/v1/head";
 
-    /// Reads what a validator or a mirror says, and believes it if it was decided under this
-    /// genesis.
-    pub fn read(genesis: &Genesis, text: &str) -> Result<Self, LookupError> {
+    /// Reads what a validator or a mirror says, and believes it if it was decided by the validators
+    /// of the genesis that is trusted, or of a later set, or by those that they handed over to.
+    pub fn read(trusted: &Trusted, text: &str) -> Result<Self, LookupError> {
         let head = Head::from_json(text).map_err(LookupError::Head)?;
-        let trusted = Trusted::genesis(genesis);
-        let handovers = trusted.handovers(&head.sets);
-        verify_head(&head, trusted)?;
+        verify_head(&head, trusted.clone())?;
         Ok(Self {
-            handovers,
-            genesis: genesis.clone(),
+            handovers: trusted.handovers(&head.sets),
+            trusted: trusted.clone(),
             head,
         })
     }
@@ -230,9 +228,9 @@ impl Standing {
             None => None,
             Some(height) => Some(parts.header(height)?.clone()),
         };
-        let chain = self.genesis.chain_id.clone();
+        let chain = self.trusted.chain_id().clone();
         let receipt = part.receipt(chain, position, anchor, &self.handovers)?;
-        verify_receipt(&receipt, &Trusted::genesis(&self.genesis))?;
+        verify_receipt(&receipt, &self.trusted)?;
         Ok(receipt)
     }
 }

@@ -6,7 +6,7 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
 use birthmark_daemon::durable;
 use birthmark_ledger::{Genesis, Trusted};
 
@@ -38,6 +38,29 @@ pub fn genesis(node: &str, named: Option<&Path>) -> anyhow::Result<Option<Genesi
             .with_context(|| format!("the genesis cannot be remembered in {}", file.display()))?;
     }
     Ok(Some(genesis))
+}
+
+/// What is believed: a later set of validators where one is named, otherwise the genesis. Both
+/// named must be of one registry.
+pub fn trusted(
+    node: &str,
+    named: Option<&Path>,
+    set: Option<&Path>,
+) -> anyhow::Result<Option<Trusted>> {
+    let Some(set) = set else {
+        return Ok(genesis(node, named)?.map(|genesis| Trusted::genesis(&genesis)));
+    };
+    let trusted = read_trusted(set)?;
+    if let Some(named) = named {
+        let (own, other) = (trusted.chain(), read_genesis(named)?.hash());
+        ensure!(
+            own == other,
+            "--trusted: {} is of the registry with the genesis {own}, and --genesis {} is {other}",
+            set.display(),
+            named.display()
+        );
+    }
+    Ok(Some(trusted))
 }
 
 /// Reads a genesis, TOML or JSON.

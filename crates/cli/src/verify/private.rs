@@ -3,7 +3,7 @@
 
 use anyhow::anyhow;
 use birthmark_daemon::random;
-use birthmark_ledger::Genesis;
+use birthmark_ledger::Trusted;
 use birthmark_protocol::Digest;
 use birthmark_verify::private::{LookupError, Session};
 
@@ -13,11 +13,11 @@ use super::answer::Validator;
 /// that nothing was answered.
 pub async fn ask(
     validator: &Validator,
-    genesis: &Genesis,
+    trusted: &Trusted,
     digests: &[Digest],
 ) -> anyhow::Result<Session> {
     let seed: [u8; 32] = random::bytes()?;
-    let mut session = Session::new(genesis.clone(), digests.iter().copied(), seed);
+    let mut session = Session::new(trusted.clone(), digests.iter().copied(), seed);
     loop {
         let files = match session.wants() {
             Ok(files) if files.is_empty() => return Ok(session),

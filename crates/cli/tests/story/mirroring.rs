@@ -100,6 +100,11 @@ fn a_registry_is_copied_checked_and_asked_after_its_validator_has_ended() {
         );
     }
     let photo = photo(temporary.path());
+    let set = at("registry.trusted");
+    let named = ["receipt", "trust", set.to_str().unwrap(), "--node", &node];
+    let (status, text) = run(&[&named[..], &["--genesis", genesis]].concat());
+    assert_eq!(status, Some(0), "{text}");
+    whoever_trusts_a_named_set_needs_no_genesis(&node, &set, &photo);
     drop(demonstration);
 
     let audit = ["audit", folder, "--genesis", genesis];
@@ -130,6 +135,66 @@ fn a_registry_is_copied_checked_and_asked_after_its_validator_has_ended() {
     });
     let (status, _) = run(&audit);
     assert_eq!(status, Some(0));
+}
+
+/// Copied, audited, followed and asked with a file of validators and nothing else; with a file of
+/// others nothing of it is believed.
+fn whoever_trusts_a_named_set_needs_no_genesis(node: &str, set: &Path, photo: &Path) {
+    let folder = set.parent().unwrap();
+    let at = |name: &str| folder.join(name).to_str().unwrap().to_owned();
+    let (copy, refused, state) = (at("copy-by-set"), at("refused"), at("by-set.json"));
+    let trusting = |set: &Path, words: &[&str]| {
+        let named = ["--trusted", set.to_str().unwrap()];
+        said(&output(&[words, &named].concat(), folder))
+    };
+    let asked = [
+        vec!["mirror", node, &copy],
+        vec!["audit", &copy],
+        vec!["follow", node, "--once", "--state", &state],
+        vec!["verify", photo.to_str().unwrap(), "--node", node],
+    ];
+    for words in &asked {
+        let (status, text) = trusting(set, words);
+        assert_eq!(status, Some(0), "{words:?}: {text}");
+    }
+
+    let mut named: serde_json::Value =
+        serde_json::from_str(&fs::read_to_string(set).unwrap()).unwrap();
+    let vectors = include_str!("../../../../spec/vectors/ledger.json");
+    let vectors: serde_json::Value = serde_json::from_str(vectors).unwrap();
+    let own = std::mem::replace(
+        &mut named["validators"],
+        vectors["genesis"]["validators"].clone(),
+    );
+    let other = folder.join("other.trusted");
+    let refuses = |named: &serde_json::Value, reason: &str| {
+        fs::write(&other, named.to_string()).unwrap();
+        let _ = fs::remove_file(&state);
+        for words in &asked {
+            let words: Vec<_> = words
+                .iter()
+                .map(|word| {
+                    if *word == copy && words[0] == "mirror" {
+                        &refused
+                    } else {
+                        *word
+                    }
+                })
+                .collect();
+            let (status, text) = trusting(&other, &words);
+            assert!(matches!(status, Some(1..=3)), "{words:?}: {text}");
+            let in_one_line = text.split_whitespace().collect::<Vec<_>>().join(" ");
+            assert!(in_one_line.contains(reason), "{words:?}: {text}");
+        }
+        assert!(!Path::new(&refused).exists());
+    };
+    refuses(&named, "the handovers in between are missing");
+    named["validators"] = own;
+    named["since"] = 1_000_000.into();
+    refuses(&named, "is older than the trusted validators");
+    named["since"] = 1.into();
+    named["genesis"] = "ab".repeat(32).into();
+    refuses(&named, "belongs to another registry");
 }
 
 /// Neither a whole digest of the photo nor its beginning, in hexadecimal or in bits, beyond what a

@@ -161,12 +161,31 @@ fn the_policy_file_names_every_key_and_the_quorum() {
     let policy = world
         .genesis
         .validators
-        .tlog_policy(&world.genesis.chain_id);
+        .tlog_policy(&world.genesis.chain_id, []);
     let lines: Vec<_> = policy.lines().collect();
     let starting = |word: &str| lines.iter().filter(|line| line.starts_with(word)).count();
     assert_eq!((starting("log "), starting("witness ")), (4, 4));
     assert!(policy.contains("\ngroup validators 3 "));
     assert!(policy.ends_with("\nquorum validators\n"));
+    assert!(!policy.contains("outside"), "{policy}");
+}
+
+/// They are named and not needed: the validators' quorum stays the policy's.
+#[test]
+fn the_policy_file_names_witnesses_outside_of_the_registry() {
+    let (world, _) = story();
+    let key: witness::VerifierKey = member(50).entry.verifier_key().parse().unwrap();
+    let named = [(&key, "https://witness.example/w")];
+    let set = &world.genesis.validators;
+    let policy = set.tlog_policy(&world.genesis.chain_id, named);
+    let line = format!(
+        "\nwitness outside+{} {key} https://witness.example/w\n",
+        key.name()
+    );
+    assert!(policy.contains(&line), "{policy}");
+    assert!(policy.contains(&format!("\ngroup witnesses 1 outside+{}\n", key.name())));
+    assert!(policy.contains("\ngroup both 2 validators witnesses\n"));
+    assert!(policy.ends_with("\nquorum validators\n"), "{policy}");
 }
 
 #[test]

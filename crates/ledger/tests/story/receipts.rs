@@ -191,7 +191,10 @@ fn a_way_with_a_missing_moved_or_forged_step_is_refused() {
         verify_receipt(&receipt, &trusted).unwrap_err()
     };
     let others = CertificateError::OtherValidators;
-    assert_eq!(bent(&|receipt| drop(receipt.handovers.pop())), others.into());
+    assert_eq!(
+        bent(&|receipt| drop(receipt.handovers.pop())),
+        others.into()
+    );
     let skipped = VerifyError::OtherSet {
         block: Height::new(4),
         named: links[0].validators.hash(),

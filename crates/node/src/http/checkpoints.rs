@@ -62,7 +62,8 @@ pub async fn witnessed(State(app): Shared) -> Result<Response, ApiError> {
 pub async fn policy(State(app): Shared) -> Response {
     let tip = app.registry.tip();
     let origin = &app.registry.genesis().chain_id;
-    ([TEXT, FRESH], tip.validators().tlog_policy(origin)).into_response()
+    let policy = tip.validators().tlog_policy(origin, app.witnesses.named());
+    ([TEXT, FRESH], policy).into_response()
 }
 
 /// That the tree of `old` records is the beginning of the tree of `new` records (RFC 6962).

@@ -116,16 +116,16 @@ export class Lookup {
         wasm.lookup_missing(this.__wbg_ptr, ptr0, len0);
     }
     /**
-     * Begins: the genesis as JSON, a JSON list of what `FileDigests.finish` gave of each file, and
-     * 32 fresh random bytes.
-     * @param {string} genesis
+     * Begins: the genesis or a later set of validators as JSON, a JSON list of what
+     * `FileDigests.finish` gave of each file, and 32 fresh random bytes.
+     * @param {string} trusted
      * @param {string} files
      * @param {Uint8Array | number[]} seed
      */
-    constructor(genesis, files, seed) {
+    constructor(trusted, files, seed) {
         let ptr0, len0, ptr1, len1, ptr2, len2;
         try {
-            ptr0 = passStringToWasm0(genesis, wasm.__wbindgen_malloc, wasm.__wbindgen_realloc);
+            ptr0 = passStringToWasm0(trusted, wasm.__wbindgen_malloc, wasm.__wbindgen_realloc);
             len0 = WASM_VECTOR_LEN;
             ptr1 = passStringToWasm0(files, wasm.__wbindgen_malloc, wasm.__wbindgen_realloc);
             len1 = WASM_VECTOR_LEN;

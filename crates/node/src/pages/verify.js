@@ -21,7 +21,7 @@ const address = saved ? saved.dataset.registry : location.origin;
 // What was dropped last. Answers to an earlier question are written into cards that no longer stand on the page.
 let round = 0;
 let genesis = null;
-// Validators that took over later, trusted in place of the genesis for receipts that begin with them.
+// Validators that took over later, trusted in place of the genesis.
 let trusted = null;
 
 // The texts of another language: what stands in the code and what the verifier says is English, and the key to the same in that
@@ -510,7 +510,7 @@ async function trust(name, file) {
     const own = JSON.parse(registry(genesis));
     if (about.genesis !== own.genesis) throw new Error(t("it belongs to the registry with the genesis {other}…, and this page to that with {own}…", { other: about.genesis.slice(0, 16), own: own.genesis.slice(0, 16) }));
     trusted = text;
-    tell(t("Receipts are now checked against the {count} validators in {name}, trusted from block {since} on. Their set has the hash {set}: compare it with what others publish.", { ...about, count: about.validators, name }));
+    tell(t("Receipts and answers are now checked against the {count} validators in {name}, trusted from block {since} on. Their set has the hash {set}: compare it with what others publish.", { ...about, count: about.validators, name }));
   } catch (error) {
     tell(t("The validators in {name} are not trusted: {reason}.", { name, reason: said(error.message) }));
   }
@@ -530,7 +530,7 @@ async function run(subjects, receipts) {
     try {
       await connect();
       const files = JSON.stringify(batch.map((subject) => subject.digests));
-      lookup = new Lookup(genesis, files, crypto.getRandomValues(new Uint8Array(32)));
+      lookup = new Lookup(trusted ?? genesis, files, crypto.getRandomValues(new Uint8Array(32)));
       await drive(lookup, (what) => batch.forEach((subject) => subject.working(what)));
       for (const subject of batch) {
         if (mine !== round) return;

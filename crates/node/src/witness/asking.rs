@@ -41,6 +41,7 @@ pub struct Witnesses(Vec<Arc<Asking>>);
 /// One witness.
 pub struct Asking {
     key: VerifierKey,
+    url: String,
     client: HttpClient,
     registry: Arc<Registry>,
     state: Mutex<State>,
@@ -157,6 +158,12 @@ impl Witnesses {
         Some(newest)
     }
 
+    /// Their keys and addresses.
+    pub fn named(&self) -> impl Iterator<Item = (&VerifierKey, &str)> {
+        let all = self.0.iter();
+        all.map(|witness| (&witness.key, witness.url.as_str()))
+    }
+
     /// For status pages.
     pub fn status(&self) -> Vec<WitnessStatus> {
         let status = |witness: &Arc<Asking>| {
@@ -182,6 +189,7 @@ impl Asking {
         };
         Ok(Self {
             key: settings.key.clone(),
+            url: settings.url.clone(),
             client: HttpClient::new(&settings.url, &options)?,
             registry,
             state: Mutex::default(),

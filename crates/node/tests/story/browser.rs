@@ -651,7 +651,13 @@ async fn the_page_speaks_german_to_whoever_wants_that() {
                 let found = looked_up(&browser, &photos, &[photo]);
                 let told = browser.text("#told").unwrap();
                 for english in [
-                    " the ", " was ", " is ", " of ", " with ", "Proven", "proven",
+                    " the ",
+                    " registered",
+                    " is ",
+                    " of ",
+                    " with ",
+                    "Proven",
+                    "proven",
                 ] {
                     assert!(
                         !found.contains(english) && !told.contains(english),

@@ -133,6 +133,12 @@ async fn two_registries_witness_each_other() {
             (&said["records"], &said["trouble"]),
             (&Value::from(1), &Value::Null)
         );
+        // Whoever reads the policy learns of it, and is not made to wait for it.
+        let (_, policy) = fetch(format!("{}/api/v1/tlog-policy", world.url)).await;
+        let (key, url) = (cosigner(witness), &witness.url);
+        let line = format!("\nwitness outside+{} {key} {url}/witness\n", key.name());
+        assert!(policy.contains(&line), "{policy}");
+        assert!(policy.ends_with("\nquorum validators\n"), "{policy}");
         // And the witness tells everybody what it signed.
         let origin = world.genesis.chain_id.to_string();
         let hash = Digest::of(origin.as_bytes());

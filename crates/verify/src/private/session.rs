@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use birthmark_ledger::index::{Prefix, Range};
 use birthmark_ledger::part::{HeadersPart, RecordsPart, part_of_record};
-use birthmark_ledger::{Genesis, Receipt};
+use birthmark_ledger::{Receipt, Trusted, VerifyError};
 use birthmark_protocol::Digest;
 use birthmark_protocol::api::{Notice, Notices as NoticeList};
 
@@ -28,13 +28,15 @@ pub const NOTICES: &str = "api/v1/notices";
 const ATTEMPTS: u32 = 3;
 /// How far back originals are followed.
 const MOST_GENERATIONS: usize = 16;
+const OLDER_RECORDS: &str = "Other records of it were not checked: they are older than the validators that are trusted here.";
+const OLDER_ORIGINAL: &str = "Whether what it was made from was withdrawn is not known: its record is older than the validators that are trusted here.";
 const NO_NOTICES: &str =
     "What was withdrawn after registration could not be asked here: a mirror does not know it.";
 
 /// One question about some digests.
 #[derive(Debug)]
 pub struct Session {
-    genesis: Genesis,
+    trusted: Trusted,
     asked: BTreeSet<Digest>,
     draw: Draw,
     attempts: u32,
@@ -61,6 +63,9 @@ struct State {
     /// Parts of records that are fetched for what was found, decoys among them.
     drawn: BTreeSet<u64>,
     receipts: BTreeMap<u64, Receipt>,
+    /// Why records have no receipt here: former validators decided them, and a later set is
+    /// trusted.
+    older: BTreeMap<u64, String>,
     answers: BTreeMap<Digest, Answer>,
 }
 
@@ -86,16 +91,22 @@ impl Draw {
     }
 }
 
+impl State {
+    fn has_notices(&self) -> bool {
+        matches!(&self.notices, Some(Some(notices)) if !notices.is_empty())
+    }
+}
+
 impl Session {
     /// Asks about these digests under this genesis. The seed decides which decoys are drawn: fresh
     /// and random, or the answerer can tell them from what is wanted.
     pub fn new(
-        genesis: Genesis,
+        trusted: Trusted,
         digests: impl IntoIterator<Item = Digest>,
         seed: [u8; 32],
     ) -> Self {
         Self {
-            genesis,
+            trusted,
             asked: digests.into_iter().collect(),
             draw: Draw { seed, count: 0 },
             attempts: 1,
@@ -140,7 +151,7 @@ impl Session {
         let number = |prefix: &str| file.strip_prefix(prefix)?.parse::<u64>().ok();
         if file == Standing::ADDRESS {
             let text = std::str::from_utf8(bytes).map_err(|_| LookupError::Text)?;
-            state.standing = Some(Standing::read(&self.genesis, text)?);
+            state.standing = Some(Standing::read(&self.trusted, text)?);
         } else if file == NOTICES {
             let list: NoticeList = serde_json::from_slice(bytes).map_err(LookupError::Notices)?;
             state.notices = Some(Some(list.notices));
@@ -268,8 +279,7 @@ impl Session {
     /// anybody: a second range tells the answerer that the photo is an edit, and mostly which one.
     fn follow_originals(&mut self) -> bool {
         let state = &mut self.state;
-        let has_notices = matches!(&state.notices, Some(Some(notices)) if !notices.is_empty());
-        if !has_notices || state.generations >= MOST_GENERATIONS {
+        if !state.has_notices() || state.generations >= MOST_GENERATIONS {
             return false;
         }
         let records = state.found.iter().flat_map(|(digest, found)| {
@@ -296,9 +306,17 @@ impl Session {
             return Ok(());
         };
         for position in state.found.values().flatten() {
-            if !state.receipts.contains_key(position) {
-                let receipt = standing.receipt(&state.parts, *position)?;
-                state.receipts.insert(*position, receipt);
+            if state.receipts.contains_key(position) {
+                continue;
+            }
+            match standing.receipt(&state.parts, *position) {
+                Ok(receipt) => drop(state.receipts.insert(*position, receipt)),
+                // Former validators decided it, and a later set of them is trusted: that is no lie,
+                // and no proof.
+                Err(LookupError::Undecided(older @ VerifyError::TooOld { .. })) => {
+                    state.older.insert(*position, older.to_string());
+                }
+                Err(error) => return Err(error),
             }
         }
         let notices = state.notices.iter().flatten().flatten();
@@ -345,8 +363,12 @@ impl Session {
         let Some(standing) = &self.state.standing else {
             return Card::refused(file, &LookupError::NoIndex).into();
         };
+        let older = file.digests.iter().find_map(|one| self.older(&one.digest));
         let Some(choice) = self.choice(file) else {
-            return Card::absent(file, standing).into();
+            return match older {
+                Some(reason) => Card::unproven(file, reason).into(),
+                None => Card::absent(file, standing).into(),
+            };
         };
         let receipt = self.receipt(&choice);
         let fetched = Fetched {
@@ -355,15 +377,40 @@ impl Session {
             provenance: None,
             metadata,
         };
-        let mut judged = judge(file, &fetched, &self.genesis);
+        let mut judged = judge(file, &fetched, &self.trusted);
         if matches!(&self.state.notices, Some(None)) {
             judged.card.notes.push(NO_NOTICES.to_owned());
+        }
+        if older.is_some() {
+            judged.card.notes.push(OLDER_RECORDS.to_owned());
+        }
+        if self.has_older_original(choice.index) {
+            judged.card.notes.push(OLDER_ORIGINAL.to_owned());
         }
         let originals = self.originals(choice.index);
         if let (Some(receipt), true) = (receipt, judged.card.holds() || !originals.is_empty()) {
             judged.family = Family::proven(receipt, &choice.digest, &originals);
         }
         judged
+    }
+
+    /// Why a record that may hold this digest was not checked: former validators decided it.
+    fn older(&self, digest: &Digest) -> Option<&str> {
+        let found = self.state.found.get(digest)?;
+        let mut reasons = found.iter().filter_map(|at| self.state.older.get(at));
+        reasons.next().map(String::as_str)
+    }
+
+    /// Whether something is known against anybody, and the originals of a record lead to one that
+    /// former validators decided.
+    fn has_older_original(&self, index: Option<u64>) -> bool {
+        if !self.state.has_notices() {
+            return false;
+        }
+        let last = self.originals(index).pop().map(|(receipt, _)| receipt);
+        let last = last.or_else(|| self.state.receipts.get(&index?));
+        let original = last.and_then(|receipt| receipt.record.edited_from());
+        original.is_some_and(|original| self.older(&original).is_some())
     }
 
     /// What was withdrawn of the nearest original that a record leads to.

@@ -1,7 +1,8 @@
 //! A whole registry, record by record: each is found with a receipt, its neighbours are proven
 //! absent, and whoever hides one is caught.
 //!
-//! `BIRTHMARK_RECORDS` names another size than the small one that every run takes.
+//! `BIRTHMARK_RECORDS` names another size than the small one that every run takes, and
+//! `BIRTHMARK_LOOKUPS_AT` that of the registry in which lookups are counted.
 
 use std::time::Instant;
 
@@ -83,12 +84,12 @@ impl World {
         self.named.prove(prefix.parse().unwrap()).encode()
     }
 
-    /// Asks about a photo without naming it: the card, the bytes that came, and how long it took to
-    /// check them.
-    fn looked_up(&self, name: &str) -> (Card, usize, u128) {
+    /// Asks about a photo without naming it: the card, the sizes of the files that came, and how
+    /// long it took to check them.
+    fn looked_up(&self, name: &str) -> (Card, Vec<(String, usize)>, u128) {
         let file = FileDigests::of_digest(digest(name));
-        let mut session = Session::new(self.genesis.clone(), [digest(name)], [3; 32]);
-        let (mut bytes, mut millis) = (0, 0);
+        let mut session = Session::new(Trusted::genesis(&self.genesis), [digest(name)], [3; 32]);
+        let (mut files, mut millis) = (Vec::new(), 0);
         loop {
             let begun = Instant::now();
             let wanted = session.wants().unwrap();
@@ -98,13 +99,13 @@ impl World {
             }
             for wanted in wanted {
                 let answer = self.file(&wanted);
-                bytes += answer.len();
+                files.push((wanted.clone(), answer.len()));
                 let begun = Instant::now();
                 session.take(&wanted, Some(&answer));
                 millis += begun.elapsed().as_millis();
             }
         }
-        (session.judge(&file, None).card, bytes, millis)
+        (session.judge(&file, None).card, files, millis)
     }
 }
 
@@ -163,7 +164,8 @@ fn every_record_is_proven_its_neighbours_are_absent_and_whoever_hides_one_is_cau
         (name(records / 3), true),
         ("no such photo".to_owned(), false),
     ] {
-        let (card, bytes, millis) = world.looked_up(&asked);
+        let (card, files, millis) = world.looked_up(&asked);
+        let bytes: usize = files.iter().map(|(_, size)| size).sum();
         assert_eq!(card.holds(), is_there, "{card:?}");
         let checked = card.checked.unwrap();
         assert!(is_there || checked.starts_with("Proven: not in this registry"));
@@ -192,4 +194,39 @@ fn every_record_is_proven_its_neighbours_are_absent_and_whoever_hides_one_is_cau
         assert!(answer.is_err(), "{hidden}");
     }
     println!("{records} records in {} ranges", ranges.len());
+}
+
+/// What a lookup costs in a registry of many records: the table of docs/VERIFYING.md.
+#[test]
+fn a_lookup_fetches_little_however_large_the_registry() {
+    let asked = std::env::var("BIRTHMARK_LOOKUPS_AT").ok();
+    let records = asked.map_or(3 * RECORDS, |asked| asked.parse().unwrap());
+    let world = registry(records);
+    let cases = [
+        ("registered", name(records / 3)),
+        ("not", "no such photo".to_owned()),
+    ];
+    for (what, asked) in cases {
+        let (card, files, millis) = world.looked_up(&asked);
+        assert_eq!(card.holds(), what == "registered", "{card:?}");
+        let of = |kind: &str| {
+            let of_kind = files.iter().filter(|(file, _)| file.contains(kind));
+            of_kind.map(|(_, size)| *size).collect::<Vec<_>>()
+        };
+        let (range, parts) = (of("/index/"), of("/records/"));
+        let (headers, head) = (of("/headers/"), of("/head"));
+        assert_eq!((range.len(), head.len()), (1, 1 + headers.len()));
+        assert!(range[0] < 64 << 10, "{} bytes", range[0]);
+        assert!(parts.len() <= 1 + DECOYS + 1, "{files:?}");
+        let sum = |sizes: &[usize]| sizes.iter().sum::<usize>();
+        let all: usize = files.iter().map(|(_, size)| size).sum();
+        println!(
+            "| {records} | {what} | {} | {} in {} | {} in {} | {all} | {millis} |",
+            range[0],
+            sum(&headers),
+            headers.len(),
+            sum(&parts),
+            parts.len(),
+        );
+    }
 }

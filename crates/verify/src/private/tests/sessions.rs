@@ -47,8 +47,13 @@ fn file_of(name: &str) -> FileDigests {
 
 /// Drives a question to its end, and the files that were asked for.
 fn driven(world: &World, names: &[&str], lie: Lie) -> (Session, Vec<String>) {
+    believing(&Trusted::genesis(&world.genesis), world, names, lie)
+}
+
+/// The same by somebody who trusts a later set.
+fn believing(trusted: &Trusted, world: &World, names: &[&str], lie: Lie) -> (Session, Vec<String>) {
     let digests = names.iter().map(|name| digest(name));
-    let mut session = Session::new(world.genesis.clone(), digests, [3; 32]);
+    let mut session = Session::new(trusted.clone(), digests, [3; 32]);
     let mut asked = Vec::new();
     while let Ok(files) = session.wants() {
         if files.is_empty() {
@@ -113,7 +118,7 @@ fn a_session_shows_every_lie_as_refused_and_says_which() {
 #[test]
 fn a_session_begins_again_where_the_index_has_moved_on_and_then_gives_up() {
     let world = World::of(&[&["one"], &["two"]]);
-    let mut session = Session::new(world.genesis.clone(), [digest("one")], [3; 32]);
+    let mut session = Session::new(Trusted::genesis(&world.genesis), [digest("one")], [3; 32]);
     let mut heads = 0;
     let error = loop {
         match session.wants() {
@@ -152,4 +157,59 @@ fn the_originals_of_an_edit_are_asked_only_where_something_is_known_against_anyb
     let family = judged.family.unwrap();
     assert_eq!(family.made_from[0].digest, digest("one"));
     assert_eq!(before.len(), 5, "{before:?}");
+}
+
+#[test]
+fn whoever_trusts_a_later_set_is_shown_absence_and_what_that_set_decided() {
+    let mut world = World::of(&[&["one", "two"], &["three", "two"], &["edit of one"]]);
+    let genesis = Trusted::genesis(&world.genesis);
+    let set = genesis.validators().clone();
+    let later = genesis.later(Height::new(2), set);
+    let names = ["one", "two", "three", "none", "edit of one"];
+    let (session, _) = believing(&later, &world, &names, Lie::None);
+    let card = |name| session.judge(&file_of(name), None).card;
+    assert!(card("three").holds() && card("three").notes.is_empty());
+    assert!(card("none").sentence.starts_with("Proven as of block 3"));
+    // The index names it, but nobody whom this reader trusts has signed what its record says.
+    let one = card("one");
+    assert_eq!((one.tone, one.holds()), (crate::Tone::Unproven, false));
+    assert!(
+        one.sentence
+            .contains("block 1 is older than the trusted validators"),
+        "{}",
+        one.sentence
+    );
+    let two = card("two");
+    assert!(two.holds() && two.notes[0].contains("Other records of it were not checked"));
+    assert!(card("edit of one").notes.is_empty());
+
+    // Something is known against somebody, and the original cannot be checked: that is said.
+    world.notices = json!({"notices": [{"authority": "TEST_MAKER", "device_family": "Test camera",
+        "from": START, "until": null, "reason": "firmware 2.0"}]});
+    let (session, _) = believing(&later, &world, &["edit of one"], Lie::None);
+    let edit = session.judge(&file_of("edit of one"), None).card;
+    assert!(
+        edit.notes[0].contains("what it was made from was withdrawn is not known"),
+        "{:?}",
+        edit.notes
+    );
+}
+
+#[test]
+fn a_later_set_with_other_validators_believes_no_answer_of_this_registry() {
+    let world = World::of(&[&["one"], &["two"]]);
+    let genesis = Trusted::genesis(&world.genesis);
+    let mut others = genesis.validators().validators().to_vec();
+    others[0].name = "another.example".parse().unwrap();
+    let others = birthmark_ledger::ValidatorSet::new(others).unwrap();
+    let later = genesis.later(Height::new(2), others);
+    let (session, _) = believing(&later, &world, &["one", "none"], Lie::None);
+    for name in ["one", "none"] {
+        let card = session.judge(&file_of(name), None).card;
+        assert!(!card.holds() && card.headline.starts_with("The answer was refused"));
+        assert!(
+            card.sentence
+                .contains("the handovers in between are missing")
+        );
+    }
 }
