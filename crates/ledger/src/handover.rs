@@ -13,12 +13,24 @@
 //! ```
 
 use birthmark_protocol::bytes::{DecodeError, Reader};
+use serde::{Deserialize, Serialize};
 
 use crate::certificate::CommitCertificate;
 use crate::header::BlockHeader;
-use crate::receipt::SetLink;
 use crate::validators::{MAX_VALIDATORS, Validator, ValidatorId, ValidatorSet};
 use crate::varint;
+
+/// A block whose validators handed over to others, with all of them.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SetLink {
+    /// The last block of the old set.
+    pub header: BlockHeader,
+    /// The old set's decision.
+    pub certificate: CommitCertificate,
+    /// The new set.
+    pub validators: ValidatorSet,
+}
 
 /// A block whose validators handed over to others, some of whom they were themselves.
 #[derive(Clone, PartialEq, Eq, Debug)]

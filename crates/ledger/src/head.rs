@@ -6,9 +6,10 @@
 use serde::{Deserialize, Serialize};
 
 use crate::certificate::CommitCertificate;
+use crate::handover::SetLink;
 use crate::header::BlockHeader;
 use crate::label::ChainId;
-use crate::receipt::{MAX_LINKS, MAX_RECEIPT_BYTES, ReceiptError, SetLink};
+use crate::receipt::{MAX_LINKS, MAX_RECEIPT_BYTES, ReceiptError};
 
 /// A decided block and what leads to the validators that decided it. Written and read as JSON.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]

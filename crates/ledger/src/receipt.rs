@@ -17,7 +17,7 @@ use crate::label::ChainId;
 use crate::merkle::{Frontier, InclusionProof, MerkleError, prove_in_block};
 use crate::record::{Record, RecordError};
 use crate::tlog_proof::TlogProof;
-use crate::validators::{SetError, ValidatorId, ValidatorSet};
+use crate::validators::{SetError, ValidatorId};
 
 mod file;
 
@@ -58,18 +58,6 @@ pub struct DecidedHeader {
     pub header: BlockHeader,
     /// Who decided it.
     pub certificate: CommitCertificate,
-}
-
-/// A block whose validators handed over to others, with all of them.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct SetLink {
-    /// The last block of the old set.
-    pub header: BlockHeader,
-    /// The old set's decision.
-    pub certificate: CommitCertificate,
-    /// The new set.
-    pub validators: ValidatorSet,
 }
 
 /// Why a receipt cannot be cut or read.

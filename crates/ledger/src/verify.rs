@@ -12,12 +12,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::certificate::{CertificateError, CommitCertificate};
 use crate::genesis::{Genesis, GenesisError};
-use crate::handover::Handover;
+use crate::handover::{Handover, SetLink};
 use crate::head::Head;
 use crate::header::{BlockHeader, BlockTime, Height};
 use crate::label::{ChainId, KeyName};
 use crate::merkle::MerkleError;
-use crate::receipt::{DecidedHeader, Receipt, SetLink, needed_anchor};
+use crate::receipt::{DecidedHeader, Receipt, needed_anchor};
 use crate::record::Record;
 use crate::validators::{ValidatorId, ValidatorSet};
 

@@ -31,6 +31,9 @@ fn digest(name: &str) -> Digest {
     Digest::of(name.as_bytes())
 }
 
+/// A photo whose name ends so has three digests, as one of a camera has.
+const THREE: &str = " in three";
+
 /// A camera's photo, or an edit of one where its name says so.
 fn record(name: &str) -> Record {
     let original = name.strip_prefix("edit of ");
@@ -54,7 +57,17 @@ fn record(name: &str) -> Record {
         family: family.parse().unwrap(),
         made_up_fingerprint: false,
     };
-    let bundle = Bundle::new(vec![image], Timestamp::from_unix(START), None).unwrap();
+    let mut images = vec![image];
+    if name.ends_with(THREE) {
+        let other = |role, of: &str| ImageClaim {
+            digest: digest(&format!("{name} {of}")),
+            role,
+            ..image
+        };
+        let (raw, data) = (DigestRole::Raw, DigestRole::ImageData);
+        images = vec![other(raw, "raw"), image, other(data, "data")];
+    }
+    let bundle = Bundle::new(images, Timestamp::from_unix(START), None).unwrap();
     Record::with_original(bundle, original.map(digest), origin).unwrap()
 }
 

@@ -18,11 +18,11 @@ fn name(record: u64) -> String {
     format!("photo {record}")
 }
 
-fn registry(records: u64) -> World {
+fn registry(records: u64, name: impl Fn(u64) -> String) -> World {
     let mut world = World::of(&[]);
     for first in (0..records).step_by(RECORDS_PER_BLOCK as usize) {
         let names: Vec<_> = (first..records.min(first + RECORDS_PER_BLOCK))
-            .map(name)
+            .map(&name)
             .collect();
         world.commit(&names.iter().map(String::as_str).collect::<Vec<_>>());
     }
@@ -127,7 +127,7 @@ fn neighbour(of: &Digest, is_above: bool) -> Digest {
 fn every_record_is_proven_its_neighbours_are_absent_and_whoever_hides_one_is_caught() {
     let asked = std::env::var("BIRTHMARK_RECORDS").ok();
     let records = asked.map_or(RECORDS, |asked| asked.parse().unwrap());
-    let world = registry(records);
+    let world = registry(records, name);
     let standing = world.standing();
     let (header, trusted) = (standing.newest(), Trusted::genesis(&world.genesis));
     assert_eq!(header.tree_size, records);
@@ -201,7 +201,8 @@ fn every_record_is_proven_its_neighbours_are_absent_and_whoever_hides_one_is_cau
 fn a_lookup_fetches_little_however_large_the_registry() {
     let asked = std::env::var("BIRTHMARK_LOOKUPS_AT").ok();
     let records = asked.map_or(3 * RECORDS, |asked| asked.parse().unwrap());
-    let world = registry(records);
+    let name = |record| name(record) + THREE;
+    let world = registry(records, name);
     let cases = [
         ("registered", name(records / 3)),
         ("not", "no such photo".to_owned()),
