@@ -59,13 +59,20 @@ fn record(name: &str) -> Record {
     };
     let mut images = vec![image];
     if name.ends_with(THREE) {
-        let other = |role, of: &str| ImageClaim {
-            digest: digest(&format!("{name} {of}")),
+        let made_of = |role, of: &str, parent| ImageClaim {
+            digest: digest(&format!("{name}{of}")),
             role,
+            level: ModificationLevel::PROCESSED,
+            parent: Some(parent),
+        };
+        let raw = ImageClaim {
+            digest: digest(&format!("{name} raw")),
+            role: DigestRole::Raw,
             ..image
         };
-        let (raw, data) = (DigestRole::Raw, DigestRole::ImageData);
-        images = vec![other(raw, "raw"), image, other(data, "data")];
+        let file = made_of(DigestRole::File, "", raw.digest);
+        let data = made_of(DigestRole::ImageData, " data", file.digest);
+        images = vec![raw, file, data];
     }
     let bundle = Bundle::new(images, Timestamp::from_unix(START), None).unwrap();
     Record::with_original(bundle, original.map(digest), origin).unwrap()
