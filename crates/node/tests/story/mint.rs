@@ -61,6 +61,11 @@ fn sign(key: &SigningKey, digest: &Digest) -> Signature {
 impl Mint {
     /// Serves its statements on a free port: at first the key of an epoch that lasts.
     pub async fn open(folder: &Path) -> Self {
+        Self::open_until(folder, now().plus(86_400), 86_400).await
+    }
+
+    /// The same with an epoch that ends then, and with so many seconds of grace.
+    pub async fn open_until(folder: &Path, until: Timestamp, grace: u32) -> Self {
         let verdict = SigningKey::from_slice(&random::<32>()).unwrap();
         let vectors = include_str!("../../../../spec/vectors/one-time.json");
         let vectors: Value = serde_json::from_str(vectors).unwrap();
@@ -72,8 +77,8 @@ impl Mint {
             time: now(),
             epoch: EPOCH,
             from: now().plus(-86_400),
-            until: now().plus(86_400),
-            grace: 86_400,
+            until,
+            grace,
             is_made_up: false,
             modulus: *secret.modulus(),
         };

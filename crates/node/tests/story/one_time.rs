@@ -13,6 +13,7 @@ use serde_json::Value;
 
 use crate::camera::{digest, now, random};
 use crate::mint::{EPOCH, FAMILY, Held, Mint, body};
+use crate::network::Network;
 use crate::world::{Base, World};
 
 const PATH: &str = "/api/v1/submit-once";
@@ -167,6 +168,82 @@ async fn a_withdrawn_epoch_is_refused_and_answers_say_so_by_block_time() {
     // The photo that was registered before stays what it was.
     let (_, found) = world.verify(&image).await;
     assert_eq!(found["revocation"], Value::Null, "{found}");
+}
+
+/// A key that its holder uses twice, at two of four validators at the same moment: neither of them
+/// can know. One photo is registered, everywhere the same, and the other is told why not.
+#[tokio::test(flavor = "multi_thread")]
+async fn of_two_photos_under_one_key_at_two_validators_one_is_registered() {
+    let folder = tempfile::tempdir().unwrap();
+    let mint = Mint::open(folder.path()).await;
+    let mut network = Network::founded_by(4, 4).await;
+    for member in &mut network.members {
+        member.world.settings.authorities.push(mint.entry());
+    }
+    for number in 0..4 {
+        network.start(number);
+    }
+    for number in 0..4 {
+        network.healthy(number).await;
+    }
+    for number in 0..4 {
+        submit(network.world(number), &mint.held(0).photo(digest())).await;
+    }
+    for _ in 0..3 {
+        let (held, images) = (mint.held(0), [digest(), digest()]);
+        let bodies = images.map(|image| body(&held.photo(image)));
+        let (one, other) = tokio::join!(
+            network.world(0).post(PATH, &bodies[0]),
+            network.world(1).post(PATH, &bodies[1]),
+        );
+        let mut fates = Vec::new();
+        for (number, (status, answer)) in [one, other].into_iter().enumerate() {
+            fates.push(match status {
+                202 => {
+                    let id = answer["receipt_id"].as_str().unwrap();
+                    network.world(number).decided(id).await
+                }
+                400 => answer,
+                status => panic!("{status}: {answer}"),
+            });
+        }
+        let stored = fates.iter().filter(|fate| fate["status"] == "stored");
+        assert_eq!(stored.count(), 1, "{fates:?}");
+        let refused = fates
+            .iter()
+            .find(|fate| fate["status"] != "stored")
+            .unwrap();
+        let said = refused["reason"].as_str().or(refused["detail"].as_str());
+        assert!(said.unwrap().contains("used before"), "{refused}");
+        let winner = usize::from(fates[1]["status"] == "stored");
+        network.registered(&images[winner], &[0, 1, 2, 3]).await;
+        for number in 0..4 {
+            let (_, answer) = network.world(number).verify(&images[1 - winner]).await;
+            assert_eq!(answer["verified"], false, "{answer}");
+        }
+    }
+}
+
+/// Until the last second of its grace a key counts, and not a second later, whenever it signed.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_is_refused_once_its_epoch_s_grace_is_over() {
+    let folder = tempfile::tempdir().unwrap();
+    let (until, grace) = (now().plus(5), 3);
+    let last = until.plus(grace.into());
+    let mint = Mint::open_until(folder.path(), until, grace).await;
+    let world = World::started(Base::Sqlite, folder, vec![mint.entry()]).await;
+    let early = submit(&world, &mint.held(0).photo(digest())).await;
+    assert!(now() <= last, "this machine is too slow for the test");
+    let late = mint.held(0).photo(digest());
+    while now() <= last {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    let said = refused(&world, &late).await;
+    assert!(said.contains("and its grace ended"), "{said}");
+    // What was registered in time stays what it is.
+    let record = receipt_in(&early).record;
+    let (_, found) = world.verify(&record.bundle().images()[0].digest).await;
+    assert_eq!(found["assurance"], "attested", "{found}");
 }
 
 /// A photo as the maker and a validator together know it.

@@ -221,11 +221,12 @@ impl Authority {
         let asked = batch::request_digest(&epoch.key.id(), &blinded);
         check_signature(&enrolled.certificate, &asked, &request.signature)?;
         let amount = i64::try_from(keys / 2).map_err(ApiError::internal)?;
-        let most = self
-            .settings
-            .one_time
-            .as_ref()
-            .map_or(0, |one| i64::from(one.keys_per_epoch));
+        let settings = self.settings.one_time.as_ref();
+        let settings = settings.ok_or_else(|| ApiError::internal("one_time is not set"))?;
+        let most = i64::from(settings.keys_per_epoch);
+        // At its very last second an epoch is still answered.
+        let present = settings.epoch_at(now.plus(-1));
+        let present = i64::from(present.map_err(ApiError::internal)?);
         let row = BatchRow {
             device: enrolled.camera.device,
             epoch: i64::from(request.epoch),
@@ -234,12 +235,12 @@ impl Authority {
             amount,
             answered_at: None,
         };
-        match self.store.begin_batch(row, most).await? {
+        match self.store.begin_batch(row, most, present).await? {
             Begun::Batch(row) => Ok(BatchChallenge {
                 challenge: hex::encode(row.challenge),
             }),
             Begun::Open => Err(ApiError::conflict(
-                "another batch of this camera is open: answer its challenge first",
+                "another batch of this camera is open: answer its challenge first, or wait for the end of its epoch",
             )),
             Begun::TooMany => Err(ApiError::too_many(
                 "this camera has had as many one-time keys signed as it may in this epoch",

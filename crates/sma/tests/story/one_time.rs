@@ -343,6 +343,28 @@ async fn a_stranger_cannot_end_an_enrolment() {
     assert_eq!(status, 200, "{answer}");
 }
 
+/// A card that broke in the middle of a batch takes its keys along. Nobody can answer for them any
+/// more, and the camera must not be without keys for ever.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_batch_that_was_lost_is_over_with_its_epoch() {
+    let mut owner = Owner::new(Base::Sqlite, 100).await;
+    let lost = owner.batch(2);
+    owner.challenge(&lost).await;
+    let second = owner.batch(2);
+    let (status, answer) = owner.begin(&second).await;
+    assert_eq!(status, 409, "{answer}");
+    assert!(answer.to_string().contains("end of its epoch"), "{answer}");
+    // As if it had been for the epoch before.
+    let database = sqlx::SqlitePool::connect(&owner.stand.settings.database);
+    let database = database.await.unwrap();
+    let earlier = "UPDATE one_time_batches SET epoch = epoch - 1";
+    sqlx::query(earlier).execute(&database).await.unwrap();
+    let challenge = owner.challenge(&second).await;
+    let opened = owner.open(&second, &challenge);
+    let (status, answer) = owner.answer(&second, &challenge, &opened).await;
+    assert_eq!(status, 200, "{answer}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_camera_gets_no_more_keys_than_it_may_and_none_of_a_withdrawn_epoch() {
     let mut owner = Owner::new(Base::Sqlite, 3).await;

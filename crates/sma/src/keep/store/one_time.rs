@@ -240,8 +240,14 @@ impl Store {
 
     /// Stores a camera's batch with the challenge that was drawn for it, unless it stands there
     /// with another. A camera has one batch open at a time: otherwise it could draw challenges
-    /// until it likes one.
-    pub async fn begin_batch(&self, batch: BatchRow, most: i64) -> Result<Begun, sqlx::Error> {
+    /// until it likes one. A batch of an epoch before `present` can be answered no more: whoever
+    /// lost its keys, with a card or a chip, waits for its epoch's end and not for ever.
+    pub async fn begin_batch(
+        &self,
+        batch: BatchRow,
+        most: i64,
+        present: i64,
+    ) -> Result<Begun, sqlx::Error> {
         let _one = self.writing.lock().await;
         with_pool!(&self.database, pool => {
             let mut transaction = pool.begin_with(self.to_write()).await?;
@@ -249,7 +255,7 @@ impl Store {
             if let Some(same) = batches.iter().find(|one| one.blinded == batch.blinded) {
                 return Ok(Begun::Batch(same.clone()));
             }
-            if batches.iter().any(|one| one.answered_at.is_none()) {
+            if batches.iter().any(|one| one.answered_at.is_none() && one.epoch >= present) {
                 return Ok(Begun::Open);
             }
             let of_epoch = batches.iter().filter(|one| one.epoch == batch.epoch);
