@@ -94,6 +94,10 @@ pub trait KeyStore {
         nonce: &[u8; 32],
     ) -> Result<(Vec<u8>, Vec<u8>), KeyStoreError>;
 
+    /// Whether the store can use this one-time key; not if it is damaged, or another store's. An
+    /// error says nothing about the key: the store itself cannot be asked.
+    fn knows_one_time_key(&mut self, one_time_key: &Blob) -> Result<bool, KeyStoreError>;
+
     /// Signs a digest with a one-time key. The caller noted before that the key is used.
     fn sign_once(
         &mut self,

@@ -221,6 +221,10 @@ impl KeyStore for SoftwareStore {
         Err(KeyStoreError::NeedsTpm("vouch for one-time keys"))
     }
 
+    fn knows_one_time_key(&mut self, one_time_key: &Blob) -> Result<bool, KeyStoreError> {
+        Ok(self::one_time_key(one_time_key).is_ok())
+    }
+
     fn sign_once(
         &mut self,
         one_time_key: &Blob,

@@ -329,6 +329,28 @@ impl Tpm {
         )
     }
 
+    /// Whether the chip loads this one-time key; an error if the chip itself does not answer.
+    pub fn knows_one_time_key(&mut self, one_time_key: &Blob) -> Result<bool, TpmError> {
+        if one_time::public_key(one_time_key).is_err() {
+            return Ok(false);
+        }
+        let loaded = self.with(
+            |Connection {
+                 chip,
+                 primary,
+                 session,
+                 auth,
+                 ..
+             },
+             _| one_time::load(chip, primary, session, auth, one_time_key).map(drop),
+        );
+        match loaded {
+            Ok(()) => Ok(true),
+            Err(TpmError::ForeignBlob { .. }) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Signs a digest with a one-time key; the signature was verified and has the low `s`. Whoever
     /// calls this has noted before, durably, that the key is used.
     pub fn sign_once(

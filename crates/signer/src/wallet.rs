@@ -105,7 +105,7 @@ impl Wallet {
 
     /// Notes what the authority stated.
     pub fn set_statement(&self, statement: &[u8]) -> Result<(), StateError> {
-        state::prepare(&self.folder.join("draft"))?;
+        state::prepare(&self.folder)?;
         let statement = statement.to_vec();
         state::write(&self.folder.join("epoch.json"), &EpochFile { statement })
     }
@@ -131,6 +131,8 @@ impl Wallet {
 
     /// Keeps a draft, a new one or one that was certified.
     pub fn keep_draft(&self, number: usize, draft: &DraftKey) -> Result<(), StateError> {
+        // The batch before took the folder along.
+        state::prepare(&self.folder.join("draft"))?;
         state::write(&self.draft_file(number), draft)
     }
 
@@ -177,22 +179,16 @@ impl Wallet {
         Ok(self.ready_files()?.len())
     }
 
-    /// Takes one of the signed keys out, for one signature. When this returns, the disk knows that
-    /// it is used.
-    pub fn take(&self, choose: impl FnOnce(usize) -> usize) -> Result<Option<Taken>, StateError> {
+    /// One of the signed keys, which stays where it is; none if there is none. `drawn` decides
+    /// which.
+    pub fn draw(&self, drawn: usize) -> Result<Option<Drawn>, StateError> {
         let mut files = self.ready_files()?;
         if files.is_empty() {
             return Ok(None);
         }
-        let chosen = choose(files.len()) % files.len();
-        let from = files.swap_remove(chosen);
+        let path = files.swap_remove(drawn % files.len());
         let used = self.folder.join("used");
-        state::prepare(&used)?;
-        let path = used.join(from.file_name().unwrap_or_default());
-        // If we stop here, the key is still unused; after the rename it never signs again.
-        durable::rename(&from, &path).map_err(state::failed("rename", &from))?;
-        let key = state::read(&path)?;
-        Ok(key.map(|key| Taken { key, path }))
+        Ok(Some(Drawn { path, used }))
     }
 
     /// Destroys keys that were being used when the power failed.
@@ -214,10 +210,38 @@ impl Wallet {
     }
 }
 
+/// A key that was drawn and is unused.
+pub(crate) struct Drawn {
+    path: PathBuf,
+    used: PathBuf,
+}
+
+impl Drawn {
+    /// What its file holds; nothing if the file is damaged.
+    pub fn read(&self) -> Result<Option<ReadyKey>, StateError> {
+        match state::read(&self.path) {
+            Err(StateError::Damaged { .. }) => Ok(None),
+            read => read,
+        }
+    }
+
+    /// Uses it up: when this returns, the disk knows that it never signs again.
+    pub fn take(self) -> Result<Taken, StateError> {
+        state::prepare(&self.used)?;
+        let path = self.used.join(self.path.file_name().unwrap_or_default());
+        // If we stop here, the key is still unused.
+        durable::rename(&self.path, &path).map_err(state::failed("rename", &self.path))?;
+        Ok(Taken { path })
+    }
+
+    /// Destroys one that can sign nothing.
+    pub fn destroy(self) -> Result<(), StateError> {
+        state::destroy(&self.path)
+    }
+}
+
 /// A key that is used up, whatever comes of it.
 pub(crate) struct Taken {
-    /// The key.
-    pub key: ReadyKey,
     path: PathBuf,
 }
 

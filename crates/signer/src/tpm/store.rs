@@ -101,6 +101,10 @@ impl KeyStore for TpmStore {
         Ok(tpm.certify_one_time_key(attestation_key, one_time_key, nonce)?)
     }
 
+    fn knows_one_time_key(&mut self, one_time_key: &Blob) -> Result<bool, KeyStoreError> {
+        Ok(self.tpm.knows_one_time_key(one_time_key)?)
+    }
+
     fn sign_once(
         &mut self,
         one_time_key: &Blob,

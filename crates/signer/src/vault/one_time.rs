@@ -13,9 +13,10 @@ use birthmark_protocol::one_time::{
 use birthmark_protocol::{Bundle, Digest, PublicKey, Signature, Timestamp};
 
 use super::{Vault, check_source};
+use crate::blob::Blob;
 use crate::camera::Enrolment;
 use crate::error::SignerError;
-use crate::wallet::{Certified, DraftKey, ReadyKey, Wallet};
+use crate::wallet::{Certified, DraftKey, Drawn, ReadyKey, Wallet};
 
 /// How many keys are made or certified while a caller waits: a shutter may be behind it in the
 /// queue.
@@ -73,6 +74,13 @@ pub struct SignedOnce {
     pub key_signature: RsaBytes,
     /// The epoch it is good for.
     pub epoch: EpochKey,
+}
+
+/// A one-time key that can sign.
+struct Usable {
+    blob: Blob,
+    public: PublicKey,
+    key_signature: RsaBytes,
 }
 
 fn wrong(field: &'static str, reason: impl std::fmt::Display) -> SignerError {
@@ -319,14 +327,16 @@ impl Vault {
             if now < key.from || now > key.until {
                 continue;
             }
-            let drawn = usize::from_be_bytes(random::bytes()?);
-            let Some(taken) = wallet.take(|_| drawn)? else {
+            let Some((drawn, usable)) = self.draw_usable(&wallet)? else {
                 continue;
             };
-            let public = self.store.one_time_public_key(&taken.key.blob)?;
-            let signature = self.store.sign_once(&taken.key.blob, &digest)?;
-            let key_signature = RsaBytes::try_from(taken.key.signature.as_slice());
-            let key_signature = key_signature.map_err(|_| SignerError::Damaged("one-time key"))?;
+            let Usable {
+                blob,
+                public,
+                key_signature,
+            } = usable;
+            let taken = drawn.take()?;
+            let signature = self.store.sign_once(&blob, &digest)?;
             taken.destroy()?;
             self.last_signature = Some(now);
             self.signatures = self.signatures.saturating_add(1);
@@ -339,6 +349,44 @@ impl Vault {
             });
         }
         Err(SignerError::NoOneTimeKeys)
+    }
+
+    /// A key that the store can use. One that it cannot is destroyed: it is damaged, and waiting
+    /// mends nothing. While the store is away no key is touched.
+    fn draw_usable(&mut self, wallet: &Wallet) -> Result<Option<(Drawn, Usable)>, SignerError> {
+        loop {
+            let number = usize::from_be_bytes(random::bytes()?);
+            let Some(drawn) = wallet.draw(number)? else {
+                return Ok(None);
+            };
+            let usable = match drawn.read()? {
+                Some(key) => self.usable(key)?,
+                None => None,
+            };
+            match usable {
+                Some(usable) => return Ok(Some((drawn, usable))),
+                None => {
+                    log::warn!(
+                        "a one-time key was damaged on the disk: it is destroyed, and the next one is taken"
+                    );
+                    drawn.destroy()?;
+                }
+            }
+        }
+    }
+
+    fn usable(&mut self, key: ReadyKey) -> Result<Option<Usable>, SignerError> {
+        let Ok(key_signature) = RsaBytes::try_from(key.signature.as_slice()) else {
+            return Ok(None);
+        };
+        if !self.store.knows_one_time_key(&key.blob)? {
+            return Ok(None);
+        }
+        Ok(Some(Usable {
+            public: self.store.one_time_public_key(&key.blob)?,
+            blob: key.blob,
+            key_signature,
+        }))
     }
 
     /// How many keys there are, by epoch. What is over is destroyed: its keys count for nothing any

@@ -84,7 +84,7 @@ struct Stage {
     running: Running,
     client: SignerClient,
     attestation_key: PublicArea,
-    _emulator: Swtpm,
+    emulator: Swtpm,
 }
 
 async fn stage() -> Stage {
@@ -100,7 +100,7 @@ async fn stage() -> Stage {
         running,
         client,
         attestation_key,
-        _emulator: emulator,
+        emulator,
     }
 }
 
@@ -216,6 +216,19 @@ async fn keys_are_made_signed_unseen_and_each_signs_once() {
             .await
             .is_ok()
     );
+    // The same epoch gives another batch.
+    drafts(client, &authority, KEYS).await;
+    let (challenge, left) = opened(&mut stage, &authority).await;
+    let client = &mut stage.client;
+    let signatures = signed_by(&authority.secret, &left);
+    let ready = client.take_signatures(3, &challenge, &signatures).await;
+    assert_eq!(ready.unwrap(), KEYS / 2);
+    for photo in 0..KEYS / 2 {
+        let claims = bundle(&format!("later photo {photo}"));
+        let sent = client.sign_once(&claims, None).await.unwrap();
+        assert!(!keys.contains(&sent.proof.key), "a key signs once");
+        keys.push(sent.proof.key);
+    }
     // Of the keys nothing is left on the disk.
     let left = walk(&stage.place.state().join("one-time"));
     assert!(
@@ -284,4 +297,28 @@ async fn keys_of_an_epoch_that_has_not_begun_wait_and_those_of_one_that_is_over_
     assert_eq!(stock.len(), 1, "{stock:?}");
     assert_eq!(stock[0].ready, (KEYS / 2) as i64);
     assert!(!stage.place.state().join("one-time/2").exists());
+}
+
+/// A chip that does not answer uses nothing up: however often it is asked, the keys are there when
+/// it answers again.
+#[tokio::test]
+async fn a_chip_that_is_away_uses_up_no_key() {
+    let authority = Authority::new(3, -3600);
+    let mut stage = stage().await;
+    drafts(&mut stage.client, &authority, KEYS).await;
+    let (challenge, left) = opened(&mut stage, &authority).await;
+    let signatures = signed_by(&authority.secret, &left);
+    let client = &mut stage.client;
+    let ready = client.take_signatures(3, &challenge, &signatures).await;
+    assert_eq!(ready.unwrap(), KEYS / 2);
+    stage.emulator.stop();
+    for _ in 0..KEYS {
+        let away = client.sign_once(&bundle("away"), None).await;
+        assert!(away.is_err());
+    }
+    stage.emulator.resume().unwrap();
+    for photo in 0..KEYS / 2 {
+        let claims = bundle(&format!("photo {photo}"));
+        client.sign_once(&claims, None).await.unwrap();
+    }
 }
