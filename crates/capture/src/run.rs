@@ -6,10 +6,11 @@ use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use birthmark_client::Options;
+use birthmark_client::{Options, Url};
 use birthmark_daemon::varlink::{self, Peers, User};
 use birthmark_daemon::{ConfigError, Context, Elsewhere, Idle, Shutdown};
 use birthmark_protocol::Digest;
+use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
 use crate::face::lamp::Lamp;
@@ -24,7 +25,7 @@ use crate::send::anchor::Anchor;
 use crate::send::one_time::Supplier;
 use crate::send::registry::Registry;
 use crate::send::signer::{RemoteSigner, Signer};
-use crate::send::submit::{Nodes, Submitter};
+use crate::send::submit::{Line, Nodes, Submitter};
 use crate::settings::CaptureSettings;
 use crate::shutter::camera::Camera;
 use crate::shutter::opener::{OpenLibcamera, no_libcamera, opener};
@@ -60,7 +61,7 @@ pub async fn run_with(
     let checked = capture.clone();
     context.service.watch(move || self_check(checked.clone()));
     let shutdown = context.shutdown.clone();
-    start_supply(&settings, &shutdown)?;
+    start_supply(&settings, Arc::clone(&capture.out_of_keys), &shutdown)?;
     let (submitter, stop) = (Arc::clone(&capture.submitter), shutdown.clone());
     let submitting = tokio::spawn(async move { submitter.run(stop).await });
     let (followed, stop) = (capture.clone(), shutdown.clone());
@@ -108,9 +109,11 @@ pub async fn assemble(
     let queue = Arc::new(queue);
     let signer = RemoteSigner::new(settings.signer.clone(), peers(&settings.signer_users)?);
     let when_out = settings.one_time.as_ref().map(|one_time| one_time.when_out);
-    let signer: Arc<dyn Signer> = Arc::new(signer.with_one_time_keys(when_out));
+    let signer = signer.with_one_time_keys(when_out);
+    let out_of_keys = signer.out_of_keys();
+    let signer: Arc<dyn Signer> = Arc::new(signer);
     let addresses = settings.node.addresses();
-    let nodes = Arc::new(Nodes::new(addresses, settings.node_authority.as_deref())?);
+    let nodes = Arc::new(Nodes::new(addresses, &line(settings)?)?);
     let registry = Arc::new(open_registry(settings)?);
     let anchor = Arc::new(Anchor::open(&settings.state, settings.anchor_every()));
     let longest = Duration::from_secs(settings.longest_pause_seconds.into());
@@ -156,6 +159,7 @@ pub async fn assemble(
         node: addresses.join(", "),
         full_queue: settings.full_queue,
         bench: Arc::default(),
+        out_of_keys,
     })
 }
 
@@ -222,6 +226,18 @@ fn remote_locator(settings: &CaptureSettings) -> anyhow::Result<Option<RemoteLoc
     Ok(Some(RemoteLocator::new(path.clone(), servers)))
 }
 
+/// How validators are reached: whoever uses one-time keys is not to be known by the line either.
+fn line(settings: &CaptureSettings) -> Result<Line, ConfigError> {
+    let one_time = settings.one_time.as_ref();
+    let socks = one_time.and_then(|one_time| one_time.socks.as_deref());
+    let socks = socks.map(Url::parse).transpose();
+    Ok(Line {
+        certificate_authority: settings.node_authority.clone(),
+        socks: socks.map_err(|error| ConfigError::field("one_time.socks", error.to_string()))?,
+        apart: one_time.is_some(),
+    })
+}
+
 /// Only photos under one-time keys are held back.
 fn longest_delay(settings: &CaptureSettings) -> Duration {
     let minutes = settings
@@ -232,22 +248,24 @@ fn longest_delay(settings: &CaptureSettings) -> Duration {
 }
 
 /// Keeps one-time keys in stock, if they are used.
-fn start_supply(settings: &CaptureSettings, shutdown: &Shutdown) -> anyhow::Result<()> {
+fn start_supply(
+    settings: &CaptureSettings,
+    out_of_keys: Arc<Notify>,
+    shutdown: &Shutdown,
+) -> anyhow::Result<()> {
     let Some(one_time) = &settings.one_time else {
         return Ok(());
     };
     let signer = RemoteSigner::new(settings.signer.clone(), peers(&settings.signer_users)?);
     let options = Options {
-        user_agent: concat!("birthmark-capture/", env!("CARGO_PKG_VERSION")),
-        certificate_authority: settings.node_authority.clone(),
         // A batch of a thousand is computed for some seconds.
         timeout: Duration::from_secs(60),
         largest_answer: 2 << 20,
-        ..Options::default()
+        ..line(settings)?.options()
     };
     let nodes = settings.node.addresses();
     let supplier = Supplier::new(Arc::new(signer), one_time.clone(), nodes, &options)?;
-    let stop = shutdown.clone();
+    let (supplier, stop) = (supplier.called_by(out_of_keys), shutdown.clone());
     tokio::spawn(async move { supplier.run(stop).await });
     Ok(())
 }

@@ -96,6 +96,10 @@ pub struct OneTimeSettings {
     /// own.
     #[serde(default = "hour")]
     pub delay_minutes: u32,
+    /// A SOCKS proxy, such as Tor's, through which validators and the authority are reached:
+    /// `socks5h://host:port`. Without it they see the address from which this camera asks.
+    #[serde(default)]
+    pub socks: Option<String>,
 }
 
 const fn hundred() -> u32 {
@@ -108,6 +112,11 @@ const fn three() -> u32 {
 
 const fn hour() -> u32 {
     60
+}
+
+fn is_socks(address: &str) -> bool {
+    birthmark_client::Url::parse(address)
+        .is_ok_and(|url| url.scheme() == "socks5h" && url.host().is_some() && url.port().is_some())
 }
 
 impl OneTimeSettings {
@@ -126,6 +135,10 @@ impl OneTimeSettings {
             () if birthmark_client::Url::parse(&self.authority).is_err() => {
                 wrong("authority", "is no address")
             }
+            () if !self.socks.as_deref().is_none_or(is_socks) => wrong(
+                "socks",
+                "must be socks5h://host:port: names are looked up by the proxy, or others see which",
+            ),
             () => Ok(()),
         }
     }
@@ -457,6 +470,10 @@ mod tests {
         assert_eq!((waiting.keys_per_epoch, waiting.ahead), (100, 3));
         let greedy = read("when_out = \"certificate\"\nkeys_per_epoch = 1001").unwrap_err();
         assert!(greedy.contains("one_time.keys_per_epoch"), "{greedy}");
+        let tor = read("when_out = \"wait\"\nsocks = \"socks5h://127.0.0.1:9050\"").unwrap();
+        assert!(tor.socks.is_some());
+        let leaks = read("when_out = \"wait\"\nsocks = \"socks5://127.0.0.1:9050\"").unwrap_err();
+        assert!(leaks.contains("one_time.socks"), "{leaks}");
     }
 
     #[test]

@@ -5,9 +5,10 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use birthmark_daemon::random;
 use birthmark_daemon::reasons::innermost;
 use reqwest::redirect::Policy;
-use reqwest::{Client, ClientBuilder, Method, Url, header};
+use reqwest::{Client, ClientBuilder, Method, Proxy, Url, header};
 use serde::Serialize;
 use zeroize::Zeroizing;
 
@@ -30,6 +31,12 @@ pub struct Options {
     /// Whether the environment may name a proxy. Daemons ask directly; a person's command may have
     /// to.
     pub proxy: bool,
+    /// A SOCKS proxy, such as Tor's, that every connection goes through: `socks5h://host:port`.
+    pub socks: Option<Url>,
+    /// Whether every request has a connection of its own, on which nothing of an earlier one is
+    /// resumed: whoever listens at the other end cannot tie two requests together by it. A SOCKS
+    /// proxy is given another user name each time, for which Tor builds another circuit.
+    pub apart: bool,
 }
 
 impl Default for Options {
@@ -41,6 +48,8 @@ impl Default for Options {
             largest_answer: 4 << 20,
             certificate_authority: None,
             proxy: false,
+            socks: None,
+            apart: false,
         }
     }
 }
@@ -52,6 +61,8 @@ pub struct HttpClient {
     base: Url,
     largest_answer: usize,
     token: Option<Zeroizing<String>>,
+    /// From which a client is made for each request, where requests are to be kept apart.
+    apart: Option<Box<Options>>,
 }
 
 impl std::fmt::Debug for HttpClient {
@@ -78,26 +89,30 @@ impl HttpClient {
         options: &Options,
         more: impl FnOnce(ClientBuilder) -> ClientBuilder,
     ) -> Result<Self, SetupError> {
-        let mut client = Client::builder()
-            .user_agent(options.user_agent)
-            .connect_timeout(options.connect_timeout)
-            .timeout(options.timeout)
-            .pool_idle_timeout(Duration::from_secs(60))
-            .tcp_nodelay(true)
-            .redirect(Policy::none());
-        if !options.proxy {
-            client = client.no_proxy();
-        }
-        if let Some(path) = &options.certificate_authority {
-            client = client.tls_certs_merge([certificate(path)?]);
-        }
-        let client = more(client).build();
+        let client = more(builder(options)?).build();
         Ok(Self {
             client: client.map_err(|error| SetupError::Client(innermost(&error)))?,
             base,
             largest_answer: options.largest_answer,
             token: None,
+            apart: options.apart.then(|| Box::new(options.clone())),
         })
+    }
+
+    /// The client for the next request: connections and the sessions of TLS are a client's own.
+    async fn client(&self) -> Result<Client, CallError> {
+        let Some(options) = self.apart.clone() else {
+            return Ok(self.client.clone());
+        };
+        // It reads the system's certificates.
+        let made = tokio::task::spawn_blocking(move || {
+            let built = builder(&options)?.build();
+            built.map_err(|error| SetupError::Client(innermost(&error)))
+        });
+        let made = made
+            .await
+            .map_err(|error| CallError::Unreachable(error.to_string()))?;
+        made.map_err(|error| CallError::Unreachable(error.to_string()))
     }
 
     /// The same client with a bearer token in every request to its own address.
@@ -132,7 +147,7 @@ impl HttpClient {
 
     /// Sends a text to something below the address.
     pub async fn post_text(&self, path: &str, text: String) -> Result<Answer, CallError> {
-        let request = self.client.post(self.url(path)?);
+        let request = self.client().await?.post(self.url(path)?);
         let request = request.header(header::CONTENT_TYPE, "text/plain; charset=utf-8");
         self.finish(request.body(text)).await
     }
@@ -144,7 +159,7 @@ impl HttpClient {
         path: &str,
         body: Option<&B>,
     ) -> Result<Answer, CallError> {
-        let mut request = self.client.request(method, self.url(path)?);
+        let mut request = self.client().await?.request(method, self.url(path)?);
         if let Some(token) = &self.token {
             request = request.bearer_auth(token.as_str());
         }
@@ -160,7 +175,7 @@ impl HttpClient {
     /// Fetches a file at an address of its own, such as a list of revoked certificates. The token
     /// stays at home.
     pub async fn fetch(&self, address: &str) -> Result<Answer, CallError> {
-        self.finish(self.client.get(address)).await
+        self.finish(self.client().await?.get(address)).await
     }
 
     async fn finish(&self, request: reqwest::RequestBuilder) -> Result<Answer, CallError> {
@@ -178,6 +193,52 @@ impl HttpClient {
             false => Err(CallError::Nonsense(format!("{path:?} leads elsewhere"))),
         }
     }
+}
+
+fn builder(options: &Options) -> Result<ClientBuilder, SetupError> {
+    let mut client = Client::builder()
+        .user_agent(options.user_agent)
+        .connect_timeout(options.connect_timeout)
+        .timeout(options.timeout)
+        .pool_idle_timeout(Duration::from_secs(60))
+        .tcp_nodelay(true)
+        .redirect(Policy::none());
+    if options.apart {
+        client = client.pool_max_idle_per_host(0);
+    }
+    if !options.proxy {
+        client = client.no_proxy();
+    }
+    if let Some(socks) = &options.socks {
+        client = client.proxy(proxy(socks, options.apart)?);
+    }
+    if let Some(path) = &options.certificate_authority {
+        client = client.tls_certs_merge([certificate(path)?]);
+    }
+    Ok(client)
+}
+
+fn proxy(address: &Url, apart: bool) -> Result<Proxy, SetupError> {
+    let wrong = |reason: String| SetupError::Address {
+        address: address.to_string(),
+        reason,
+    };
+    // With `socks5` names would be looked up here, where others can see for whom.
+    if address.scheme() != "socks5h" || address.host().is_none() {
+        return Err(wrong(
+            "a SOCKS proxy is named as socks5h://host:port".into(),
+        ));
+    }
+    let mut address = address.clone();
+    if apart {
+        let name = random::bytes::<16>().map_err(|error| wrong(error.to_string()))?;
+        let name: String = name.iter().map(|byte| format!("{byte:02x}")).collect();
+        let set = address
+            .set_username(&name)
+            .and_then(|()| address.set_password(Some("apart")));
+        set.map_err(|()| wrong("it takes no user name".into()))?;
+    }
+    Proxy::all(address.as_str()).map_err(|error| wrong(innermost(&error)))
 }
 
 fn base_of(address: &str) -> Result<Url, SetupError> {

@@ -283,6 +283,8 @@ pub struct SignOnceReply {
     pub device_family: String,
     /// The epoch.
     pub epoch: i64,
+    /// The last second at which validators take the photo, Unix time.
+    pub good_until: i64,
     /// Where the keys live.
     pub key_store: KeyStoreKind,
 }

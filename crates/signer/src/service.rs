@@ -267,6 +267,7 @@ where
             signature: STANDARD.encode(signed.signature.to_der()),
             one_time_key: hex::encode(signed.key.to_compressed()),
             key_signature: STANDARD.encode(signed.key_signature),
+            good_until: signed.epoch.last().unix(),
             authority: signed.epoch.authority,
             device_family: signed.epoch.family,
             epoch: signed.epoch.epoch.into(),

@@ -9,6 +9,7 @@ use birthmark_protocol::numbers::at_most;
 use birthmark_sensor::{ClockQuality, SourceError, clock};
 use futures_util::stream::BoxStream;
 use futures_util::{Stream, StreamExt as _};
+use tokio::sync::Notify;
 use tokio::time::Instant;
 use zlink::Reply;
 
@@ -44,6 +45,8 @@ pub struct Capture {
     pub(crate) node: String,
     pub(crate) full_queue: u64,
     pub(crate) bench: SharedBench,
+    /// Is told when a photo found no one-time key.
+    pub(crate) out_of_keys: Arc<Notify>,
 }
 
 impl Capture {

@@ -16,8 +16,11 @@ use birthmark_client::{Authority, CallError, Options, Validator};
 use birthmark_daemon::Shutdown;
 use birthmark_protocol::Timestamp;
 use birthmark_protocol::api::EpochStatements;
-use birthmark_protocol::one_time::{EpochKey, EpochStatement, SignedEpochStatement};
+use birthmark_protocol::one_time::{
+    EpochKey, EpochStatement, EpochWithdrawal, SignedEpochStatement,
+};
 use birthmark_sensor::clock;
+use tokio::sync::Notify;
 
 use crate::send::signer::{EpochStock, RemoteSigner, SignerError};
 use crate::settings::OneTimeSettings;
@@ -26,6 +29,8 @@ use crate::settings::OneTimeSettings;
 const LOOK: Duration = Duration::from_secs(900);
 /// After trouble it is looked at earlier, and not at once.
 const AFTER_TROUBLE: Duration = Duration::from_secs(120);
+/// Whoever finds no key does not have it looked more often than this.
+const BETWEEN_CALLS: Duration = Duration::from_secs(10);
 /// The signer is left alone for so long between a few keys and the next few.
 const BETWEEN: Duration = Duration::from_millis(500);
 
@@ -59,6 +64,12 @@ pub enum SupplyError {
         /// Who says so.
         address: String,
     },
+    /// The authority took all keys back that it could sign.
+    #[error("the authority withdrew the keys of epoch {epoch}")]
+    Withdrawn {
+        /// The epoch, the first of them.
+        epoch: u32,
+    },
     /// Asked to stop.
     #[error("stopping")]
     Stopping,
@@ -70,6 +81,8 @@ pub struct Supplier {
     authority: Authority,
     validators: Vec<Validator>,
     settings: OneTimeSettings,
+    /// Tells that a photo found no key.
+    out_of_keys: Arc<Notify>,
 }
 
 /// An epoch's key and its statement as it was signed, in base64.
@@ -78,18 +91,32 @@ struct Stated {
     text: String,
 }
 
+fn read(text: &str) -> Result<EpochStatement, SupplyError> {
+    let unreadable = |error: &dyn std::fmt::Display| SupplyError::Statement(error.to_string());
+    let bytes = STANDARD.decode(text).map_err(|error| unreadable(&error))?;
+    let signed = SignedEpochStatement::decode(&bytes).map_err(|error| unreadable(&error))?;
+    Ok(signed.statement)
+}
+
 fn keys_of(statements: &EpochStatements) -> Result<Vec<Stated>, SupplyError> {
     let mut keys = Vec::new();
     for text in &statements.statements {
-        let unreadable = |error: &dyn std::fmt::Display| SupplyError::Statement(error.to_string());
-        let bytes = STANDARD.decode(text).map_err(|error| unreadable(&error))?;
-        let signed = SignedEpochStatement::decode(&bytes).map_err(|error| unreadable(&error))?;
-        if let EpochStatement::Key(key) = signed.statement {
+        if let EpochStatement::Key(key) = read(text)? {
             let text = text.clone();
             keys.push(Stated { key, text });
         }
     }
     Ok(keys)
+}
+
+fn withdrawals_of(statements: &EpochStatements) -> Result<Vec<EpochWithdrawal>, SupplyError> {
+    let mut withdrawals = Vec::new();
+    for text in &statements.statements {
+        if let EpochStatement::Withdrawal(withdrawal) = read(text)? {
+            withdrawals.push(withdrawal);
+        }
+    }
+    Ok(withdrawals)
 }
 
 impl Supplier {
@@ -106,7 +133,16 @@ impl Supplier {
             authority: Authority::new(&settings.authority, options)?,
             validators: validators.collect::<Result<_, _>>()?,
             settings,
+            out_of_keys: Arc::default(),
         })
+    }
+
+    /// The same, which also looks when a photo found no key.
+    pub fn called_by(self, out_of_keys: Arc<Notify>) -> Self {
+        Self {
+            out_of_keys,
+            ..self
+        }
     }
 
     /// Works until asked to stop.
@@ -128,8 +164,17 @@ impl Supplier {
                     AFTER_TROUBLE
                 }
             };
+            // Photos that wait ask for keys again and again: not each time is looked.
+            let called = async {
+                tokio::time::sleep(BETWEEN_CALLS.min(pause)).await;
+                match said {
+                    None => self.out_of_keys.notified().await,
+                    Some(_) => std::future::pending().await,
+                }
+            };
             tokio::select! {
                 () = tokio::time::sleep(pause) => {}
+                () = called => {}
                 () = shutdown.requested() => return,
             }
         }
@@ -156,6 +201,18 @@ impl Supplier {
         let mut keys = keys_of(&stated)?;
         keys.retain(|one| one.key.family == family && one.key.until > now);
         keys.sort_by_key(|one| one.key.from);
+        // Nobody takes photos under these any more, and the chip would work for nothing.
+        let withdrawn = withdrawals_of(&stated)?;
+        let (over, keys): (Vec<_>, Vec<_>) = keys.into_iter().partition(|one| {
+            withdrawn.iter().any(|taken_back| {
+                taken_back.family == family
+                    && taken_back.epoch.is_none_or(|epoch| epoch == one.key.epoch)
+            })
+        });
+        if let (true, Some(one)) = (keys.is_empty(), over.first()) {
+            let epoch = one.key.epoch;
+            return Err(SupplyError::Withdrawn { epoch });
+        }
         for (_, stated) in (0..self.settings.ahead).zip(keys) {
             let of_epoch = stock.iter().find(|stock| stock.epoch == stated.key.epoch);
             let ready = of_epoch.map_or(0, |stock| stock.ready);

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -10,6 +11,7 @@ use birthmark_daemon::varlink::{self, CallError, Peers};
 use birthmark_protocol::one_time::batch::{BatchOpening, BatchRequest, OpenedKey};
 use birthmark_protocol::{Bundle, CameraToken, Commitment, Digest, Opening, Signature};
 use serde::{Deserialize, Serialize};
+use tokio::sync::Notify;
 
 /// A TPM answers in a tenth of a second; nobody waits for one that is busy with something else.
 const DEADLINE: Duration = Duration::from_secs(10);
@@ -49,6 +51,8 @@ pub enum ProvedBy {
         one_time_key: String,
         /// The authority's signature over it, base64.
         key_signature: String,
+        /// The last second at which validators take the photo, Unix time.
+        good_until: i64,
     },
 }
 
@@ -120,6 +124,7 @@ struct SignedOnce {
     authority: String,
     device_family: String,
     epoch: u32,
+    good_until: i64,
     key_store: String,
 }
 
@@ -251,6 +256,8 @@ pub struct RemoteSigner {
     path: PathBuf,
     servers: Peers,
     one_time: Option<WhenOut>,
+    /// Is told when a photo found no one-time key.
+    out_of_keys: Arc<Notify>,
 }
 
 impl RemoteSigner {
@@ -260,6 +267,7 @@ impl RemoteSigner {
             path,
             servers,
             one_time: None,
+            out_of_keys: Arc::default(),
         }
     }
 
@@ -269,6 +277,11 @@ impl RemoteSigner {
             one_time: when_out,
             ..self
         }
+    }
+
+    /// Is told when a photo found no one-time key.
+    pub fn out_of_keys(&self) -> Arc<Notify> {
+        Arc::clone(&self.out_of_keys)
     }
 
     /// Signs as the settings say. The certificate is never used where one-time keys were asked for
@@ -281,7 +294,11 @@ impl RemoteSigner {
         let Some(when_out) = self.one_time else {
             return self.ask(wanted, opening).await;
         };
-        match (self.ask_once(wanted).await, when_out) {
+        let once = self.ask_once(wanted).await;
+        if matches!(once, Err(SignerError::NoOneTimeKeys(_))) {
+            self.out_of_keys.notify_one();
+        }
+        match (once, when_out) {
             (Err(SignerError::NoOneTimeKeys(reason)), WhenOut::Certificate) => {
                 log::warn!(
                     "{reason}: the photo is signed under the certificate, which ties it to others"
@@ -313,6 +330,7 @@ impl RemoteSigner {
                 epoch: signed.epoch,
                 one_time_key: signed.one_time_key,
                 key_signature: signed.key_signature,
+                good_until: signed.good_until,
             },
         })
     }

@@ -24,14 +24,13 @@ use birthmark_daemon::{Backoff, Shutdown, durable, random};
 use birthmark_ledger::Receipt;
 use birthmark_protocol::Timestamp;
 use birthmark_sensor::clock;
-use contents::{certificate, contents, request};
-pub use node::{Fate, Node, NodeError, Request, SetupError};
+use contents::{contents, is_outdated, request};
+pub use node::{Fate, Line, Node, NodeError, Request, SetupError};
 pub use nodes::Nodes;
 use trouble::{Trouble, reasons, refusal};
 
 use crate::keep::album::{Album, RECEIPT};
 use crate::keep::queue::{Entry, EntryId, Queue, QueueError, Refusal, Stage};
-use crate::send::certificate::is_outdated;
 use crate::send::registry::{LearnError, ReceiptFault, Registry};
 use crate::send::signer::{Proof, ProvedBy, Signer};
 
@@ -294,15 +293,25 @@ impl Submitter {
         true
     }
 
+    /// The photo waited longer than any validator's grace. No registry has it, so another signature
+    /// makes no second record.
+    fn sign_anew(&self, id: EntryId, entry: Entry) -> Result<(), Trouble> {
+        log::info!(PHOTO = entry.photo.as_str(); "its proof is too old for the validators, it is signed anew");
+        let (stage, refusals) = (Stage::Unsigned, Vec::new());
+        let unsigned = Entry {
+            stage,
+            refusals,
+            ..entry
+        };
+        self.queue.update(id, &unsigned)?;
+        self.queue.to_sign(id);
+        Ok(())
+    }
+
     /// Offers the proof to one validator after another until one takes it, or says no.
     async fn send(&self, id: EntryId, entry: Entry, proof: Proof) -> Result<(), Trouble> {
-        if certificate(&proof)?.is_some_and(|der| is_outdated(&der, now())) {
-            // It waited longer than any validator's grace. No registry has it, so another signature
-            // makes no second record.
-            let stage = Stage::Unsigned;
-            self.queue.update(id, &Entry { stage, ..entry })?;
-            self.queue.to_sign(id);
-            return Ok(());
+        if is_outdated(&proof, now())? {
+            return self.sign_anew(id, entry);
         }
         if self.waits_its_turn(id, &proof) {
             return Ok(());
@@ -465,6 +474,10 @@ impl Submitter {
 
     /// Keeps a proof that nobody takes, with everybody's reason, until it is offered again.
     fn put_aside(&self, id: EntryId, entry: Entry, proof: Proof) -> Result<(), Trouble> {
+        // It grew too old on its way: they would take it under a key of today.
+        if is_outdated(&proof, now())? {
+            return self.sign_anew(id, entry);
+        }
         let reason = reasons(&entry.refusals);
         log::error!(PHOTO = entry.photo.as_str(); "the proof is put aside: {reason}");
         let stage = Stage::Refused {

@@ -4,10 +4,11 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use birthmark_protocol::one_time::{OneTimeProof, OneTimeSubmission};
 use birthmark_protocol::submission::OurSubmission;
-use birthmark_protocol::{Bundle, Opening, PublicKey, Signature};
+use birthmark_protocol::{Bundle, Opening, PublicKey, Signature, Timestamp};
 
 use super::node::Request;
 use crate::keep::queue::Entry;
+use crate::send::certificate;
 use crate::send::signer::{Proof, ProvedBy};
 
 /// What is missing in an entry, or unreadable: it was damaged on the card.
@@ -25,14 +26,18 @@ pub(super) fn contents(entry: &Entry) -> Result<(Bundle, Opening), Lacks> {
     Ok((bundle, opening))
 }
 
-/// The certificate of a proof, DER; none for a key that is used once.
-pub(super) fn certificate(proof: &Proof) -> Result<Option<Vec<u8>>, Lacks> {
+/// Whether no validator takes the proof any more: its certificate, or the epoch of its one-time
+/// key, ended too long ago. Then the photo is signed anew, and its time stays the capture's.
+pub(super) fn is_outdated(proof: &Proof, now: Timestamp) -> Result<bool, Lacks> {
     match &proof.by {
-        ProvedBy::Certificate { certificate, .. } => STANDARD
-            .decode(certificate)
-            .map(Some)
-            .map_err(|_| Lacks("certificate")),
-        ProvedBy::OneTimeKey { .. } => Ok(None),
+        ProvedBy::Certificate { certificate, .. } => {
+            let der = STANDARD.decode(certificate);
+            let der = der.map_err(|_| Lacks("certificate"))?;
+            Ok(certificate::is_outdated(&der, now))
+        }
+        // To the second: a key that an epoch's last day still gives must not be taken for an old
+        // one, or photo after photo would use it up.
+        ProvedBy::OneTimeKey { good_until, .. } => Ok(now.unix() > *good_until),
     }
 }
 
@@ -61,6 +66,7 @@ pub(super) fn request(entry: &Entry, proof: &Proof) -> Result<Request, Lacks> {
             epoch,
             one_time_key,
             key_signature,
+            good_until: _,
         } => {
             let damaged = || Lacks("one-time key");
             let key = hex::decode(one_time_key).map_err(|_| damaged())?;

@@ -1,9 +1,9 @@
 //! The validator as a camera asks it. Whatever comes back is a stranger's bytes.
 
-use std::path::Path;
+use std::path::PathBuf;
 use std::time::Duration;
 
-use birthmark_client::{CallError, Options, Validator};
+use birthmark_client::{CallError, Options, Url, Validator};
 use birthmark_ledger::{Genesis, Head, Height, Receipt};
 use birthmark_protocol::api::{Fate as Standing, Stage};
 use birthmark_protocol::one_time::OneTimeSubmission;
@@ -71,21 +71,40 @@ pub enum Fate {
     Forgotten,
 }
 
+/// How validators are reached.
+#[derive(Debug, Clone, Default)]
+pub struct Line {
+    /// A certificate authority that is trusted besides those of the system: a PEM file.
+    pub certificate_authority: Option<PathBuf>,
+    /// A SOCKS proxy on the way, such as Tor's.
+    pub socks: Option<Url>,
+    /// Whether every request has a connection of its own, so that no two photos share one.
+    pub apart: bool,
+}
+
+impl Line {
+    /// What every request to a validator keeps to.
+    pub fn options(&self) -> Options {
+        Options {
+            user_agent: concat!("birthmark-capture/", env!("CARGO_PKG_VERSION")),
+            connect_timeout: CONNECTING,
+            timeout: ANSWERING,
+            certificate_authority: self.certificate_authority.clone(),
+            socks: self.socks.clone(),
+            apart: self.apart,
+            ..Options::default()
+        }
+    }
+}
+
 /// A validator node.
 #[derive(Debug, Clone)]
 pub struct Node(Validator);
 
 impl Node {
-    /// The node at `address`; `authority` is trusted besides those of the system.
-    pub fn new(address: &str, authority: Option<&Path>) -> Result<Self, SetupError> {
-        let options = Options {
-            user_agent: concat!("birthmark-capture/", env!("CARGO_PKG_VERSION")),
-            connect_timeout: CONNECTING,
-            timeout: ANSWERING,
-            certificate_authority: authority.map(Path::to_owned),
-            ..Options::default()
-        };
-        Validator::new(address, &options).map(Self)
+    /// The node at `address`.
+    pub fn new(address: &str, line: &Line) -> Result<Self, SetupError> {
+        Validator::new(address, &line.options()).map(Self)
     }
 
     /// Its address.
@@ -158,7 +177,11 @@ mod tests {
 
     #[test]
     fn only_tls_and_this_machine_are_who_they_say() {
-        let believed = |address: &str| Node::new(address, None).unwrap().is_who_it_says();
+        let believed = |address: &str| {
+            Node::new(address, &Line::default())
+                .unwrap()
+                .is_who_it_says()
+        };
         for address in [
             "https://validator.example",
             "http://localhost:8545",

@@ -3,10 +3,9 @@
 //! They are equals of one registry. One that answered is asked first the next time, so that a
 //! silent one costs a timeout once and not for every photo.
 
-use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::node::{Node, SetupError};
+use super::node::{Line, Node, SetupError};
 use crate::keep::queue::Refusal;
 
 /// At least one validator.
@@ -18,11 +17,9 @@ pub struct Nodes {
 }
 
 impl Nodes {
-    /// The validators at `addresses`; `authority` is trusted besides those of the system.
-    pub fn new(addresses: &[String], authority: Option<&Path>) -> Result<Self, SetupError> {
-        let nodes = addresses
-            .iter()
-            .map(|address| Node::new(address, authority));
+    /// The validators at `addresses`, all reached in the same way.
+    pub fn new(addresses: &[String], line: &Line) -> Result<Self, SetupError> {
+        let nodes = addresses.iter().map(|address| Node::new(address, line));
         Ok(Self {
             all: nodes.collect::<Result<_, _>>()?,
             first: AtomicUsize::new(0),
@@ -81,7 +78,7 @@ mod tests {
             "http://127.0.0.1:2",
             "http://127.0.0.1:3",
         ];
-        let nodes = Nodes::new(&addresses.map(str::to_owned), None).unwrap();
+        let nodes = Nodes::new(&addresses.map(str::to_owned), &Line::default()).unwrap();
         let order = |refusals: &[Refusal]| -> Vec<String> {
             let willing = nodes.willing(refusals);
             let port = |node: &Node| node.address().trim_end_matches('/').chars().last().unwrap();

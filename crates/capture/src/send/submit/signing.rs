@@ -5,11 +5,10 @@ use std::time::Instant;
 
 use birthmark_daemon::{Backoff, Shutdown, random};
 
-use super::contents::{certificate, contents};
+use super::contents::{contents, is_outdated};
 use super::{FIRST_PAUSE, LONGEST_OWN_WAIT, LONGEST_WAIT, Submitter, Trouble, now};
 use crate::keep::queue::{Entry, EntryId, Stage};
 use crate::keep::sidecar;
-use crate::send::certificate::is_outdated;
 use crate::send::signer::{SignerError, ToSign};
 
 impl Submitter {
@@ -45,7 +44,12 @@ impl Submitter {
                     // It goes to the end: what the signer dislikes about this photo must not keep
                     // the others waiting.
                     self.queue.sign_later(id, Instant::now() + length, said);
-                    if matches!(trouble, Trouble::Signer(SignerError::Call(_))) {
+                    // The next photo would meet the same.
+                    let holds_all = matches!(
+                        trouble,
+                        Trouble::Signer(SignerError::Call(_) | SignerError::NoOneTimeKeys(_))
+                    );
+                    if holds_all {
                         tokio::select! {
                             () = shutdown.requested() => {}
                             () = tokio::time::sleep(length) => {}
@@ -81,7 +85,7 @@ impl Submitter {
             anchor_block: entry.anchor_block.as_ref(),
         };
         let proof = self.signer.prove(wanted, &opening).await?;
-        if certificate(&proof)?.is_some_and(|der| is_outdated(&der, now())) {
+        if is_outdated(&proof, now())? {
             return Err(Trouble::Outdated);
         }
         // If we stop here, the next attempt asks for another signature; this one was never sent.
