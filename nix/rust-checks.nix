@@ -58,6 +58,7 @@ in
   tests = step "tests" [
     pkgs.cargo-nextest
     pkgs.swtpm
+    pkgs.libfaketime
     pkgs.tpm2-tools
     pkgs.postgresql
     pkgs.python3

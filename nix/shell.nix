@@ -12,6 +12,7 @@ pkgs.mkShell {
 
     # The tests' real things: a TPM emulator with its tools, PostgreSQL, a browser.
     pkgs.swtpm
+    pkgs.libfaketime
     pkgs.tpm2-tools
     pkgs.postgresql
     pkgs.chromium

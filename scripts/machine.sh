@@ -28,6 +28,7 @@ missing() {
     has tpm2_createek || echo tpm2-tools
     has openssl || echo openssl
     has python3 || echo python3
+    has faketime || echo faketime
     has_postgresql || echo postgresql
     has chromium || has chromium-browser || has google-chrome || echo chromium
     has exiftool || echo libimage-exiftool-perl

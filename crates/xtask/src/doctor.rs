@@ -21,7 +21,7 @@ const fn need(program: &'static str, purpose: &'static str, package: &'static st
 }
 
 /// Without these, `cargo xtask test` fails.
-const REQUIRED: [Need; 9] = [
+const REQUIRED: [Need; 10] = [
     need("cc", "C parts of dependencies", "gcc"),
     need("c++", "the fuzzing engine", "g++"),
     need("pkg-config", "finding the TPM libraries", "pkg-config"),
@@ -38,6 +38,7 @@ const REQUIRED: [Need; 9] = [
         "checking a photo without our programs",
         "python3",
     ),
+    need("faketime", "years that pass in a test", "faketime"),
     need("initdb", "PostgreSQL", "postgresql"),
 ];
 

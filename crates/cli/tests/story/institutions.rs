@@ -44,6 +44,19 @@ impl Institutions {
         self.folder.join("genesis.toml")
     }
 
+    /// Changes a daemon's settings; it must find what it replaces.
+    pub fn change(&self, daemon: &str, from: &str, to: &str) {
+        let file = self.folder.join(format!("{daemon}.toml"));
+        let settings = fs::read_to_string(&file).unwrap();
+        assert!(settings.contains(from), "{settings}");
+        fs::write(file, settings.replacen(from, to, 1)).unwrap();
+    }
+
+    /// What an administrator has the authority do.
+    pub fn administer(&self, arguments: &[&str]) -> String {
+        run(command("sma", &self.folder).args(arguments))
+    }
+
     /// A public file of the authority.
     pub fn public(&self, name: &str) -> PathBuf {
         self.folder.join("public").join(name)

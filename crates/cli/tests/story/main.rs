@@ -12,6 +12,7 @@ mod editing;
 mod enrolment;
 mod institutions;
 mod mirroring;
+mod once;
 mod outfit;
 mod pipes;
 mod process;

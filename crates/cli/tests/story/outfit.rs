@@ -49,12 +49,7 @@ impl Outfit {
         for (name, settings) in settings(folder, &tpm, institutions) {
             std::fs::write(folder.join(format!("{name}.toml")), settings).unwrap();
         }
-        // What the chip asks for before it signs.
-        let credentials = folder.join("signer-keys");
-        std::fs::create_dir(&credentials).unwrap();
-        std::fs::write(credentials.join("chip-auth"), [0x5a; 32]).unwrap();
-        let mode = std::fs::Permissions::from_mode(0o400);
-        std::fs::set_permissions(credentials.join("chip-auth"), mode).unwrap();
+        chip_auth(folder);
         let daemons = ["signer", "gps", "capture"].map(|name| Daemon::start(name, folder));
         Self {
             folder: folder.to_owned(),
@@ -83,6 +78,15 @@ impl Outfit {
         }
         command
     }
+}
+
+/// What the chip asks for before it signs.
+pub fn chip_auth(folder: &Path) {
+    let credentials = folder.join("signer-keys");
+    std::fs::create_dir(&credentials).unwrap();
+    std::fs::write(credentials.join("chip-auth"), [0x5a; 32]).unwrap();
+    let mode = std::fs::Permissions::from_mode(0o400);
+    std::fs::set_permissions(credentials.join("chip-auth"), mode).unwrap();
 }
 
 fn settings(

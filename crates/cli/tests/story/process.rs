@@ -72,6 +72,11 @@ impl Daemon {
         }
     }
 
+    /// Ends it at once, as a power cut does.
+    pub fn kill(self) {
+        drop(self);
+    }
+
     /// Asks it to stop and waits until it did.
     pub fn stop(mut self) {
         let pid = Pid::from_raw(self.child.id().cast_signed()).unwrap();
@@ -92,6 +97,38 @@ pub fn log(name: &str, folder: &Path) -> String {
     std::fs::read_to_string(folder.join(format!("{name}.log"))).unwrap()
 }
 
+/// The library that moves a program's clock: it comes with `faketime`, from Debian's package or
+/// from the Nix shell.
+fn clock_library() -> PathBuf {
+    let search = std::env::var_os("PATH").expect("a search path");
+    let mut folders = std::env::split_paths(&search);
+    let program = folders.find_map(|folder| folder.join("faketime").canonicalize().ok());
+    let program = program.expect("install the package faketime");
+    let root = program.parent().and_then(Path::parent).unwrap();
+    let beside = std::fs::read_dir(root.join("lib")).into_iter().flatten();
+    let mut folders = beside.flatten().map(|entry| entry.path().join("faketime"));
+    let library = "libfaketime.so.1";
+    let of_nix = [root.join("lib").join(library)].into_iter();
+    let known = of_nix.chain(folders.by_ref().map(|folder| folder.join(library)));
+    let mut known = known.filter(|path| path.exists());
+    known.next().expect("faketime comes with its library")
+}
+
+/// Whose clock stands in the file `clock` of this folder, if there is one: `+400d` is 400 days
+/// ahead. A change is seen within a second, by programs that run too.
+pub fn with_clock<'a>(command: &'a mut Command, folder: &Path) -> &'a mut Command {
+    let clock = folder.join("clock");
+    if !clock.exists() {
+        return command;
+    }
+    command
+        .env("LD_PRELOAD", clock_library())
+        .env("FAKETIME_TIMESTAMP_FILE", clock)
+        .env("FAKETIME_CACHE_DURATION", "1")
+        .env("FAKETIME_DONT_FAKE_MONOTONIC", "1")
+        .env("NO_FAKE_STAT", "1")
+}
+
 /// A binary with its settings and credentials.
 pub fn command(name: &str, folder: &Path) -> Command {
     let mut command = Command::new(binary(&format!("birthmark-{name}")));
@@ -101,6 +138,7 @@ pub fn command(name: &str, folder: &Path) -> Command {
         .env("CREDENTIALS_DIRECTORY", folder.join(format!("{name}-keys")))
         .env("TSS2_LOG", "all+NONE")
         .stdin(Stdio::null());
+    with_clock(&mut command, folder);
     command
 }
 

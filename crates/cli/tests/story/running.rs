@@ -26,6 +26,7 @@ pub fn birthmark(arguments: &[&str], temporary: &Path) -> Command {
         .env_remove("BIRTHMARK_NODE")
         .env_remove("BIRTHMARK_GENESIS")
         .stdin(Stdio::null());
+    crate::process::with_clock(&mut command, temporary);
     command
 }
 
