@@ -75,6 +75,10 @@ let
         listen = [ "[::]:8545" ];
         openFirewall = true;
         settings.signed_heights = "/var/lib/birthmark-node/heights";
+        settings.witness = {
+          folder = "/var/lib/birthmark-node/cosigned";
+          logs = [ ];
+        };
         settings.network = {
           listen = "0.0.0.0:8546";
           peers = [ ];
@@ -147,9 +151,20 @@ let
       && has restic.backups.birthmark-node.backupPrepareCommand "${full.services.postgresql.package}/bin:"
       && has restic.backups.birthmark-sma.backupPrepareCommand "/runuser -u birthmark-sma -- ${lib.getExe pkgs.birthmark-sma} backup --to /var/lib/birthmark-sma/backup"
       && both (name: lib.hasPrefix "set -eu\n" restic.backups."birthmark-${name}".backupPrepareCommand);
-    "a backup never holds how far a validator has signed" =
-      lib.elem "/var/lib/birthmark-node/*.signed" restic.backups.birthmark-node.exclude
-      && lib.elem "/var/lib/birthmark-node/heights" other.services.restic.backups.birthmark-node.exclude;
+    "a backup never holds how far a validator has signed, nor the keys of what waits" =
+      lib.all (path: lib.elem path other.services.restic.backups.birthmark-node.exclude) [
+        "/var/lib/birthmark-node/heights"
+        # Beside it, where the daemon puts what its settings do not name.
+        "/var/lib/birthmark-node/heights.keys"
+        "/var/lib/birthmark-node/heights.consensus"
+        # And where they do.
+        "/var/lib/birthmark-node/cosigned"
+      ]
+      && lib.all (path: lib.elem path restic.backups.birthmark-node.exclude) [
+        "/var/lib/birthmark-guard/node.signed"
+        "/var/lib/birthmark-guard/node.keys"
+        "/var/lib/birthmark-guard/node.witness"
+      ];
 
     "a restart by a switch stops no socket" =
       lib.all (name: has (unitOf everything "birthmark-${name}.service") "X-StopIfChanged=false")

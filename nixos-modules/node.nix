@@ -21,6 +21,22 @@ import ./server.nix {
   databaseSettings = name: { database = "postgres:///${name}?host=/run/postgresql"; };
   behind = networks: { http.trusted_proxies = networks; };
   backupCommand = "backup";
+  # How far it has signed, as a validator, in the height that runs, and as a witness: restored together with the database, these
+  # would be set back as well, and nothing would notice. And the keys of rows that wait, whose destruction is final. The daemon
+  # puts them beside `signed_heights` where its settings do not say otherwise.
+  neverInBackups =
+    settings:
+    let
+      heights = settings.signed_heights;
+      withoutEnding = builtins.match "(.*/[^/]+)\\.[^./]*" heights;
+      stem = if withoutEnding == null then heights else builtins.head withoutEnding;
+    in
+    [
+      heights
+      (settings.row_keys or "${stem}.keys")
+      (settings.network.log or "${stem}.consensus")
+      (settings.witness.folder or "${stem}.witness")
+    ];
   drillSettings = name: folder: onPostgresql: {
     database =
       if onPostgresql then

@@ -17,6 +17,8 @@
   backupCommand,
   # name: folder: onPostgresql: what the settings say instead when a backup is restored for a drill
   drillSettings,
+  # settings: the paths that must come back from no backup, nor be read from one
+  neverInBackups ? _: [ ],
   # file: the daemon's own commands that restore a backup and look through it
   drillCommands,
   # the largest request the daemon takes, as nginx writes sizes
@@ -305,11 +307,8 @@ in
         "${stateDir}/*.db"
         "${stateDir}/*.db-wal"
         "${stateDir}/*.db-shm"
-        # How far a validator has signed. Restored together with its database it would be set back as well, and no longer
-        # notice.
-        "${stateDir}/*.signed"
       ]
-      ++ lib.optional (cfg.settings ? signed_heights) cfg.settings.signed_heights;
+      ++ neverInBackups cfg.settings;
       timerConfig = {
         OnCalendar = "daily";
         RandomizedDelaySec = "1h";
