@@ -58,6 +58,16 @@ def found_validator(validator, authority):
     validator.wait_for_unit("birthmark-node.service")
 
 
+def another_validator(machine, name, settings):
+    """The settings of birthmark-node@NAME: those of the machine's own validator, in folders of its own, and `settings`."""
+    machine.succeed(
+        "{ echo 'signed_heights = \"/var/lib/birthmark-guard-NAME/node.signed\"';"
+        " sed '/^signed_heights /d; s,/var/lib/birthmark-node/,/var/lib/birthmark-node-NAME/,' /etc/birthmark/node.toml;"
+        " cat; } > /etc/birthmark/node-NAME.toml".replace("NAME", name)
+        + f" <<'END'\n{settings}\nEND"
+    )
+
+
 def enrol(camera, authority):
     """The key is made in the chip; the authority certifies it; the answer is sealed in the chip."""
     key = call(camera, "signer", "org.birthmark.Signer.Enrol", '{"again":false}')

@@ -226,12 +226,16 @@ fn front(house: &House, _: &Options) -> Result<Outcome> {
 }
 
 /// What the scenarios leave running in units of their own, with as few programs in reach as on
-/// NixOS.
+/// NixOS; and whether each of their subtests has a fault that it must notice, and
+/// what their machines set is known.
 fn scenario_words(house: &House, _: &Options) -> Result<Outcome> {
     let Some(python) = tools::find("python3") else {
         return Ok(Outcome::skipped("python3 is not installed"));
     };
-    house::run(house.program(&python).arg("vm-tests/tests/unit_path.py"))?;
+    for script in ["unit_path", "faults", "machines"] {
+        let script = format!("vm-tests/tests/{script}.py");
+        house::run(house.program(&python).arg(script))?;
+    }
     Ok(Outcome::passed())
 }
 
