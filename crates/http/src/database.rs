@@ -8,7 +8,7 @@ use birthmark_daemon::users;
 use sqlx::migrate::MigrateError;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{PgPool, SqlitePool};
+use sqlx::{Connection as _, PgPool, SqlitePool};
 
 /// A pool of connections to one of the two databases.
 #[derive(Debug, Clone)]
@@ -54,7 +54,7 @@ impl Database {
     /// is created.
     pub async fn open(url: &str, connections: u32) -> Result<Self, OpenError> {
         if url.starts_with("sqlite:") {
-            let pool = SqlitePoolOptions::new()
+            let pool = without_left_overs(SqlitePoolOptions::new())
                 .max_connections(connections)
                 .acquire_timeout(Duration::from_secs(10))
                 .test_before_acquire(false)
@@ -189,6 +189,15 @@ fn own_name() -> Option<String> {
     users::own_name().or_else(|| std::env::var("USER").ok())
 }
 
+/// Connections of this pool are given up when a transaction was left open on them.
+///
+/// When the disk is full, SQLite ends a transaction by itself and refuses to end it a second time.
+/// sqlx then takes it for open, begins the next ones inside of it, and one that is rolled back
+/// leaves a real one open: from there on each commit would succeed and none would last.
+pub fn without_left_overs(pool: SqlitePoolOptions) -> SqlitePoolOptions {
+    pool.before_acquire(|connection, _| Box::pin(async { Ok(!connection.is_in_transaction()) }))
+}
+
 fn sqlite(url: &str) -> Result<SqliteConnectOptions, sqlx::Error> {
     Ok(SqliteConnectOptions::from_str(url)?
         .create_if_missing(true)
@@ -238,6 +247,56 @@ mod tests {
             said.contains("folder.db: its folder and files must belong"),
             "{said}"
         );
+    }
+
+    /// As on a full disk: no file may grow, then it may again.
+    fn set_largest_file(bytes: Option<u64>) {
+        use rustix::process::{Resource, getrlimit, setrlimit};
+        let mut limit = getrlimit(Resource::Fsize);
+        limit.current = bytes;
+        setrlimit(Resource::Fsize, limit).unwrap();
+    }
+
+    /// A transaction that inserts a row of a page and more.
+    async fn insert(pool: &SqlitePool, number: i64, is_kept: bool) -> sqlx::Result<()> {
+        let mut transaction = pool.begin().await?;
+        let row = sqlx::query("INSERT INTO rows VALUES ($1, randomblob(8000))");
+        row.bind(number).execute(&mut *transaction).await?;
+        match is_kept {
+            true => transaction.commit().await,
+            false => Ok(()),
+        }
+    }
+
+    #[tokio::test]
+    async fn what_was_committed_after_the_disk_was_full_is_there() {
+        use tokio::signal::unix::{SignalKind, signal};
+        // The kernel ends a program whose file may not grow, unless it listens.
+        let _listening = signal(SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw()));
+        let folder = tempfile::tempdir().unwrap();
+        let url = format!("sqlite://{}", folder.path().join("rows.db").display());
+        let database = Database::open(&url, 1).await.unwrap();
+        let Database::Sqlite(pool) = &database else {
+            panic!("another database")
+        };
+        let table = sqlx::query("CREATE TABLE rows (number INTEGER PRIMARY KEY, bytes BLOB)");
+        table.execute(pool).await.unwrap();
+        insert(pool, 1, true).await.unwrap();
+
+        let log = std::fs::metadata(folder.path().join("rows.db-wal")).unwrap();
+        set_largest_file(Some(log.len()));
+        insert(pool, 2, true).await.unwrap_err();
+        set_largest_file(None);
+        insert(pool, 3, false).await.unwrap();
+        insert(pool, 4, true).await.unwrap();
+
+        let other = Database::open(&url, 1).await.unwrap();
+        let Database::Sqlite(other) = &other else {
+            panic!("another database")
+        };
+        let numbers = sqlx::query_scalar("SELECT number FROM rows ORDER BY number");
+        let numbers: Vec<i64> = numbers.fetch_all(other).await.unwrap();
+        assert_eq!(numbers, [1, 4]);
     }
 
     #[test]

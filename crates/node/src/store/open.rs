@@ -4,6 +4,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use birthmark_http::Database;
+use birthmark_http::database::without_left_overs;
 use serde::{Deserialize, Serialize};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
@@ -161,7 +162,7 @@ impl Store {
             .pragma("journal_size_limit", JOURNAL_BYTES);
         // SQLite counts in KiB; less than two megabytes is less than it has by itself.
         let cache = |megabytes: usize| format!("-{}", megabytes.max(2).saturating_mul(1024));
-        let writer = SqlitePoolOptions::new()
+        let writer = without_left_overs(SqlitePoolOptions::new())
             .max_connections(1)
             .acquire_timeout(PATIENCE)
             .test_before_acquire(false);
