@@ -10,6 +10,7 @@
 
 mod changes;
 mod check;
+mod clock;
 mod figures;
 mod load;
 mod member;
@@ -21,6 +22,7 @@ mod relay;
 mod run;
 mod trial;
 mod view;
+mod volume;
 mod watch;
 
 pub mod authority;

@@ -11,8 +11,13 @@ use anyhow::{Context as _, bail};
 use birthmark_node::Settings;
 use rustix::process::{Pid, Signal, kill_process};
 
+use crate::clock::{Clock, MOVED};
 use crate::http;
+use crate::plan::Kind;
+use crate::volume::Volume;
 
+/// The folder of its database, which may be a volume of its own.
+pub(crate) const DATA: &str = "data";
 /// The files of its database.
 const DATABASE: [&str; 3] = ["node.db", "node.db-wal", "node.db-shm"];
 /// How long a validator may take to start, or to stop.
@@ -77,6 +82,11 @@ pub(crate) struct Member {
     is_paused: bool,
     /// Of processes that are gone.
     spent: f64,
+    /// Where its clock can be moved.
+    clock: Option<Clock>,
+    /// Where its disk can be filled.
+    volume: Option<Volume>,
+    is_full: bool,
 }
 
 impl Member {
@@ -88,7 +98,53 @@ impl Member {
             process: None,
             is_paused: false,
             spent: 0.0,
+            clock: None,
+            volume: None,
+            is_full: false,
         }
+    }
+
+    /// Gives it what it needs for these troubles, before its first start.
+    pub(crate) fn prepare(&mut self, kinds: &[Kind]) -> anyhow::Result<()> {
+        if kinds.iter().any(|kind| kind.moves_clocks()) {
+            self.clock = Some(Clock::beside(&self.folder)?);
+        }
+        if kinds.contains(&Kind::Full) {
+            self.volume = Some(Volume::over(&self.data())?);
+        }
+        Ok(())
+    }
+
+    /// Where its database is.
+    fn data(&self) -> PathBuf {
+        self.folder.join(DATA)
+    }
+
+    /// So many of these troubles are its own now.
+    pub(crate) fn set_clock(&self, ahead: usize, behind: usize) -> anyhow::Result<()> {
+        let seconds = match (ahead, behind) {
+            (0, 0) => 0,
+            (_, 0) => MOVED,
+            _ => -MOVED,
+        };
+        self.clock
+            .as_ref()
+            .map_or(Ok(()), |clock| clock.set(seconds))
+    }
+
+    /// Fills its disk, or makes room.
+    pub(crate) fn set_full(&mut self, is_full: bool) -> anyhow::Result<()> {
+        let Some(volume) = &self.volume else {
+            return Ok(());
+        };
+        if is_full != self.is_full {
+            match is_full {
+                true => volume.fill()?,
+                false => volume.empty()?,
+            }
+        }
+        self.is_full = is_full;
+        Ok(())
     }
 
     /// Where it answers.
@@ -127,6 +183,9 @@ impl Member {
         let mut command = Command::new(&self.program);
         command.arg("--config").arg(self.config());
         command.env("CREDENTIALS_DIRECTORY", self.folder.join("keys"));
+        if let Some(clock) = &self.clock {
+            clock.give(&mut command);
+        }
         command
     }
 
@@ -140,8 +199,8 @@ impl Member {
         let kept = self.folder.join("snapshot");
         std::fs::create_dir_all(&kept)?;
         for file in DATABASE {
-            if self.folder.join(file).exists() {
-                std::fs::copy(self.folder.join(file), kept.join(file))?;
+            if self.data().join(file).exists() {
+                std::fs::copy(self.data().join(file), kept.join(file))?;
             }
         }
         Ok(())
@@ -151,7 +210,7 @@ impl Member {
     pub(crate) fn set_back(&self) -> anyhow::Result<()> {
         let kept = self.folder.join("snapshot");
         for file in DATABASE {
-            let (here, kept) = (self.folder.join(file), kept.join(file));
+            let (here, kept) = (self.data().join(file), kept.join(file));
             if here.exists() {
                 std::fs::remove_file(&here)?;
             }
@@ -222,12 +281,16 @@ impl Member {
         }
     }
 
-    /// Fails if it has ended by itself.
+    /// Fails if it has ended by itself. Without room it may: systemd starts it again, as this does.
     pub(crate) fn still_runs(&mut self) -> anyhow::Result<()> {
         let ended = match &mut self.process {
             Some(process) => process.child().try_wait()?,
             None => None,
         };
+        if ended.is_some() && self.is_full {
+            self.process = None;
+            return Ok(());
+        }
         match ended {
             Some(status) => bail!(
                 "a validator ended by itself ({status}): {}",

@@ -18,11 +18,14 @@ use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
 use crate::authority;
-use crate::member::{Member, Process};
+use crate::member::{DATA, Member, Process};
+use crate::plan::Kind;
 use crate::relay::{Link, Weather};
 
 /// Queues are long enough for a burst; limits that keep strangers off are tried elsewhere.
 const QUEUE: u64 = 1_000_000;
+/// Volumes of a trial are small.
+const RESERVE_MB: u64 = 64;
 
 /// Validators of one registry, and the links between them.
 pub(crate) struct Network {
@@ -152,15 +155,30 @@ impl Network {
         }
     }
 
+    /// Gives everybody what these troubles need, before the first start.
+    pub(crate) fn prepare(&mut self, kinds: &[Kind]) -> anyhow::Result<()> {
+        for member in &mut self.members {
+            member.prepare(kinds)?;
+        }
+        Ok(())
+    }
+
     /// How many validators that run reach each other, at most.
     pub(crate) fn connected(&self) -> usize {
+        self.connected_without(&[])
+    }
+
+    /// The same without those that are in doubt.
+    pub(crate) fn connected_without(&self, doubtful: &[bool]) -> usize {
         let in_part = |part: &usize| {
             let members = self.members.iter().zip(&self.parts).zip(&self.validators);
-            members
-                .filter(|((member, of), is_validator)| {
-                    **is_validator && member.is_up() && *of == part
-                })
-                .count()
+            let counted = members
+                .enumerate()
+                .filter(|(at, ((member, of), is_validator))| {
+                    let in_doubt = doubtful.get(*at).is_some_and(|is| *is);
+                    **is_validator && member.is_up() && *of == part && !in_doubt
+                });
+            counted.count()
         };
         self.parts.iter().map(in_part).max().unwrap_or(0)
     }
@@ -216,7 +234,9 @@ fn settings(
     peers: Vec<PeerSettings>,
     authority: &AuthoritySettings,
 ) -> anyhow::Result<Settings> {
-    let database = format!("sqlite://{}", place.join("node.db").display());
+    let data = place.join(DATA);
+    std::fs::create_dir_all(&data)?;
+    let database = format!("sqlite://{}", data.join("node.db").display());
     let mut settings = Settings::new(database, folder.join("genesis.toml"));
     settings.http.listen = free_address()?;
     settings.signed_heights = Some(place.join("signed"));
@@ -226,6 +246,7 @@ fn settings(
     settings.limits.submissions_per_minute = 0;
     settings.limits.photos_per_camera_per_hour = 0;
     settings.limits.queue = QUEUE;
+    settings.limits.disk_reserve_mb = RESERVE_MB;
     settings.default_authority = Some(authority.id.clone());
     settings.authorities = vec![authority.clone()];
     let log = None;

@@ -43,6 +43,15 @@ pub(crate) struct Options {
     /// and puts it in place 20 seconds later
     #[arg(long, value_name = "WHO@FROM+FOR")]
     rollback: Vec<When>,
+    /// Fill the volume of validators' databases, a small one in memory; only root can have it
+    #[arg(long, value_name = "WHO@FROM+FOR")]
+    fill: Vec<When>,
+    /// Set the clocks of validators five minutes ahead; needs libfaketime (`apt install faketime`)
+    #[arg(long, value_name = "WHO@FROM+FOR")]
+    ahead: Vec<When>,
+    /// Set the clocks of validators five minutes behind
+    #[arg(long, value_name = "WHO@FROM+FOR")]
+    behind: Vec<When>,
     /// A further machine, which follows from the beginning, becomes a validator: 5@10
     #[arg(long, value_name = "WHO@FROM")]
     join: Vec<At>,
@@ -58,14 +67,14 @@ pub(crate) struct Options {
     /// How many packets every link loses
     #[arg(long, value_name = "PERCENT", default_value_t = 0.0)]
     loss: f64,
-    /// Kill, hold and cut off at random for so long
+    /// Kill, hold, cut off, fill disks and move clocks at random for so long
     #[arg(long, value_name = "MINUTES")]
     soak: Option<f64>,
     /// What the random troubles follow from; drawn and printed if left out
     #[arg(long)]
     pub(crate) seed: Option<u64>,
     /// Measure with so many photos at once: rate, latency, CPU, bytes on links, catching up
-    #[arg(long, value_name = "PHOTOS", conflicts_with_all = ["soak", "kill", "pause", "partition", "rollback", "join", "leave", "replace"])]
+    #[arg(long, value_name = "PHOTOS", conflicts_with_all = ["soak", "kill", "pause", "partition", "rollback", "fill", "ahead", "behind", "join", "leave", "replace"])]
     pub(crate) measure: Option<usize>,
     /// Keep databases and journals in this folder, which must not exist; they are kept in a
     /// temporary one if the trial fails
@@ -98,6 +107,9 @@ impl Options {
             ("--pause", Kind::Pause, &self.pause),
             ("--partition", Kind::Partition, &self.partition),
             ("--rollback", Kind::Rollback, &self.rollback),
+            ("--fill", Kind::Full, &self.fill),
+            ("--ahead", Kind::Ahead, &self.ahead),
+            ("--behind", Kind::Behind, &self.behind),
         ];
         for (option, kind, all) in kinds {
             for when in all {

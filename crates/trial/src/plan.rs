@@ -28,6 +28,12 @@ pub(crate) enum Kind {
     Partition,
     /// Its database is set back to what it was at the beginning of the trouble.
     Rollback,
+    /// The volume of its database is full.
+    Full,
+    /// Its clock stands minutes ahead.
+    Ahead,
+    /// Its clock stands minutes behind.
+    Behind,
 }
 
 impl Kind {
@@ -38,7 +44,20 @@ impl Kind {
             Self::Pause => ["held", "let go on"],
             Self::Partition => ["cut off from the others", "linked again"],
             Self::Rollback => ["kept a snapshot", "set back to the snapshot"],
+            Self::Full => ["has a full disk", "has room again"],
+            Self::Ahead => ["has its clock ahead", "has its clock right again"],
+            Self::Behind => ["has its clock behind", "has its clock right again"],
         }
+    }
+
+    /// Whether somebody in this trouble may still vote: nothing can be said of those who need it.
+    pub(crate) const fn is_doubtful(self) -> bool {
+        matches!(self, Self::Full | Self::Ahead | Self::Behind)
+    }
+
+    /// Whether clocks are moved.
+    pub(crate) const fn moves_clocks(self) -> bool {
+        matches!(self, Self::Ahead | Self::Behind)
     }
 }
 
@@ -103,16 +122,20 @@ pub(crate) fn random(seed: u64, size: usize, length: Duration) -> Vec<Trouble> {
     let mut at = Duration::from_secs(3);
     while at < length {
         let lasts = Duration::from_millis(random.between(500, 20_000));
+        let kind = match random.between(1, 10) {
+            1..=3 => Kind::Kill,
+            4..=5 => Kind::Pause,
+            6..=7 => Kind::Partition,
+            8 => Kind::Full,
+            9 => Kind::Ahead,
+            _ => Kind::Behind,
+        };
         // Most of what happens is borne; some of it is not, and sometimes it is everybody.
         let count = match random.between(1, 10) {
+            _ if kind.is_doubtful() => 1,
             1..=6 => tolerated.max(1),
             7..=9 => tolerated + 1,
             _ => size,
-        };
-        let kind = match random.between(1, 10) {
-            1..=4 => Kind::Kill,
-            5..=7 => Kind::Pause,
-            _ => Kind::Partition,
         };
         let is_possible = kind != Kind::Partition || (count < size && partition_ends < at);
         if is_possible {
@@ -165,7 +188,14 @@ mod tests {
         let troubles = random(42, 4, length);
         assert_eq!(troubles, random(42, 4, length));
         assert_ne!(troubles, random(43, 4, length));
-        for kind in [Kind::Kill, Kind::Pause, Kind::Partition] {
+        for kind in [
+            Kind::Kill,
+            Kind::Pause,
+            Kind::Partition,
+            Kind::Full,
+            Kind::Ahead,
+            Kind::Behind,
+        ] {
             assert!(troubles.iter().any(|trouble| trouble.kind == kind));
         }
         assert!(troubles.iter().any(|trouble| trouble.who.len() == 1));

@@ -104,6 +104,8 @@ async fn try_out(options: &Options, place: &Place) -> anyhow::Result<bool> {
     let machines = options.machines();
     let mut network = Network::found(&place.path, size, machines, seed).await?;
     network.set_weather(weather);
+    let kinds: Vec<_> = troubles.iter().map(|trouble| trouble.kind).collect();
+    network.prepare(&kinds)?;
     network.start().await?;
     let addresses: Vec<_> = network
         .members

@@ -14,7 +14,7 @@ use crate::network::Network;
 use crate::plan::{Kind, Trouble};
 use crate::relay::Weather;
 use crate::view::{Shown, View};
-use crate::watch::{Judge, Watch};
+use crate::watch::{Ability, Judge, Watch};
 
 /// How many connections each validator gets.
 const CONNECTIONS: usize = 4;
@@ -22,6 +22,8 @@ const CONNECTIONS: usize = 4;
 const TICK: Duration = Duration::from_millis(50);
 /// How long it may take until everybody has everything, after the last trouble.
 const SETTLES: Duration = Duration::from_secs(180);
+/// How long somebody may need whose disk has room again, or whose clock is right again.
+const RECOVERS: Duration = Duration::from_secs(10);
 /// So long everything must be quiet.
 const QUIET: Duration = Duration::from_millis(1500);
 
@@ -37,6 +39,11 @@ pub(crate) struct Trial {
     down: Vec<usize>,
     held: Vec<usize>,
     apart: Vec<usize>,
+    full: Vec<usize>,
+    ahead: Vec<usize>,
+    behind: Vec<usize>,
+    /// When each may have been in doubt for the last time.
+    doubt: Vec<Option<Instant>>,
 }
 
 impl Trial {
@@ -56,6 +63,10 @@ impl Trial {
             down: vec![0; size],
             held: vec![0; size],
             apart: vec![0; size],
+            full: vec![0; size],
+            ahead: vec![0; size],
+            behind: vec![0; size],
+            doubt: vec![None; size],
             network,
             view,
         }
@@ -132,6 +143,9 @@ impl Trial {
             Kind::Kill => &mut self.down,
             Kind::Pause => &mut self.held,
             Kind::Partition => &mut self.apart,
+            Kind::Full => &mut self.full,
+            Kind::Ahead => &mut self.ahead,
+            Kind::Behind => &mut self.behind,
             Kind::Rollback => return self.set_back(trouble, begins),
         };
         for who in &trouble.who {
@@ -183,11 +197,17 @@ impl Trial {
 
     /// Makes everybody what the troubles say.
     fn apply(&mut self) -> anyhow::Result<()> {
+        let clocks = self.ahead.iter().zip(&self.behind);
         let troubled = self.down.iter().zip(&self.held);
-        for (member, (down, held)) in self.network.members.iter_mut().zip(troubled) {
+        let troubled = troubled.zip(self.full.iter().zip(clocks));
+        for (member, ((down, held), (full, (ahead, behind)))) in
+            self.network.members.iter_mut().zip(troubled)
+        {
+            member.set_clock(*ahead, *behind)?;
             if *down > 0 {
                 member.kill()?;
             }
+            member.set_full(*full > 0)?;
             member.pause(*held > 0)?;
             if *down == 0 {
                 member.start()?;
@@ -207,9 +227,10 @@ impl Trial {
         for member in &mut self.network.members {
             member.still_runs()?;
         }
-        let can_decide = self.network.connected() >= self.network.quorum();
+        let now = Instant::now();
+        let ability = self.ability(now);
         let (top, waits) = (self.watch.top(), self.watch.waiting() > 0);
-        self.judge.look(Instant::now(), can_decide, top, waits);
+        self.judge.look(now, ability, top, waits);
         if !self.view.is_due() {
             return Ok(());
         }
@@ -218,9 +239,28 @@ impl Trial {
             seen: &self.watch.seen(),
             states: &states,
             accepted: self.book.accepted(),
-            can_decide,
+            can_decide: ability != Ability::No,
         });
         Ok(())
+    }
+
+    /// Whether the network can decide: with those whose disk is full or whose clock is wrong, and
+    /// without them.
+    fn ability(&mut self, now: Instant) -> Ability {
+        let troubled = self.full.iter().zip(self.ahead.iter().zip(&self.behind));
+        for (doubt, (full, (ahead, behind))) in self.doubt.iter_mut().zip(troubled) {
+            if full + ahead + behind > 0 {
+                *doubt = Some(now);
+            }
+        }
+        let in_doubt = |last: &Option<Instant>| last.is_some_and(|last| now - last < RECOVERS);
+        let doubtful: Vec<_> = self.doubt.iter().map(in_doubt).collect();
+        let quorum = self.network.quorum();
+        match self.network.connected_without(&doubtful) >= quorum {
+            true => Ability::Yes,
+            false if self.network.connected() >= quorum => Ability::Perhaps,
+            false => Ability::No,
+        }
     }
 
     fn state(&self, at: usize) -> &'static str {
@@ -229,6 +269,8 @@ impl Trial {
             () if is_in(&self.down) => "down",
             () if is_in(&self.held) => "held",
             () if is_in(&self.apart) => "cut off",
+            () if is_in(&self.full) => "full",
+            () if is_in(&self.ahead) || is_in(&self.behind) => "wrong time",
             () if !self.network.is_validator(at) => "follows",
             () => "up",
         }
@@ -236,7 +278,11 @@ impl Trial {
 
     /// Ends all troubles and waits until everybody has everything. What is wrong if they do not.
     pub(crate) async fn settle(&mut self) -> anyhow::Result<Vec<String>> {
-        for counts in [&mut self.down, &mut self.held, &mut self.apart] {
+        let all = [
+            [&mut self.down, &mut self.held, &mut self.apart],
+            [&mut self.full, &mut self.ahead, &mut self.behind],
+        ];
+        for counts in all.into_iter().flatten() {
             counts.fill(0);
         }
         self.network.set_weather(Weather::default());

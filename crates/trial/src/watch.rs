@@ -206,10 +206,19 @@ fn metric(text: &str, name: &str) -> Option<i64> {
     text.lines().find_map(value)
 }
 
+/// Whether the network can decide.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ability {
+    Yes,
+    /// With those whose disk is full or whose clock is wrong; nothing can be said of it.
+    Perhaps,
+    No,
+}
+
 /// Watches that the network decides where it can, and only there.
 #[derive(Debug)]
 pub(crate) struct Judge {
-    can_decide: bool,
+    ability: Ability,
     since: Instant,
     /// The height at which nothing was decided any more.
     stood_at: Option<u64>,
@@ -231,7 +240,7 @@ impl Judge {
 
     pub(crate) fn new(now: Instant) -> Self {
         Self {
-            can_decide: true,
+            ability: Ability::Yes,
             since: now,
             stood_at: None,
             top: 0,
@@ -243,20 +252,20 @@ impl Judge {
         }
     }
 
-    /// At this moment so many are connected, this is the greatest height, and so much waits.
-    pub(crate) fn look(&mut self, now: Instant, can_decide: bool, top: u64, is_waiting: bool) {
-        if can_decide != self.can_decide {
-            if can_decide {
+    /// At this moment it can decide or not, this is the greatest height, and so much waits.
+    pub(crate) fn look(&mut self, now: Instant, ability: Ability, top: u64, is_waiting: bool) {
+        if ability != self.ability {
+            if self.ability == Ability::No {
                 self.stood += now.saturating_duration_since(self.since);
             }
-            (self.can_decide, self.since) = (can_decide, now);
+            (self.ability, self.since) = (ability, now);
             (self.stood_at, self.is_told) = (None, false);
         }
         if top > self.top || !is_waiting {
             (self.top, self.progress) = (top, now);
         }
         let since = now.saturating_duration_since(self.since);
-        if can_decide {
+        if ability == Ability::Yes {
             let stands = now.saturating_duration_since(self.progress.max(self.since));
             self.longest = self.longest.max(stands);
             if stands > Self::TOGETHER && !self.is_told {
@@ -266,7 +275,7 @@ impl Judge {
                     "nothing was decided after block {top} for {seconds} s, although more than two thirds were connected"
                 ));
             }
-        } else if since > Self::GRACE {
+        } else if ability == Ability::No && since > Self::GRACE {
             let stood_at = *self.stood_at.get_or_insert(top);
             // One block may follow from votes that were cast before.
             if top > stood_at + 1 && !self.is_told {
@@ -280,7 +289,7 @@ impl Judge {
 
     /// The end: whatever stands still, stands still until now.
     pub(crate) fn end(&mut self, now: Instant) {
-        if !self.can_decide {
+        if self.ability == Ability::No {
             self.stood += now.saturating_duration_since(self.since);
         }
     }
@@ -298,18 +307,18 @@ mod tests {
     fn deciding_without_two_thirds_is_a_fault_and_one_block_more_is_none() {
         let began = Instant::now();
         let mut judge = Judge::new(began);
-        judge.look(began, true, 5, true);
-        judge.look(began + seconds(1), false, 5, true);
-        judge.look(began + seconds(4), false, 6, true);
-        judge.look(began + seconds(5), false, 7, true);
+        judge.look(began, Ability::Yes, 5, true);
+        judge.look(began + seconds(1), Ability::No, 5, true);
+        judge.look(began + seconds(4), Ability::No, 6, true);
+        judge.look(began + seconds(5), Ability::No, 7, true);
         assert!(judge.faults.is_empty(), "{:?}", judge.faults);
-        judge.look(began + seconds(6), false, 8, true);
+        judge.look(began + seconds(6), Ability::No, 8, true);
         assert!(
             judge.faults[0].contains("block 8 was decided"),
             "{:?}",
             judge.faults
         );
-        judge.look(began + seconds(7), true, 8, true);
+        judge.look(began + seconds(7), Ability::Yes, 8, true);
         assert_eq!(judge.stood, seconds(6));
     }
 
@@ -317,13 +326,18 @@ mod tests {
     fn standing_still_with_two_thirds_is_a_fault_only_if_something_waits() {
         let began = Instant::now();
         let mut judge = Judge::new(began);
-        judge.look(began + seconds(100), true, 5, false);
-        judge.look(began + seconds(130), true, 5, true);
+        judge.look(began + seconds(100), Ability::Yes, 5, false);
+        judge.look(began + seconds(130), Ability::Yes, 5, true);
         assert!(judge.faults.is_empty(), "{:?}", judge.faults);
-        judge.look(began + seconds(200), true, 5, true);
+        judge.look(began + seconds(200), Ability::Yes, 5, true);
         assert_eq!(judge.faults.len(), 1, "{:?}", judge.faults);
-        judge.look(began + seconds(201), true, 5, true);
+        judge.look(began + seconds(201), Ability::Yes, 5, true);
         assert_eq!(judge.faults.len(), 1, "it is said once");
+        // With one vote in doubt, neither a block nor none is a fault.
+        judge.look(began + seconds(202), Ability::Perhaps, 5, true);
+        judge.look(began + seconds(300), Ability::Perhaps, 9, true);
+        judge.look(began + seconds(400), Ability::Perhaps, 9, true);
+        assert_eq!(judge.faults.len(), 1, "{:?}", judge.faults);
     }
 
     #[test]

@@ -87,3 +87,29 @@ fn members_come_go_and_change_their_keys_under_load() {
         assert!(said.contains(words), "{words}: {said}");
     }
 }
+
+/// A clock that jumps minutes ahead, one that jumps behind, and a volume without a byte free: each
+/// is one validator's own trouble, the others go on, and afterwards it has everything.
+#[test]
+fn a_wrong_clock_and_a_full_disk_are_one_validators_own_trouble() {
+    let network = "--validators 4 --rate 20 --seconds 26 --seed 5";
+    let troubles = "--ahead 2@1+6 --behind 3@9+6 --fill 4@17+6";
+    let (status, said) = trial(&format!("{network} {troubles}"));
+    if !rustix::process::geteuid().is_root() {
+        assert!(said.contains("only root can do that"), "{said}");
+        return;
+    }
+    assert_eq!(status, Some(0), "{said}");
+    for words in [
+        "2 has its clock ahead: 4 connected, 3 needed",
+        "3 has its clock right again",
+        "4 has a full disk",
+        "4 has room again",
+        "the same bytes at all 4",
+    ] {
+        assert!(said.contains(words), "{words}: {said}");
+    }
+    assert!(number_after(&said, "All went as it must: ") > 8.0, "{said}");
+    // Nothing was held up for long: those who were well went on.
+    assert_eq!(number_after(&said, "stood still for "), 0.0, "{said}");
+}
