@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
-use axum::extract::{Request, State};
+use axum::extract::{ConnectInfo, Request, State};
 use axum::http::{StatusCode, Uri, header};
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
@@ -363,4 +363,105 @@ async fn an_authority_without_makers_of_chips_is_no_error() {
     let authority = Authority::new(&always(Json(answer)).await, &small()).unwrap();
     let batch = authority.validate_batch(&[]).await.unwrap();
     assert!(!batch.results[0].valid && batch.verdict.is_none());
+}
+
+/// Whoever keeps the other end of the line: from which port each request came.
+async fn ports(options: &Options, requests: usize) -> Vec<u16> {
+    let seen = Arc::<Mutex<Vec<u16>>>::default();
+    let keeper = Arc::clone(&seen);
+    let router = Router::new().fallback(move |ConnectInfo(peer): ConnectInfo<SocketAddr>| {
+        keeper.lock().unwrap().push(peer.port());
+        async { "x" }
+    });
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = format!("http://{}", listener.local_addr().unwrap());
+    let service = router.into_make_service_with_connect_info::<SocketAddr>();
+    tokio::spawn(async { axum::serve(listener, service).await });
+    let client = HttpClient::new(&address, options).unwrap();
+    for _ in 0..requests {
+        client.get("x").await.unwrap();
+    }
+    let seen = seen.lock().unwrap();
+    seen.clone()
+}
+
+#[tokio::test]
+async fn requests_that_are_kept_apart_share_no_connection() {
+    let together = ports(&small(), 5).await;
+    assert!(together.iter().all(|port| *port == together[0]));
+    let apart = Options {
+        apart: true,
+        ..small()
+    };
+    let apart: std::collections::BTreeSet<_> = ports(&apart, 5).await.into_iter().collect();
+    assert_eq!(apart.len(), 5);
+}
+
+/// What a SOCKS proxy was told: the user's name, and the host by its name.
+type Told = Arc<Mutex<Vec<(String, String)>>>;
+
+async fn counted(line: &mut tokio::net::TcpStream) -> Vec<u8> {
+    use tokio::io::AsyncReadExt as _;
+    let length = line.read_u8().await.unwrap();
+    let mut bytes = vec![0; length.into()];
+    line.read_exact(&mut bytes).await.unwrap();
+    bytes
+}
+
+async fn pass_on(mut line: tokio::net::TcpStream, target: SocketAddr, told: Told) {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, copy_bidirectional};
+    assert_eq!(line.read_u8().await.unwrap(), 5);
+    counted(&mut line).await;
+    // Name and password are wanted.
+    line.write_all(&[5, 2]).await.unwrap();
+    assert_eq!(line.read_u8().await.unwrap(), 1);
+    let name = counted(&mut line).await;
+    counted(&mut line).await;
+    line.write_all(&[1, 0]).await.unwrap();
+    let mut asked = [0; 4];
+    line.read_exact(&mut asked).await.unwrap();
+    assert_eq!(asked, [5, 1, 0, 3], "a connection to a host by its name");
+    let host = counted(&mut line).await;
+    line.read_u16().await.unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    told.lock().unwrap().push((text(name), text(host)));
+    line.write_all(&[5, 0, 0, 1, 0, 0, 0, 0, 0, 0])
+        .await
+        .unwrap();
+    let mut other = tokio::net::TcpStream::connect(target).await.unwrap();
+    // It ends when either side does.
+    let _ = copy_bidirectional(&mut line, &mut other).await;
+}
+
+async fn proxy(target: SocketAddr, told: Told) -> SocketAddr {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((line, _)) = listener.accept().await {
+            tokio::spawn(pass_on(line, target, Arc::clone(&told)));
+        }
+    });
+    address
+}
+
+#[tokio::test]
+async fn a_proxy_is_told_another_name_for_each_request_and_looks_hosts_up_itself() {
+    let target = serve(Router::new().fallback(|| async { "x" })).await;
+    let told = Told::default();
+    let socks = proxy(target, Arc::clone(&told)).await;
+    let options = |scheme: &str| Options {
+        apart: true,
+        socks: Some(format!("{scheme}://{socks}").parse().unwrap()),
+        ..small()
+    };
+    let client = HttpClient::new("http://validator.example", &options("socks5h")).unwrap();
+    for _ in 0..3 {
+        client.get("x").await.unwrap();
+    }
+    let told = told.lock().unwrap().clone();
+    let names: std::collections::BTreeSet<_> = told.iter().map(|(name, _)| name).collect();
+    assert_eq!((told.len(), names.len()), (3, 3), "{told:?}");
+    assert!(told.iter().all(|(_, host)| host == "validator.example"));
+    let leaking = HttpClient::new("http://validator.example", &options("socks5"));
+    assert!(leaking.unwrap_err().to_string().contains("socks5h"));
 }
