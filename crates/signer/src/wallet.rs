@@ -137,8 +137,17 @@ impl Wallet {
     }
 
     /// Destroys all drafts: they were signed, or are of no use any more.
+    ///
+    /// They go at once: what a power cut left of them would count as the beginning of the next
+    /// batch, whose keys would then be written over it without end.
     pub fn destroy_drafts(&self) -> Result<(), StateError> {
-        destroy_all(&self.folder.join("draft"))
+        let (drafts, over) = (self.folder.join("draft"), self.folder.join("over"));
+        destroy_all(&over)?;
+        if drafts.is_dir() {
+            durable::rename(&drafts, &over).map_err(state::failed("rename", &drafts))?;
+        }
+        // If we stop here, the next batch's end destroys the rest.
+        destroy_all(&over)
     }
 
     fn ready_folder(&self, batch: &Digest) -> PathBuf {
@@ -291,5 +300,37 @@ fn destroy_all(folder: &Path) -> Result<(), StateError> {
             Err(state::failed("remove", folder)(error))
         }
         _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn drafts_that_are_over_never_count_as_the_next_batch_s() {
+        let folder = tempfile::tempdir().unwrap();
+        let wallet = Wallet::of(folder.path(), 7);
+        let draft = DraftKey {
+            blob: Blob {
+                public: vec![1],
+                private: vec![2],
+                pcrs: Vec::new(),
+            },
+            seed: vec![3; 32],
+            blinded: vec![4; 256],
+            certified: None,
+        };
+        for number in 0..4 {
+            wallet.keep_draft(number, &draft).unwrap();
+        }
+        // A file that cannot be removed stands for the power cut in the middle.
+        let stuck = wallet.folder.join("draft/00002.json");
+        fs::remove_file(&stuck).unwrap();
+        fs::create_dir_all(stuck.join("x")).unwrap();
+        assert!(wallet.destroy_drafts().is_err());
+        assert_eq!(wallet.drafts().unwrap(), 0);
+        wallet.keep_draft(0, &draft).unwrap();
+        assert_eq!(wallet.drafts().unwrap(), 1);
     }
 }
