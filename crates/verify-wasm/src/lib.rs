@@ -4,8 +4,8 @@
 //! Every function takes and gives texts or bytes; what is decided is decided in the pure crates, as
 //! on every machine. The page fetches what it is told to and draws.
 
-use birthmark_protocol::{Digest, image_data};
-use birthmark_verify::{FileHasher, Metadata, PictureHasher};
+use birthmark_protocol::image_data;
+use birthmark_verify::{FileHasher, Metadata};
 use wasm_bindgen::JsError;
 use wasm_bindgen::prelude::wasm_bindgen;
 
@@ -32,32 +32,6 @@ impl FileDigests {
     /// Ends the file: JSON with `digests`, `kind` and `notes`.
     pub fn finish(self) -> Result<String, JsError> {
         Ok(serde_json::to_string(&self.0.finish())?)
-    }
-}
-
-/// The same for a page that computes the SHA-256 of the whole file by the browser's own means, which
-/// are faster.
-#[wasm_bindgen]
-#[derive(Default)]
-pub struct PictureDigests(PictureHasher);
-
-#[wasm_bindgen]
-impl PictureDigests {
-    /// Starts with an empty file.
-    #[wasm_bindgen(constructor)]
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    /// Takes the next bytes of the file.
-    pub fn update(&mut self, chunk: &[u8]) {
-        self.0.update(chunk);
-    }
-
-    /// Ends the file, given the 32 bytes of its SHA-256: the same as `FileDigests.finish`.
-    pub fn finish(self, whole: &[u8]) -> Result<String, JsError> {
-        let whole = Digest::try_from(whole)?;
-        Ok(serde_json::to_string(&self.0.finish(whole))?)
     }
 }
 

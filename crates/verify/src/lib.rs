@@ -30,4 +30,4 @@ pub use kept::Kept;
 pub use metadata::Metadata;
 pub use proof::{CheckError, Proof, check};
 pub use sighted::Sighted;
-pub use subject::{FileDigest, FileDigests, FileHasher, FileKind, PictureHasher};
+pub use subject::{FileDigest, FileDigests, FileHasher, FileKind};

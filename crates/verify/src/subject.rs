@@ -50,13 +50,6 @@ pub enum FileKind {
 #[derive(Debug, Default)]
 pub struct FileHasher {
     file: Sha256,
-    picture: PictureHasher,
-}
-
-/// The same for whoever has the digest of the whole file from elsewhere, as a browser that computes
-/// it faster by itself.
-#[derive(Debug, Default)]
-pub struct PictureHasher {
     image_data: ImageDataHasher,
     start: Vec<u8>,
 }
@@ -64,30 +57,17 @@ pub struct PictureHasher {
 impl FileHasher {
     /// Takes the next bytes of the file.
     pub fn update(&mut self, chunk: &[u8]) {
+        let missing = SIGNATURE.saturating_sub(self.start.len());
+        self.start.extend(chunk.iter().take(missing));
         self.file.update(chunk);
-        self.picture.update(chunk);
+        self.image_data.update(chunk);
     }
 
     /// Ends the file.
     pub fn finish(self) -> FileDigests {
-        let whole = Digest::from_bytes(self.file.finalize().into());
-        self.picture.finish(whole)
-    }
-}
-
-impl PictureHasher {
-    /// Takes the next bytes of the file.
-    pub fn update(&mut self, chunk: &[u8]) {
-        let missing = SIGNATURE.saturating_sub(self.start.len());
-        self.start.extend(chunk.iter().take(missing));
-        self.image_data.update(chunk);
-    }
-
-    /// Ends the file, all of which has the digest `whole`.
-    pub fn finish(self, whole: Digest) -> FileDigests {
         let file = FileDigest {
             role: DigestRole::File,
-            digest: whole,
+            digest: Digest::from_bytes(self.file.finalize().into()),
         };
         let mut found = FileDigests {
             digests: vec![file],
@@ -206,15 +186,6 @@ mod tests {
             (one.kind, &one.digests[1]),
             (FileKind::Picture, &two.digests[1])
         );
-    }
-
-    #[test]
-    fn whoever_brings_the_digest_of_the_file_gets_the_same() {
-        for file in [picture("plain.png"), picture("second-picture.jpg"), vec![]] {
-            let mut hasher = PictureHasher::default();
-            file.chunks(9).for_each(|chunk| hasher.update(chunk));
-            assert_eq!(hasher.finish(Digest::of(&file)), digests(&file, 50));
-        }
     }
 
     #[test]

@@ -228,75 +228,6 @@ export class Lookup {
 if (Symbol.dispose) Lookup.prototype[Symbol.dispose] = Lookup.prototype.free;
 
 /**
- * The same for a page that computes the SHA-256 of the whole file by the browser's own means, which
- * are faster.
- */
-export class PictureDigests {
-    __destroy_into_raw() {
-        const ptr = this.__wbg_ptr;
-        this.__wbg_ptr = 0;
-        PictureDigestsFinalization.unregister(this);
-        return ptr;
-    }
-    free() {
-        const ptr = this.__destroy_into_raw();
-        wasm.__wbg_picturedigests_free(ptr, 0);
-    }
-    /**
-     * Ends the file, given the 32 bytes of its SHA-256: the same as `FileDigests.finish`.
-     * @param {Uint8Array | number[]} whole
-     * @returns {string}
-     */
-    finish(whole) {
-        let deferred3_0;
-        let deferred3_1;
-        try {
-            let ptr, ptr0, len0;
-            try {
-                ptr = this.__destroy_into_raw();
-                ptr0 = passArray8ToWasm0(whole, wasm.__wbindgen_malloc);
-                len0 = WASM_VECTOR_LEN;
-            } catch (e) {
-                if (ptr0) { wasm.__wbindgen_free(ptr0, len0 * 1, 1); }
-                if (ptr) wasm.__wbg_picturedigests_free(ptr, 1);
-                throw e;
-            }
-            const ret = wasm.picturedigests_finish(ptr, ptr0, len0);
-            var ptr2 = ret[0];
-            var len2 = ret[1];
-            if (ret[3]) {
-                ptr2 = 0; len2 = 0;
-                throw takeFromExternrefTable0(ret[2]);
-            }
-            deferred3_0 = ptr2;
-            deferred3_1 = len2;
-            return getStringFromWasm0(ptr2, len2);
-        } finally {
-            wasm.__wbindgen_free(deferred3_0, deferred3_1, 1);
-        }
-    }
-    /**
-     * Starts with an empty file.
-     */
-    constructor() {
-        const ret = wasm.picturedigests_new();
-        this.__wbg_ptr = ret;
-        PictureDigestsFinalization.register(this, this.__wbg_ptr, this);
-        return this;
-    }
-    /**
-     * Takes the next bytes of the file.
-     * @param {Uint8Array | number[]} chunk
-     */
-    update(chunk) {
-        const ptr0 = passArray8ToWasm0(chunk, wasm.__wbindgen_malloc);
-        const len0 = WASM_VECTOR_LEN;
-        wasm.picturedigests_update(this.__wbg_ptr, ptr0, len0);
-    }
-}
-if (Symbol.dispose) PictureDigests.prototype[Symbol.dispose] = PictureDigests.prototype.free;
-
-/**
  * A record's family, as JSON, from a validator's answer to whoever named the photo.
  * @param {string} provenance
  * @param {number} index
@@ -530,9 +461,6 @@ const FileDigestsFinalization = (typeof FinalizationRegistry === 'undefined')
 const LookupFinalization = (typeof FinalizationRegistry === 'undefined')
     ? { register: () => {}, unregister: () => {} }
     : new FinalizationRegistry(ptr => wasm.__wbg_lookup_free(ptr, 1));
-const PictureDigestsFinalization = (typeof FinalizationRegistry === 'undefined')
-    ? { register: () => {}, unregister: () => {} }
-    : new FinalizationRegistry(ptr => wasm.__wbg_picturedigests_free(ptr, 1));
 
 function getArrayU8FromWasm0(ptr, len) {
     ptr = ptr >>> 0;

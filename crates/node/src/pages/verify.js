@@ -1,13 +1,10 @@
 // Hands photos to the verifier (WebAssembly, the same Rust code as everywhere) and shows what it decides. Neither a photo nor
 // its digest leaves the browser: the verifier says which files of the registry to fetch, and this script fetches those.
 
-import init, { FileDigests, Lookup, PictureDigests, family, kept, metadata, receipt_about, registry, typed_digest, without_metadata } from "/verifier.js";
+import init, { FileDigests, Lookup, family, kept, metadata, receipt_about, registry, typed_digest, without_metadata } from "/verifier.js";
 
 // Larger files are not drawn: their bytes would have to be copied as a whole.
 const LARGEST_DRAWN = 64 * 1024 * 1024;
-// So much of a file is held at once. Larger ones are streamed, and all of them where the browser has no hash of its own.
-const LARGEST_HELD = 64 * 1024 * 1024;
-const CHUNK = 1024 * 1024;
 const MOST_FILES = 5000;
 const FILES_PER_QUESTION = 500;
 const MOST_OPEN = 8;
@@ -175,10 +172,6 @@ class Subject {
 
   async read() {
     if (!this.file) return;
-    if (crypto.subtle && this.file.size <= LARGEST_HELD) {
-      await this.readAtOnce();
-      return;
-    }
     const hasher = new FileDigests();
     const reader = this.file.stream().getReader();
     let read = 0;
@@ -194,15 +187,6 @@ class Subject {
       }
     }
     this.digests = JSON.parse(hasher.finish());
-  }
-
-  // The browser hashes the whole file with the processor's own instructions while the picture in it is hashed here.
-  async readAtOnce() {
-    const bytes = new Uint8Array(await this.file.arrayBuffer());
-    const whole = crypto.subtle.digest("SHA-256", bytes);
-    const hasher = new PictureDigests();
-    for (let at = 0; at < bytes.length; at += CHUNK) hasher.update(bytes.subarray(at, at + CHUNK));
-    this.digests = JSON.parse(hasher.finish(new Uint8Array(await whole)));
   }
 
   // Everything that is known once nothing is missing.
