@@ -76,6 +76,7 @@ impl Authority {
     pub async fn rotate_verdict_key(&self) -> Result<String, ApiError> {
         let _changing = self.change().await;
         let now = clock::now();
+        still_certifies(self.keyring().issuer.not_after(), now)?;
         let (key, der) = self
             .keyring()
             .issuer
@@ -87,5 +88,32 @@ impl Authority {
         // If we stop here, the new key is used from the next start on.
         self.reload_keyring().await.map_err(ApiError::internal)?;
         Ok(spki_pem(&key.public().to_spki_der()))
+    }
+}
+
+/// Refuses what an intermediate would have to certify that has ended, with what to do first.
+fn still_certifies(end: Timestamp, now: Timestamp) -> Result<(), ApiError> {
+    if now <= end {
+        return Ok(());
+    }
+    Err(ApiError::conflict(format!(
+        "the intermediate's certificate ended at {}: make a new one first, with `birthmark-sma rotate-ca`",
+        clock::readable(end)
+    )))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_intermediate_that_has_ended_is_named_with_what_to_do() {
+        let end = Timestamp::from_unix(1_790_000_000);
+        assert!(still_certifies(end, end).is_ok());
+        let refused = still_certifies(end, end.plus(1)).unwrap_err().to_string();
+        assert!(
+            refused.contains("ended at 2026-09-21") && refused.contains("rotate-ca"),
+            "{refused}"
+        );
     }
 }

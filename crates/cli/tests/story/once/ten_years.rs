@@ -25,13 +25,14 @@ fn ten_years_of_renewals_epochs_and_repairs_end_with_a_receipt_for_every_photo()
         .take_while(|day| *day < end)
         .collect();
     stage.camera.wants(1);
-    let (repair, new_issuer) = (2, days.len() / 3);
+    // An intermediate lasts five years.
+    let (repair, new_issuers) = (2, [days.len() / 3, days.len() * 2 / 3]);
     for (step, day) in days.iter().enumerate() {
         if step > 0 {
             stage.travel_with(*day, |stage| {
                 new_verdict_key(stage, step);
-                if step == new_issuer {
-                    new_intermediate(stage);
+                if new_issuers.contains(&step) {
+                    new_intermediate(stage, step);
                 }
             });
         }
@@ -80,14 +81,14 @@ fn new_verdict_key(stage: &Stage, step: usize) {
 }
 
 /// So is the intermediate for five. Certificates of the old one stay good.
-fn new_intermediate(stage: &Stage) {
+fn new_intermediate(stage: &Stage, step: usize) {
     let institutions = &stage.maker.institutions;
     let root = stage.folder.path().join("root.key.pem");
     institutions.administer(&["rotate-ca", "--root-key", root.to_str().unwrap()]);
     let all =
         crate::once::kit::get_text(&format!("{}/ca/intermediate.pem", institutions.authority));
     let begin = all.rfind("-----BEGIN CERTIFICATE-----").unwrap();
-    let file = institutions.public("intermediate-2.pem");
+    let file = institutions.public(&format!("intermediate-{step}.pem"));
     fs::write(&file, all.split_at(begin).1).unwrap();
     institutions.change("node", "ca = [", &format!("ca = [{file:?}, "));
 }
