@@ -237,7 +237,11 @@ impl Drawn {
     /// Uses it up: when this returns, the disk knows that it never signs again.
     pub fn take(self) -> Result<Taken, StateError> {
         state::prepare(&self.used)?;
-        let path = self.used.join(self.path.file_name().unwrap_or_default());
+        let name = self.path.file_name().ok_or_else(|| StateError::Damaged {
+            path: self.path.clone(),
+            reason: "it has no name".into(),
+        })?;
+        let path = self.used.join(name);
         // If we stop here, the key is still unused.
         durable::rename(&self.path, &path).map_err(state::failed("rename", &self.path))?;
         Ok(Taken { path })

@@ -89,18 +89,23 @@ pub fn chip_auth(folder: &Path) {
     std::fs::set_permissions(credentials.join("chip-auth"), mode).unwrap();
 }
 
+/// The signer's settings for this folder and chip.
+pub fn signer_settings(folder: &Path, tpm: &Swtpm) -> String {
+    format!(
+        "socket = {:?}\nstate_directory = {:?}\ncallers = []\nadministrators = []\n[tpm]\ntcti = {:?}\n",
+        folder.join("signer"),
+        folder.join("signer-state"),
+        tpm.tcti(),
+    )
+}
+
 fn settings(
     folder: &Path,
     tpm: &Swtpm,
     institutions: &Institutions,
 ) -> [(&'static str, String); 3] {
     let path = |name: &str| folder.join(name);
-    let signer = format!(
-        "socket = {:?}\nstate_directory = {:?}\ncallers = []\nadministrators = []\n[tpm]\ntcti = {:?}\n",
-        path("signer"),
-        path("signer-state"),
-        tpm.tcti(),
-    );
+    let signer = signer_settings(folder, tpm);
     let gps = format!(
         "socket = {:?}\ndevice = {:?}\ncallers = []\n",
         path("gps"),

@@ -92,9 +92,12 @@ fn members_come_go_and_change_their_keys_under_load() {
 /// is one validator's own trouble, the others go on, and afterwards it has everything.
 #[test]
 fn a_wrong_clock_and_a_full_disk_are_one_validators_own_trouble() {
-    let network = "--validators 4 --rate 20 --seconds 26 --seed 5";
-    let troubles = "--ahead 2@1+6 --behind 3@9+6 --fill 4@17+6";
-    let (status, said) = trial(&format!("{network} {troubles}"));
+    let network = "--validators 4 --rate 20 --seconds 29 --seed 5";
+    let troubles = "--ahead 2@1+6 --behind 3@9+6 --fill 4@17+9";
+    let folder = tempfile::tempdir().unwrap();
+    let kept = folder.path().join("trial");
+    let dir = format!("--dir {}", kept.display());
+    let (status, said) = trial(&format!("{network} {troubles} {dir}"));
     if !rustix::process::geteuid().is_root() {
         assert!(said.contains("only root can do that"), "{said}");
         return;
@@ -110,6 +113,21 @@ fn a_wrong_clock_and_a_full_disk_are_one_validators_own_trouble() {
         assert!(said.contains(words), "{words}: {said}");
     }
     assert!(number_after(&said, "All went as it must: ") > 8.0, "{said}");
+    // What was planned happened: who is well sees the clock ahead, who is behind sees all ahead.
+    let journal =
+        |number| std::fs::read_to_string(kept.join(format!("{number}/node.log"))).unwrap();
+    assert!(
+        journal(1).contains("by validator-2.trial.example is"),
+        "{}",
+        journal(1)
+    );
+    assert!(
+        journal(3).contains("by validator-1.trial.example is")
+            || journal(3).contains("by validator-4.trial.example is"),
+        "{}",
+        journal(3)
+    );
+    assert!(journal(4).contains("the disk is full"), "{}", journal(4));
     // Nothing was held up for long: those who were well went on.
     assert_eq!(number_after(&said, "stood still for "), 0.0, "{said}");
 }

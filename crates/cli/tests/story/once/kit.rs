@@ -9,7 +9,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::institutions::Institutions;
-use crate::outfit::{Said, chip_auth};
+use crate::outfit::{Said, chip_auth, signer_settings};
 use crate::process::{Daemon, command, log};
 use crate::running::{birthmark, texts, until};
 
@@ -200,12 +200,7 @@ impl Kit {
         fs::create_dir(&folder).unwrap();
         chip_auth(&folder);
         let path = |name: &str| folder.join(name);
-        let signer = format!(
-            "socket = {:?}\nstate_directory = {:?}\ncallers = []\nadministrators = []\n[tpm]\ntcti = {:?}\n",
-            path("signer"),
-            path("signer-state"),
-            tpm.tcti(),
-        );
+        let signer = signer_settings(&folder, &tpm);
         let capture = format!(
             "socket = {:?}\nphotos = {:?}\nstate = {:?}\nnode = {:?}\ngenesis = {:?}\nsigner = {:?}\n\
              anchor_seconds = 0\nkeep_free_mib = 1\nlongest_pause_seconds = 1\n\

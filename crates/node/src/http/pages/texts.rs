@@ -31,9 +31,9 @@ fn stands_for(key: &str, text: &str) -> bool {
     };
     let mut is_open = key.contains('{');
     for part in fixed {
-        match (part.is_empty(), rest.find(part)) {
+        match (part.is_empty(), rest.split_once(part)) {
             (true, _) => rest = "",
-            (false, Some(at)) => rest = rest.get(at + part.len()..).unwrap_or_default(),
+            (false, Some((_, after))) => rest = after,
             (false, None) => return false,
         }
         is_open = part.is_empty();
